@@ -1,0 +1,111 @@
+"""The only place where numbers become text."""
+
+from __future__ import annotations
+
+from tuibench.core.metrics import Metric, Summary
+
+MISSING = "–"
+_KIB = 1024
+_KB = 1000
+
+
+def duration(ns: float | None) -> str:
+    """Return nanoseconds as µs, ms, s or min, to three digits."""
+    if ns is None:
+        return MISSING
+    for limit, divisor, unit in ((1e6, 1e3, "µs"), (1e9, 1e6, "ms"), (120e9, 1e9, "s")):
+        if ns < limit:
+            return f"{_three_digits(ns / divisor)} {unit}"
+    return f"{_three_digits(ns / 60e9)} min"
+
+
+def rate(tps: float | None) -> str:
+    """Return tokens per second."""
+    return MISSING if tps is None else f"{_three_digits(tps)} tok/s"
+
+
+def size(n_bytes: float | None) -> str:
+    """Return bytes in binary units."""
+    if n_bytes is None:
+        return MISSING
+    value = float(n_bytes)
+    for unit in ("B", "KiB", "MiB"):
+        if value < _KB:
+            return f"{_three_digits(value)} {unit}"
+        value /= _KIB
+    return f"{_three_digits(value)} GiB"
+
+
+def count(n: float | None) -> str:
+    """Return a count with thousands separated, or as M and G when it is long."""
+    if n is None:
+        return MISSING
+    for limit, unit in ((1e9, "G"), (1e6, "M")):
+        if n >= limit:
+            return f"{_three_digits(n / limit)} {unit}"
+    return f"{int(n):,}"
+
+
+def ratio(value: float | None) -> str:
+    """Return a speed-up."""
+    return MISSING if value is None else f"{value:.2f}×"
+
+
+def clock(seconds: float | None) -> str:
+    """Return a duration as m:ss, for countdowns."""
+    if seconds is None:
+        return MISSING
+    whole = max(0, round(seconds))
+    return f"{whole // 60}:{whole % 60:02d}"
+
+
+def metric(declared: Metric, value: float | None) -> str:
+    """Return a metric's value with its unit."""
+    match declared.unit:
+        case "ns":
+            return duration(value)
+        case "tok/s":
+            return rate(value)
+        case "bytes":
+            return size(value)
+        case _:
+            return count(value)
+
+
+def summary(declared: Metric, found: Summary | None) -> str:
+    """Return the median of a metric with its unit."""
+    return metric(declared, found.median if found else None)
+
+
+def printable(text: str) -> str:
+    """Return text that no terminal acts on: control characters become visible, line ends and tabs stay.
+
+    Model output, prompts and logs come from anywhere; an escape sequence in them could move the cursor, retitle the
+    window or reach the clipboard.
+    """
+    return "".join(char if _harmless(char) else _visible(char) for char in text)
+
+
+_C0_PICTURES = 0x2400
+_DELETE = 0x7F
+_BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def _harmless(char: str) -> bool:
+    code = ord(char)
+    if char in "\n\t":
+        return True
+    return code >= ord(" ") and not _DELETE <= code < 0xA0 and char not in _BIDI  # noqa: PLR2004 - end of C1
+
+
+def _visible(char: str) -> str:
+    code = ord(char)
+    if code < ord(" "):
+        return chr(_C0_PICTURES + code)
+    return "␡" if code == _DELETE else "\N{REPLACEMENT CHARACTER}"
+
+
+def _three_digits(value: float) -> str:
+    if value < 9.995:  # noqa: PLR2004
+        return f"{value:.2f}"
+    return f"{value:.1f}" if value < 99.95 else f"{value:.0f}"  # noqa: PLR2004

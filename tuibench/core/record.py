@@ -1,0 +1,75 @@
+"""What is kept of a trial: raw numbers only, in the order and under the names of the session file."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from tuibench.core.events import FailureKind, FinishReason, Phase
+
+
+class TrialRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One finished trial, successful or not. A number that does not exist is None and is not written."""
+
+    method: str
+    index: int
+    """Counts within the method; warm-up trials are numbered apart."""
+    warmup: bool = False
+
+    n_prompt: int | None = None
+    finish_reason: FinishReason | None = None
+    failure_kind: FailureKind | None = None
+    failure_phase: Phase | None = None
+    failure_message: str | None = None
+    log_tail: str | None = None
+
+    load_ns: int | None = None
+    """None for a trial that found the model loaded by an earlier one."""
+    prepare_ns: int | None = None
+    tokenise_ns: int | None = None
+    prefill_ns: int | None = None
+    ttft_ns: int | None = None
+    step_ns: tuple[int, ...] = ()
+    """Every gap between consecutive tokens, first to last."""
+    token_ids: tuple[int, ...] = ()
+    piece_chars: tuple[int, ...] = ()
+    """Characters that each token added to `text`; what is left over came with the end."""
+    text: str = ""
+
+    peak_rss_bytes: int | None = None
+    rss_anon_bytes: int | None = None
+    rss_file_bytes: int | None = None
+    artifact_bytes: int | None = None
+    weight_bytes: int | None = None
+    parameters: int | None = None
+    context_window: int | None = None
+    worker_cpu_ns: int | None = None
+    observer_cpu_ns: int | None = None
+    """CPU time of the process that watched, inside the timed window."""
+    facts: tuple[tuple[str, str], ...] = ()
+    """Name and value of what decides the speed here. Pairs, since a sub-table would have to follow `finished`."""
+    validity: tuple[str, ...] = ()
+    """Reasons to distrust the figures; empty when none was seen."""
+
+    finished: datetime
+    """Time zone included. Written last, so that a record cut short cannot pass for a whole one."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether the trial has no result."""
+        return self.failure_kind is not None
+
+    @property
+    def n_gen(self) -> int:
+        """Tokens generated; an EOS that ends a free generation is not counted."""
+        return len(self.token_ids)
+
+    def pieces(self) -> list[str]:
+        """Return the text that each token added, as it was streamed."""
+        pieces: list[str] = []
+        start = 0
+        for n_chars in self.piece_chars:
+            pieces.append(self.text[start : start + n_chars])
+            start += n_chars
+        return pieces

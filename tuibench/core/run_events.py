@@ -1,0 +1,60 @@
+"""The facts of a whole run: what the runner (or a replay) tells, around the events of each worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tuibench.core.events import Event
+from tuibench.core.plan import Turn
+from tuibench.core.record import TrialRecord
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """A run with these turns begins."""
+
+    methods: tuple[str, ...]
+    turns: tuple[Turn, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrialStarted:
+    """A method's turn has come; its worker may still have to start."""
+
+    method: str
+    index: int
+    warmup: bool
+    n_expected: int
+    """Tokens that will be generated unless the model stops earlier."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialObserved:
+    """The worker of the method's current trial reported something."""
+
+    method: str
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class TrialEnded:
+    """A trial is over and its record is saved."""
+
+    record: TrialRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Noticed:
+    """Something the user should know that is no trial: a lock waited for, a session that could not be saved."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """No more trials will come."""
+
+    cancelled: bool = False
+
+
+RunEvent = RunStarted | TrialStarted | TrialObserved | TrialEnded | Noticed | RunEnded

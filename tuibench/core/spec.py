@@ -1,0 +1,79 @@
+"""What is asked for: a method, how to sample, one request to a worker, one whole run."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class Method(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known about a method before anything heavy is imported."""
+
+    id: str
+    """Name on the command line and in session files; part of the contract."""
+    title: str
+    explanation: str
+    """One line a newcomer understands."""
+    parent: str | None
+    """The rung of the ladder that this method improves on; None for the lowest."""
+    precision: Literal["fp32", "int8", "int4"]
+    requires: tuple[str, ...] = ()
+    """Import names of the libraries its worker needs."""
+
+
+class Sampling(msgspec.Struct, frozen=True, kw_only=True):
+    """How the next token is picked from the logits."""
+
+    temperature: float = 0.0
+    """0 is greedy: the highest logit wins and the length is forced, which is what a measurement wants."""
+    top_k: int = 0
+    """Keep only the k most likely tokens; 0 keeps all."""
+    top_p: float = 1.0
+    """Keep the smallest set of tokens whose probabilities add up to p; 1 keeps all."""
+    seed: int = 0
+
+    @property
+    def greedy(self) -> bool:
+        """Whether decoding is deterministic, of forced length, and so comparable between methods."""
+        return self.temperature == 0.0
+
+
+class LoadRequest(msgspec.Struct, frozen=True, kw_only=True, tag_field="request", tag="load"):
+    """The first line on a worker's standard input."""
+
+    protocol: int
+    method: str
+    model_dir: str
+    n_threads: int
+
+
+class TrialRequest(msgspec.Struct, frozen=True, kw_only=True, tag_field="request", tag="trial"):
+    """One generation; a worker serves any number of them, one after the other."""
+
+    prompt: str
+    raw: bool = False
+    """Whether the prompt goes to the model as it is, without the chat template."""
+    max_new_tokens: int
+    sampling: Sampling = Sampling()
+
+
+Request = LoadRequest | TrialRequest
+
+
+class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One comparison, as the user asked for it."""
+
+    model: str
+    methods: tuple[str, ...]
+    prompt: str
+    raw: bool = False
+    max_new_tokens: int = 128
+    n_trials: int = 3
+    n_warmup: int = 1
+    """Short generations at the start of each worker process: stored, never part of a figure."""
+    n_threads: int = 1
+    sampling: Sampling = Sampling()
+    timeout_s: float | None = None
+    """Longest a phase may take; None takes the default of each phase."""
+    name: str = ""

@@ -1,0 +1,301 @@
+"""The one reducer: what is known of a trial and of a run after each event, live, replayed or in a test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from tuibench.core.events import (
+    EngineReady,
+    Event,
+    FailureKind,
+    FinishReason,
+    Heartbeat,
+    Memory,
+    Phase,
+    PhaseProgressed,
+    PhaseStarted,
+    PromptTokenised,
+    TokenEmitted,
+    TrialAccepted,
+    TrialFinished,
+    WorkerFailed,
+    WorkerStarted,
+)
+from tuibench.core.record import TrialRecord
+from tuibench.core.run_events import (
+    Noticed,
+    RunEnded,
+    RunEvent,
+    RunStarted,
+    TrialEnded,
+    TrialObserved,
+    TrialStarted,
+)
+
+
+@dataclass(slots=True)
+class TokenLog:
+    """The tokens of one trial, appended to and shared by all its states: copying it per token would be quadratic."""
+
+    at_ns: list[int] = field(default_factory=list)
+    ids: list[int] = field(default_factory=list)
+    pieces: list[str] = field(default_factory=list)
+
+    def first(self, n: int) -> TokenLog:
+        """Return a log of its own with the first `n` tokens."""
+        return TokenLog(self.at_ns[:n], self.ids[:n], self.pieces[:n])
+
+
+@dataclass(frozen=True, slots=True)
+class TrialState:
+    """What is known of a trial that is under way."""
+
+    method: str
+    index: int
+    warmup: bool
+    n_expected: int
+    phase: Phase = Phase.START
+    phase_since_ns: int | None = None
+    progress: PhaseProgressed | None = None
+    ready: EngineReady | None = None
+    requested_ns: int | None = None
+    tokenised_ns: int | None = None
+    n_prompt: int | None = None
+    n_gen: int = 0
+    log: TokenLog = field(default_factory=TokenLog)
+    """Only its first `n_gen` entries belong to this state."""
+    finished: TrialFinished | None = None
+    failed: WorkerFailed | None = None
+    rss_bytes: int | None = None
+    last_event_ns: int | None = None
+
+    @property
+    def ttft_ns(self) -> int | None:
+        """Request accepted to first token's text; None before there is one."""
+        if self.requested_ns is None or self.n_gen == 0:
+            return None
+        return self.log.at_ns[0] - self.requested_ns
+
+    @property
+    def decode_tps(self) -> float | None:
+        """Decode speed so far: gaps ÷ time from the first to the latest token; None below two tokens."""
+        if self.n_gen < 2:  # noqa: PLR2004 - a gap has two ends
+            return None
+        span_ns = self.log.at_ns[self.n_gen - 1] - self.log.at_ns[0]
+        return (self.n_gen - 1) * 1e9 / span_ns if span_ns > 0 else None
+
+    def step_ns(self, start: int = 0) -> list[int]:
+        """Return the gaps between consecutive tokens, from gap number `start` on."""
+        stamps = self.log.at_ns
+        return [stamps[i + 1] - stamps[i] for i in range(start, self.n_gen - 1)]
+
+    @property
+    def text(self) -> str:
+        """All text so far; a widget that appends should take `log.pieces` instead."""
+        tail = self.finished.text_tail if self.finished else ""
+        return "".join(self.log.pieces[: self.n_gen]) + tail
+
+
+def fold_trial(state: TrialState, event: Event) -> TrialState:  # noqa: C901, PLR0911 - one arm per event
+    """Return the trial's state after `event`."""
+    state = replace(state, last_event_ns=event.at_ns)
+    match event:
+        case WorkerStarted():
+            return state
+        case PhaseStarted(phase=phase):
+            return replace(state, phase=phase, phase_since_ns=event.at_ns, progress=None)
+        case PhaseProgressed():
+            return replace(state, progress=event)
+        case EngineReady():
+            return replace(state, ready=event, phase=Phase.IDLE, phase_since_ns=event.at_ns, progress=None)
+        case TrialAccepted():
+            return replace(state, requested_ns=event.at_ns)
+        case PromptTokenised(n_prompt=n_prompt):
+            return replace(
+                state,
+                n_prompt=n_prompt,
+                tokenised_ns=event.at_ns,
+                phase=Phase.PREFILL,
+                phase_since_ns=event.at_ns,
+                progress=None,
+            )
+        case TokenEmitted():
+            return _with_token(state, event)
+        case TrialFinished():
+            return replace(state, finished=event, phase=Phase.IDLE, phase_since_ns=event.at_ns)
+        case Heartbeat(rss_bytes=rss_bytes):
+            return replace(state, rss_bytes=rss_bytes)
+        case WorkerFailed():
+            return replace(state, failed=event)
+
+
+def _with_token(state: TrialState, event: TokenEmitted) -> TrialState:
+    n = state.n_gen
+    # A log that has run ahead belongs to a later state: this one goes on in a copy of its own part.
+    log = state.log if len(state.log.ids) == n else state.log.first(n)
+    log.at_ns.append(event.at_ns)
+    log.ids.append(event.token_id)
+    log.pieces.append(event.text)
+    phase_since_ns = event.at_ns if n == 0 else state.phase_since_ns
+    return replace(state, log=log, n_gen=n + 1, phase=Phase.DECODE, phase_since_ns=phase_since_ns)
+
+
+class MethodStatus(StrEnum):
+    """Where a method stands in the run."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    """At least one trial failed and none is left to come."""
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class MethodState:
+    """What is known of one method of the run."""
+
+    method: str
+    n_planned: int = 0
+    """Measured trials that the run means to take."""
+    records: tuple[TrialRecord, ...] = ()
+    trial: TrialState | None = None
+    """The trial under way, or the latest one, which keeps its text on the screen."""
+    running: bool = False
+
+    @property
+    def measured(self) -> tuple[TrialRecord, ...]:
+        """The trials that figures are computed from: no warm-up, no failure."""
+        return tuple(record for record in self.records if not record.warmup and not record.failed)
+
+    @property
+    def n_done(self) -> int:
+        """Measured trials over, failed ones included."""
+        return sum(not record.warmup for record in self.records)
+
+    @property
+    def failure(self) -> TrialRecord | None:
+        """The latest failed trial."""
+        return next((record for record in reversed(self.records) if record.failed), None)
+
+    @property
+    def status(self) -> MethodStatus:
+        """Where the method stands."""
+        if self.running:
+            return MethodStatus.RUNNING
+        failure = self.failure
+        if failure is not None and failure.failure_kind is FailureKind.SKIPPED:
+            return MethodStatus.SKIPPED
+        if self.n_done < self.n_planned or not self.n_planned:
+            return MethodStatus.WAITING
+        return MethodStatus.FAILED if failure is not None else MethodStatus.DONE
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """What is known of a whole run."""
+
+    methods: dict[str, MethodState] = field(default_factory=dict)
+    """In the order of the run. Never mutated: each state has its own."""
+    n_turns: int = 0
+    running: bool = False
+    cancelled: bool = False
+    notices: tuple[str, ...] = ()
+
+    @property
+    def current(self) -> MethodState | None:
+        """The method whose trial is under way; the first of several in a replay side by side."""
+        return next((method for method in self.methods.values() if method.running), None)
+
+    @property
+    def n_done(self) -> int:
+        """Measured trials over, of `n_turns`."""
+        return sum(method.n_done for method in self.methods.values())
+
+    @property
+    def records(self) -> Iterable[TrialRecord]:
+        """All finished trials, method by method."""
+        return (record for method in self.methods.values() for record in method.records)
+
+
+def fold(state: RunState, event: RunEvent) -> RunState:
+    """Return the run's state after `event`; `state` is left alone."""
+    match event:
+        case RunStarted(methods=methods, turns=turns):
+            planned = {method: sum(turn.method == method for turn in turns) for method in methods}
+            fresh = {method: MethodState(method, n_planned=n) for method, n in planned.items()}
+            return RunState(methods=fresh, n_turns=len(turns), running=True)
+        case TrialStarted(method=method, index=index, warmup=warmup, n_expected=n_expected):
+            before = state.methods[method]
+            trial = TrialState(method, index, warmup, n_expected, ready=before.trial.ready if before.trial else None)
+            return _with_method(state, replace(before, trial=trial, running=True))
+        case TrialObserved(method=method, event=observed):
+            before = state.methods[method]
+            if before.trial is None:
+                return state
+            return _with_method(state, replace(before, trial=fold_trial(before.trial, observed)))
+        case TrialEnded(record=record):
+            before = state.methods[record.method]
+            return _with_method(state, replace(before, records=(*before.records, record), running=False))
+        case Noticed(text=text):
+            return replace(state, notices=(*state.notices, text))
+        case RunEnded(cancelled=cancelled):
+            return replace(state, running=False, cancelled=cancelled)
+
+
+def _with_method(state: RunState, method: MethodState) -> RunState:
+    return replace(state, methods={**state.methods, method.method: method})
+
+
+def record_numbers(trial: TrialState) -> dict[str, object]:
+    """Return the fields of a `TrialRecord` that follow from the trial's events alone."""
+    memory = _memory(trial)
+    ready = trial.ready
+    n = trial.n_gen
+    tokenised = trial.requested_ns is not None and trial.tokenised_ns is not None
+    return {
+        "method": trial.method,
+        "index": trial.index,
+        "warmup": trial.warmup,
+        "n_prompt": trial.n_prompt,
+        "finish_reason": trial.finished.finish_reason if trial.finished else None,
+        "tokenise_ns": trial.tokenised_ns - trial.requested_ns if tokenised else None,  # type: ignore[operator]
+        "prefill_ns": trial.finished.prefill_ns if trial.finished else None,
+        "ttft_ns": trial.ttft_ns,
+        "step_ns": tuple(trial.step_ns()),
+        "token_ids": tuple(trial.log.ids[:n]),
+        "piece_chars": tuple(len(piece) for piece in trial.log.pieces[:n]),
+        "text": trial.text,
+        "peak_rss_bytes": memory.peak_rss_bytes,
+        "rss_anon_bytes": memory.rss_anon_bytes,
+        "rss_file_bytes": memory.rss_file_bytes,
+        "artifact_bytes": ready.artifact_bytes if ready else None,
+        "weight_bytes": ready.weight_bytes if ready else None,
+        "parameters": ready.parameters if ready else None,
+        "context_window": ready.context_window if ready else None,
+        "worker_cpu_ns": trial.finished.cpu_ns if trial.finished else None,
+        "facts": tuple(ready.facts.items()) if ready else (),
+    }
+
+
+def _memory(trial: TrialState) -> Memory:
+    if trial.finished:
+        return trial.finished.memory
+    if trial.failed:
+        return trial.failed.memory
+    return trial.ready.memory if trial.ready else Memory()
+
+
+__all__ = [
+    "FinishReason",
+    "MethodState",
+    "MethodStatus",
+    "RunState",
+    "TokenLog",
+    "TrialState",
+    "fold",
+    "fold_trial",
+    "record_numbers",
+]

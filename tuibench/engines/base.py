@@ -1,0 +1,69 @@
+"""What every method provides: a model that turns tokens into logits, one step at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from tuibench.core.spec import Method
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Logits = NDArray[np.float32]
+    """Shape `[vocabulary]`. Valid until the next call of the engine, which may reuse the memory."""
+
+Progress = Callable[[str, int, int | None], None]
+"""Called with a label, steps done, and steps in all (None: unknown) during long preparation."""
+
+
+class UnsupportedModelError(Exception):
+    """The method cannot run this model; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What an engine knows about itself once it is loaded."""
+
+    parameters: int
+    artifact_bytes: int
+    """Size of the files that the weights came from."""
+    weight_bytes: int
+    """Bytes of weights that one decoded token has to read."""
+    context_window: int
+    """Most tokens, prompt and output together, that the model was made for."""
+    facts: dict[str, str] = field(default_factory=dict)
+    """What decides the speed here: precision, kernels, library versions."""
+
+
+class Engine(Protocol):
+    """A model under one optimisation. One engine lives in one process; calls come from one thread."""
+
+    method: ClassVar[Method]
+
+    def prepare(self, model_dir: Path, progress: Progress) -> None:
+        """Make what loading needs and the cache lacks (export, quantisation); most methods need nothing."""
+
+    def load(self, model_dir: Path, n_threads: int, progress: Progress) -> EngineInfo:
+        """Load the model from a folder with `config.json` and safetensors weights.
+
+        Raises:
+            UnsupportedModelError: The method cannot run this model.
+        """
+
+    def prefill(self, token_ids: Sequence[int], max_length: int) -> Logits:
+        """Forget everything, read the prompt, and return the logits that follow it.
+
+        Args:
+            token_ids: The prompt, at least one token.
+            max_length: Most tokens, prompt included, that will be processed before the next prefill.
+        """
+
+    def decode(self, token_id: int) -> Logits:
+        """Append one token and return the logits that follow it."""
+
+    def close(self) -> None:
+        """Free what the engine holds."""

@@ -1,0 +1,74 @@
+"""The methods that are installed, ours and third parties', found through the entry-point group `tuibench.methods`."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
+
+from tuibench.core.spec import Method
+
+if TYPE_CHECKING:
+    from tuibench.engines.base import Engine
+
+GROUP = "tuibench.methods"
+
+
+class UnknownMethodError(ValueError):
+    """A method was asked for that nothing installed provides."""
+
+
+@cache
+def _entry_points() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def engine_class(method_id: str) -> type[Engine]:
+    """Return the engine class of a method; importing it loads no model library.
+
+    Raises:
+        UnknownMethodError: Nothing installed provides the method.
+    """
+    point = _entry_points().get(method_id)
+    if point is None:
+        known = ", ".join(available_methods())
+        raise UnknownMethodError(f"unknown method {method_id!r}; known: {known}")
+    loaded: type[Engine] = point.load()
+    return loaded
+
+
+@cache
+def available_methods() -> dict[str, Method]:
+    """Return all installed methods by id, each after its ladder parent."""
+    found = {name: engine_class(name).method for name in _entry_points()}
+    ordered: dict[str, Method] = {}
+
+    def add(name: str) -> None:
+        method = found.get(name)
+        if method is None or name in ordered:
+            return
+        if method.parent is not None:
+            add(method.parent)
+        ordered[name] = method
+
+    for name in found:
+        add(name)
+    return ordered
+
+
+def resolve_methods(names: str) -> tuple[str, ...]:
+    """Return the method ids of a comma-separated list; `all` and `ladder` mean every installed one, in ladder order.
+
+    Raises:
+        UnknownMethodError: A name is unknown, or the list is empty.
+    """
+    known = available_methods()
+    asked = [name.strip() for name in names.split(",") if name.strip()]
+    if asked in (["all"], ["ladder"]):
+        return tuple(known)
+    if not asked:
+        raise UnknownMethodError(f"no method named; known: {', '.join(known)}")
+    for name in asked:
+        if name not in known:
+            raise UnknownMethodError(f"unknown method {name!r}; known: {', '.join(known)}")
+    return tuple(dict.fromkeys(asked))

@@ -1,0 +1,1 @@
+"""Where models come from: hub, folder, GGUF file, package wheel; always a local folder with safetensors in the end."""

@@ -1,0 +1,62 @@
+"""The only module that knows where themes, sessions, models, caches and logs live."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from platformdirs import PlatformDirs
+
+_dirs = PlatformDirs("tuibench", appauthor=False)
+_package = Path(__file__).parent
+
+
+def _packaged(name: str) -> Path:
+    """Return a data folder: inside the wheel, or beside the package in a checkout."""
+    inside = _package / f"_{name}"
+    return inside if inside.is_dir() else _package.parent / name
+
+
+def packaged_themes() -> Path:
+    """Return the folder of the themes that ship."""
+    return _packaged("themes")
+
+
+def user_themes() -> Path:
+    """Return the folder of the user's own themes; it need not exist."""
+    return Path(os.environ.get("TUIBENCH_THEMES") or _dirs.user_config_path / "themes")
+
+
+def sample_sessions() -> Path:
+    """Return the folder of the recorded sessions that ship."""
+    return _packaged("sessions")
+
+
+def sessions_dir(output: Path | None = None) -> Path:
+    """Return where sessions are written: asked for, `$TUIBENCH_SESSIONS`, `./sessions` if it exists, the user's."""
+    if output is not None:
+        return output
+    if from_environment := os.environ.get("TUIBENCH_SESSIONS"):
+        return Path(from_environment)
+    here = Path("sessions")
+    return here if here.is_dir() else _dirs.user_data_path / "sessions"
+
+
+def cache_dir() -> Path:
+    """Return the root of everything that can be made again: `$TUIBENCH_CACHE`, else the user's cache folder."""
+    return Path(os.environ.get("TUIBENCH_CACHE") or _dirs.user_cache_path)
+
+
+def models_dir() -> Path:
+    """Return the folder that holds one folder per pulled model."""
+    return cache_dir() / "models"
+
+
+def logs_dir() -> Path:
+    """Return the folder of the workers' logs."""
+    return cache_dir() / "logs"
+
+
+def measurement_lock() -> Path:
+    """Return the file whose lock says that somebody measures on this machine."""
+    return cache_dir() / "measuring.lock"

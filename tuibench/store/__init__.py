@@ -1,0 +1,1 @@
+"""Sessions on disk: append, load, list, export, replay."""

@@ -1,0 +1,1 @@
+"""The process that runs one method: reads requests, drives an engine, reports events."""
