@@ -1,0 +1,92 @@
+"""What a safetensors file holds, read from its header alone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from tuibench.models.local import ModelError
+
+_PREFIX_BYTES = 8
+_MAX_HEADER_BYTES = 100_000_000
+_ITEM_BITS = {
+    "BOOL": 8,
+    "U8": 8,
+    "I8": 8,
+    "F8_E5M2": 8,
+    "F8_E4M3": 8,
+    "F8_E8M0": 8,
+    "I16": 16,
+    "U16": 16,
+    "F16": 16,
+    "BF16": 16,
+    "I32": 32,
+    "U32": 32,
+    "F32": 32,
+    "C64": 64,
+    "F64": 64,
+    "I64": 64,
+    "U64": 64,
+}
+
+
+class _Tensor(msgspec.Struct, frozen=True):
+    dtype: str
+    shape: list[int]
+    data_offsets: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class WeightFile:
+    """One safetensors file."""
+
+    path: Path
+    n_bytes: int
+    elements: dict[str, int]
+    """Number of elements by type (F32, BF16, …)."""
+
+
+def read_header(path: Path) -> WeightFile:
+    """Return what a safetensors file says about itself, after checking that the file is as long as it says.
+
+    Raises:
+        ModelError: The file is no safetensors file, or is cut off.
+    """
+    n_bytes = path.stat().st_size
+    with path.open("rb") as file:
+        header_bytes = int.from_bytes(file.read(_PREFIX_BYTES), "little")
+        room = n_bytes - _PREFIX_BYTES
+        if not 0 < header_bytes <= min(room, _MAX_HEADER_BYTES):
+            raise _broken(path, f"its header claims {header_bytes} bytes of {max(room, 0)}")
+        text = file.read(header_bytes)
+    try:
+        raw = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+        raw.pop("__metadata__", None)
+        tensors = {name: msgspec.json.decode(value, type=_Tensor) for name, value in raw.items()}
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _broken(path, f"its header is not valid: {error}") from error
+    return WeightFile(path, n_bytes, _count(path, tensors, room - header_bytes))
+
+
+def _count(path: Path, tensors: dict[str, _Tensor], data_bytes: int) -> dict[str, int]:
+    if not tensors:
+        raise _broken(path, "it holds no tensor")
+    elements: dict[str, int] = {}
+    for name, tensor in tensors.items():
+        start, end = tensor.data_offsets
+        n_elements = math.prod(tensor.shape)
+        bits = _ITEM_BITS.get(tensor.dtype)
+        # Types that are newer than this table cannot be checked for size, only for place.
+        if bits is not None and n_elements * bits != (end - start) * 8:
+            raise _broken(path, f"the size of tensor {name!r} does not fit its shape")
+        if not 0 <= start <= end <= data_bytes or any(length < 0 for length in tensor.shape):
+            raise _broken(path, f"tensor {name!r} lies outside the file; the file is cut off or damaged")
+        elements[tensor.dtype] = elements.get(tensor.dtype, 0) + n_elements
+    return elements
+
+
+def _broken(path: Path, reason: str) -> ModelError:
+    return ModelError(f"{path.name} is not a usable safetensors file: {reason}; fetch it again")
