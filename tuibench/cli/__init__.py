@@ -1,1 +1,84 @@
-"""The command line: one module per verb."""
+"""The command line: one module per verb, each imported when its verb is used."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+import tuibench
+from tuibench.cli.arguments import UsageError, add_dashboard_arguments, add_run_arguments
+
+OK, SOME_FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+_EPILOG = """\
+exit codes: 0 all rows measured; 1 some rows failed (they are in the session, with reasons);
+2 bad usage or input; 130 interrupted (everything finished is saved)
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all verbs. It knows their arguments, not their code: `--help` must be instant."""
+    top = argparse.ArgumentParser(
+        prog="tuibench",
+        description=tuibench.__doc__,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"tuibench {tuibench.__version__}")
+    add_dashboard_arguments(top)
+    top.set_defaults(verb="dashboard")
+    verbs = top.add_subparsers(title="commands", metavar="COMMAND", description="without one, the dashboard opens")
+
+    run = verbs.add_parser("run", help="measure without the dashboard", epilog=_EPILOG)
+    add_run_arguments(run)
+    run.set_defaults(verb="run")
+
+    replay = verbs.add_parser("replay", help="show a stored session at its recorded speed")
+    replay.add_argument("session", metavar="SESSION", help="file, name or beginning of a name; `last` for the newest")
+    replay.add_argument("--speed", type=float, default=1.0, metavar="X", help="2 is twice as fast (default: 1)")
+    replay.add_argument("--plain", action="store_true", help="print lines instead of opening the dashboard")
+    replay.set_defaults(verb="replay")
+
+    sessions = verbs.add_parser("sessions", help="list, show or remove stored sessions")
+    sessions.add_argument("action", nargs="?", choices=("list", "show", "rm"), default="list")
+    sessions.add_argument("session", nargs="?", metavar="SESSION")
+    sessions.add_argument("--format", choices=("table", "json", "jsonl"), default="table")
+    sessions.set_defaults(verb="sessions")
+
+    models = verbs.add_parser("models", help="list, pull or remove models in the cache")
+    models.add_argument("action", nargs="?", choices=("list", "pull", "rm"), default="list")
+    models.add_argument("model", nargs="?", metavar="MODEL")
+    models.set_defaults(verb="models")
+
+    methods = verbs.add_parser("methods", help="list the methods that can be compared")
+    methods.set_defaults(verb="methods")
+    return top
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a command line and return its exit code."""
+    options = parser().parse_args(arguments)
+    # A closed pipe (`tuibench sessions | head`) must not end in a traceback, now or when Python flushes at its end.
+    try:
+        code = _run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BAD_USAGE
+    return code
+
+
+def _run(options: argparse.Namespace) -> int:
+    run: Callable[[argparse.Namespace], int] = import_module(f"tuibench.cli.{options.verb}").run
+    try:
+        return run(options)
+    except UsageError as error:
+        print(f"tuibench: {error}", file=sys.stderr)
+        return BAD_USAGE
+    except KeyboardInterrupt:
+        return INTERRUPTED

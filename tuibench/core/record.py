@@ -9,6 +9,18 @@ import msgspec
 from tuibench.core.events import FailureKind, FinishReason, Phase
 
 
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a trial has no result."""
+
+    kind: FailureKind
+    phase: Phase
+    """What was going on."""
+    message: str
+    """One sentence."""
+    log_tail: str = ""
+    """The end of the worker's log."""
+
+
 class TrialRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One finished trial, successful or not. A number that does not exist is None and is not written."""
 

@@ -44,6 +44,13 @@ class TrialEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnsDropped:
+    """The method's remaining trials will not take place."""
+
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
 class Noticed:
     """Something the user should know that is no trial: a lock waited for, a session that could not be saved."""
 
@@ -57,4 +64,4 @@ class RunEnded:
     cancelled: bool = False
 
 
-RunEvent = RunStarted | TrialStarted | TrialObserved | TrialEnded | Noticed | RunEnded
+RunEvent = RunStarted | TrialStarted | TrialObserved | TrialEnded | TurnsDropped | Noticed | RunEnded

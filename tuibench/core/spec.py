@@ -77,3 +77,6 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float | None = None
     """Longest a phase may take; None takes the default of each phase."""
     name: str = ""
+
+
+DEFAULT_PROMPT = "Explain in a few sentences how a KV-cache makes decoding faster."

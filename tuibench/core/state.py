@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 
 from tuibench.core.events import (
     EngineReady,
     Event,
     FailureKind,
-    FinishReason,
     Heartbeat,
     Memory,
     Phase,
@@ -23,7 +23,7 @@ from tuibench.core.events import (
     WorkerFailed,
     WorkerStarted,
 )
-from tuibench.core.record import TrialRecord
+from tuibench.core.record import Failure, TrialRecord
 from tuibench.core.run_events import (
     Noticed,
     RunEnded,
@@ -32,6 +32,7 @@ from tuibench.core.run_events import (
     TrialEnded,
     TrialObserved,
     TrialStarted,
+    TurnsDropped,
 )
 
 
@@ -149,8 +150,10 @@ class MethodStatus(StrEnum):
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
-    """At least one trial failed and none is left to come."""
+    """Its latest trials failed, and none is left to come."""
     SKIPPED = "skipped"
+    STOPPED = "stopped"
+    """The run was stopped before its trials were over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +164,12 @@ class MethodState:
     n_planned: int = 0
     """Measured trials that the run means to take."""
     records: tuple[TrialRecord, ...] = ()
+    """Finished trials, warm-up and failed ones included, in the order they took place."""
     trial: TrialState | None = None
     """The trial under way, or the latest one, which keeps its text on the screen."""
     running: bool = False
+    dropped: bool = False
+    """Whether the trials that were still planned will not take place."""
 
     @property
     def measured(self) -> tuple[TrialRecord, ...]:
@@ -185,12 +191,17 @@ class MethodState:
         """Where the method stands."""
         if self.running:
             return MethodStatus.RUNNING
-        failure = self.failure
-        if failure is not None and failure.failure_kind is FailureKind.SKIPPED:
-            return MethodStatus.SKIPPED
-        if self.n_done < self.n_planned or not self.n_planned:
+        if not self.dropped and (self.n_done < self.n_planned or not self.n_planned):
             return MethodStatus.WAITING
-        return MethodStatus.FAILED if failure is not None else MethodStatus.DONE
+        match self.failure and self.failure.failure_kind:
+            case FailureKind.SKIPPED:
+                return MethodStatus.SKIPPED
+            case FailureKind.CANCELLED:
+                return MethodStatus.STOPPED
+            case None:
+                return MethodStatus.DONE if self.n_done >= self.n_planned else MethodStatus.STOPPED
+            case _:
+                return MethodStatus.FAILED
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +250,8 @@ def fold(state: RunState, event: RunEvent) -> RunState:
         case TrialEnded(record=record):
             before = state.methods[record.method]
             return _with_method(state, replace(before, records=(*before.records, record), running=False))
+        case TurnsDropped(method=method):
+            return _with_method(state, replace(state.methods[method], dropped=True))
         case Noticed(text=text):
             return replace(state, notices=(*state.notices, text))
         case RunEnded(cancelled=cancelled):
@@ -249,35 +262,61 @@ def _with_method(state: RunState, method: MethodState) -> RunState:
     return replace(state, methods={**state.methods, method.method: method})
 
 
-def record_numbers(trial: TrialState) -> dict[str, object]:
-    """Return the fields of a `TrialRecord` that follow from the trial's events alone."""
-    memory = _memory(trial)
-    ready = trial.ready
-    n = trial.n_gen
-    tokenised = trial.requested_ns is not None and trial.tokenised_ns is not None
-    return {
-        "method": trial.method,
-        "index": trial.index,
-        "warmup": trial.warmup,
-        "n_prompt": trial.n_prompt,
-        "finish_reason": trial.finished.finish_reason if trial.finished else None,
-        "tokenise_ns": trial.tokenised_ns - trial.requested_ns if tokenised else None,  # type: ignore[operator]
-        "prefill_ns": trial.finished.prefill_ns if trial.finished else None,
-        "ttft_ns": trial.ttft_ns,
-        "step_ns": tuple(trial.step_ns()),
-        "token_ids": tuple(trial.log.ids[:n]),
-        "piece_chars": tuple(len(piece) for piece in trial.log.pieces[:n]),
-        "text": trial.text,
-        "peak_rss_bytes": memory.peak_rss_bytes,
-        "rss_anon_bytes": memory.rss_anon_bytes,
-        "rss_file_bytes": memory.rss_file_bytes,
-        "artifact_bytes": ready.artifact_bytes if ready else None,
-        "weight_bytes": ready.weight_bytes if ready else None,
-        "parameters": ready.parameters if ready else None,
-        "context_window": ready.context_window if ready else None,
-        "worker_cpu_ns": trial.finished.cpu_ns if trial.finished else None,
-        "facts": tuple(ready.facts.items()) if ready else (),
-    }
+def trial_record(
+    trial: TrialState,
+    *,
+    loads: bool,
+    observer_cpu_ns: int | None,
+    validity: tuple[str, ...],
+    failure: Failure | None,
+    finished: datetime,
+) -> TrialRecord:
+    """Return what is kept of a trial.
+
+    Args:
+        trial: Its final state.
+        loads: Whether the model was loaded for this trial, so that load time belongs to it.
+        observer_cpu_ns: CPU time of the watching process in the timed window.
+        validity: Reasons to distrust the figures.
+        failure: Why it has no result; None if it has.
+        finished: Now.
+    """
+    memory, ready, done = _memory(trial), trial.ready, trial.finished
+    tokenise_ns = None
+    if trial.tokenised_ns is not None and trial.requested_ns is not None:
+        tokenise_ns = trial.tokenised_ns - trial.requested_ns
+    return TrialRecord(
+        method=trial.method,
+        index=trial.index,
+        warmup=trial.warmup,
+        n_prompt=trial.n_prompt,
+        finish_reason=done.finish_reason if done else None,
+        failure_kind=failure.kind if failure else None,
+        failure_phase=failure.phase if failure else None,
+        failure_message=failure.message if failure else None,
+        log_tail=failure.log_tail if failure and failure.log_tail else None,
+        load_ns=ready.load_ns if ready and loads else None,
+        prepare_ns=ready.prepare_ns if ready and loads else None,
+        tokenise_ns=tokenise_ns,
+        prefill_ns=done.prefill_ns if done else None,
+        ttft_ns=trial.ttft_ns,
+        step_ns=tuple(trial.step_ns()),
+        token_ids=tuple(trial.log.ids[: trial.n_gen]),
+        piece_chars=tuple(len(piece) for piece in trial.log.pieces[: trial.n_gen]),
+        text=trial.text,
+        peak_rss_bytes=memory.peak_rss_bytes,
+        rss_anon_bytes=memory.rss_anon_bytes,
+        rss_file_bytes=memory.rss_file_bytes,
+        artifact_bytes=ready.artifact_bytes if ready else None,
+        weight_bytes=ready.weight_bytes if ready else None,
+        parameters=ready.parameters if ready else None,
+        context_window=ready.context_window if ready else None,
+        worker_cpu_ns=done.cpu_ns if done else None,
+        observer_cpu_ns=observer_cpu_ns,
+        facts=tuple(ready.facts.items()) if ready else (),
+        validity=validity,
+        finished=finished,
+    )
 
 
 def _memory(trial: TrialState) -> Memory:
@@ -286,16 +325,3 @@ def _memory(trial: TrialState) -> Memory:
     if trial.failed:
         return trial.failed.memory
     return trial.ready.memory if trial.ready else Memory()
-
-
-__all__ = [
-    "FinishReason",
-    "MethodState",
-    "MethodStatus",
-    "RunState",
-    "TokenLog",
-    "TrialState",
-    "fold",
-    "fold_trial",
-    "record_numbers",
-]

@@ -33,8 +33,8 @@ class EngineInfo:
     """Size of the files that the weights came from."""
     weight_bytes: int
     """Bytes of weights that one decoded token has to read."""
-    context_window: int
-    """Most tokens, prompt and output together, that the model was made for."""
+    context_window: int | None
+    """Most tokens, prompt and output together, that the model was made for; None where there is no limit."""
     facts: dict[str, str] = field(default_factory=dict)
     """What decides the speed here: precision, kernels, library versions."""
 
@@ -44,8 +44,8 @@ class Engine(Protocol):
 
     method: ClassVar[Method]
 
-    def prepare(self, model_dir: Path, progress: Progress) -> None:
-        """Make what loading needs and the cache lacks (export, quantisation); most methods need nothing."""
+    def prepare(self, model_dir: Path, progress: Progress) -> bool:
+        """Make what loading needs and the cache lacks (export, quantisation); say whether there was anything to do."""
 
     def load(self, model_dir: Path, n_threads: int, progress: Progress) -> EngineInfo:
         """Load the model from a folder with `config.json` and safetensors weights.

@@ -1,0 +1,150 @@
+"""Arguments of the verbs, and what they mean together."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tuibench.core.spec import RunSpec
+
+_MAX_PROMPT_BYTES = 4 << 20
+
+
+class UsageError(Exception):
+    """What the user asked for cannot be done; the message says what would."""
+
+
+def positive_int(text: str) -> int:
+    """Return a count of at least one."""
+    return _int_from(text, 1)
+
+
+def natural_int(text: str) -> int:
+    """Return a count that may be zero."""
+    return _int_from(text, 0)
+
+
+def _int_from(text: str, least: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{value} is too small: {least} or more")
+    return value
+
+
+def _float_in(text: str, low: float, high: float, what: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
+    if not low <= value <= high:
+        raise argparse.ArgumentTypeError(f"{text} is no {what}: {low:g} to {high:g}")
+    return value
+
+
+def temperature(text: str) -> float:
+    """Return a sampling temperature."""
+    return _float_in(text, 0, 100, "temperature")
+
+
+def probability(text: str) -> float:
+    """Return a probability mass above 0."""
+    return _float_in(text, 1e-6, 1, "probability")
+
+
+def seconds(text: str) -> float:
+    """Return a duration."""
+    return _float_in(text, 0.001, 1e7, "time in seconds")
+
+
+def add_dashboard_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the dashboard takes."""
+    parser.add_argument("--model", metavar="M", help="hub id, local folder or .gguf file (default: the small sample)")
+    parser.add_argument("--theme", metavar="T", help="name of a theme file")
+    parser.add_argument("--color", choices=("truecolor", "256", "16"), help="colours the terminal shows")
+    parser.add_argument("--no-mouse", action="store_true", help="leave the mouse to the terminal")
+    parser.add_argument("--low-bandwidth", action="store_true", help="repaint once a second")
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what a headless run takes."""
+    add = parser.add_argument
+    add("--model", metavar="M", help="hub id, local folder or .gguf file (default: SmolLM2-135M-Instruct)")
+    add("--methods", default="ladder", metavar="A,B,…", help="method ids, or `all` (default), see `tuibench methods`")
+    prompt = parser.add_mutually_exclusive_group()
+    prompt.add_argument("--prompt", metavar="TEXT", help="what the model continues or answers")
+    prompt.add_argument("--prompt-file", type=Path, metavar="F", help="UTF-8 text file with the prompt")
+    add("--raw", action="store_true", help="give the prompt to the model without its chat template")
+    add("--max-new-tokens", type=positive_int, default=128, metavar="N", help="tokens to generate (default: 128)")
+    add("--trials", type=positive_int, default=3, metavar="N", help="measured trials per method (default: 3)")
+    add("--warmup", type=natural_int, default=1, metavar="N", help="short warm-up trials per worker (default: 1)")
+    add("--threads", type=positive_int, metavar="N", help="threads per worker (default: usable physical cores)")
+    add("--temperature", type=temperature, default=0.0, metavar="T", help="0 is greedy with forced length (default)")
+    add("--top-k", type=natural_int, default=0, metavar="K")
+    add("--top-p", type=probability, default=1.0, metavar="P")
+    add("--seed", type=natural_int, default=0, metavar="S")
+    add("--timeout", type=seconds, metavar="SECONDS", help="longest a phase of a trial may take")
+    add("--name", default="", metavar="NAME", help="name of the session")
+    add("--format", choices=("table", "json", "jsonl"), default="table", help="what is printed on standard output")
+    add("--output", type=Path, metavar="DIR", help="folder for the session file")
+
+
+def run_spec(options: argparse.Namespace) -> RunSpec:
+    """Return the run that a command line asks for.
+
+    Raises:
+        UsageError: It cannot be run; the message says what would help.
+    """
+    from tuibench.core.spec import RunSpec, Sampling  # noqa: PLC0415 - not needed for --help
+    from tuibench.measure.machine import default_threads  # noqa: PLC0415
+    from tuibench.methods import UnknownMethodError, resolve_methods  # noqa: PLC0415
+    from tuibench.models.local import DEFAULT_MODEL  # noqa: PLC0415
+
+    try:
+        methods = resolve_methods(options.methods)
+    except UnknownMethodError as error:
+        raise UsageError(str(error)) from error
+    return RunSpec(
+        model=options.model or DEFAULT_MODEL,
+        methods=methods,
+        prompt=_prompt(options),
+        raw=options.raw,
+        max_new_tokens=options.max_new_tokens,
+        n_trials=options.trials,
+        n_warmup=options.warmup,
+        n_threads=options.threads or default_threads(),
+        sampling=Sampling(temperature=options.temperature, top_k=options.top_k, top_p=options.top_p, seed=options.seed),
+        timeout_s=options.timeout,
+        name=options.name,
+    )
+
+
+def _prompt(options: argparse.Namespace) -> str:
+    if options.prompt_file is None:
+        if options.prompt is None:
+            from tuibench.core.spec import DEFAULT_PROMPT  # noqa: PLC0415
+
+            return DEFAULT_PROMPT
+        prompt, source = options.prompt, "the prompt"
+    else:
+        prompt, source = _read_prompt(options.prompt_file), f"the prompt file {options.prompt_file}"
+    if not prompt.strip():
+        raise UsageError(f"{source} is empty: give some text for the model to continue")
+    return str(prompt)
+
+
+def _read_prompt(path: Path) -> str:
+    try:
+        if path.stat().st_size > _MAX_PROMPT_BYTES:
+            raise UsageError(f"{path}: larger than {_MAX_PROMPT_BYTES >> 20} MiB, which no model's window holds")
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"{path}: no UTF-8 text (byte {error.start}); convert it first, for example with `iconv -t utf-8`"
+        ) from error

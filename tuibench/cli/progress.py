@@ -1,0 +1,111 @@
+"""How far a headless run is: a bar with an ETA on a terminal, plain lines elsewhere. All on standard error."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Protocol
+
+from tuibench.core import format as fmt
+from tuibench.core.eta import run_remaining_ns
+from tuibench.core.metrics import DECODE, TTFT
+from tuibench.core.run_events import Noticed, RunEvent, TrialEnded, TrialObserved, TrialStarted
+from tuibench.core.state import RunState
+
+if TYPE_CHECKING:
+    import rich.progress
+
+
+class Progress(Protocol):
+    """Shows a run to somebody who waits for it."""
+
+    def update(self, state: RunState, event: RunEvent) -> None:
+        """Show the state after an event."""
+
+
+class PlainProgress:
+    """One line when a trial starts and one when it ends: what a log wants."""
+
+    def update(self, state: RunState, event: RunEvent) -> None:
+        """Print what a log should hold."""
+        match event:
+            case TrialStarted(method=method, warmup=warmup):
+                number = f"warm-up of {method}" if warmup else f"trial {state.n_done + 1}/{state.n_turns}: {method}"
+                self._print(number)
+            case TrialEnded(record=record) if record.failed:
+                self._print(f"  failed: {record.failure_kind}: {record.failure_message}")
+            case TrialEnded(record=record) if not record.warmup:
+                ttft, decode = TTFT.compute(record), DECODE.compute(record)
+                self._print(f"  TTFT {fmt.duration(ttft)}, decode {fmt.rate(decode)}, {record.n_gen} tokens")
+            case Noticed(text=text):
+                self._print(text)
+            case _:
+                pass
+
+    def _print(self, text: str) -> None:
+        print(fmt.printable(text), file=sys.stderr, flush=True)
+
+
+class BarProgress:
+    """One bar for the whole run, with what is going on and the time that is left."""
+
+    def __init__(self, bar: rich.progress.Progress) -> None:
+        self._bar = bar
+        self._task = bar.add_task("starting", total=None, eta="")
+
+    def update(self, state: RunState, event: RunEvent) -> None:
+        """Move the bar."""
+        match event:
+            case TrialObserved(method=method):
+                trial = state.methods[method].trial
+                if trial is None:
+                    return
+                share = 0 if trial.warmup else trial.n_gen / trial.n_expected
+                what = "warm-up" if trial.warmup and trial.requested_ns else trial.phase.value
+                speed = f" {fmt.rate(trial.decode_tps)}" if trial.decode_tps else ""
+                self._show(state, f"{method} {what}{speed}", state.n_done + share)
+            case TrialEnded(record=record):
+                if record.failed:
+                    self._note(f"{record.method}: {record.failure_kind}: {record.failure_message}")
+                self._show(state, record.method, state.n_done)
+            case Noticed(text=text):
+                self._note(text)
+            case _:
+                pass
+
+    def _show(self, state: RunState, what: str, completed: float) -> None:
+        left_ns = run_remaining_ns(state)
+        eta = "" if left_ns is None else f"{fmt.clock(left_ns / 1e9)} left"
+        description = fmt.printable(what)
+        self._bar.update(self._task, description=description, total=state.n_turns, completed=completed, eta=eta)
+
+    def _note(self, text: str) -> None:
+        self._bar.console.print(fmt.printable(text), markup=False, highlight=False)
+
+
+class _OpenBar(AbstractContextManager[Progress]):
+    def __init__(self) -> None:
+        from rich.console import Console  # noqa: PLC0415 - only for somebody who watches
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415
+
+        self._bar = Progress(
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.description}", markup=False),
+            TextColumn("{task.fields[eta]}", markup=False),
+            console=Console(stderr=True),
+            refresh_per_second=4,
+            transient=True,
+        )
+
+    def __enter__(self) -> Progress:
+        self._bar.start()
+        return BarProgress(self._bar)
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+
+def open_progress() -> AbstractContextManager[Progress]:
+    """Return what fits standard error: a bar on a terminal, else lines."""
+    return _OpenBar() if sys.stderr.isatty() else nullcontext(PlainProgress())

@@ -1,0 +1,114 @@
+"""`tuibench sessions`: what was measured before. Needs no model library."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tuibench import paths
+from tuibench.cli import OK
+from tuibench.cli.arguments import UsageError
+from tuibench.cli.result_table import aligned, result_lines
+from tuibench.core import format as fmt
+from tuibench.store.catalogue import SessionSummary, find_session, list_sessions
+from tuibench.store.export import as_json, as_json_line
+from tuibench.store.replay import stored_state
+from tuibench.store.schema import Session, SessionError
+from tuibench.store.session import load
+
+if TYPE_CHECKING:
+    import argparse
+    from pathlib import Path
+
+
+def session_folders() -> tuple[Path, Path]:
+    """Return where sessions are looked for: the user's own, then the recorded samples."""
+    return paths.sessions_dir(), paths.sample_sessions()
+
+
+def open_session(name: str) -> tuple[Path, Session]:
+    """Return a session's file and content; what could not be read of it is told on standard error.
+
+    Raises:
+        UsageError: There is no such session, or it cannot be read.
+    """
+    try:
+        path = find_session(name, session_folders())
+        session = load(path)
+    except SessionError as error:
+        raise UsageError(fmt.printable(str(error))) from error
+    for problem in session.dropped:
+        print(fmt.printable(f"{path}: {problem}"), file=sys.stderr)
+    return path, session
+
+
+def run(options: argparse.Namespace) -> int:
+    """List, show or remove sessions."""
+    if options.action == "list":
+        return _list(options.format)
+    if options.session is None:
+        raise UsageError(f"which session? `tuibench sessions {options.action} NAME`; `tuibench sessions` lists them")
+    if options.action == "rm":
+        return _remove(options.session)
+    return _show(options.session, options.format)
+
+
+def _list(output: str) -> int:
+    sessions = list_sessions(session_folders())
+    if output != "table":
+        rows = [{**msgspec.to_builtins(session, enc_hook=str)} for session in sessions]
+        lines = [msgspec.json.encode(row).decode() for row in rows]
+        print("\n".join(lines) if output == "jsonl" else msgspec.json.format(msgspec.json.encode(rows)).decode())
+    elif not sessions:
+        print("no sessions yet: `tuibench` or `tuibench run` makes one", file=sys.stderr)
+    else:
+        print("\n".join(aligned([("session", "created", "trials", "model and methods"), *map(_row, sessions)])))
+    return OK
+
+
+def _row(session: SessionSummary) -> tuple[str, str, str, str]:
+    what = f"{session.model}: {', '.join(session.methods)}"
+    if session.problem:
+        what = session.problem if not session.model else f"{what}; {session.problem}"
+    created = f"{session.created:%Y-%m-%d %H:%M}" if session.created else fmt.MISSING
+    return fmt.printable(session.path.stem), created, str(session.n_trials), fmt.printable(what)
+
+
+def _show(name: str, output: str) -> int:
+    path, session = open_session(name)
+    state = stored_state(session)
+    if output == "json":
+        print(as_json(state))
+    elif output == "jsonl":
+        print("\n".join(map(as_json_line, session.trials)))
+    else:
+        print(fmt.printable("\n".join(_about(path, session))))
+        print("\n".join(result_lines(state)))
+    return OK
+
+
+def _about(path: Path, session: Session) -> list[str]:
+    header, settings = session.header, session.header.settings
+    sampling = "greedy" if settings.sampling.greedy else f"temperature {settings.sampling.temperature:g}"
+    return [
+        f"{header.name or path.stem} · {header.created:%Y-%m-%d %H:%M %Z} · tuibench {header.tuibench_version}",
+        f"{header.model.name} ({header.model.source}) · {fmt.count(header.model.parameters)} parameters",
+        f"{header.machine.cpu} · {header.machine.n_cpus_effective} CPUs · {fmt.size(header.machine.memory_bytes)}",
+        f"{settings.max_new_tokens} tokens · {settings.n_threads} threads · {settings.n_trials} trials · {sampling}",
+        f"prompt: {settings.prompt}",
+        "",
+    ]
+
+
+def _remove(name: str) -> int:
+    try:
+        path = find_session(name, (paths.sessions_dir(),))
+        path.unlink()
+    except SessionError as error:
+        raise UsageError(fmt.printable(str(error))) from error
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be removed: {error.strerror}") from error
+    print(f"removed {fmt.printable(str(path))}", file=sys.stderr)
+    return OK

@@ -1,0 +1,46 @@
+"""How long a run may still take, from what it has shown so far."""
+
+from __future__ import annotations
+
+from tuibench.core.record import TrialRecord
+from tuibench.core.state import MethodState, RunState, TrialState
+
+
+def trial_remaining_ns(trial: TrialState) -> int | None:
+    """Return what is left of a trial at the mean gap so far; None before there is a gap."""
+    tps = trial.decode_tps
+    return None if tps is None else round(max(0, trial.n_expected - trial.n_gen) * 1e9 / tps)
+
+
+def run_remaining_ns(state: RunState) -> int | None:
+    """Return what is left of a run; None as long as nothing is known.
+
+    A method that has not run yet is taken to be as slow as the slowest that has: later rungs of the ladder are faster,
+    so the estimate shrinks rather than grows.
+    """
+    known = [ns for method in state.methods.values() if (ns := _trial_ns(method)) is not None]
+    if not known:
+        return None
+    remaining_ns = 0
+    for method in state.methods.values():
+        n_left = 0 if method.dropped else method.n_planned - method.n_done
+        trial_ns = _trial_ns(method) or max(known)
+        if method.running and method.trial is not None and n_left:
+            n_left -= 0 if method.trial.warmup else 1
+            remaining_ns += trial_remaining_ns(method.trial) or trial_ns
+        remaining_ns += n_left * trial_ns
+    return remaining_ns
+
+
+def _trial_ns(method: MethodState) -> int | None:
+    """Return how long one measured trial of a method takes, loading included as far as it was seen."""
+    if method.measured:
+        return max(_record_ns(record) for record in method.measured)
+    trial = method.trial
+    if trial is None or trial.warmup or trial.decode_tps is None or trial.ttft_ns is None:
+        return None
+    return trial.ttft_ns + round(trial.n_expected * 1e9 / trial.decode_tps)
+
+
+def _record_ns(record: TrialRecord) -> int:
+    return (record.load_ns or 0) + (record.ttft_ns or 0) + sum(record.step_ns)

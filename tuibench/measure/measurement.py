@@ -1,0 +1,220 @@
+"""A whole run: turn after turn, worker after worker, each trial saved before the next one starts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tuibench import paths
+from tuibench.core.events import PROTOCOL_VERSION, EngineReady, Event, FailureKind
+from tuibench.core.plan import Turn, trial_order
+from tuibench.core.record import Failure, TrialRecord
+from tuibench.core.run_events import (
+    Noticed,
+    RunEnded,
+    RunEvent,
+    RunStarted,
+    TrialEnded,
+    TrialObserved,
+    TrialStarted,
+    TurnsDropped,
+)
+from tuibench.core.spec import LoadRequest, RunSpec, TrialRequest
+from tuibench.core.state import TrialState, fold_trial, trial_record
+from tuibench.measure.failure import WorkerFailureError
+from tuibench.measure.lock import measuring
+from tuibench.measure.machine import validity_flags
+from tuibench.measure.session_start import session_path, start_header
+from tuibench.measure.supervisor import WORKER_COMMAND, TimeLimits, WorkerProcess
+from tuibench.models.local import LocalModel
+from tuibench.store.redact import redact
+from tuibench.store.writer import SessionWriter
+
+WARMUP_TOKENS = 8
+"""Enough to start thread pools and fill caches; a full-length warm-up without KV-cache would take minutes."""
+
+_FINAL = frozenset(
+    {FailureKind.UNSUPPORTED, FailureKind.BAD_INPUT, FailureKind.PROTOCOL, FailureKind.SKIPPED, FailureKind.CANCELLED}
+)
+"""After one of these, the method's other trials would end the same way."""
+
+
+class Measurement:
+    """One run from start to end. Iterate `events()` once; `stop` and `skip` may be called meanwhile."""
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        model: LocalModel,
+        sessions: Path,
+        *,
+        limits: TimeLimits | None = None,
+        worker_command: Sequence[str] = WORKER_COMMAND,
+    ) -> None:
+        """Say what to measure; nothing starts yet.
+
+        Args:
+            spec: The comparison.
+            model: Its model, on this disk.
+            sessions: The folder for the session file.
+            limits: Time-outs; by default the spec's, or each phase's own.
+            worker_command: How to start a worker.
+        """
+        self._spec = spec
+        self._model = model
+        self._command = worker_command
+        self._limits = limits or (TimeLimits.uniform(spec.timeout_s) if spec.timeout_s else TimeLimits())
+        self._turns = trial_order(spec.methods, spec.n_trials)
+        header = start_header(spec, model, self._turns)
+        self._writer = SessionWriter(session_path(header, sessions), header)
+        self._validity = validity_flags(spec.n_threads)
+        self._worker: WorkerProcess | None = None
+        self._ready: EngineReady | None = None
+        self._dropped: set[str] = set()
+        self._stopped = False
+        self._emit: Callable[[RunEvent], None]
+
+    @property
+    def session_path(self) -> Path | None:
+        """The session file; None until it exists."""
+        return self._writer.path if self._writer.created else None
+
+    def stop(self) -> None:
+        """End the run: the trial under way is cancelled, everything finished stays saved."""
+        self._stopped = True
+        if self._worker is not None:
+            self._worker.interrupt(FailureKind.CANCELLED)
+
+    def skip(self) -> None:
+        """End the method under way and go on with the next."""
+        if self._worker is not None:
+            self._worker.interrupt(FailureKind.SKIPPED)
+
+    async def events(self) -> AsyncGenerator[RunEvent]:
+        """Measure, and yield what happens. Closing the iterator ends the worker and the run."""
+        queue: asyncio.Queue[RunEvent | None] = asyncio.Queue()
+        self._emit = queue.put_nowait
+        run = asyncio.create_task(self._run())
+        run.add_done_callback(lambda _: queue.put_nowait(None))
+        try:
+            while (event := await queue.get()) is not None:
+                yield event
+            await run
+        finally:
+            run.cancel()
+            with suppress(asyncio.CancelledError):
+                await run
+
+    async def _run(self) -> None:
+        self._emit(RunStarted(self._spec.methods, self._turns))
+        async with measuring(paths.measurement_lock(), on_wait=self._emit_waiting, give_up=lambda: self._stopped):
+            try:
+                for turn in self._turns:
+                    await self._turn(turn)
+            finally:
+                await self._end_worker()
+        self._save(None)
+        self._emit(RunEnded(cancelled=self._stopped))
+
+    def _emit_waiting(self) -> None:
+        self._emit(Noticed("another tuibench measures on this machine: waiting until it has finished"))
+
+    async def _turn(self, turn: Turn) -> None:
+        """Measure one turn; a worker of its own starts with the warm-up."""
+        if turn.method in self._dropped:
+            return
+        if self._stopped:
+            self._drop(turn.method)
+            return
+        if self._worker is not None and self._worker.method != turn.method:
+            await self._end_worker()
+        warmups = [] if self._worker else [(index, True) for index in range(self._spec.n_warmup)]
+        for index, warmup in [*warmups, (turn.index, False)]:
+            record = await self._trial(turn.method, index, warmup=warmup)
+            self._save(record)
+            self._emit(TrialEnded(record))
+            if record.failure_kind is not None:
+                await self._end_worker()
+                if record.failure_kind in _FINAL:
+                    self._drop(turn.method)
+                return
+
+    def _drop(self, method: str) -> None:
+        self._dropped.add(method)
+        self._emit(TurnsDropped(method))
+
+    async def _trial(self, method: str, index: int, *, warmup: bool) -> TrialRecord:
+        n_tokens = min(WARMUP_TOKENS, self._spec.max_new_tokens) if warmup else self._spec.max_new_tokens
+        self._emit(TrialStarted(method, index, warmup, n_tokens))
+        state = TrialState(method, index, warmup, n_tokens, ready=self._ready)
+        loads = self._worker is None
+        failure: WorkerFailureError | None = None
+
+        def observe(event: Event) -> None:
+            nonlocal state
+            state = fold_trial(state, event)
+            self._emit(TrialObserved(method, event))
+
+        try:
+            worker = self._worker or await self._start_worker(method)
+            if loads:
+                async for event in worker.ready():
+                    observe(event)
+                self._ready = state.ready
+            async for event in worker.trial(self._request(n_tokens)):
+                observe(event)
+        except WorkerFailureError as error:
+            failure = error
+        return self._record(state, failure, loads=loads)
+
+    def _request(self, n_tokens: int) -> TrialRequest:
+        spec = self._spec
+        return TrialRequest(prompt=spec.prompt, raw=spec.raw, max_new_tokens=n_tokens, sampling=spec.sampling)
+
+    async def _start_worker(self, method: str) -> WorkerProcess:
+        load = LoadRequest(
+            protocol=PROTOCOL_VERSION,
+            method=method,
+            model_dir=str(self._model.directory),
+            n_threads=self._spec.n_threads,
+        )
+        log = paths.logs_dir() / f"{self._writer.path.stem}.{method}.log"
+        self._worker = await WorkerProcess.start(load, log, self._limits, self._command)
+        if self._stopped:
+            self._worker.interrupt(FailureKind.CANCELLED)
+        return self._worker
+
+    async def _end_worker(self) -> None:
+        worker, self._worker, self._ready = self._worker, None, None
+        if worker is not None:
+            await worker.end()
+
+    def _record(self, state: TrialState, failure: WorkerFailureError | None, *, loads: bool) -> TrialRecord:
+        return trial_record(
+            state,
+            loads=loads,
+            observer_cpu_ns=self._worker.observer_cpu_ns if self._worker else None,
+            validity=self._validity,
+            failure=_shareable(failure) if failure else None,
+            finished=datetime.now(UTC),
+        )
+
+    def _save(self, record: TrialRecord | None) -> None:
+        """Write a record and what is pending; a full disk is told, and tried again with the next record."""
+        try:
+            if record is not None:
+                self._writer.append(record)
+            else:
+                self._writer.flush()
+        except OSError as error:
+            path, why = self._writer.path, error.strerror
+            self._emit(Noticed(f"{path}: {why}; results not saved yet: free some space, the next trial saves them too"))
+
+
+def _shareable(failure: WorkerFailureError) -> Failure:
+    return Failure(
+        kind=failure.kind, phase=failure.phase, message=redact(failure.message), log_tail=redact(failure.log_tail)
+    )

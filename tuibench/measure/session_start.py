@@ -1,0 +1,74 @@
+"""The header of a new session, and the name of its file."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import tuibench
+from tuibench.core.plan import Turn
+from tuibench.core.spec import RunSpec
+from tuibench.measure.machine import machine_header
+from tuibench.models.local import LocalModel
+from tuibench.store.catalogue import slug
+from tuibench.store.redact import redact
+from tuibench.store.schema import SCHEMA_VERSION, ModelHeader, SessionHeader, Settings
+
+
+def start_header(spec: RunSpec, model: LocalModel, turns: Sequence[Turn]) -> SessionHeader:
+    """Return the header of a session that begins now."""
+    created = datetime.now(UTC).replace(microsecond=0)
+    label = slug(spec.name or model.name) or "session"
+    return SessionHeader(
+        schema_version=SCHEMA_VERSION,
+        id=f"{created:%Y%m%d-%H%M%S}-{label}-{secrets.token_hex(2)}",
+        name=spec.name,
+        created=created,
+        tuibench_version=tuibench.__version__,
+        tuibench_commit=_commit(),
+        model=ModelHeader(
+            name=model.name,
+            source=redact(model.source),
+            digest=model.digest,
+            parameters=model.parameters,
+            weight_bytes=model.weight_bytes,
+            architecture=model.architecture,
+            dtype=model.dtype,
+        ),
+        machine=machine_header(),
+        settings=Settings(
+            prompt=spec.prompt,
+            prompt_sha256=hashlib.sha256(spec.prompt.encode()).hexdigest(),
+            raw=spec.raw,
+            methods=spec.methods,
+            max_new_tokens=spec.max_new_tokens,
+            n_trials=spec.n_trials,
+            n_warmup=spec.n_warmup,
+            n_threads=spec.n_threads,
+            order=tuple(turn.method for turn in turns),
+            sampling=spec.sampling,
+        ),
+    )
+
+
+def session_path(header: SessionHeader, folder: Path) -> Path:
+    """Return the file of a session."""
+    return folder / f"{header.id}.toml"
+
+
+def _commit() -> str | None:
+    """Return the commit of the checkout that runs; None for an installed package."""
+    root = Path(tuibench.__file__).parents[1]
+    if not (root / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,302 @@
+"""One worker process: started, listened to, timed out, ended. Whatever it does becomes events or one failure."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import process_time_ns
+from typing import Self
+
+import msgspec
+
+from tuibench.core.events import (
+    PROTOCOL_VERSION,
+    EngineReady,
+    Event,
+    FailureKind,
+    Phase,
+    PhaseStarted,
+    PromptTokenised,
+    TokenEmitted,
+    TrialAccepted,
+    TrialFinished,
+    WorkerFailed,
+    WorkerStarted,
+    decode,
+)
+from tuibench.core.format import printable
+from tuibench.core.spec import LoadRequest, TrialRequest
+from tuibench.measure.failure import WorkerFailureError, explain_exit, log_tail, oom_kill_count
+
+WORKER_COMMAND = (sys.executable, "-m", "tuibench.worker")
+_MAX_LINE_BYTES = 1 << 20
+_SHOWN_BYTES = 80
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLimits:
+    """Longest waits, in seconds, before a worker counts as stuck."""
+
+    phase_s: dict[Phase, float] = field(
+        default_factory=lambda: {
+            Phase.START: 60,
+            Phase.PREPARE: 1800,
+            Phase.LOAD: 600,
+            Phase.IDLE: 60,
+            Phase.PREFILL: 600,
+        }
+    )
+    token_s: float = 300
+    """Between two tokens."""
+    decode_s: float | None = None
+    """For all tokens together; None sets no limit, since more tokens may take longer."""
+    heartbeat_s: float = 60
+    """Without any event: the process is stopped, or native code blocks the interpreter."""
+    terminate_s: float = 2
+    """Between SIGTERM and SIGKILL."""
+
+    @classmethod
+    def uniform(cls, seconds: float) -> TimeLimits:
+        """Return limits where each phase may take `seconds`."""
+        return cls(phase_s=dict.fromkeys(Phase, seconds), token_s=seconds, decode_s=seconds)
+
+
+def worker_environment(n_threads: int) -> dict[str, str]:
+    """Return the environment of a worker: thread counts must be set before any library starts its pool."""
+    threads = str(n_threads)
+    return os.environ | {
+        "OMP_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+        "OPENBLAS_NUM_THREADS": threads,
+        "NUMBA_NUM_THREADS": threads,
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_OFFLINE": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+class WorkerProcess:
+    """One worker, from `start` to `end`."""
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, load: LoadRequest, log: Path, limits: TimeLimits, oom_kills: int
+    ) -> None:
+        """Take over a process; use `start`."""
+        self._process = process
+        self._load = load
+        self._log = log
+        self._limits = limits
+        self._oom_kills = oom_kills
+        self._interrupted: FailureKind | None = None
+        self._killer: asyncio.Task[None] | None = None
+        self.observer_cpu_ns: int | None = None
+        """CPU time of this process between a trial's acceptance and its end, as events arrive."""
+        self._enter(Phase.START)
+
+    @classmethod
+    async def start(
+        cls, load: LoadRequest, log: Path, limits: TimeLimits | None = None, command: Sequence[str] = WORKER_COMMAND
+    ) -> Self:
+        """Start a process and send the load request; `end` must follow, whatever happens.
+
+        Args:
+            load: The worker's first request.
+            log: Where its output goes; overwritten.
+            limits: Time-outs.
+            command: How to start it; a launcher prefix may stand before the interpreter.
+
+        Raises:
+            WorkerFailureError: It could not be started.
+        """
+        log.parent.mkdir(parents=True, exist_ok=True)
+        oom_kills = oom_kill_count()
+        try:
+            with log.open("wb") as log_file:
+                process = await asyncio.create_subprocess_exec(
+                    *command,
+                    stdin=asyncio.subprocess.PIPE,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=log_file,
+                    env=worker_environment(load.n_threads),
+                    limit=_MAX_LINE_BYTES,
+                    start_new_session=True,  # Ctrl+C in the terminal is ours to handle, and its children die with it
+                )
+        except OSError as error:
+            message = f"the worker could not be started: {error.strerror}: {error.filename}"
+            raise WorkerFailureError(FailureKind.ERROR, message) from error
+        worker = cls(process, load, log, limits or TimeLimits(), oom_kills)
+        await worker._send(load)
+        return worker
+
+    @property
+    def method(self) -> str:
+        """The method it runs."""
+        return self._load.method
+
+    async def end(self) -> None:
+        """End the process: standard input closes and SIGTERM follows, then SIGKILL."""
+        self.interrupt(FailureKind.CANCELLED)
+        if self._killer is not None:
+            await self._killer
+        await self._process.wait()
+
+    def interrupt(self, kind: FailureKind) -> None:
+        """Make the worker end soon; whoever listens to its events gets a failure of this kind."""
+        if self._killer is None:
+            self._interrupted = kind
+            self._killer = asyncio.create_task(self._end())
+
+    async def _end(self) -> None:
+        self._signal(signal.SIGTERM)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._process.wait(), self._limits.terminate_s)
+        # Also when the worker itself is gone: a child of its own may be left in its group.
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+
+    async def _send(self, request: LoadRequest | TrialRequest) -> None:
+        pipe = self._process.stdin
+        if pipe is None:
+            return
+        try:
+            pipe.write(msgspec.json.encode(request) + b"\n")
+            await pipe.drain()
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it is gone already; reading its events says why
+
+    async def ready(self) -> AsyncIterator[Event]:
+        """Yield events up to `EngineReady`.
+
+        Raises:
+            WorkerFailureError: The worker will not get there.
+        """
+        async for event in self._events():
+            yield event
+            if isinstance(event, EngineReady):
+                return
+
+    async def trial(self, request: TrialRequest) -> AsyncIterator[Event]:
+        """Request a trial and yield its events up to `TrialFinished`.
+
+        Raises:
+            WorkerFailureError: The worker will not get there.
+        """
+        self.observer_cpu_ns = None
+        self._enter(Phase.PREFILL)
+        await self._send(request)
+        cpu_start_ns: int | None = None
+        n_tokens = 0
+        async for event in self._events():
+            match event:
+                case TrialAccepted():
+                    cpu_start_ns = process_time_ns()
+                case TokenEmitted(index=index):
+                    if index != n_tokens or index >= request.max_new_tokens:
+                        raise await self._protocol_error(f"token number {index} is out of order")
+                    n_tokens += 1
+                case TrialFinished():
+                    if cpu_start_ns is not None:
+                        self.observer_cpu_ns = process_time_ns() - cpu_start_ns
+                    yield event
+                    return
+                case _:
+                    pass
+            yield event
+
+    async def _events(self) -> AsyncIterator[Event]:
+        stdout = self._process.stdout
+        if stdout is None:
+            raise RuntimeError("the worker was started without an event pipe")
+        while True:
+            try:
+                line = await asyncio.wait_for(stdout.readline(), self._patience_s())
+            except TimeoutError:
+                raise await self._stuck() from None
+            except ValueError:
+                raise await self._protocol_error(f"a line of more than {_MAX_LINE_BYTES} bytes") from None
+            if not line.endswith(b"\n"):
+                raise await self._gone()
+            yield await self._checked(line)
+
+    async def _checked(self, line: bytes) -> Event:
+        try:
+            event = decode(line)
+        except msgspec.DecodeError:
+            shown = printable(line[:_SHOWN_BYTES].decode("utf-8", errors="replace").rstrip())
+            raise await self._protocol_error(f"no event: {shown}") from None
+        match event:
+            case WorkerStarted(protocol=protocol) if protocol != PROTOCOL_VERSION:
+                raise await self._protocol_error(f"it speaks protocol {protocol}, this is {PROTOCOL_VERSION}")
+            case PhaseStarted(phase=phase):
+                self._enter(phase)
+            case EngineReady() | TrialFinished():
+                self._enter(Phase.IDLE)
+            case PromptTokenised():
+                self._enter(Phase.PREFILL)
+            case TokenEmitted():
+                if self._phase is not Phase.DECODE:
+                    self._enter(Phase.DECODE)
+                self._token_since_s = _now_s()
+            case WorkerFailed(kind=kind, message=message):
+                raise await self._failure(kind, message)
+            case _:
+                pass
+        return event
+
+    def _enter(self, phase: Phase) -> None:
+        self._phase = phase
+        self._phase_since_s = self._token_since_s = _now_s()
+
+    def _deadline_s(self) -> float:
+        if self._phase is not Phase.DECODE:
+            return self._phase_since_s + self._limits.phase_s[self._phase]
+        deadlines_s = [self._token_since_s + self._limits.token_s]
+        if self._limits.decode_s is not None:
+            deadlines_s.append(self._phase_since_s + self._limits.decode_s)
+        return min(deadlines_s)
+
+    def _patience_s(self) -> float:
+        return max(0.0, min(self._deadline_s() - _now_s(), self._limits.heartbeat_s))
+
+    async def _stuck(self) -> WorkerFailureError:
+        if _now_s() >= self._deadline_s():
+            since_s = _now_s() - self._phase_since_s
+            return await self._failure(FailureKind.TIMED_OUT, f"{self._phase} took longer than {since_s:.0f} s")
+        silence_s = self._limits.heartbeat_s
+        return await self._failure(FailureKind.HUNG, f"no sign of life for {silence_s:.0f} s during {self._phase}")
+
+    async def _protocol_error(self, what: str) -> WorkerFailureError:
+        return await self._failure(FailureKind.PROTOCOL, f"the worker broke the protocol: {what}")
+
+    async def _gone(self) -> WorkerFailureError:
+        """Explain an event pipe that ended: the worker died, unless it only closed the pipe."""
+        try:
+            returncode = await asyncio.wait_for(self._process.wait(), self._limits.terminate_s)
+        except TimeoutError:
+            returncode = None
+        kind, message = explain_exit(returncode, self._phase, oom_kill_count() - self._oom_kills)
+        return await self._failure(kind, message)
+
+    async def _failure(self, kind: FailureKind, message: str) -> WorkerFailureError:
+        """End the worker and return what to raise; an interruption that was asked for explains everything."""
+        phase = self._phase
+        if self._interrupted is not None:
+            kind, message = self._interrupted, f"{self._interrupted} during {phase}"
+        self.interrupt(kind)
+        if self._killer is not None:
+            await self._killer
+        return WorkerFailureError(kind, message, phase, log_tail(self._log))
+
+
+def _now_s() -> float:
+    """Return the event loop's clock: for time-outs, never for a measurement."""
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,152 @@
+"""A stored session as the same events that were seen live: at once, or at recorded times."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import AsyncGenerator, Iterator
+
+from tuibench.core.events import (
+    EngineReady,
+    Event,
+    FinishReason,
+    Memory,
+    PromptTokenised,
+    TokenEmitted,
+    TrialAccepted,
+    TrialFinished,
+)
+from tuibench.core.record import TrialRecord
+from tuibench.core.run_events import RunEnded, RunEvent, RunStarted, TrialEnded, TrialObserved, TrialStarted
+from tuibench.core.state import RunState, fold
+from tuibench.store.schema import Session
+
+_TICK_S = 0.05
+"""How soon a change of speed or a pause is felt."""
+
+
+def trial_events(record: TrialRecord) -> Iterator[Event]:
+    """Yield what the worker reported of a trial; times count from its acceptance."""
+    memory = Memory(
+        peak_rss_bytes=record.peak_rss_bytes, rss_anon_bytes=record.rss_anon_bytes, rss_file_bytes=record.rss_file_bytes
+    )
+    yield EngineReady(
+        at_ns=0,
+        load_ns=record.load_ns or 0,
+        prepare_ns=record.prepare_ns,
+        parameters=record.parameters,
+        artifact_bytes=record.artifact_bytes,
+        weight_bytes=record.weight_bytes,
+        context_window=record.context_window,
+        facts=dict(record.facts),
+        memory=memory,
+    )
+    yield TrialAccepted(at_ns=0)
+    if record.n_prompt is not None:
+        yield PromptTokenised(at_ns=record.tokenise_ns or 0, n_prompt=record.n_prompt)
+    at_ns = record.ttft_ns or 0
+    pieces = record.pieces()
+    for index, (token_id, piece) in enumerate(zip(record.token_ids, pieces, strict=True)):
+        at_ns += record.step_ns[index - 1] if index else 0
+        yield TokenEmitted(at_ns=at_ns, index=index, token_id=token_id, text=piece)
+    if not record.failed:
+        yield TrialFinished(
+            at_ns=at_ns,
+            finish_reason=record.finish_reason or FinishReason.LENGTH,
+            text_tail=record.text[sum(record.piece_chars) :],
+            prefill_ns=record.prefill_ns or 0,
+            cpu_ns=record.worker_cpu_ns or 0,
+            memory=memory,
+        )
+
+
+def _started(record: TrialRecord) -> TrialStarted:
+    return TrialStarted(record.method, record.index, record.warmup, n_expected=record.n_gen)
+
+
+def _opening(session: Session) -> RunStarted:
+    settings = session.header.settings
+    measured = {trial.method for trial in session.trials}
+    methods = (*settings.methods, *sorted(measured - set(settings.methods)))
+    return RunStarted(methods, settings.turns())
+
+
+def stored_state(session: Session) -> RunState:
+    """Return the state at the session's end, every trial folded."""
+    state = fold(RunState(), _opening(session))
+    for record in session.trials:
+        state = fold(state, _started(record))
+        for event in trial_events(record):
+            state = fold(state, TrialObserved(record.method, event))
+        state = fold(state, TrialEnded(record))
+    return fold(state, RunEnded(cancelled=state.n_done < state.n_turns))
+
+
+def shown_trials(session: Session) -> dict[str, TrialRecord]:
+    """Return the trial of each method that a replay shows: the first measured one, else the latest failure."""
+    shown: dict[str, TrialRecord] = {}
+    for record in session.trials:
+        known = shown.get(record.method)
+        if record.warmup and not record.failed:
+            continue
+        if known is None or (known.failed and not record.failed):
+            shown[record.method] = record
+    return shown
+
+
+class Replay:
+    """All methods of a session side by side, each token at its recorded time after the request."""
+
+    def __init__(self, session: Session, speed: float = 1.0) -> None:
+        """Choose the session.
+
+        Args:
+            session: What to show.
+            speed: 2 is twice as fast as it was; may be changed while it plays.
+        """
+        self._session = session
+        self._trials = shown_trials(session)
+        self.speed = speed
+        self.paused = False
+        self.position_ns = 0
+        """Recorded time since the requests."""
+        self.duration_ns = max((_duration_ns(trial) for trial in self._trials.values()), default=0)
+
+    async def events(self) -> AsyncGenerator[RunEvent]:
+        """Yield the events of the whole run, waiting in between as long as the recording says."""
+        opening = _opening(self._session)
+        yield RunStarted(opening.methods, tuple(turn for turn in opening.turns if turn.index == 0))
+        streams = [self._stream(record) for record in self._trials.values()]
+        for at_ns, _, event in heapq.merge(*streams):
+            await self._reach(at_ns)
+            yield event
+        yield RunEnded()
+
+    def _stream(self, record: TrialRecord) -> Iterator[tuple[int, str, RunEvent]]:
+        """Yield one method's events with their times; the method's name settles ties, so that events never compare."""
+        serial = 0
+
+        def stamped(at_ns: int, event: RunEvent) -> tuple[int, str, RunEvent]:
+            nonlocal serial
+            serial += 1
+            return at_ns, f"{record.method} {serial:09d}", event
+
+        yield stamped(0, _started(record))
+        for event in trial_events(record):
+            yield stamped(event.at_ns, TrialObserved(record.method, event))
+        yield stamped(_duration_ns(record), TrialEnded(record))
+
+    async def _reach(self, at_ns: int) -> None:
+        while self.paused or self.position_ns < at_ns:
+            if self.paused:
+                await asyncio.sleep(_TICK_S)
+                continue
+            wait_s = min(_TICK_S, (at_ns - self.position_ns) / 1e9 / self.speed)
+            started_s = asyncio.get_running_loop().time()
+            await asyncio.sleep(wait_s)
+            slept_s = asyncio.get_running_loop().time() - started_s
+            self.position_ns = min(at_ns, self.position_ns + max(1, round(slept_s * self.speed * 1e9)))
+
+
+def _duration_ns(record: TrialRecord) -> int:
+    return (record.ttft_ns or 0) + sum(record.step_ns)

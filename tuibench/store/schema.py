@@ -1,0 +1,93 @@
+"""What a session file holds. The header comes first, then one `[[trials]]` table per finished trial."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from tuibench.core.plan import Turn
+from tuibench.core.record import TrialRecord
+from tuibench.core.spec import Sampling
+
+SCHEMA_VERSION = 1
+
+
+class ModelHeader(msgspec.Struct, frozen=True, kw_only=True):
+    """Which weights were measured."""
+
+    name: str
+    source: str
+    digest: str
+    parameters: int
+    weight_bytes: int
+    architecture: str
+    dtype: str
+
+
+class MachineHeader(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """On what they were measured; nothing that names the host or its user."""
+
+    cpu: str
+    isa: tuple[str, ...] = ()
+    n_cpus: int
+    n_cpus_effective: int
+    """Affinity and cgroup quota taken into account."""
+    memory_bytes: int
+    kernel: str
+    python: str
+    host: str | None = None
+    """Only where the user asked for it."""
+    libraries: dict[str, str] = {}
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked for."""
+
+    prompt: str
+    prompt_sha256: str
+    raw: bool
+    methods: tuple[str, ...]
+    max_new_tokens: int
+    n_trials: int
+    n_warmup: int
+    n_threads: int
+    order: tuple[str, ...]
+    """Methods in the order of their turns."""
+    sampling: Sampling
+
+    def turns(self) -> tuple[Turn, ...]:
+        """Return the turns of the run, numbered within each method."""
+        seen: dict[str, int] = {}
+        turns = []
+        for method in self.order:
+            turns.append(Turn(method, seen.get(method, 0)))
+            seen[method] = seen.get(method, 0) + 1
+        return tuple(turns)
+
+
+class SessionHeader(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The top of the file."""
+
+    schema_version: int
+    id: str
+    name: str = ""
+    created: datetime
+    tuibench_version: str
+    tuibench_commit: str | None = None
+    model: ModelHeader
+    machine: MachineHeader
+    settings: Settings
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """A session as loaded."""
+
+    header: SessionHeader
+    trials: tuple[TrialRecord, ...] = ()
+    dropped: tuple[str, ...] = ()
+    """What of the file could not be read, one sentence each."""
+
+
+class SessionError(Exception):
+    """A session cannot be read; the message names the file, the reason and the remedy."""

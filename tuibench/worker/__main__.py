@@ -1,0 +1,35 @@
+"""Entry of the worker process: `python -m tuibench.worker`, started by the supervisor, never by hand."""
+
+from time import perf_counter_ns
+
+_STARTED_NS = perf_counter_ns()  # before the other imports: they belong to the load time
+
+import faulthandler  # noqa: E402
+import os  # noqa: E402
+import sys  # noqa: E402
+
+from tuibench.core.events import PROTOCOL_VERSION, WorkerStarted  # noqa: E402
+from tuibench.worker.pipe import EventWriter, RequestReader, claim_stdout  # noqa: E402
+
+
+def main() -> None:
+    """Serve the parent until it closes standard input."""
+    faulthandler.enable()  # a crash in native code leaves its Python stack in the log
+    emit = EventWriter(claim_stdout())
+    emit(WorkerStarted(at_ns=_STARTED_NS, protocol=PROTOCOL_VERSION, pid=os.getpid()))
+    # os._exit: no native library may keep a process alive whose parent is gone.
+    requests = RequestReader(on_end=lambda: os._exit(0))
+
+    from tuibench.worker.serve import beat, report_failure, serve  # noqa: PLC0415 - numpy, after the first event
+
+    beat(emit)
+    try:
+        serve(requests, emit, _STARTED_NS)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
+        report_failure(error, emit)
+        sys.stderr.flush()
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""The measured loop: one prompt in, tokens out, each stamped where it is made."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from time import perf_counter_ns, process_time_ns
+from typing import Protocol
+
+from tuibench.core.events import Event, FinishReason, PromptTokenised, TokenEmitted, TrialAccepted, TrialFinished
+from tuibench.core.spec import TrialRequest
+from tuibench.engines.base import Engine
+from tuibench.worker.memory import own_memory
+from tuibench.worker.sampling import Sampler
+
+
+class PromptError(ValueError):
+    """The prompt cannot be run; the message says why and what would."""
+
+
+class Tokenizer(Protocol):
+    """What generation needs of a tokenizer."""
+
+    @property
+    def eos_ids(self) -> frozenset[int]:
+        """Tokens that end a free generation."""
+
+    def encode(self, prompt: str, *, raw: bool) -> list[int]:
+        """Return the prompt's token ids, chat template applied unless `raw`."""
+
+    def detokenizer(self) -> Detokenizer:
+        """Return a fresh incremental decoder."""
+
+
+class Detokenizer(Protocol):
+    """Turns tokens into text as they come."""
+
+    def push(self, token_id: int) -> str:
+        """Return the text that the token completed."""
+
+    def finish(self) -> str:
+        """Return what was held back."""
+
+
+def generate(
+    engine: Engine, tokenizer: Tokenizer, window: int | None, request: TrialRequest, emit: Callable[[Event], None]
+) -> None:
+    """Run one trial and emit its events.
+
+    Greedy decoding runs to `max_new_tokens` with EOS banned, so that every method does the same work; with a
+    temperature, EOS ends it. A generation that reaches the model's window ends there, as `FinishReason.WINDOW`.
+
+    Raises:
+        PromptError: The prompt is empty, or leaves no room in the window.
+    """
+    gc.collect()
+    gc.disable()  # a collection in the middle would show up as a slow token
+    try:
+        _generate(engine, tokenizer, window, request, emit)
+    finally:
+        gc.enable()
+
+
+def _generate(
+    engine: Engine, tokenizer: Tokenizer, window: int | None, request: TrialRequest, emit: Callable[[Event], None]
+) -> None:
+    cpu_start_ns = process_time_ns()
+    emit(TrialAccepted(at_ns=perf_counter_ns()))
+    prompt_ids = tokenizer.encode(request.prompt, raw=request.raw)
+    n_allowed = _room(len(prompt_ids), window, request.max_new_tokens)
+    eos_ids = tokenizer.eos_ids
+    forced = request.sampling.greedy
+    sampler = Sampler(request.sampling, banned=eos_ids if forced else ())
+    detokenizer = tokenizer.detokenizer()
+
+    prefill_start_ns = perf_counter_ns()
+    emit(PromptTokenised(at_ns=prefill_start_ns, n_prompt=len(prompt_ids)))
+    logits = engine.prefill(prompt_ids, len(prompt_ids) + n_allowed)
+    prefill_ns = perf_counter_ns() - prefill_start_ns
+
+    reason = FinishReason.LENGTH if n_allowed == request.max_new_tokens else FinishReason.WINDOW
+    for index in range(n_allowed):
+        token_id = sampler.pick(logits)
+        if not forced and token_id in eos_ids:
+            reason = FinishReason.EOS
+            break
+        text = detokenizer.push(token_id)
+        emit(TokenEmitted(at_ns=perf_counter_ns(), index=index, token_id=token_id, text=text))
+        if index + 1 < n_allowed:
+            logits = engine.decode(token_id)
+    cpu_ns = process_time_ns() - cpu_start_ns
+    emit(
+        TrialFinished(
+            at_ns=perf_counter_ns(),
+            finish_reason=reason,
+            text_tail=detokenizer.finish(),
+            prefill_ns=prefill_ns,
+            cpu_ns=cpu_ns,
+            memory=own_memory(),
+        )
+    )
+
+
+def _room(n_prompt: int, window: int | None, max_new_tokens: int) -> int:
+    """Return how many tokens may be generated, one at least."""
+    if n_prompt == 0:
+        raise PromptError("the prompt has no tokens; type some text")
+    if window is None:
+        return max_new_tokens
+    if n_prompt >= window:
+        raise PromptError(f"the prompt has {n_prompt} tokens and the model's window only {window}; shorten the prompt")
+    return min(max_new_tokens, window - n_prompt)

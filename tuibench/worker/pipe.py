@@ -1,0 +1,107 @@
+"""The worker's two pipes: requests in on standard input, events out on a private descriptor."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from tuibench.core.events import Event, encode
+from tuibench.core.spec import Request
+
+_PIPE_BYTES = 1 << 20
+_F_SETPIPE_SZ = 1031
+_STDIN, _STDOUT, _STDERR = 0, 1, 2
+
+
+def claim_stdout() -> int:
+    """Return a private descriptor of the event pipe, and send all other output to the log.
+
+    The parent reads events from this process's standard output; what native libraries print there goes to standard
+    error from now on, which is a log file.
+    """
+    events = os.dup(_STDOUT)
+    os.dup2(_STDERR, _STDOUT)
+    return events
+
+
+class EventWriter:
+    """Writes events without ever waiting for the reader.
+
+    A parent that is busy drawing, stopped or behind a slow link must not slow the decode loop: what the pipe does not
+    take is kept and sent with the next event.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._pending = bytearray()
+        self._lock = threading.Lock()
+        os.set_blocking(descriptor, False)
+        with contextlib.suppress(OSError):  # a socket, or a system with smaller limits: `_pending` does the rest
+            fcntl.fcntl(descriptor, _F_SETPIPE_SZ, _PIPE_BYTES)
+
+    def __call__(self, event: Event) -> None:
+        """Send one event, or keep it for later."""
+        with self._lock:
+            self._pending += encode(event)
+            self._push()
+
+    def _push(self) -> None:
+        try:
+            while self._pending:
+                sent = os.write(self._descriptor, self._pending[: 1 << 16])
+                del self._pending[:sent]
+        except BlockingIOError:
+            pass
+        except BrokenPipeError:
+            self._pending.clear()  # nobody listens any more; the end of standard input follows
+
+    def flush(self) -> None:
+        """Wait until the reader has taken everything."""
+        with self._lock:
+            os.set_blocking(self._descriptor, True)
+            self._push()
+            os.set_blocking(self._descriptor, False)
+
+
+class RequestReader:
+    """Requests from standard input; the end of the input ends this process, whatever it is doing."""
+
+    def __init__(self, on_end: Callable[[], None], descriptor: int = _STDIN) -> None:
+        """Start reading.
+
+        Args:
+            on_end: Called in the reading thread when the parent has closed the pipe or is gone.
+            descriptor: Where to read.
+        """
+        self._requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._on_end = on_end
+        self._descriptor = descriptor
+        threading.Thread(target=self._read, name="requests", daemon=True).start()
+
+    def _read(self) -> None:
+        rest = b""
+        while chunk := os.read(self._descriptor, 1 << 16):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                self._requests.put(line)
+        self._on_end()
+
+    def __iter__(self) -> Iterator[Request]:
+        """Yield requests as they come, without end."""
+        while True:
+            yield self.next()
+
+    def next(self) -> Request:
+        """Wait for the next request.
+
+        Raises:
+            msgspec.DecodeError: The line is no request.
+        """
+        request: Request = msgspec.json.decode(self._requests.get(), type=Request)
+        return request

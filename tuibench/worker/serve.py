@@ -1,0 +1,118 @@
+"""Load one method, then serve trials until the parent has had enough."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter_ns
+
+from tuibench.core.events import (
+    PROTOCOL_VERSION,
+    EngineReady,
+    Event,
+    FailureKind,
+    Heartbeat,
+    Phase,
+    PhaseProgressed,
+    PhaseStarted,
+    WorkerFailed,
+)
+from tuibench.core.spec import LoadRequest, TrialRequest
+from tuibench.engines.base import Engine, EngineInfo, UnsupportedModelError
+from tuibench.methods import UnknownMethodError, engine_class
+from tuibench.models.local import ModelError
+from tuibench.models.tokenizer import PromptTokenizer
+from tuibench.worker.generate import PromptError, generate
+from tuibench.worker.memory import own_memory
+from tuibench.worker.pipe import EventWriter, RequestReader
+
+HEARTBEAT_S = 1.0
+
+
+class UnexpectedRequestError(Exception):
+    """The parent asked for something out of turn, or speaks another protocol."""
+
+
+def serve(requests: RequestReader, emit: EventWriter, started_ns: int) -> None:
+    """Serve requests; returns only by an exception.
+
+    Args:
+        requests: A load request, then trial requests.
+        emit: Where events go.
+        started_ns: When this process began, for the load time.
+    """
+    load = requests.next()
+    if not isinstance(load, LoadRequest) or load.protocol != PROTOCOL_VERSION:
+        raise UnexpectedRequestError(f"expected a load request of protocol {PROTOCOL_VERSION}")
+    engine = engine_class(load.method)()
+    tokenizer = PromptTokenizer(Path(load.model_dir))
+    info = _load(engine, load, emit, started_ns)
+    for request in requests:
+        if not isinstance(request, TrialRequest):
+            raise UnexpectedRequestError("the model is loaded already")
+        generate(engine, tokenizer, info.context_window, request, emit)
+        emit.flush()
+
+
+def _load(engine: Engine, load: LoadRequest, emit: EventWriter, started_ns: int) -> EngineInfo:
+    def progress(label: str, done: int, total: int | None) -> None:
+        emit(PhaseProgressed(at_ns=perf_counter_ns(), label=label, done=done, total=total))
+
+    model_dir = Path(load.model_dir)
+    prepare_start_ns = perf_counter_ns()
+    emit(PhaseStarted(at_ns=prepare_start_ns, phase=Phase.PREPARE))
+    prepared = engine.prepare(model_dir, progress)
+    load_start_ns = perf_counter_ns()
+    emit(PhaseStarted(at_ns=load_start_ns, phase=Phase.LOAD))
+    info = engine.load(model_dir, load.n_threads, progress)
+    ready_ns = perf_counter_ns()
+    emit(
+        EngineReady(
+            at_ns=ready_ns,
+            load_ns=(ready_ns - load_start_ns) + (prepare_start_ns - started_ns),
+            prepare_ns=load_start_ns - prepare_start_ns if prepared else None,
+            parameters=info.parameters,
+            artifact_bytes=info.artifact_bytes,
+            weight_bytes=info.weight_bytes,
+            context_window=info.context_window,
+            facts=info.facts,
+            memory=own_memory(),
+        )
+    )
+    return info
+
+
+def beat(emit: Callable[[Event], None]) -> None:
+    """Send a heartbeat every second from a thread of its own, until the process ends."""
+
+    def run() -> None:
+        wait = threading.Event()
+        while not wait.wait(HEARTBEAT_S):
+            emit(Heartbeat(at_ns=perf_counter_ns(), rss_bytes=own_memory().rss_bytes))
+
+    threading.Thread(target=run, name="heartbeat", daemon=True).start()
+
+
+def report_failure(error: Exception, emit: EventWriter) -> None:
+    """Tell the parent why this worker ends; the traceback goes to the log."""
+    traceback.print_exception(error, file=sys.stderr)
+    kind, message = _explain(error)
+    emit(WorkerFailed(at_ns=perf_counter_ns(), kind=kind, message=message, memory=own_memory()))
+    emit.flush()
+
+
+def _explain(error: Exception) -> tuple[FailureKind, str]:
+    if isinstance(error, UnsupportedModelError | UnknownMethodError):
+        return FailureKind.UNSUPPORTED, str(error)
+    if isinstance(error, PromptError | ModelError):
+        return FailureKind.BAD_INPUT, str(error)
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    # PyTorch and ONNX Runtime raise a RuntimeError when the allocator gives up.
+    if isinstance(error, MemoryError) or "can't allocate memory" in text or "Failed to allocate memory" in text:
+        return FailureKind.OUT_OF_MEMORY, f"not enough memory: {text}"
+    if isinstance(error, ModuleNotFoundError):
+        return FailureKind.UNSUPPORTED, f"the library {error.name} is not installed"
+    return FailureKind.ERROR, text
