@@ -48,7 +48,7 @@ def _save(directory: Path, model_class, config, eos_token: str, chat_template: s
                     parameter.normal_(0.0, 0.15)
     model.save_pretrained(directory)
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=train_byte_level_bpe(), bos_token="<|endoftext|>", eos_token=eos_token
+        tokenizer_object=train_byte_level_bpe(), bos_token=SPECIAL_TOKENS[0], eos_token=eos_token
     )
     if chat_template is not None:
         fast.chat_template = chat_template

@@ -1,0 +1,109 @@
+"""Chat templates, filled in as transformers does it, without transformers.
+
+Templates come with the model, so they are untrusted code: they run in Jinja's immutable sandbox and see plain JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from jinja2.ext import Extension, loopcontrols
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from tuibench.models.local import ModelError
+
+
+class ChatTemplate:
+    """A model's chat template."""
+
+    def __init__(self, template: str, special_tokens: Mapping[str, str]) -> None:
+        """Compile a template.
+
+        Args:
+            template: Jinja source.
+            special_tokens: What templates may refer to, such as `bos_token`.
+
+        Raises:
+            ModelError: The template does not compile.
+        """
+        self._special_tokens = dict(special_tokens)
+        try:
+            self._compiled = _environment().from_string(template)
+        except jinja2.TemplateError as error:
+            raise ModelError(f"the model's chat template is broken ({error}); use --raw to go without it") from error
+
+    def render(self, prompt: str) -> str:
+        """Return a prompt as a chat of one user message, up to where the assistant begins to speak.
+
+        Raises:
+            ModelError: The template refuses such a chat.
+        """
+        try:
+            return self._compiled.render(
+                messages=[{"role": "user", "content": prompt}],
+                tools=None,
+                documents=None,
+                add_generation_prompt=True,
+                **self._special_tokens,
+            )
+        # Templates are programs of strangers: besides Jinja's own errors they raise what any expression can.
+        except (jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
+            raise ModelError(f"the model's chat template failed ({error}); use --raw to go without it") from error
+
+
+def find_template(directory: Path, tokenizer_config: Mapping[str, Any]) -> str | None:
+    """Return the source of a model's chat template; None if it has none, as base models do.
+
+    A `chat_template.jinja` wins over the tokenizer configuration, which holds one template or a list of named ones.
+    """
+    file = directory / "chat_template.jinja"
+    if file.is_file():
+        return file.read_text(encoding="utf-8")
+    match tokenizer_config.get("chat_template"):
+        case str(template):
+            return template
+        case list(named):
+            templates = {entry.get("name"): entry.get("template") for entry in named if isinstance(entry, dict)}
+            default = templates.get("default")
+            return default if isinstance(default, str) else None
+    return None
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationBlock, loopcontrols]
+    )
+    environment.filters["tojson"] = _tojson
+    environment.globals["raise_exception"] = _raise_exception
+    environment.globals["strftime_now"] = lambda format_: datetime.now().astimezone().strftime(format_)
+    return environment
+
+
+class _GenerationBlock(Extension):
+    """`{% generation %}` marks what an assistant said; for a prompt it is only a bracket."""
+
+    tags = {"generation"}  # noqa: RUF012 - as Jinja declares it
+
+    def parse(self, parser: jinja2.parser.Parser) -> list[jinja2.nodes.Node]:
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
+def _raise_exception(message: str) -> None:
+    raise jinja2.TemplateError(message)
+
+
+def _tojson(
+    value: object,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    """Jinja's own filter would escape HTML."""
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
