@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 
 from tuibench.core import format as fmt
 from tuibench.core.metrics import DECODE, LOAD, PEAK_RSS, SIZE, TTFT, first_divergence, speedup, summarise
-from tuibench.core.record import TrialRecord
 from tuibench.core.state import MethodState, RunState
 
 _METRICS = (TTFT, DECODE, LOAD, PEAK_RSS, SIZE)
@@ -15,11 +14,10 @@ _METRICS = (TTFT, DECODE, LOAD, PEAK_RSS, SIZE)
 def result_lines(state: RunState) -> list[str]:
     """Return the table's lines, and under it one line for each method that failed."""
     methods = list(state.methods.values())
-    reference = methods[0].measured if methods else ()
     heading = ["method", "trials", *(metric.short for metric in _METRICS), "speed-up", "text"]
     failures = (method.failure for method in methods)
     return [
-        *aligned([heading, *(_row(method, reference) for method in methods)]),
+        *aligned([heading, *(_row(method, methods[0]) for method in methods)]),
         *(
             fmt.printable(f"{failure.method}: {failure.failure_kind}: {failure.failure_message}")
             for failure in failures
@@ -28,24 +26,24 @@ def result_lines(state: RunState) -> list[str]:
     ]
 
 
-def _row(method: MethodState, reference: tuple[TrialRecord, ...]) -> list[str]:
+def _row(method: MethodState, reference: MethodState) -> list[str]:
     measured = method.measured
     return [
         fmt.printable(method.method),
         f"{len(measured)}/{method.n_planned}",
         *(fmt.summary(metric, summarise(metric, measured)) for metric in _METRICS),
-        fmt.ratio(speedup(measured, reference)),
-        _agreement(measured, reference),
+        fmt.ratio(speedup(measured, reference.measured)),
+        _agreement(method, reference),
     ]
 
 
-def _agreement(measured: tuple[TrialRecord, ...], reference: tuple[TrialRecord, ...]) -> str:
+def _agreement(method: MethodState, reference: MethodState) -> str:
     """Return whether the method writes what the first one writes."""
-    if not measured or not reference:
+    if not method.measured or not reference.measured:
         return fmt.MISSING
-    if measured is reference:
+    if method is reference:
         return "reference"
-    index = first_divergence(measured[0], reference[0])
+    index = first_divergence(method.measured[0], reference.measured[0])
     return "same" if index is None else f"differs at token {index + 1}"
 
 

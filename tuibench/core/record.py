@@ -37,7 +37,7 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     log_tail: str | None = None
 
     load_ns: int | None = None
-    """None for a trial that found the model loaded by an earlier one."""
+    """With what follows the memory figures, told once per worker: None for a turn that found the model loaded."""
     prepare_ns: int | None = None
     tokenise_ns: int | None = None
     prefill_ns: int | None = None
@@ -59,8 +59,8 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     worker_cpu_ns: int | None = None
     observer_cpu_ns: int | None = None
     """CPU time of the process that watched, inside the timed window."""
-    facts: tuple[tuple[str, str], ...] = ()
-    """Name and value of what decides the speed here. Pairs, since a sub-table would have to follow `finished`."""
+    facts: tuple[str, ...] = ()
+    """What decides the speed here, as `name: value`."""
     validity: tuple[str, ...] = ()
     """Reasons to distrust the figures; empty when none was seen."""
 

@@ -265,7 +265,7 @@ def _with_method(state: RunState, method: MethodState) -> RunState:
 def trial_record(
     trial: TrialState,
     *,
-    loads: bool,
+    fresh: bool,
     observer_cpu_ns: int | None,
     validity: tuple[str, ...],
     failure: Failure | None,
@@ -275,13 +275,14 @@ def trial_record(
 
     Args:
         trial: Its final state.
-        loads: Whether the model was loaded for this trial, so that load time belongs to it.
+        fresh: Whether its worker was started for it, so that load time and the model's facts are told with it.
         observer_cpu_ns: CPU time of the watching process in the timed window.
         validity: Reasons to distrust the figures.
         failure: Why it has no result; None if it has.
         finished: Now.
     """
-    memory, ready, done = _memory(trial), trial.ready, trial.finished
+    memory, done = _memory(trial), trial.finished
+    ready = trial.ready if fresh else None
     tokenise_ns = None
     if trial.tokenised_ns is not None and trial.requested_ns is not None:
         tokenise_ns = trial.tokenised_ns - trial.requested_ns
@@ -295,8 +296,8 @@ def trial_record(
         failure_phase=failure.phase if failure else None,
         failure_message=failure.message if failure else None,
         log_tail=failure.log_tail if failure and failure.log_tail else None,
-        load_ns=ready.load_ns if ready and loads else None,
-        prepare_ns=ready.prepare_ns if ready and loads else None,
+        load_ns=ready.load_ns if ready else None,
+        prepare_ns=ready.prepare_ns if ready else None,
         tokenise_ns=tokenise_ns,
         prefill_ns=done.prefill_ns if done else None,
         ttft_ns=trial.ttft_ns,
@@ -313,7 +314,7 @@ def trial_record(
         context_window=ready.context_window if ready else None,
         worker_cpu_ns=done.cpu_ns if done else None,
         observer_cpu_ns=observer_cpu_ns,
-        facts=tuple(ready.facts.items()) if ready else (),
+        facts=tuple(f"{name}: {value}" for name, value in ready.facts.items()) if ready else (),
         validity=validity,
         finished=finished,
     )

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tuibench.core.spec import Method
-from tuibench.engines.base import EngineInfo, Logits, Progress, UnsupportedModelError
+from tuibench.engines.base import EngineInfo, Progress, UnsupportedModelError
 
 if TYPE_CHECKING:
     import torch
+
+    from tuibench.engines.base import Logits
 
 
 class _TorchEager:
@@ -141,7 +143,7 @@ def _describe(model: Any, model_dir: Path, n_threads: int) -> EngineInfo:  # noq
             "attention": model.config._attn_implementation,  # noqa: SLF001 - no public name for it
             "kernels": f"PyTorch {torch.backends.cpu.get_cpu_capability()}",
             "threads": str(n_threads),
-            "torch": torch.__version__,
+            "torch": str(torch.__version__),
             "transformers": version("transformers"),
         },
     )

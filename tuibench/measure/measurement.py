@@ -8,8 +8,10 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
+
 from tuibench import paths
-from tuibench.core.events import PROTOCOL_VERSION, EngineReady, Event, FailureKind
+from tuibench.core.events import PROTOCOL_VERSION, EngineReady, Event, FailureKind, Phase
 from tuibench.core.plan import Turn, trial_order
 from tuibench.core.record import Failure, TrialRecord
 from tuibench.core.run_events import (
@@ -36,10 +38,10 @@ from tuibench.store.writer import SessionWriter
 WARMUP_TOKENS = 8
 """Enough to start thread pools and fill caches; a full-length warm-up without KV-cache would take minutes."""
 
-_FINAL = frozenset(
+_FINAL_KINDS = frozenset(
     {FailureKind.UNSUPPORTED, FailureKind.BAD_INPUT, FailureKind.PROTOCOL, FailureKind.SKIPPED, FailureKind.CANCELLED}
 )
-"""After one of these, the method's other trials would end the same way."""
+_LOADING = frozenset({Phase.START, Phase.PREPARE, Phase.LOAD})
 
 
 class Measurement:
@@ -131,14 +133,18 @@ class Measurement:
             return
         if self._worker is not None and self._worker.method != turn.method:
             await self._end_worker()
-        warmups = [] if self._worker else [(index, True) for index in range(self._spec.n_warmup)]
+        fresh = self._worker is None
+        warmups = [(index, True) for index in range(self._spec.n_warmup)] if fresh else []
         for index, warmup in [*warmups, (turn.index, False)]:
-            record = await self._trial(turn.method, index, warmup=warmup)
+            record = await self._trial(turn.method, index, warmup=warmup, fresh=fresh)
+            if record.failed and warmup:
+                record = msgspec.structs.replace(record, index=turn.index, warmup=False)  # the turn is lost with it
             self._save(record)
             self._emit(TrialEnded(record))
             if record.failure_kind is not None:
                 await self._end_worker()
-                if record.failure_kind in _FINAL:
+                # Its other trials would end the same way.
+                if record.failure_kind in _FINAL_KINDS or record.failure_phase in _LOADING:
                     self._drop(turn.method)
                 return
 
@@ -146,11 +152,10 @@ class Measurement:
         self._dropped.add(method)
         self._emit(TurnsDropped(method))
 
-    async def _trial(self, method: str, index: int, *, warmup: bool) -> TrialRecord:
+    async def _trial(self, method: str, index: int, *, warmup: bool, fresh: bool) -> TrialRecord:
         n_tokens = min(WARMUP_TOKENS, self._spec.max_new_tokens) if warmup else self._spec.max_new_tokens
         self._emit(TrialStarted(method, index, warmup, n_tokens))
         state = TrialState(method, index, warmup, n_tokens, ready=self._ready)
-        loads = self._worker is None
         failure: WorkerFailureError | None = None
 
         def observe(event: Event) -> None:
@@ -160,7 +165,7 @@ class Measurement:
 
         try:
             worker = self._worker or await self._start_worker(method)
-            if loads:
+            if self._ready is None:
                 async for event in worker.ready():
                     observe(event)
                 self._ready = state.ready
@@ -168,7 +173,7 @@ class Measurement:
                 observe(event)
         except WorkerFailureError as error:
             failure = error
-        return self._record(state, failure, loads=loads)
+        return self._record(state, failure, fresh=fresh)
 
     def _request(self, n_tokens: int) -> TrialRequest:
         spec = self._spec
@@ -192,10 +197,10 @@ class Measurement:
         if worker is not None:
             await worker.end()
 
-    def _record(self, state: TrialState, failure: WorkerFailureError | None, *, loads: bool) -> TrialRecord:
+    def _record(self, state: TrialState, failure: WorkerFailureError | None, *, fresh: bool) -> TrialRecord:
         return trial_record(
             state,
-            loads=loads,
+            fresh=fresh,
             observer_cpu_ns=self._worker.observer_cpu_ns if self._worker else None,
             validity=self._validity,
             failure=_shareable(failure) if failure else None,

@@ -38,7 +38,7 @@ def trial_events(record: TrialRecord) -> Iterator[Event]:
         artifact_bytes=record.artifact_bytes,
         weight_bytes=record.weight_bytes,
         context_window=record.context_window,
-        facts=dict(record.facts),
+        facts=dict(fact.split(": ", 1) for fact in record.facts if ": " in fact),
         memory=memory,
     )
     yield TrialAccepted(at_ns=0)

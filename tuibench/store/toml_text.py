@@ -1,25 +1,30 @@
-"""TOML as session files spell it: tomli-w's, with long arrays of numbers filled into lines."""
+"""TOML as session files spell it: tomli-w's, with the items of an array filled into lines."""
 
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Mapping
 from typing import Any
 
 import tomli_w
 
 _WIDTH = 110
-# A string cannot match: tomli-w escapes line ends in strings.
-_NUMBER_ARRAY = re.compile(r"\[\n(?:    -?\d+,\n)+\]")
+_INDENT = "    "
+# Only an array matches, never a string's content: tomli-w escapes line ends in strings.
+_ARRAY = re.compile(r'\[\n(?:    (?:-?\d+|"(?:[^"\\\n]|\\.)*"),\n)+\]')
 
 
 def toml_text(table: Mapping[str, Any]) -> str:
-    """Return a table as TOML. Numbers of an array share lines: one line for each of 128 gaps would bury the rest."""
-    return _NUMBER_ARRAY.sub(_filled, tomli_w.dumps(table))
+    """Return a table as TOML. Array items share lines: one line for each of 128 gaps would bury the rest."""
+    return _ARRAY.sub(_filled, tomli_w.dumps(table))
 
 
 def _filled(array: re.Match[str]) -> str:
-    numbers = " ".join(array[0][1:-1].split())
-    filled = textwrap.fill(numbers, _WIDTH, initial_indent="    ", subsequent_indent="    ")
-    return f"[\n{filled}\n]"
+    lines = [""]
+    for item in array[0].splitlines()[1:-1]:
+        if len(lines[-1]) + len(item.strip()) >= _WIDTH and lines[-1]:
+            lines.append("")
+        lines[-1] += f"{item.strip()} "
+    if len(lines) == 1:
+        return f"[{lines[0].rstrip(', ')}]"
+    return "\n".join(["[", *(f"{_INDENT}{line.rstrip()}" for line in lines), "]"])

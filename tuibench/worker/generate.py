@@ -5,11 +5,11 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 from time import perf_counter_ns, process_time_ns
-from typing import Protocol
 
 from tuibench.core.events import Event, FinishReason, PromptTokenised, TokenEmitted, TrialAccepted, TrialFinished
 from tuibench.core.spec import TrialRequest
 from tuibench.engines.base import Engine
+from tuibench.models.tokenizer import PromptTokenizer
 from tuibench.worker.memory import own_memory
 from tuibench.worker.sampling import Sampler
 
@@ -18,32 +18,8 @@ class PromptError(ValueError):
     """The prompt cannot be run; the message says why and what would."""
 
 
-class Tokenizer(Protocol):
-    """What generation needs of a tokenizer."""
-
-    @property
-    def eos_ids(self) -> frozenset[int]:
-        """Tokens that end a free generation."""
-
-    def encode(self, prompt: str, *, raw: bool) -> list[int]:
-        """Return the prompt's token ids, chat template applied unless `raw`."""
-
-    def detokenizer(self) -> Detokenizer:
-        """Return a fresh incremental decoder."""
-
-
-class Detokenizer(Protocol):
-    """Turns tokens into text as they come."""
-
-    def push(self, token_id: int) -> str:
-        """Return the text that the token completed."""
-
-    def finish(self) -> str:
-        """Return what was held back."""
-
-
 def generate(
-    engine: Engine, tokenizer: Tokenizer, window: int | None, request: TrialRequest, emit: Callable[[Event], None]
+    engine: Engine, tokenizer: PromptTokenizer, window: int | None, request: TrialRequest, emit: Callable[[Event], None]
 ) -> None:
     """Run one trial and emit its events.
 
@@ -62,7 +38,7 @@ def generate(
 
 
 def _generate(
-    engine: Engine, tokenizer: Tokenizer, window: int | None, request: TrialRequest, emit: Callable[[Event], None]
+    engine: Engine, tokenizer: PromptTokenizer, window: int | None, request: TrialRequest, emit: Callable[[Event], None]
 ) -> None:
     cpu_start_ns = process_time_ns()
     emit(TrialAccepted(at_ns=perf_counter_ns()))

@@ -1,0 +1,28 @@
+from tests.scripted import record, token_stream
+from tuibench.core.eta import run_remaining_ns, trial_remaining_ns
+from tuibench.core.plan import trial_order
+from tuibench.core.run_events import RunStarted, TrialEnded, TrialObserved, TrialStarted
+from tuibench.core.state import RunState, TrialState, fold, fold_trial
+
+
+def test_trial_remaining_is_the_mean_gap_times_what_is_left():
+    trial = TrialState("a", 0, warmup=False, n_expected=10)
+    assert trial_remaining_ns(trial) is None
+    for event in list(token_stream([100, 200, 300]))[:-1]:
+        trial = fold_trial(trial, event)
+    assert trial_remaining_ns(trial) == 700
+
+
+def test_run_remaining_takes_an_unknown_method_for_as_slow_as_the_slowest():
+    state = fold(RunState(), RunStarted(("a", "b"), trial_order(["a", "b"], 2)))
+    assert run_remaining_ns(state) is None
+    state = fold(state, TrialEnded(record("a", load_ns=None, ttft_ns=10, step_ns=(5, 5))))
+    assert run_remaining_ns(state) == 3 * 20
+
+
+def test_run_remaining_shrinks_with_the_trial_under_way():
+    state = fold(RunState(), RunStarted(("a",), trial_order(["a"], 1)))
+    state = fold(state, TrialStarted("a", 0, False, 10))
+    for event in list(token_stream([100, 200, 300]))[:-1]:
+        state = fold(state, TrialObserved("a", event))
+    assert run_remaining_ns(state) == 700

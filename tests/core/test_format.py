@@ -1,0 +1,58 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tuibench.core import format as fmt
+
+
+@pytest.mark.parametrize(
+    ("ns", "text"),
+    [
+        (None, "–"),
+        (850, "0.85 µs"),
+        (7_449_000, "7.45 ms"),
+        (93_200_000, "93.2 ms"),
+        (290_000_000, "290 ms"),
+        (3_210_000_000, "3.21 s"),
+        (200e9, "3.33 min"),
+    ],
+)
+def test_duration(ns, text):
+    assert fmt.duration(ns) == text
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "text"),
+    [
+        (None, "–"),
+        (512, "512 B"),
+        (1536, "1.50 KiB"),
+        (538_090_408, "513 MiB"),
+        (1000 << 20, "0.98 GiB"),
+        (24 << 30, "24.0 GiB"),
+    ],
+)
+def test_size(n_bytes, text):
+    assert fmt.size(n_bytes) == text
+
+
+def test_count_rate_ratio_and_clock():
+    assert fmt.count(134_515_008) == "135 M"
+    assert fmt.count(49_152) == "49,152"
+    assert fmt.rate(3.1) == "3.10 tok/s"
+    assert fmt.ratio(12.4) == "12.40×"
+    assert fmt.clock(83.4) == "1:23"
+    assert fmt.clock(None) == fmt.rate(None) == fmt.ratio(None) == fmt.count(None) == "–"
+
+
+def test_printable_shows_what_a_terminal_would_act_on():
+    assert fmt.printable("a\x1b[2J\x07b\x7f\x9b") == "a␛[2J␇b␡\N{REPLACEMENT CHARACTER}"
+    assert fmt.printable("left\u202eright") == "left\N{REPLACEMENT CHARACTER}right"
+    assert fmt.printable("tab\tline\nΣ 漢 🎉") == "tab\tline\nΣ 漢 🎉"
+
+
+@given(st.text())
+def test_printable_leaves_no_control_character(text):
+    shown = fmt.printable(text)
+    assert len(shown) == len(text)
+    assert not any((ord(char) < 32 and char not in "\n\t") or 127 <= ord(char) < 160 for char in shown)
