@@ -1,0 +1,56 @@
+"""The model that a `--model` argument means, as far as this disk has it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tuibench.models.cache import find_cached
+from tuibench.models.digest import remembered_sha256
+from tuibench.models.folder import open_folder
+from tuibench.models.local import LocalModel, ModelError
+
+_GGUF = ".gguf"
+
+
+def find_model(name: str) -> LocalModel | None:
+    """Return a model without using the network; None if it would have to be pulled first.
+
+    Args:
+        name: A pulled model's name or hub id, a folder, or a GGUF file (found if it was converted before). A folder
+            that is called like a pulled model is reached as `./NAME`.
+
+    Raises:
+        ModelError: It is there but cannot be used, or the path leads nowhere.
+    """
+    if is_gguf(name):
+        return find_cached(gguf_model_name(Path(name).expanduser()))
+    if not _is_path(name) and (cached := find_cached(name)) is not None:
+        return cached
+    directory = Path(name).expanduser()
+    if directory.is_dir():
+        return open_folder(directory)
+    if _is_path(name):
+        raise ModelError(f"there is no model folder {name}")
+    return None
+
+
+def is_gguf(name: str) -> bool:
+    """Tell whether a name means a GGUF file."""
+    return name.lower().endswith(_GGUF)
+
+
+def gguf_model_name(path: Path) -> str:
+    """Return the name that a GGUF file's model has in the cache; the first call for a file reads it whole.
+
+    Raises:
+        ModelError: There is no such file.
+    """
+    if not path.is_file():
+        raise ModelError(f"there is no file {path}")
+    stem = re.sub(r"[^\w.+-]", "_", path.name[: -len(_GGUF)]).lstrip(".+-")
+    return f"{stem or 'model'}-{remembered_sha256([path])[:8]}"
+
+
+def _is_path(name: str) -> bool:
+    return name.startswith((".", "/", "~")) or name.count("/") > 1

@@ -1,0 +1,56 @@
+"""What a pull reports while it runs, and its wire format: one JSON object a line, tagged by `pull`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+
+class _PullEvent(msgspec.Struct, frozen=True, tag_field="pull", tag=str.lower):
+    pass
+
+
+class Progress(_PullEvent, frozen=True):
+    """A step moved on."""
+
+    label: str
+    done: int
+    total: int | None
+    """None where the amount is not known."""
+    unit: str = "bytes"
+
+
+class Pulled(_PullEvent, frozen=True):
+    """The model is in the cache; always the last event."""
+
+    name: str
+    """What `find_model` finds it by."""
+
+
+class PullFailed(_PullEvent, frozen=True):
+    """The model cannot be had; always the last event."""
+
+    message: str
+
+
+PullEvent = Progress | Pulled | PullFailed
+OnProgress = Callable[[Progress], None]
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(PullEvent)
+
+
+def encode(event: PullEvent) -> bytes:
+    """Return the event as one line, newline included."""
+    return _encoder.encode(event) + b"\n"
+
+
+def decode(line: bytes) -> PullEvent:
+    """Return the event that a line holds.
+
+    Raises:
+        msgspec.DecodeError: The line is no such event.
+    """
+    event: PullEvent = _decoder.decode(line)
+    return event
