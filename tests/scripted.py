@@ -29,6 +29,8 @@ from tuibench.core.run_events import (
     TrialObserved,
     TrialStarted,
 )
+from tuibench.core.spec import Sampling
+from tuibench.store.schema import SCHEMA_VERSION, MachineHeader, ModelHeader, SessionHeader, Settings
 
 FINISHED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -120,3 +122,43 @@ def run_events(methods: Sequence[str] = ("baseline", "kv-cache"), n_tokens: int 
             )
         )
     yield RunEnded()
+
+
+def header() -> SessionHeader:
+    """Return the header of a session of `baseline` and `kv-cache`."""
+    return SessionHeader(
+        schema_version=SCHEMA_VERSION,
+        id="20260102-030405-test-0000",
+        created=FINISHED,
+        tuibench_version="0.1.0",
+        model=ModelHeader(
+            name="SmolLM2-135M-Instruct",
+            source="HuggingFaceTB/SmolLM2-135M-Instruct",
+            digest="00" * 32,
+            parameters=134_515_008,
+            weight_bytes=538_090_408,
+            architecture="LlamaForCausalLM",
+            dtype="F32",
+        ),
+        machine=MachineHeader(
+            cpu="Example CPU",
+            n_cpus=2,
+            n_cpus_effective=2,
+            memory_bytes=24 << 30,
+            kernel="Linux 6",
+            python="3.11.7",
+            libraries={"torch": "2.13.0"},
+        ),
+        settings=Settings(
+            prompt="Explain a KV-cache.",
+            prompt_sha256="11" * 32,
+            raw=False,
+            methods=("baseline", "kv-cache"),
+            max_new_tokens=4,
+            n_trials=1,
+            n_warmup=0,
+            n_threads=2,
+            order=("baseline", "kv-cache"),
+            sampling=Sampling(),
+        ),
+    )

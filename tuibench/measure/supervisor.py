@@ -139,6 +139,11 @@ class WorkerProcess:
         """The method it runs."""
         return self._load.method
 
+    @property
+    def pid(self) -> int:
+        """Its process id, which is also its process group."""
+        return self._process.pid
+
     async def end(self) -> None:
         """End the process: standard input closes and SIGTERM follows, then SIGKILL."""
         self.interrupt(FailureKind.CANCELLED)

@@ -13,7 +13,8 @@ from tuibench.core.record import TrialRecord
 from tuibench.store.schema import SCHEMA_VERSION, Session, SessionError, SessionHeader
 
 _MAX_BYTES = 256 << 20
-_TABLE_START = re.compile(r"^(?=\[\[)", re.MULTILINE)
+# A lone bracket at the very end is all that is left of a table cut after its first byte.
+_TABLE_START = re.compile(r"^(?=\[\[|\[\Z)", re.MULTILINE)
 
 
 def load(path: Path) -> Session:

@@ -1,0 +1,194 @@
+import asyncio
+import errno
+import sys
+from contextlib import aclosing
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tuibench import paths
+from tuibench.core.events import FailureKind, Phase, TokenEmitted
+from tuibench.core.run_events import Noticed, TrialEnded, TrialObserved, TrialStarted
+from tuibench.core.spec import RunSpec
+from tuibench.core.state import MethodStatus, RunState, fold
+from tuibench.measure.lock import measuring
+from tuibench.measure.measurement import Measurement
+from tuibench.measure.supervisor import TimeLimits
+from tuibench.models.local import LocalModel
+from tuibench.store.replay import stored_state
+from tuibench.store.session import load
+
+SCRIPT = Path(__file__).with_name("scripted_worker.py")
+LIMITS = TimeLimits(phase_s=dict.fromkeys(Phase, 20.0), token_s=0.6, heartbeat_s=5.0, terminate_s=0.4)
+MODEL = LocalModel("toy", "toy", Path(), "00", 10, 40, "ToyForCausalLM", "F32", 64)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("TUIBENCH_CACHE", str(tmp_path / "cache"))
+
+
+def measurement(tmp_path, behaviour="good", methods=("a", "b"), n_trials=2, **changes):
+    spec = RunSpec(model="toy", methods=methods, prompt="p", max_new_tokens=6, n_trials=n_trials, **changes)
+    command = (sys.executable, str(SCRIPT), behaviour, str(tmp_path / "marker"))
+    return Measurement(spec, MODEL, tmp_path / "sessions", limits=LIMITS, worker_command=command)
+
+
+async def collect(run):
+    events, state = [], RunState()
+    async with aclosing(run.events()) as stream:
+        async for event in stream:
+            events.append(event)
+            state = fold(state, event)
+    return events, state
+
+
+async def test_a_run_takes_its_turns_and_saves_every_trial(tmp_path):
+    run = measurement(tmp_path)
+    events, state = await collect(run)
+    started = [(event.method, event.index, event.warmup) for event in events if isinstance(event, TrialStarted)]
+    assert started == [
+        ("a", 0, True), ("a", 0, False), ("b", 0, True), ("b", 0, False),
+        ("b", 1, False), ("a", 0, True), ("a", 1, False),
+    ]  # fmt: skip
+    assert {method.status for method in state.methods.values()} == {MethodStatus.DONE}
+    session = load(run.session_path)
+    assert session.trials == tuple(event.record for event in events if isinstance(event, TrialEnded))
+    assert session.dropped == ()
+
+
+async def test_the_stored_session_folds_to_what_was_seen_live(tmp_path):
+    run = measurement(tmp_path)
+    _, live = await collect(run)
+    stored = stored_state(load(run.session_path))
+    assert stored.methods.keys() == live.methods.keys()
+    for method, state in stored.methods.items():
+        assert state.records == live.methods[method].records
+        assert state.trial.text == live.methods[method].trial.text
+        assert state.trial.step_ns() == live.methods[method].trial.step_ns()
+        assert state.trial.ttft_ns == live.methods[method].trial.ttft_ns
+        assert state.status is live.methods[method].status
+
+
+async def test_load_time_belongs_to_the_turn_that_loaded(tmp_path):
+    _, state = await collect(measurement(tmp_path))
+    assert [record.load_ns for record in state.methods["b"].measured] == [1_000_000, None]
+
+
+async def test_a_crash_is_a_row_and_the_rest_goes_on(tmp_path):
+    run = measurement(tmp_path, "first-only", n_warmup=0)
+    _, state = await collect(run)
+    assert [record.failure_kind for record in state.methods["a"].records] == [FailureKind.KILLED, None]
+    assert state.methods["b"].status is MethodStatus.DONE
+    assert state.methods["a"].status is MethodStatus.FAILED
+    assert len(load(run.session_path).trials) == 4
+
+
+async def test_a_failed_warmup_costs_its_turn(tmp_path):
+    _, state = await collect(measurement(tmp_path, "first-only"))
+    assert [(record.warmup, record.failed) for record in state.methods["a"].records] == [
+        (False, True), (True, False), (False, False),
+    ]  # fmt: skip
+
+
+async def test_a_method_that_cannot_run_is_tried_once(tmp_path):
+    _, state = await collect(measurement(tmp_path, "unsupported", n_trials=3))
+    assert [len(method.records) for method in state.methods.values()] == [1, 1]
+    assert {method.status for method in state.methods.values()} == {MethodStatus.FAILED}
+
+
+async def drive(run, when, act):
+    """Run, call `act` at the first token, return the final state."""
+    state, acted = RunState(), False
+    async with aclosing(run.events()) as stream:
+        async for event in stream:
+            state = fold(state, event)
+            if not acted and when(event):
+                acted = True
+                act()
+    return state
+
+
+def first_token(event):
+    return isinstance(event, TrialObserved) and isinstance(event.event, TokenEmitted)
+
+
+async def test_stop_keeps_what_is_finished_and_drops_the_rest(tmp_path):
+    run = measurement(tmp_path, "hang", n_warmup=0)
+    state = await drive(run, first_token, run.stop)
+    assert state.cancelled
+    assert {method.status for method in state.methods.values()} == {MethodStatus.STOPPED}
+    assert [trial.failure_kind for trial in load(run.session_path).trials] == [FailureKind.CANCELLED]
+
+
+async def test_skip_ends_one_method_only(tmp_path):
+    run = measurement(tmp_path, "good", n_warmup=0)
+    state = await drive(run, lambda event: isinstance(event, TrialObserved), run.skip)
+    assert state.methods["a"].status is MethodStatus.SKIPPED
+    assert state.methods["b"].status is MethodStatus.DONE
+    assert not state.cancelled
+
+
+async def test_leaving_the_events_ends_the_worker(tmp_path):
+    run = measurement(tmp_path, "hang", n_warmup=0)
+    async with aclosing(run.events()) as stream:
+        async for event in stream:
+            if first_token(event):
+                break
+    assert not [child for child in psutil.Process().children() if str(SCRIPT) in child.cmdline()]
+
+
+async def test_a_full_disk_is_told_and_its_trials_are_saved_with_the_next(tmp_path, monkeypatch):
+    from tuibench.store import writer
+
+    real_fsync, calls = writer.os.fsync, 0
+
+    def full_once(descriptor):
+        nonlocal calls
+        calls += 1
+        if calls == 3:  # the header and one trial are through
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real_fsync(descriptor)
+
+    monkeypatch.setattr(writer.os, "fsync", full_once)
+    run = measurement(tmp_path, n_warmup=0)
+    events, _ = await collect(run)
+    notices = [event.text for event in events if isinstance(event, Noticed)]
+    assert len(notices) == 1
+    assert "No space left" in notices[0]
+    assert len(load(run.session_path).trials) == 4
+
+
+async def test_a_second_measurement_waits_for_the_first(tmp_path):
+    released = asyncio.Event()
+    noticed = asyncio.Event()
+
+    async def hold():
+        async with measuring(paths.measurement_lock(), on_wait=lambda: None):
+            held.set()
+            await noticed.wait()
+        released.set()
+
+    held = asyncio.Event()
+    holder = asyncio.create_task(hold())
+    await held.wait()
+    run = measurement(tmp_path, methods=("a",), n_trials=1)
+    state = await drive(run, lambda event: isinstance(event, Noticed), noticed.set)
+    await holder
+    assert released.is_set()
+    assert "waiting" in state.notices[0]
+    assert state.methods["a"].status is MethodStatus.DONE
+
+
+async def test_stopping_while_waiting_measures_nothing(tmp_path):
+    async with measuring(paths.measurement_lock(), on_wait=lambda: None):
+        run = measurement(tmp_path)
+        state = await drive(run, lambda event: isinstance(event, Noticed), run.stop)
+    assert state.cancelled
+    assert run.session_path is None
+
+
+async def test_more_threads_than_cpus_is_stored_as_a_doubt(tmp_path):
+    _, state = await collect(measurement(tmp_path, methods=("a",), n_trials=1, n_threads=4096))
+    assert "4096 threads" in state.methods["a"].measured[0].validity[0]
