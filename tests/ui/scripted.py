@@ -1,0 +1,236 @@
+"""A program behind the dashboard that does what a test says."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tuibench.core.events import (
+    EngineReady,
+    FailureKind,
+    FinishReason,
+    Memory,
+    Phase,
+    PhaseStarted,
+    PromptTokenised,
+    TokenEmitted,
+    TrialAccepted,
+    TrialFinished,
+    WorkerFailed,
+)
+from tuibench.core.plan import trial_order
+from tuibench.core.record import TrialRecord
+from tuibench.core.run_events import RunEnded, RunStarted, TrialEnded, TrialObserved, TrialStarted
+from tuibench.core.spec import Method, Sampling
+from tuibench.core.state import Failure, RunState, fold, trial_record
+from tuibench.models.local import LocalModel
+from tuibench.store.schema import MachineHeader, ModelHeader, Session, SessionHeader, Settings
+from tuibench.ui.app import TuibenchApp
+from tuibench.ui.machine_sampler import MachineSample
+from tuibench.ui.services import Cpus, Services
+
+WORDS = (
+    "A key-value cache keeps the keys and values that attention computed for earlier tokens , so that each new token"
+    " needs one row of work instead of a whole matrix . The price is memory that grows with every token ; the gain is"
+    " a decode step whose cost no longer depends on how long the text already is .\n\nWithout it , the model reads the"
+    " whole sequence again for every single token ."
+).split(" ")
+MS = 1_000_000
+FINISHED = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+STEP_MS = {"baseline": 95, "kv-cache": 24, "onnx": 17, "int8-torch": 11}
+METHODS = {
+    "baseline": Method(
+        id="baseline", title="Baseline", explanation="PyTorch, FP32, the whole sequence again for each token.",
+        parent=None, precision="fp32",
+    ),
+    "kv-cache": Method(
+        id="kv-cache", title="KV cache", explanation="PyTorch, FP32, keys and values of earlier tokens are kept.",
+        parent="baseline", precision="fp32",
+    ),
+}  # fmt: skip
+MODEL = LocalModel(
+    name="SmolLM2-135M-Instruct", source="hub", directory=Path("model"), digest="0" * 64, parameters=134_515_008,
+    weight_bytes=538_060_032, architecture="LlamaForCausalLM", dtype="F32", context_window=2048,
+)  # fmt: skip
+HOLD = object()
+"""A step of a script at which it waits until the test, or the dashboard, goes on."""
+
+
+def trial(method, index=0, *, n_expected=48, n_gen=None, warmup=False, base_ms=None, end=True, failure=None):
+    """Return the events of one trial, and its record at the end unless it is left open."""
+    step_ms = base_ms or STEP_MS.get(method, 20)
+    n_gen = n_expected if n_gen is None else n_gen
+    ready = EngineReady(
+        at_ns=0, load_ns=1800 * MS, parameters=MODEL.parameters, artifact_bytes=MODEL.weight_bytes,
+        weight_bytes=MODEL.weight_bytes, facts={"precision": "fp32", "torch": "2.13.0"},
+        memory=Memory(peak_rss_bytes=900 << 20),
+    )  # fmt: skip
+    worker = [
+        PhaseStarted(at_ns=0, phase=Phase.LOAD),
+        ready,
+        TrialAccepted(at_ns=0),
+        PromptTokenised(at_ns=1 * MS, n_prompt=31),
+    ]
+    at_ns = 4 * step_ms * MS
+    for token in range(n_gen):
+        wobble = (token * 7919) % 13 - 6
+        grow = token * 1.6 if method == "baseline" else 0
+        at_ns += int((step_ms + grow + wobble * step_ms / 60) * MS) * (2 if token == 20 else 1)
+        word = WORDS[token % len(WORDS)]
+        worker.append(TokenEmitted(at_ns=at_ns, index=token, token_id=token, text=word if not token else f" {word}"))
+    failed = None
+    if failure is not None:
+        failed = WorkerFailed(at_ns=at_ns, kind=failure, message="the kernel ended the worker: no memory left")
+        worker.append(failed)
+    elif end:
+        worker.append(
+            TrialFinished(
+                at_ns=at_ns, finish_reason=FinishReason.LENGTH, prefill_ns=4 * step_ms * MS, cpu_ns=2 * at_ns,
+                memory=Memory(peak_rss_bytes=1100 << 20),
+            )
+        )  # fmt: skip
+    events = [TrialStarted(method, index, warmup, n_expected), *(TrialObserved(method, event) for event in worker)]
+    if end:
+        state = fold(RunState(), RunStarted((method,), ()))
+        for event in events:
+            state = fold(state, event)
+        failed_so = None
+        if failed is not None:
+            failed_so = Failure(
+                kind=failed.kind, phase=Phase.DECODE, message=failed.message, log_tail="loading weights\nKilled"
+            )
+        record = trial_record(
+            state.methods[method].trial, fresh=index == 0, observer_cpu_ns=None, validity=(), failure=failed_so,
+            finished=FINISHED,
+        )  # fmt: skip
+        events.append(TrialEnded(record))
+    return events
+
+
+def cancelled(method, index=0, kind=FailureKind.CANCELLED):
+    return TrialEnded(TrialRecord(method=method, index=index, failure_kind=kind, finished=FINISHED))
+
+
+def whole_run(methods=("baseline", "kv-cache"), n_trials=1, **options):
+    """Return the events of a run in which nothing goes wrong."""
+    turns = trial_order(methods, n_trials)
+    events = [RunStarted(tuple(methods), turns)]
+    for turn in turns:
+        events += trial(turn.method, turn.index, **options)
+    return [*events, RunEnded()]
+
+
+class ScriptedRun:
+    """Yields its script; `stop` and `skip` are counted and let a held script go on."""
+
+    def __init__(self, script, path=None):
+        self.script = script
+        self.session_path = path
+        self.spec = None
+        self.stopped = self.skipped = 0
+        self.closed = False
+        self._go = asyncio.Event()
+
+    async def events(self):
+        try:
+            for step in self.script:
+                if step is HOLD:
+                    await self._go.wait()
+                    self._go.clear()
+                    if self.stopped:
+                        yield RunEnded(cancelled=True)
+                        return
+                else:
+                    yield step
+        finally:
+            self.closed = True
+
+    def go_on(self):
+        self._go.set()
+
+    def stop(self):
+        self.stopped += 1
+        self._go.set()
+
+    def skip(self):
+        self.skipped += 1
+        self._go.set()
+
+
+def session(methods=("baseline", "kv-cache"), n_trials=2, dropped=()):
+    """Return a stored session."""
+    turns = trial_order(methods, n_trials)
+    records = [trial(turn.method, turn.index)[-1].record for turn in turns]
+    settings = Settings(
+        prompt="Explain a KV cache.", prompt_sha256="0" * 64, raw=False, methods=tuple(methods), max_new_tokens=48,
+        n_trials=n_trials, n_warmup=1, n_threads=2, order=tuple(turn.method for turn in turns), sampling=Sampling(),
+    )  # fmt: skip
+    header = SessionHeader(
+        schema_version=1, id="sample", name="first look", created=FINISHED, tuibench_version="0", settings=settings,
+        model=ModelHeader(
+            name=MODEL.name, source="hub", digest="0" * 64, parameters=MODEL.parameters,
+            weight_bytes=MODEL.weight_bytes, architecture=MODEL.architecture, dtype=MODEL.dtype,
+        ),
+        machine=MachineHeader(
+            cpu="AMD EPYC 7763", n_cpus=2, n_cpus_effective=2, memory_bytes=8 << 30, kernel="Linux", python="3.11"
+        ),
+    )  # fmt: skip
+    return Session(header=header, trials=tuple(records), dropped=tuple(dropped))
+
+
+class Program:
+    """Services with scripted answers, and what the dashboard asked of them."""
+
+    def __init__(self, script=None, *, model=MODEL, methods=METHODS, sessions=(), n_cpus=2):
+        self.run = ScriptedRun(script or whole_run(), Path("20260301-first.toml"))
+        self.model = model
+        self.specs = []
+        self.now_s = 100.0
+        self.pulls = []
+        self.pull_steps = []
+        self.sessions = list(sessions)
+        self.services = Services(
+            methods=lambda: methods,
+            find_model=lambda name: self.model,
+            measure=self._measure,
+            pull=self._pull,
+            cpus=lambda: Cpus("AMD EPYC · 2 cores · AVX2", n_cpus, n_cpus),
+            sample_machine=lambda: MachineSample((97.0, 34.0), 4 << 30, 8 << 30, 1.25),
+            sessions=lambda: self.sessions,
+            load_session=lambda path: session(),
+            clock_s=lambda: self.now_s,
+        )
+
+    def _measure(self, spec, model):
+        self.specs.append(spec)
+        return self.run
+
+    async def _pull(self, name):
+        self.pulls.append(name)
+        for step in self.pull_steps:
+            if step is HOLD:
+                await asyncio.Event().wait()
+            if isinstance(step, LocalModel):
+                self.model = step
+            else:
+                yield step
+
+    def app(self, **options):
+        return TuibenchApp(model="SmolLM2-135M-Instruct", services=self.services, **options)
+
+
+async def until(pilot, predicate, n_tries=200):
+    """Let the app work until something is so."""
+    for _ in range(n_tries):
+        if predicate():
+            return
+        await pilot.pause(0.01)
+    raise AssertionError("it never came to pass")
+
+
+async def start(pilot, prompt="Explain how a KV cache makes decoding faster."):
+    """Wait for the first screen, type a prompt, and press F5."""
+    screen = pilot.app.screen
+    await until(pilot, screen._facts_known.is_set)
+    await pilot.pause()
+    screen.prompt.text = prompt
+    await pilot.press("f5")

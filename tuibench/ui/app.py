@@ -1,0 +1,186 @@
+"""The dashboard as a whole: themes, modes, keys, commands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual import on, work
+from textual.app import App, SystemCommand, get_system_commands_provider
+from textual.screen import Screen
+
+from tuibench import paths
+from tuibench.core import format as fmt
+from tuibench.store.schema import SessionError
+from tuibench.ui.keymap import bindings
+from tuibench.ui.messages import MethodToggled, SessionChosen
+from tuibench.ui.screens.bench import BenchScreen
+from tuibench.ui.series import SeriesMap
+from tuibench.ui.services import Context, Services
+from tuibench.ui.theming import DEFAULT_THEME, load_themes, variable_defaults
+
+if TYPE_CHECKING:
+    from textual.command import Provider
+
+
+def _method_commands() -> type[Provider]:
+    from tuibench.ui.commands import MethodCommands  # noqa: PLC0415 - when the palette opens
+
+    return MethodCommands
+
+
+def _session_commands() -> type[Provider]:
+    from tuibench.ui.commands import SessionCommands  # noqa: PLC0415 - when the palette opens
+
+    return SessionCommands
+
+
+class TuibenchApp(App[int]):
+    """Two modes, bench and sessions; an opened session lies over the mode it was opened from."""
+
+    TITLE = "tuibench"
+    CSS_PATH = "tuibench.tcss"
+    BINDINGS = bindings("app")
+    COMMANDS = {get_system_commands_provider, _method_commands, _session_commands}
+    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (100, "-wide"), (170, "-very-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-flat"), (15, "-short"), (32, "-tall")]
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        theme: str | None = None,
+        low_bandwidth: bool = False,
+        services: Services | None = None,
+        theme_folders: Iterable[Path] | None = None,
+        open_session: Path | None = None,
+        replay: bool = False,
+        speed: float = 1.0,
+    ) -> None:
+        self.context = Context(services or Services(), SeriesMap(), model, low_bandwidth)
+        super().__init__()
+        self.animation_level = "none"
+        self._wanted_theme = theme
+        self._theme_folders = theme_folders or (paths.packaged_themes(), paths.user_themes())
+        self._session_to_open = open_session
+        self._replay = replay
+        self._speed = speed
+        self.add_mode("bench", self._bench_screen)
+        self.add_mode("sessions", self._sessions_screen)
+        self._theme_problems: tuple[str, ...] = ()
+        self._use_themes()
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Give our own colours a value in themes that are not ours."""
+        return variable_defaults()
+
+    def _use_themes(self) -> None:
+        loaded = load_themes(self._theme_folders)
+        for theme in loaded.themes:
+            self.register_theme(theme)
+        problems = [f"skipped {problem}" for problem in loaded.problems]
+        wanted = self._wanted_theme or DEFAULT_THEME
+        if wanted not in self.available_themes:
+            problems.append(f"no theme is called {wanted} – ctrl+p, Theme shows all")
+            wanted = DEFAULT_THEME
+        if wanted in self.available_themes:
+            self.theme = wanted
+        self._theme_problems = tuple(problems)
+
+    def _bench_screen(self) -> Screen[None]:
+        return BenchScreen(self.context)
+
+    def _sessions_screen(self) -> Screen[None]:
+        from tuibench.ui.screens.sessions import SessionsScreen  # noqa: PLC0415 - not part of the first frame
+
+        return SessionsScreen(self.context)
+
+    async def on_mount(self) -> None:
+        """Show the first screen, and what is wrong with the themes."""
+        await self.switch_mode("bench" if self._session_to_open is None else "sessions")
+        if self._theme_problems:
+            text = fmt.printable("\n".join(self._theme_problems))
+            self.notify(text, title="Themes", severity="warning", timeout=10, markup=False)
+        if self._session_to_open is not None:
+            self._open(self._session_to_open, play=self._replay)
+
+    def notify(self, message: str, **options: object) -> None:  # type: ignore[override] # same options, passed through
+        """Show a notice. Notices quote file names and error texts, so square brackets in them are only brackets."""
+        super().notify(message, **{"markup": False, **options})  # type: ignore[arg-type]
+
+    @on(SessionChosen)
+    def open_chosen(self, event: SessionChosen) -> None:
+        """Open a stored session."""
+        self._open(event.path, play=event.replay)
+
+    @work(exclusive=True, group="open")
+    async def _open(self, path: Path, *, play: bool) -> None:
+        from tuibench.ui.screens.replay import ReplayScreen  # noqa: PLC0415 - not part of the first frame
+
+        try:
+            session = await asyncio.to_thread(self.context.services.load_session, path)
+        except SessionError as error:
+            self.notify(fmt.printable(str(error)), title="Session", severity="error", timeout=10)
+            return
+        if isinstance(self.screen, ReplayScreen):
+            await self.pop_screen()
+        await self.push_screen(ReplayScreen(self.context, session, play=play, speed=self._speed))
+
+    @on(MethodToggled)
+    async def toggle_method(self, event: MethodToggled) -> None:
+        """Select or deselect a method in the bench's list."""
+        await self.switch_mode("bench")
+        for screen in self.screen_stack:
+            if isinstance(screen, BenchScreen):
+                screen.picker.toggle(event.method)
+
+    async def action_show_mode(self, mode: str) -> None:
+        """Go to the bench or to the sessions; what runs goes on."""
+        await self.switch_mode(mode)
+
+    def action_toggle_help(self) -> None:
+        """Show or hide the keys of what has the focus."""
+        if self.screen.query("HelpPanel"):
+            self.action_hide_help_panel()
+        else:
+            self.action_show_help_panel()
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Offer everything that has a key by its name, too."""
+        yield from super().get_system_commands(screen)
+        for active in screen.active_bindings.values():
+            binding = active.binding
+            if binding.id and binding.tooltip and active.enabled:
+                title = f"{binding.description} ({self.get_key_display(binding)})"
+                yield SystemCommand(title, binding.tooltip, self._runner(active.node, binding.action))
+
+    def _runner(self, node: object, action: str) -> object:
+        async def run() -> None:
+            await self.run_action(action, node)  # type: ignore[arg-type] # a node of the DOM
+
+        return run
+
+
+def run_dashboard(
+    *,
+    model: str,
+    theme: str | None = None,
+    mouse: bool = True,
+    low_bandwidth: bool = False,
+    open_session: Path | None = None,
+    replay: bool = False,
+    speed: float = 1.0,
+) -> int:
+    """Run the dashboard until the user leaves it, and return the exit code."""
+    app = TuibenchApp(
+        model=model,
+        theme=theme,
+        low_bandwidth=low_bandwidth,
+        open_session=open_session,
+        replay=replay,
+        speed=speed,
+    )
+    app.run(mouse=mouse)
+    return app.return_code or 0

@@ -1,0 +1,151 @@
+"""What a method's state means in words and numbers for a panel. Pure: no Textual."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tuibench.core import format as fmt
+from tuibench.core.events import Phase
+from tuibench.core.metrics import DECODE, TTFT, summarise
+from tuibench.core.record import TrialRecord
+from tuibench.core.state import MethodState, MethodStatus, RunState, TrialState
+
+MARKS = {
+    MethodStatus.WAITING: "·",
+    MethodStatus.RUNNING: "▶",
+    MethodStatus.DONE: "✓",
+    MethodStatus.FAILED: "✗",
+    MethodStatus.SKIPPED: "↷",
+    MethodStatus.STOPPED: "■",
+}
+_PHASES = {
+    Phase.START: "starting",
+    Phase.PREPARE: "preparing",
+    Phase.LOAD: "loading",
+    Phase.IDLE: "ready",
+    Phase.PREFILL: "prefill",
+    Phase.DECODE: "decode",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """The output of one trial, however it is kept: under way, or as a record."""
+
+    key: object
+    """Equal for two streams exactly if the second continues the first."""
+    pieces: list[str]
+    n: int
+    """Only the first `n` pieces belong to the stream."""
+    tail: str
+    n_expected: int
+    source: TrialState | TrialRecord
+
+    def step_ns(self, start: int) -> list[int]:
+        """Return the gaps between tokens from gap number `start` on."""
+        if isinstance(self.source, TrialState):
+            return self.source.step_ns(start)
+        return list(self.source.step_ns[start:])
+
+
+def stream_of(method: MethodState) -> Stream | None:
+    """Return what the panel of a method streams; None before there is any trial."""
+    trial = method.trial
+    if trial is not None and (trial.n_gen or method.running):
+        tail = trial.finished.text_tail if trial.finished else ""
+        return Stream(id(trial.log), trial.log.pieces, trial.n_gen, tail, trial.n_expected, trial)
+    if not method.measured:
+        return None
+    record = method.measured[-1]
+    pieces = record.pieces()
+    tail = record.text[sum(record.piece_chars) :]
+    return Stream(id(record), pieces, len(pieces), tail, max(record.n_gen, 1), record)
+
+
+def decode_tps(method: MethodState) -> float | None:
+    """Return the speed to show: of the trial under way, else the median of the measured ones."""
+    if method.running and method.trial is not None:
+        return method.trial.decode_tps
+    found = summarise(DECODE, method.measured)
+    return found.median if found else None
+
+
+def ttft_ns(method: MethodState) -> float | None:
+    """Return the time to first token to show, chosen like `decode_tps`."""
+    if method.running and method.trial is not None:
+        return method.trial.ttft_ns
+    found = summarise(TTFT, method.measured)
+    return found.median if found else None
+
+
+def trial_label(method: MethodState) -> str:
+    """Return which trial is under way: `warm-up`, `2/3`."""
+    trial = method.trial
+    if trial is None:
+        return ""
+    return "warm-up" if trial.warmup else f"trial {trial.index + 1}/{method.n_planned}"
+
+
+def phase_label(method: MethodState) -> str:
+    """Return what the method is doing now."""
+    trial = method.trial
+    match method.status:
+        case MethodStatus.RUNNING if trial is not None:
+            phase = _PHASES[trial.phase]
+            if trial.progress is not None:
+                phase = fmt.printable(trial.progress.label)
+            return " · ".join(part for part in (trial_label(method), phase) if part)
+        case MethodStatus.DONE:
+            return "done" if len(method.measured) == 1 else f"median of {len(method.measured)}"
+        case MethodStatus.FAILED | MethodStatus.SKIPPED | MethodStatus.STOPPED as ended:
+            return ended.value
+        case _:
+            return f"{method.n_done}/{method.n_planned} trials" if method.n_done else "waiting"
+
+
+def progress(method: MethodState) -> tuple[int, int | None]:
+    """Return steps done and steps in all of what is going on; None where the end is not known."""
+    trial = method.trial
+    if method.running and trial is not None:
+        if trial.progress is not None:
+            return trial.progress.done, trial.progress.total
+        if trial.phase in (Phase.PREFILL, Phase.DECODE):
+            return trial.n_gen, trial.n_expected
+        return 0, None
+    return method.n_done, method.n_planned
+
+
+def eta_s(method: MethodState) -> float | None:
+    """Return the seconds until the trial under way ends at its present speed; None below two tokens."""
+    trial = method.trial
+    if not method.running or trial is None or trial.decode_tps is None:
+        return None
+    return max(0, trial.n_expected - trial.n_gen) / trial.decode_tps
+
+
+def run_label(run: RunState) -> str:
+    """Return the state of the whole run in a few words."""
+    if not run.methods:
+        return "idle"
+    done = f"{run.n_done}/{run.n_turns} trials"
+    if run.running:
+        return f"● running · {done}"
+    if run.cancelled:
+        return f"■ stopped · {done}"
+    failed = sum(method.failure is not None for method in run.methods.values())
+    return f"■ ended · {done}" + (f" · {failed} failed" if failed else "")
+
+
+def failure_text(record: TrialRecord) -> str:
+    """Return kind, place and reason of a failure."""
+    kind = record.failure_kind.value if record.failure_kind else "failed"
+    where = f" during {_PHASES[record.failure_phase]}" if record.failure_phase else ""
+    reason = fmt.printable(record.failure_message or "no reason given")
+    return f"{kind}{where}\n{reason}"
+
+
+def reference_of(run: RunState) -> MethodState | None:
+    """Return the method that speed-ups are stated against: `baseline`, else the first of the run."""
+    if "baseline" in run.methods:
+        return run.methods["baseline"]
+    return next(iter(run.methods.values()), None)

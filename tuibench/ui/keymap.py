@@ -1,0 +1,76 @@
+"""Every key of the dashboard, in one table: what it is called, what it does, where it is shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual.binding import Binding
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One binding. Its id is what a key map of the user would name."""
+
+    id: str
+    keys: str
+    action: str
+    label: str
+    tooltip: str
+    show: bool = True
+    priority: bool = False
+    """Whether it works while a text box has the focus and would take the key itself."""
+
+    def binding(self) -> Binding:
+        """Return what Textual wants."""
+        return Binding(
+            self.keys, self.action, self.label, id=self.id, tooltip=self.tooltip, show=self.show, priority=self.priority
+        )
+
+
+KEYS: dict[str, tuple[Key, ...]] = {
+    "app": (
+        Key("app.bench", "f2", "show_mode('bench')", "Bench", "Measure: prompt, methods, live panels"),
+        Key("app.sessions", "f3", "show_mode('sessions')", "Sessions", "Stored measurements: open, replay"),
+        Key("app.help", "question_mark", "toggle_help", "Keys", "All keys and what they do", show=False),
+    ),
+    "bench": (
+        Key("run.start", "f5,ctrl+r", "start_run", "Run", "Measure the selected methods with the prompt", priority=True),
+        Key("run.stop", "f8", "stop_run", "Stop", "End the run; every finished trial is kept", priority=True),
+        Key("run.skip", "f9", "skip_method", "Skip", "End the running method and go on with the next", priority=True),
+        Key("run.clear", "ctrl+l", "clear_results", "Clear", "Remove the results from the screen; files stay"),
+        Key("run.details", "d,ctrl+t", "show_details", "Details", "Why it failed, what it ran on, the end of its log"),
+        Key("panel.next", "f4", "next_panel", "Panel", "Show the next method's panel", priority=True),
+        Key("bench.escape", "escape", "leave_prompt", "Leave prompt", "Go from the prompt to the results", show=False),
+    ),
+    "prompt": (
+        Key("prompt.send", "ctrl+j", "send", "Run", "Measure with this prompt", show=False),
+    ),
+    "sessions": (
+        Key("sessions.open", "enter,o", "open", "Open", "Show the results of this session"),
+        Key("sessions.replay", "r", "open_replay", "Replay", "Watch the session again as it was recorded"),
+        Key("sessions.reload", "f5,ctrl+r", "reload", "Reload", "Look for new sessions"),
+    ),
+    "replay": (
+        Key("replay.toggle", "space", "toggle_play", "Play/pause", "Start, pause or go on", priority=True),
+        Key("replay.back", "left", "seek(-5)", "−5 s", "Five seconds back", priority=True),
+        Key("replay.forward", "right", "seek(5)", "+5 s", "Five seconds on", priority=True),
+        Key("replay.faster", "plus,equals_sign", "faster", "Faster", "Twice the speed"),
+        Key("replay.slower", "minus", "slower", "Slower", "Half the speed"),
+        Key("replay.end", "end", "to_end", "Results", "The end: all results at once", show=False, priority=True),
+        Key("panel.next", "f4", "next_panel", "Panel", "Show the next method's panel"),
+        Key("run.details", "d", "show_details", "Details", "Why it failed, what it ran on, the end of its log"),
+        Key("replay.close", "escape", "close", "Back", "Back to the list of sessions"),
+    ),
+    "dialog": (
+        Key("dialog.close", "escape", "close", "Close", "Close this window"),
+    ),
+    "confirm": (
+        Key("confirm.yes", "enter,y", "accept", "Yes", "Go on"),
+        Key("confirm.no", "escape,n", "close", "Cancel", "Leave everything as it is"),
+    ),
+}  # fmt: skip
+
+
+def bindings(place: str) -> list[Binding]:
+    """Return the bindings of a screen or widget."""
+    return [key.binding() for key in KEYS[place]]

@@ -1,0 +1,55 @@
+"""What the parts of the dashboard tell each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from textual.message import Message
+
+from tuibench.core.state import RunState
+
+
+@dataclass
+class RunProgressed(Message):
+    """A newer snapshot of the run that is shown."""
+
+    state: RunState
+
+    def can_replace(self, message: Message) -> bool:
+        """Let a newer snapshot take the place of one that nobody has looked at yet."""
+        return isinstance(message, RunProgressed)
+
+
+@dataclass
+class FeedEnded(Message):
+    """No more snapshots will come."""
+
+    state: RunState
+    session: Path | None = None
+    """Where the run is kept; None when nothing was finished, or for a replay."""
+    problem: str | None = None
+    """Why the source of events broke; None when it ended as it should."""
+
+
+@dataclass
+class SessionChosen(Message):
+    """A stored session shall be opened."""
+
+    path: Path
+    replay: bool = False
+    """Whether it plays at once."""
+
+
+@dataclass
+class MethodPointed(Message):
+    """The user moved to a method: its panel shall be shown."""
+
+    method: str
+
+
+@dataclass
+class MethodToggled(Message):
+    """The user selected or deselected a method by name."""
+
+    method: str

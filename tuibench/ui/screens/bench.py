@@ -1,0 +1,267 @@
+"""The first screen: ask, measure, watch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.events import DescendantFocus
+from textual.getters import query_one
+from textual.widgets import Footer, Input, SelectionList
+
+from tuibench.core import format as fmt
+from tuibench.core.spec import Method, RunSpec
+from tuibench.core.state import RunState
+from tuibench.models.local import LocalModel, ModelError
+from tuibench.store.schema import SessionError
+from tuibench.ui import describe
+from tuibench.ui.feed import Feed
+from tuibench.ui.keymap import bindings
+from tuibench.ui.messages import FeedEnded, RunProgressed
+from tuibench.ui.screens.base import RunScreen
+from tuibench.ui.widgets.machine_panel import MachinePanel
+from tuibench.ui.widgets.method_picker import MethodPicker
+from tuibench.ui.widgets.prompt_box import PromptBox
+from tuibench.ui.widgets.settings_form import SettingsError, SettingsForm
+from tuibench.ui.widgets.status_line import StatusLine
+
+if TYPE_CHECKING:
+    from tuibench.ui.services import Context, LiveRun
+
+
+class BenchScreen(RunScreen):
+    """Prompt, methods and settings above; the run below."""
+
+    BINDINGS = bindings("bench")
+    BINDING_GROUP_TITLE = "Bench"
+    AUTO_FOCUS = "#prompt"
+
+    prompt = query_one(PromptBox)
+    picker = query_one(MethodPicker)
+    settings = query_one(SettingsForm)
+    machine = query_one(MachinePanel)
+    status = query_one(StatusLine)
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._live: LiveRun | None = None
+        self._model: LocalModel | None = None
+        self._methods: Mapping[str, Method] = {}
+        self._cpu_label = ""
+        self._facts_known = asyncio.Event()
+        self._started_s: float | None = None
+        self._ended_s: float | None = None
+
+    def compose_body(self) -> ComposeResult:
+        """Lay out the screen."""
+        yield StatusLine()
+        with Horizontal(id="top"):
+            yield PromptBox()
+            with Vertical(id="setup"):
+                yield MethodPicker(self.context.series)
+                yield SettingsForm(n_threads=1, n_cpus=1)
+            yield MachinePanel().data_bind(RunScreen.run)
+        yield from self.compose_run()
+        yield Footer()
+
+    @property
+    def known_methods(self) -> dict[str, Method]:
+        """What is installed here; empty until it is known."""
+        return dict(self._methods)
+
+    def on_mount(self) -> None:
+        """Paint first, then look at the machine."""
+        self.add_class("-no-results", "-editing")
+        self.status.facts = (fmt.printable(self.context.model),)
+        self.status.state = describe.run_label(self.run)
+        self.call_after_refresh(self._learn_facts)
+        self.set_interval(self.context.sample_s, self._tick)
+
+    @work(group="facts")
+    async def _learn_facts(self) -> None:
+        """Find out about methods, machine and model; none of it may delay the first frame."""
+        services = self.context.services
+        self._methods = services.methods()
+        self.picker.offer(self._methods)
+        cpus = services.cpus()
+        self._cpu_label = cpus.label
+        self.settings.use_machine(n_threads=cpus.n_default_threads, n_cpus=cpus.n_usable)
+        await self._look_for_model()
+        self._tick()
+        self._facts_known.set()
+
+    async def _look_for_model(self) -> None:
+        try:
+            self._model = await asyncio.to_thread(self.context.services.find_model, self.context.model)
+        except ModelError as error:
+            self.notify(fmt.printable(str(error)), title="Model", severity="error", timeout=10)
+        self._write_facts()
+
+    def _write_facts(self) -> None:
+        model = self._model
+        about = (
+            (f"{fmt.count(model.parameters)} parameters", f"{model.dtype.lower()} {fmt.size(model.weight_bytes)}")
+            if model
+            else ("not on this machine yet",)
+        )
+        name = model.name if model else self.context.model
+        self.status.facts = (fmt.printable(name), *about, self._cpu_label)
+
+    def _tick(self) -> None:
+        """Once a second: the machine, and the clock of a run."""
+        if self.is_current:
+            self.machine.sample = self.context.services.sample_machine()
+            self._write_state()
+
+    def _write_state(self) -> None:
+        label = describe.run_label(self.run)
+        if self._started_s is not None:
+            now_s = self.context.services.clock_s() if self._ended_s is None else self._ended_s
+            label = f"{label} · {fmt.clock(now_s - self._started_s)}"
+        self.status.state = label
+        self.prompt.border_subtitle = f"{len(self.picker.chosen)} methods · {self.settings.summary}"
+
+    # What the user changes ------------------------------------------------------------------------------------------
+
+    @on(SelectionList.SelectedChanged)
+    def show_chosen(self) -> None:
+        """Have a panel for each selected method, unless a run is on the screen."""
+        if not self.run.methods:
+            self.show_panels(self.picker.chosen)
+        self._write_state()
+
+    @on(Input.Changed)
+    def show_settings(self) -> None:
+        """Keep the summary beside the prompt up to date."""
+        self._write_state()
+
+    @on(DescendantFocus)
+    def make_room(self, event: DescendantFocus) -> None:
+        """Where there is little room, show methods and settings only while they, or the prompt, are in use."""
+        top = self.query_one("#top")
+        self.set_class(top in event.widget.ancestors, "-editing")
+
+    def action_leave_prompt(self) -> None:
+        """Go from the prompt to the results."""
+        if self.table.display:
+            self.table.focus()
+
+    # Running --------------------------------------------------------------------------------------------------------
+
+    @on(PromptBox.Sent)
+    def action_start_run(self) -> None:
+        """Check what is asked for, and measure it."""
+        if self._live is not None:
+            self.notify("a run is under way – F8 stops it", severity="warning")
+            return
+        self._start()
+
+    @work(exclusive=True, group="start")
+    async def _start(self) -> None:
+        await self._facts_known.wait()
+        spec = self._read_spec()
+        if spec is None or self._live is not None:
+            return
+        if self._model is None and not await self._offer_pull():
+            return
+        if self._model is not None:
+            self._measure(spec, self._model)
+
+    def _read_spec(self) -> RunSpec | None:
+        """Return what to measure; None, and a notice that says what to do, if it cannot be measured."""
+        prompt = self.prompt.text
+        if not prompt.strip():
+            self.notify("the prompt is empty – type one, then press F5", severity="warning")
+            self.prompt.focus()
+            return None
+        if not self.picker.chosen:
+            self.notify("no method is selected – select one with the space bar", severity="warning")
+            self.picker.focus()
+            return None
+        try:
+            settings = self.settings.read()
+        except SettingsError as error:
+            self.notify(str(error), title="Settings", severity="warning")
+            return None
+        return RunSpec(
+            model=self.context.model,
+            methods=self.picker.chosen,
+            prompt=prompt,
+            max_new_tokens=settings.max_new_tokens,
+            n_trials=settings.n_trials,
+            n_threads=settings.n_threads,
+        )
+
+    async def _offer_pull(self) -> bool:
+        from tuibench.ui.screens.pull import PullScreen  # noqa: PLC0415 - needed once in the life of a machine
+
+        if not await self.app.push_screen_wait(PullScreen(self.context)):
+            return False
+        await self._look_for_model()
+        return self._model is not None
+
+    @work(exclusive=True, group="run")
+    async def _measure(self, spec: RunSpec, model: LocalModel) -> None:
+        self._live = live = self.context.services.measure(spec, model)
+        self._started_s, self._ended_s = self.context.services.clock_s(), None
+        self._chosen_by_user = False
+        problem = None
+        feed = Feed(live.events(), self._publish, interval_s=self.context.snapshot_s)
+        try:
+            await feed.run()
+        except (OSError, ModelError, SessionError) as error:
+            problem = str(error)
+        finally:
+            self._live = None
+            self._ended_s = self.context.services.clock_s()
+        self.post_message(FeedEnded(feed.state, live.session_path, problem))
+
+    def _publish(self, state: RunState) -> None:
+        self.post_message(RunProgressed(state))
+
+    def watch_run(self, run: RunState) -> None:
+        """Show the new state; as a run begins, go to its results, where single letters are keys."""
+        begins = bool(run.methods) and self.has_class("-no-results")
+        super().watch_run(run)
+        self._write_state()
+        if begins:
+            self.table.focus()
+
+    @on(FeedEnded)
+    def report_end(self, event: FeedEnded) -> None:
+        """Say what became of the run and where it is kept."""
+        self._write_state()
+        for notice in event.state.notices:
+            self.notify(fmt.printable(notice), severity="warning")
+        if event.problem is not None:
+            self.notify(fmt.printable(event.problem), title="The run broke off", severity="error", timeout=15)
+        elif event.session is not None:
+            self.notify(f"saved as {fmt.printable(event.session.name)}", title=describe.run_label(event.state))
+
+    def action_stop_run(self) -> None:
+        """End the run; what is finished is kept."""
+        if self._live is None:
+            self.notify("nothing runs – F5 starts a run", severity="warning")
+        else:
+            self._live.stop()
+
+    def action_skip_method(self) -> None:
+        """End the running method and go on with the next."""
+        if self._live is None:
+            self.notify("nothing runs – F5 starts a run", severity="warning")
+        else:
+            self._live.skip()
+
+    def action_clear_results(self) -> None:
+        """Remove the results from the screen; session files stay."""
+        if self._live is not None:
+            self.notify("a run is under way – F8 stops it, then clear", severity="warning")
+            return
+        self._started_s = self._ended_s = None
+        self.run = RunState()
+        self.show_panels(self.picker.chosen)
+        self.prompt.focus()

@@ -1,0 +1,161 @@
+"""What the dashboard asks of the rest of the program, so that tests can script the answers.
+
+Everything is imported when it is first needed: the first frame waits for none of it.
+"""
+
+# The whole point of this module is to import late.
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from tuibench.core.run_events import RunEvent
+from tuibench.core.spec import Method, RunSpec
+from tuibench.core.state import RunState
+from tuibench.ui.machine_sampler import MachineSample, sample_machine
+from tuibench.ui.series import SeriesMap
+
+if TYPE_CHECKING:
+    from tuibench.models.local import LocalModel
+    from tuibench.models.pull_process import Progress, Pulled, PullFailed
+    from tuibench.store.catalogue import SessionSummary
+    from tuibench.store.schema import Session
+
+
+class LiveRun(Protocol):
+    """A run under way: `tuibench.measure.measurement.Measurement`."""
+
+    @property
+    def session_path(self) -> Path | None:
+        """The session file; None until it exists."""
+
+    def events(self) -> AsyncGenerator[RunEvent, None]:
+        """Measure, and yield what happens."""
+
+    def stop(self) -> None:
+        """End the run."""
+
+    def skip(self) -> None:
+        """End the method under way."""
+
+
+class ReplaySource(Protocol):
+    """A stored session as events: `tuibench.store.replay.Replay`."""
+
+    speed: float
+    paused: bool
+    position_ns: int
+    duration_ns: int
+
+    def events(self) -> AsyncGenerator[RunEvent, None]:
+        """Yield the events at their recorded times."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cpus:
+    """What the machine is, in so far as the settings depend on it."""
+
+    label: str
+    n_usable: int
+    n_default_threads: int
+
+
+def _methods() -> Mapping[str, Method]:
+    from tuibench.methods import available_methods
+
+    return available_methods()
+
+
+def _find_model(name: str) -> LocalModel | None:
+    from tuibench.models.sources import find_model
+
+    return find_model(name)
+
+
+def _measure(spec: RunSpec, model: LocalModel) -> LiveRun:
+    from tuibench import paths
+    from tuibench.measure.measurement import Measurement
+
+    return Measurement(spec, model, paths.sessions_dir())
+
+
+def _pull(name: str) -> AsyncGenerator[Progress | Pulled | PullFailed, None]:
+    from tuibench.models.pull_process import pull_in_child
+
+    return pull_in_child(name)
+
+
+def _cpus() -> Cpus:
+    from tuibench.measure.machine import cpu_label, default_threads, effective_cpus
+
+    return Cpus(cpu_label(), effective_cpus(), default_threads())
+
+
+def _sessions() -> list[SessionSummary]:
+    from tuibench import paths
+    from tuibench.store.catalogue import list_sessions
+
+    return list_sessions((paths.sessions_dir(), paths.sample_sessions()))
+
+
+def _load_session(path: Path) -> Session:
+    from tuibench.store.session import load
+
+    return load(path)
+
+
+def _stored_state(session: Session) -> RunState:
+    from tuibench.store.replay import stored_state
+
+    return stored_state(session)
+
+
+def _replay(session: Session, speed: float) -> ReplaySource:
+    from tuibench.store.replay import Replay
+
+    return Replay(session, speed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The real ones by default."""
+
+    methods: Callable[[], Mapping[str, Method]] = _methods
+    find_model: Callable[[str], LocalModel | None] = _find_model
+    """Quick and without network; None when the model would have to be pulled."""
+    measure: Callable[[RunSpec, LocalModel], LiveRun] = _measure
+    pull: Callable[[str], AsyncGenerator[Progress | Pulled | PullFailed, None]] = _pull
+    cpus: Callable[[], Cpus] = _cpus
+    sample_machine: Callable[[], MachineSample] = sample_machine
+    sessions: Callable[[], list[SessionSummary]] = _sessions
+    load_session: Callable[[Path], Session] = _load_session
+    stored_state: Callable[[Session], RunState] = _stored_state
+    replay: Callable[[Session, float], ReplaySource] = _replay
+    clock_s: Callable[[], float] = time.monotonic
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What every screen is given."""
+
+    services: Services
+    series: SeriesMap
+    model: str
+    """As the user named it."""
+    low_bandwidth: bool = False
+    theme_folders: Iterable[Path] = ()
+
+    @property
+    def snapshot_s(self) -> float:
+        """Least time between two repaints of a run."""
+        return 1.0 if self.low_bandwidth else 0.25
+
+    @property
+    def sample_s(self) -> float:
+        """Time between two readings of the machine."""
+        return 5.0 if self.low_bandwidth else 1.0

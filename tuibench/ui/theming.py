@@ -1,0 +1,125 @@
+"""Themes as files: `themes/*.toml`, ours and the user's, checked before Textual sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from textual.color import Color, ColorParseError
+from textual.theme import Theme
+
+from tuibench.ui.series import N_SERIES
+
+DEFAULT_THEME = "graphite"
+
+
+class Colours(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The colours that everything else is derived from."""
+
+    background: str
+    surface: str
+    panel: str
+    foreground: str
+    muted: str
+    """Labels, axes, what is not measured yet; still readable (4.5:1)."""
+    border: str
+    primary: str
+    """Focus and selection."""
+    accent: str
+    success: str
+    warning: str
+    error: str
+
+
+class ThemeFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A theme file. Its name is the file's stem."""
+
+    dark: bool
+    colours: Colours
+    series: tuple[str, ...]
+    """One colour per method, `$series-1` onwards."""
+    variables: dict[str, str] = {}
+    """Any other theme variable of Textual."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedThemes:
+    """What was found."""
+
+    themes: tuple[Theme, ...]
+    problems: tuple[str, ...]
+    """One line per file that was skipped: its name and the reason."""
+
+
+def load_themes(folders: Iterable[Path]) -> LoadedThemes:
+    """Read all themes; a later folder's theme replaces an earlier one of the same name."""
+    themes: dict[str, Theme] = {}
+    problems: list[str] = []
+    for folder in folders:
+        for path in sorted(folder.glob("*.toml")):
+            try:
+                themes[path.stem] = load_theme(path)
+            except (OSError, UnicodeDecodeError, msgspec.DecodeError, ColorParseError, ValueError) as error:
+                problems.append(f"{path.name}: {error}")
+    return LoadedThemes(tuple(themes.values()), tuple(problems))
+
+
+def load_theme(path: Path) -> Theme:
+    """Read one theme file.
+
+    Raises:
+        OSError: The file cannot be read.
+        msgspec.DecodeError: It is no TOML, lacks a colour or has a key that means nothing.
+        ColorParseError: A value is no colour.
+        ValueError: It does not name a colour for each series.
+    """
+    file = msgspec.toml.decode(path.read_bytes(), type=ThemeFile)
+    if len(file.series) != N_SERIES:
+        raise ValueError(f"{len(file.series)} series colours, {N_SERIES} needed")
+    colours = msgspec.structs.asdict(file.colours)
+    for value in (*colours.values(), *file.series):
+        Color.parse(value)
+    return Theme(name=path.stem, dark=file.dark, **_theme_fields(file.colours), variables=_variables(file))
+
+
+def _theme_fields(colours: Colours) -> dict[str, str]:
+    own = {"muted", "border"}
+    return {name: value for name, value in msgspec.structs.asdict(colours).items() if name not in own}
+
+
+def _variables(file: ThemeFile) -> dict[str, str]:
+    colours = file.colours
+    return {
+        **{f"series-{number}": value for number, value in enumerate(file.series, 1)},
+        "muted": colours.muted,
+        "line": colours.border,
+        "border": colours.primary,
+        "border-blurred": colours.border,
+        "footer-key-foreground": colours.accent,
+        "footer-description-foreground": colours.muted,
+        "footer-background": colours.background,
+        "footer-item-background": colours.background,
+        "footer-key-background": colours.background,
+        "footer-description-background": colours.background,
+        "scrollbar": colours.border,
+        "scrollbar-background": colours.background,
+        "scrollbar-corner-color": colours.background,
+        "block-cursor-background": colours.panel,
+        "block-cursor-foreground": colours.foreground,
+        "block-cursor-text-style": "bold",
+        "block-cursor-blurred-background": colours.surface,
+        "block-cursor-blurred-foreground": colours.foreground,
+        **file.variables,
+    }
+
+
+def variable_defaults() -> dict[str, str]:
+    """Return our own variables for themes that are not ours (Textual's built-in ones)."""
+    series = ("#5B9BD5", "#E0A458", "#7FB069", "#C77DBB", "#4DB6AC", "#D9706B", "#9C9AE0", "#B8B04F")
+    return {
+        **{f"series-{number}": value for number, value in enumerate(series, 1)},
+        "muted": "#9A9A9A",
+        "line": "#5A5A5A",
+    }

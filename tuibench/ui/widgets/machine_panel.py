@@ -1,0 +1,100 @@
+"""What the machine does meanwhile: cores, memory, load, the worker's resident memory."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from tuibench.core import format as fmt
+from tuibench.core.state import RunState
+from tuibench.ui.machine_sampler import MachineSample
+
+_EIGHTHS = "▁▂▃▄▅▆▇█"
+_LABEL = 7
+_FULL = 100.0
+_BUSY = 85.0
+
+
+class MachinePanel(Widget):
+    """A box of bars; one line where there is no room for a box."""
+
+    sample: reactive[MachineSample | None] = reactive(None)
+    run: reactive[RunState] = reactive(RunState, init=False)
+
+    def on_mount(self) -> None:
+        """Name the box."""
+        self.border_title = "Machine"
+
+    def watch_run(self, run: RunState) -> None:
+        """Repaint only when the worker's memory is another."""
+        if self.is_mounted and self._worker_rss(run) != getattr(self, "_rss", None):
+            self.refresh()
+
+    def _worker_rss(self, run: RunState) -> int | None:
+        current = run.current
+        return current.trial.rss_bytes if current and current.trial else None
+
+    def render(self) -> Content:
+        """Draw the box or the line."""
+        self._rss = self._worker_rss(self.run)
+        if self.sample is None:
+            return Content.styled("reading …", "$muted")
+        return self._one_line(self.sample) if self.size.height == 1 else self._box(self.sample)
+
+    def _one_line(self, sample: MachineSample) -> Content:
+        cores = " ".join(f"{percent:3.0f}" for percent in sample.cpu_percent[:4])
+        more = "…" if len(sample.cpu_percent) > 4 else ""  # noqa: PLR2004 - what a narrow line has room for
+        parts: list[tuple[str, str]] = [
+            (" cpu ", "$muted"), (f"{cores}{more} %", ""),
+            ("  mem ", "$muted"), (_memory(sample), ""),
+            ("  worker ", "$muted"), (fmt.size(self._rss), ""),
+        ]  # fmt: skip
+        if sample.load is not None:
+            parts += [("  load ", "$muted"), (f"{sample.load:.1f}", "")]
+        return Content.assemble(*parts)
+
+    def _box(self, sample: MachineSample) -> Content:
+        width, height = self.size
+        rest = [
+            self._bar_row("mem", 100 * sample.memory_used_bytes / sample.memory_total_bytes, _memory(sample), width),
+            _row("worker", fmt.size(self._rss)),
+            _row("load", fmt.MISSING if sample.load is None else f"{sample.load:.2f}"),
+        ]
+        n_free = height - len(rest)
+        if len(sample.cpu_percent) <= n_free:
+            cores = [
+                self._bar_row(f"cpu{core}", percent, f"{percent:.0f} %", width)
+                for core, percent in enumerate(sample.cpu_percent)
+            ]
+        else:
+            cores = [self._cores(sample.cpu_percent, width)]
+        return Content("\n").join([*cores, *rest])
+
+    def _bar_row(self, label: str, percent: float, text: str, width: int) -> Content:
+        right = f"{text:>15}" if len(text) > 5 else f"{text:>6}"  # noqa: PLR2004 - "100 %"
+        room = max(0, width - _LABEL - len(right))
+        filled = round(room * min(percent, _FULL) / _FULL)
+        return Content.assemble(
+            (f"{label:<{_LABEL}}", "$muted"),
+            ("━" * filled, "$warning" if percent >= _BUSY and label.startswith("cpu") else "$primary"),
+            ("─" * (room - filled), "$line"),
+            right,
+        )
+
+    def _cores(self, percents: tuple[float, ...], width: int) -> Content:
+        """One character per core: what a machine with many of them has room for."""
+        blocks = "".join(_EIGHTHS[min(7, int(percent / 12.5))] for percent in percents)
+        room = width - _LABEL
+        if len(blocks) > room:
+            blocks = blocks[: room - 1] + "…"
+        return Content.assemble((f"{'cpu':<{_LABEL}}", "$muted"), (blocks, "$primary"))
+
+
+def _row(label: str, text: str) -> Content:
+    return Content.assemble((f"{label:<{_LABEL}}", "$muted"), text)
+
+
+def _memory(sample: MachineSample) -> str:
+    gib = 1024**3
+    return f"{sample.memory_used_bytes / gib:.1f}/{sample.memory_total_bytes / gib:.1f} GiB"

@@ -1,0 +1,54 @@
+"""One figure in digits three rows high, its name and unit beside it."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from tuibench.core.format import MISSING
+
+_GLYPHS = {
+    "0": ("╭─╮", "│ │", "╰─╯"),
+    "1": (" ╶╮", "  │", "  ┴"),
+    "2": ("╶─╮", "╭─╯", "╰─╴"),
+    "3": ("╶─╮", " ─┤", "╶─╯"),
+    "4": ("╷ ╷", "╰─┤", "  ╵"),
+    "5": ("╭─╴", "╰─╮", "╶─╯"),
+    "6": ("╭─╴", "├─╮", "╰─╯"),
+    "7": ("╶─╮", "  │", "  ╵"),
+    "8": ("╭─╮", "├─┤", "╰─╯"),
+    "9": ("╭─╮", "╰─┤", "╶─╯"),
+    ".": (" ", " ", "•"),
+    ",": (" ", " ", "╯"),
+    MISSING: ("   ", "───", "   "),
+}
+_BLANK = ("   ", "   ", "   ")
+
+
+def large(text: str) -> tuple[str, str, str]:
+    """Return the three rows of a number in large digits."""
+    glyphs = [_GLYPHS.get(char, _BLANK) for char in text]
+    return tuple("".join(glyph[row] for glyph in glyphs) for row in range(3))  # type: ignore[return-value] # three rows
+
+
+class StatTile(Widget):
+    """A number with its unit, as `core.format` writes it: "12.4 tok/s"."""
+
+    value: reactive[str] = reactive(MISSING)
+
+    def __init__(self, label: str, unit: str, *, classes: str | None = None) -> None:
+        super().__init__(classes=classes)
+        self._label = label
+        self._unit = unit
+
+    def render(self) -> Content:
+        """Draw the digits, the label at their top and the unit at their foot."""
+        number, _, unit = self.value.partition(" ")
+        rows = large(number)
+        beside = (self._label, "", unit or self._unit)
+        lines = [
+            Content.assemble((row, "" if number != MISSING else "$muted"), "  ", (side, "$muted"))
+            for row, side in zip(rows, beside, strict=True)
+        ]
+        return Content("\n").join(lines)

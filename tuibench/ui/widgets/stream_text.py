@@ -1,0 +1,80 @@
+"""Generated text as it comes: wrapped once, drawn only where it is visible, its end in view."""
+
+from __future__ import annotations
+
+from rich.segment import Segment
+from textual.geometry import Size
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from tuibench.core.format import printable
+from tuibench.ui.describe import Stream
+from tuibench.ui.wrap import StreamWrap
+
+
+class StreamText(ScrollView, can_focus=True):
+    """Shows a stream of tokens. An update costs what is new in it, not what is already there."""
+
+    def __init__(self, *, classes: str | None = None) -> None:
+        super().__init__(classes=classes)
+        self._stream: Stream | None = None
+        self._n_shown = 0
+        self._tail_shown = False
+        self._wrap = StreamWrap(1)
+
+    @property
+    def n_examined(self) -> int:
+        """Characters wrapped so far: the cost of all updates."""
+        return self._wrap.n_examined
+
+    @property
+    def shown_lines(self) -> list[str]:
+        """All lines, visible or not."""
+        return [*self._wrap.lines, self._wrap.open_line]
+
+    def show(self, stream: Stream | None) -> None:
+        """Show a stream, or the next part of the one that is shown."""
+        before, self._stream = self._stream, stream
+        if stream is None or before is None or before.key != stream.key or stream.n < self._n_shown:
+            self._start_over()
+        self._append_new()
+
+    def on_resize(self) -> None:
+        """Wrap everything again, which only a new width asks for."""
+        if self.scrollable_content_region.width != self._wrap.width:
+            self._start_over()
+            self._append_new()
+
+    def _start_over(self) -> None:
+        self._wrap = StreamWrap(self.scrollable_content_region.width)
+        self._n_shown = 0
+        self._tail_shown = False
+        self.refresh()
+
+    def _append_new(self) -> None:
+        stream = self._stream
+        if stream is None:
+            self.virtual_size = Size(0, 0)
+            return
+        text = "".join(stream.pieces[self._n_shown : stream.n])
+        self._n_shown = stream.n
+        if stream.tail and not self._tail_shown:
+            text += stream.tail
+            self._tail_shown = True
+        if not text:
+            return
+        follow = self.is_vertical_scroll_end
+        first_changed = len(self._wrap.lines)
+        self._wrap.feed(printable(text))
+        self.virtual_size = Size(self._wrap.width, len(self._wrap.lines) + 1)
+        if follow:
+            self.scroll_end(animate=False, immediate=True, x_axis=False)
+        self.refresh_lines(first_changed, len(self._wrap.lines) - first_changed + 1)
+
+    def render_line(self, y: int) -> Strip:
+        """Draw one visible line."""
+        index = y + self.scroll_offset.y
+        lines = self._wrap.lines
+        text = lines[index] if index < len(lines) else self._wrap.open_line if index == len(lines) else ""
+        style = self.rich_style
+        return Strip([Segment(text, style)]).adjust_cell_length(self.size.width, style)
