@@ -36,7 +36,6 @@ class _TorchEager:
         from transformers import AutoConfig, AutoModelForCausalLM
 
         torch.set_num_threads(n_threads)
-        torch.set_num_interop_threads(1)
         config = AutoConfig.from_pretrained(model_dir, local_files_only=True)
         if config.is_encoder_decoder:
             raise UnsupportedModelError(f"{config.model_type} is an encoder-decoder model; only decoders generate here")

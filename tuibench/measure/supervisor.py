@@ -144,8 +144,14 @@ class WorkerProcess:
         """Its process id, which is also its process group."""
         return self._process.pid
 
+    def close_input(self) -> None:
+        """Close its standard input, which a worker takes as the order to end."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
     async def end(self) -> None:
         """End the process: standard input closes and SIGTERM follows, then SIGKILL."""
+        self.close_input()
         self.interrupt(FailureKind.CANCELLED)
         if self._killer is not None:
             await self._killer

@@ -1,0 +1,125 @@
+import gc
+
+import numpy as np
+import pytest
+
+from tuibench.core.events import FinishReason, PromptTokenised, TokenEmitted, TrialAccepted, TrialFinished
+from tuibench.core.spec import Sampling, TrialRequest
+from tuibench.models.tokenizer import PromptTokenizer
+from tuibench.worker.generate import PromptError, generate
+from tuibench.worker.memory import own_memory
+
+
+class ScriptedEngine:
+    """Writes the tokens it is given, whatever the prompt."""
+
+    def __init__(self, tokens, vocabulary):
+        self.tokens, self.vocabulary = list(tokens), vocabulary
+        self.fed, self.prompt, self.collecting = [], None, []
+
+    def _logits(self):
+        self.collecting.append(gc.isenabled())
+        logits = np.zeros(self.vocabulary, dtype=np.float32)
+        wanted = self.tokens[len(self.fed) % len(self.tokens)]
+        logits[wanted], logits[(wanted + 1) % self.vocabulary] = 50, 40
+        return logits
+
+    def prefill(self, token_ids, max_length):
+        self.prompt, self.max_length = list(token_ids), max_length
+        return self._logits()
+
+    def decode(self, token_id):
+        self.fed.append(token_id)
+        return self._logits()
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tiny_llama):
+    return PromptTokenizer(tiny_llama.directory)
+
+
+def run(tokenizer, tokens, window=None, prompt="hello", **request):
+    engine = ScriptedEngine(tokens, tokenizer.vocab_size)
+    events = []
+    request = {"max_new_tokens": 5, **request}
+    generate(engine, tokenizer, window, TrialRequest(prompt=prompt, **request), events.append)
+    return engine, events
+
+
+def text_tokens(tokenizer, text):
+    return tokenizer.encode(text, raw=True)
+
+
+def test_events_come_in_order_and_their_times_never_fall(tokenizer):
+    _, events = run(tokenizer, text_tokens(tokenizer, "abc"))
+    kinds = [type(event) for event in events]
+    assert kinds == [TrialAccepted, PromptTokenised, *[TokenEmitted] * 5, TrialFinished]
+    stamps = [event.at_ns for event in events]
+    assert stamps == sorted(stamps)
+
+
+def test_each_token_is_fed_back_except_the_last(tokenizer):
+    engine, events = run(tokenizer, text_tokens(tokenizer, "abc"))
+    emitted = [event.token_id for event in events if isinstance(event, TokenEmitted)]
+    assert engine.fed == emitted[:-1]
+    assert engine.max_length == len(engine.prompt) + 5
+
+
+def test_forced_length_goes_past_eos_without_writing_it(tokenizer):
+    eos = next(iter(tokenizer.eos_ids))
+    _, events = run(tokenizer, [eos])
+    tokens = [event.token_id for event in events if isinstance(event, TokenEmitted)]
+    assert len(tokens) == 5
+    assert eos not in tokens
+    assert events[-1].finish_reason is FinishReason.LENGTH
+
+
+def test_free_generation_ends_at_eos_which_is_not_counted(tokenizer):
+    eos = next(iter(tokenizer.eos_ids))
+    letters = text_tokens(tokenizer, "ab")
+    _, events = run(tokenizer, [*letters, eos], sampling=Sampling(temperature=0.01))
+    assert [event.token_id for event in events if isinstance(event, TokenEmitted)] == letters
+    assert events[-1].finish_reason is FinishReason.EOS
+
+
+def test_the_window_ends_a_generation(tokenizer):
+    n_prompt = len(tokenizer.encode("hello", raw=False))
+    engine, events = run(tokenizer, text_tokens(tokenizer, "abc"), window=n_prompt + 2)
+    assert sum(isinstance(event, TokenEmitted) for event in events) == 2
+    assert events[-1].finish_reason is FinishReason.WINDOW
+    assert engine.max_length == n_prompt + 2
+
+
+def test_a_prompt_that_fills_the_window_is_refused_with_both_numbers(tokenizer):
+    n_prompt = len(tokenizer.encode("hello", raw=False))
+    with pytest.raises(PromptError, match=rf"{n_prompt} tokens .* only {n_prompt}"):
+        run(tokenizer, [5], window=n_prompt)
+
+
+def test_a_prompt_without_tokens_is_refused(tokenizer):
+    with pytest.raises(PromptError, match="no tokens"):
+        run(tokenizer, [5], prompt="", raw=True)
+
+
+def test_text_split_inside_characters_arrives_whole(tokenizer):
+    text = "né 漢字 👩‍🚀!"
+    tokens = text_tokens(tokenizer, text)
+    _, events = run(tokenizer, tokens, max_new_tokens=len(tokens))
+    pieces = [event.text for event in events if isinstance(event, TokenEmitted)]
+    assert "".join(pieces) + events[-1].text_tail == tokenizer.decode(tokens)
+    assert "\N{REPLACEMENT CHARACTER}" not in "".join(pieces)
+    assert len(tokens) > len([piece for piece in pieces if piece])  # some tokens complete no character
+
+
+def test_no_garbage_collection_inside_the_timed_window(tokenizer):
+    engine, _ = run(tokenizer, text_tokens(tokenizer, "abc"))
+    assert engine.collecting == [False] * 5
+    assert gc.isenabled()
+
+
+def test_own_memory_is_the_kernels_high_water_mark():
+    before = own_memory()
+    block = np.ones(64 << 20, dtype=np.uint8)
+    after = own_memory()
+    assert after.peak_rss_bytes - before.rss_bytes >= block.nbytes * 0.9
+    assert after.rss_anon_bytes + after.rss_file_bytes <= after.rss_bytes
