@@ -9,16 +9,22 @@ from tuibench.models.folder import open_folder
 from tuibench.models.local import DEFAULT_MODEL
 
 
+def _made(save, directory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TUIBENCH_CACHE", str(directory / "cache"))  # the user's own does not hear of test models
+        return open_folder(save(directory / f"tiny-{save.__name__.removeprefix('save_')}"))
+
+
 @pytest.fixture(scope="session")
 def tiny_llama(tmp_path_factory):
     """Two layers, grouped KV heads, tied embeddings, chat template."""
-    return open_folder(save_llama(tmp_path_factory.mktemp("models") / "tiny-llama"))
+    return _made(save_llama, tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="session")
 def tiny_gpt2(tmp_path_factory):
     """Two layers, no chat template."""
-    return open_folder(save_gpt2(tmp_path_factory.mktemp("models") / "tiny-gpt2"))
+    return _made(save_gpt2, tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="session")

@@ -12,10 +12,10 @@ from collections.abc import Iterable
 
 from tuibench import paths
 from tuibench.models.cache import find_cached, open_staging, place, pull_lock
-from tuibench.models.find import find_model
+from tuibench.models.fetch import Source, sources_of
 from tuibench.models.local import LocalModel, ModelError
 from tuibench.models.pull_events import OnProgress, Progress, Pulled, PullEvent, PullFailed, encode
-from tuibench.models.sources import Source, sources_of
+from tuibench.models.sources import find_model
 
 _MIN_REPORT_GAP_S = 0.1
 _DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}

@@ -7,18 +7,20 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import IO
 
 import msgspec
 
 from tuibench import paths
-from tuibench.models.pull_events import Progress, PullEvent, PullFailed, decode
+from tuibench.models.pull_events import Progress, Pulled, PullEvent, PullFailed, decode
+
+__all__ = ["Progress", "PullEvent", "PullFailed", "Pulled", "pull_in_child"]
 
 _LOG_TAIL_BYTES = 400
 
 
-async def pull_in_child(name: str) -> AsyncIterator[PullEvent]:
+async def pull_in_child(name: str) -> AsyncGenerator[PullEvent, None]:
     """Pull a model; the last event is `Pulled` or `PullFailed`.
 
     Closing the iterator or cancelling its task kills the child and all that it started; what it had downloaded is used

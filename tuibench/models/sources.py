@@ -1,70 +1,56 @@
-"""Which sources a model that is not on this disk may come from, in the order in which they are tried."""
+"""What a `--model` argument means, as far as this disk has it: a pulled model, a folder, a converted GGUF file."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
 from pathlib import Path
-from typing import Protocol
 
-from tuibench.models.cache import Origin, Staging, is_name
-from tuibench.models.convert import convert_gguf
+from tuibench.models.cache import find_cached
 from tuibench.models.digest import remembered_sha256
-from tuibench.models.find import gguf_model_name, is_gguf
-from tuibench.models.hub import HubSource
-from tuibench.models.local import DEFAULT_MODEL, ModelError
-from tuibench.models.pull_events import OnProgress
-from tuibench.models.wheel import DEFAULT_MODEL_WHEEL
+from tuibench.models.folder import open_folder
+from tuibench.models.local import LocalModel, ModelError
 
-DEFAULT_MODEL_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
+_GGUF = ".gguf"
 
 
-class Source(Protocol):
-    """A place to get one model from."""
+def find_model(name: str) -> LocalModel | None:
+    """Return a model without using the network; None if it would have to be pulled first.
 
-    @property
-    def title(self) -> str:
-        """What a message calls it."""
-
-    def fetch(self, staging: Staging, on_progress: OnProgress) -> Origin:
-        """Fill `staging.model` with configuration, tokenizer and safetensors; blocks.
-
-        Raises:
-            ModelError: The model cannot be had here; the next source is tried.
-        """
-
-
-@dataclass(frozen=True, slots=True)
-class GgufSource:
-    """A GGUF file of the user's; it is read, never changed."""
-
-    path: Path
-
-    @property
-    def title(self) -> str:
-        """What a message calls it."""
-        return self.path.name
-
-    def fetch(self, staging: Staging, on_progress: OnProgress) -> Origin:
-        """Convert the file.
-
-        Raises:
-            ModelError: It cannot be converted.
-        """
-        convert_gguf(self.path.resolve(), staging.model, on_progress)
-        return Origin(source=self.path.name, revision=remembered_sha256([self.path]))
-
-
-def sources_of(name: str) -> tuple[str, tuple[Source, ...]]:
-    """Return the name that a model gets in the cache, and where it may come from.
+    Args:
+        name: A pulled model's name or hub id, a folder, or a GGUF file (found if it was converted before). A folder
+            that is called like a pulled model is reached as `./NAME`.
 
     Raises:
-        ModelError: The name can mean no model.
+        ModelError: It is there but cannot be used, or the path leads nowhere.
     """
-    if name == DEFAULT_MODEL:
-        return name, (HubSource(DEFAULT_MODEL_HUB_ID), DEFAULT_MODEL_WHEEL)
     if is_gguf(name):
-        path = Path(name).expanduser()
-        return gguf_model_name(path), (GgufSource(path),)
-    if not is_name(name):
-        raise ModelError(f"{name!r} is neither a model folder, nor a .gguf file, nor a hub id such as owner/model")
-    return name, (HubSource(name),)
+        return find_cached(gguf_model_name(Path(name).expanduser()))
+    if not _is_path(name) and (cached := find_cached(name)) is not None:
+        return cached
+    directory = Path(name).expanduser()
+    if directory.is_dir():
+        return open_folder(directory)
+    if _is_path(name):
+        raise ModelError(f"there is no model folder {name}")
+    return None
+
+
+def is_gguf(name: str) -> bool:
+    """Tell whether a name means a GGUF file."""
+    return name.lower().endswith(_GGUF)
+
+
+def gguf_model_name(path: Path) -> str:
+    """Return the name that a GGUF file's model has in the cache; the first call for a file reads it whole.
+
+    Raises:
+        ModelError: There is no such file.
+    """
+    if not path.is_file():
+        raise ModelError(f"there is no file {path}")
+    stem = re.sub(r"[^\w.+-]", "_", path.name[: -len(_GGUF)]).lstrip(".+-")
+    return f"{stem or 'model'}-{remembered_sha256([path])[:8]}"
+
+
+def _is_path(name: str) -> bool:
+    return name.startswith((".", "/", "~")) or name.count("/") > 1

@@ -1,0 +1,163 @@
+"""`tuibench models list|pull|rm`, and the pull that other verbs do when a model is missing."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import aclosing, contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from tuibench.cli import INTERRUPTED, OK, SOME_FAILED
+from tuibench.cli.arguments import UsageError
+from tuibench.core.format import printable, size
+from tuibench.models.cache import cached_models, remove_cached
+from tuibench.models.local import DEFAULT_MODEL, LocalModel, ModelError
+from tuibench.models.pull_process import Progress, Pulled, PullFailed, pull_in_child
+from tuibench.models.sources import find_model
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the verb; data goes to standard output, progress and messages to standard error."""
+    match options.action:
+        case "pull":
+            return _pull(options.model or DEFAULT_MODEL)
+        case "rm":
+            return _remove(options.model)
+        case _:
+            return _list()
+
+
+def ensure_model(name: str) -> LocalModel:
+    """Return a model, pulled first if this disk lacks it.
+
+    Raises:
+        UsageError: It cannot be had.
+    """
+    try:
+        found = find_model(name)
+        if found is None:
+            found = find_model(_pulled_name(name))
+    except ModelError as error:
+        raise UsageError(str(error)) from error
+    if found is None:
+        raise UsageError(f"{name} was pulled, but is gone again; did somebody remove it?")
+    return found
+
+
+def _list() -> int:
+    models = cached_models()
+    if not models:
+        _say(f"no model in the cache; `tuibench models pull` fetches {DEFAULT_MODEL}")
+    for model in models:
+        print(printable(model.name), size(model.disk_bytes), printable(model.source), sep="\t")
+    return OK
+
+
+def _remove(name: str | None) -> int:
+    known = ", ".join(model.name for model in cached_models()) or "none"
+    if name is None:
+        raise UsageError(f"which model? In the cache: {known}")
+    try:
+        freed = remove_cached(name)
+    except ModelError as error:
+        _say(str(error))
+        return SOME_FAILED
+    if freed is None:
+        raise UsageError(printable(f"there is no model {name} in the cache; known: {known}"))
+    _say(f"removed {name}, {size(freed)} ({freed:,} bytes) freed")
+    return OK
+
+
+def _pull(name: str) -> int:
+    try:
+        print(printable(_pulled_name(name)))
+    except ModelError as error:
+        _say(str(error))
+        return SOME_FAILED
+    except KeyboardInterrupt:
+        _say("interrupted; what has been downloaded is used by the next pull")
+        return INTERRUPTED
+    return OK
+
+
+def _pulled_name(name: str) -> str:
+    """Pull a model where the user can watch it, and return what it is called in the cache."""
+    with _display() as show:
+        ending = asyncio.run(_follow(name, show))
+    if isinstance(ending, PullFailed):
+        raise ModelError(ending.message)
+    return ending.name
+
+
+async def _follow(name: str, show: _Show) -> Pulled | PullFailed:
+    async with aclosing(pull_in_child(name)) as events:
+        async for event in events:
+            if not isinstance(event, Progress):
+                return event
+            show(event)
+    return PullFailed(f"the pull of {name} ended without a word")
+
+
+class _Show(Protocol):
+    """Shows progress."""
+
+    def __call__(self, progress: Progress) -> None: ...
+
+
+@contextmanager
+def _display() -> Iterator[_Show]:
+    """Show a bar on a terminal, and one line a step elsewhere."""
+    if not sys.stderr.isatty():
+        yield _Lines()
+        return
+    from rich import progress as rich_progress  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415 - not needed where nobody watches
+
+    columns = (
+        rich_progress.TextColumn("{task.description}", markup=False),
+        rich_progress.BarColumn(bar_width=24),
+        rich_progress.TextColumn("{task.fields[amount]}", markup=False),
+        rich_progress.TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    bars = rich_progress.Progress(*columns, console=Console(stderr=True), refresh_per_second=4, transient=True)
+    with bars:
+        task = bars.add_task("starting", total=None, amount="")
+        label = ""
+
+        def show(progress: Progress) -> None:
+            nonlocal label
+            if progress.label != label:
+                label = progress.label
+                bars.reset(task, description=printable(label), total=progress.total)
+            bars.update(task, completed=progress.done, amount=_amount(progress))
+
+        yield show
+
+
+class _Lines:
+    """One line when a step begins, and one at each quarter of it."""
+
+    def __init__(self) -> None:
+        self._last: tuple[str, int] | None = None
+
+    def __call__(self, progress: Progress) -> None:
+        quarter = progress.done * 4 // progress.total if progress.total else 0
+        if (progress.label, quarter) != self._last:
+            self._last = progress.label, quarter
+            _say(f"{progress.label} {_amount(progress)}".rstrip())
+
+
+def _amount(progress: Progress) -> str:
+    if progress.total is None:
+        return ""
+    if progress.unit == "bytes":
+        return f"{size(progress.done)} of {size(progress.total)}"
+    return f"{progress.done} of {progress.total} {progress.unit}"
+
+
+def _say(message: str) -> None:
+    print(printable(message), file=sys.stderr)
