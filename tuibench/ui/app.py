@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from textual import on, work
 from textual.app import App, SystemCommand, get_system_commands_provider
+from textual.binding import Binding
 from textual.screen import Screen
 
 from tuibench import paths
@@ -72,6 +73,11 @@ class TuibenchApp(App[int]):
         self._theme_problems: tuple[str, ...] = ()
         self._use_themes()
 
+    def get_key_display(self, binding: Binding) -> str:
+        """Write function keys as they are printed on the keyboard."""
+        shown = super().get_key_display(binding)
+        return shown.upper() if shown.startswith("f") and shown[1:].isdigit() else shown
+
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Give our own colours a value in themes that are not ours."""
         return variable_defaults()
@@ -102,13 +108,13 @@ class TuibenchApp(App[int]):
         await self.switch_mode("bench" if self._session_to_open is None else "sessions")
         if self._theme_problems:
             text = fmt.printable("\n".join(self._theme_problems))
-            self.notify(text, title="Themes", severity="warning", timeout=10, markup=False)
+            self.notify(text, title="Themes", severity="warning", timeout=10)
         if self._session_to_open is not None:
             self._open(self._session_to_open, play=self._replay)
 
     def notify(self, message: str, **options: object) -> None:  # type: ignore[override] # same options, passed through
         """Show a notice. Notices quote file names and error texts, so square brackets in them are only brackets."""
-        super().notify(message, **{"markup": False, **options})  # type: ignore[arg-type]
+        super().notify(message, **{**options, "markup": False})  # type: ignore[arg-type]
 
     @on(SessionChosen)
     def open_chosen(self, event: SessionChosen) -> None:

@@ -112,7 +112,8 @@ def progress(method: MethodState) -> tuple[int, int | None]:
         if trial.phase in (Phase.PREFILL, Phase.DECODE):
             return trial.n_gen, trial.n_expected
         return 0, None
-    return method.n_done, method.n_planned
+    ended_early = method.status in (MethodStatus.FAILED, MethodStatus.SKIPPED, MethodStatus.STOPPED)
+    return method.n_done, None if ended_early else method.n_planned
 
 
 def eta_s(method: MethodState) -> float | None:

@@ -29,7 +29,7 @@ class Key:
 
 KEYS: dict[str, tuple[Key, ...]] = {
     "app": (
-        Key("app.bench", "f2", "show_mode('bench')", "Bench", "Measure: prompt, methods, live panels"),
+        Key("app.bench", "f2", "show_mode('bench')", "Bench", "Measure: prompt, methods, live panels", show=False),
         Key("app.sessions", "f3", "show_mode('sessions')", "Sessions", "Stored measurements: open, replay"),
         Key("app.help", "question_mark", "toggle_help", "Keys", "All keys and what they do", show=False),
     ),
@@ -48,6 +48,7 @@ KEYS: dict[str, tuple[Key, ...]] = {
     "sessions": (
         Key("sessions.open", "enter,o", "open", "Open", "Show the results of this session"),
         Key("sessions.replay", "r", "open_replay", "Replay", "Watch the session again as it was recorded"),
+        Key("sessions.bench", "f2", "app.show_mode('bench')", "Bench", "Back to measuring"),
         Key("sessions.reload", "f5,ctrl+r", "reload", "Reload", "Look for new sessions"),
     ),
     "replay": (

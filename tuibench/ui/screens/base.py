@@ -14,7 +14,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from tuibench.core.spec import Method
-from tuibench.core.state import RunState
+from tuibench.core.state import MethodStatus, RunState
 from tuibench.ui.messages import MethodPointed, RunProgressed
 from tuibench.ui.services import Context
 from tuibench.ui.widgets.live_panel import LivePanel
@@ -96,10 +96,13 @@ class RunScreen(DashboardScreen):
             self.run = state
 
     def watch_run(self, run: RunState) -> None:
-        """Show the table once there is something in it, and follow the method that is running."""
+        """Show the table once there is something in it, and follow what is running, or went wrong at the end."""
         self.set_class(not run.methods, "-no-results")
-        current = run.current
-        if current is not None and not self._chosen_by_user:
+        if self._chosen_by_user:
+            return
+        failed = (method for method in run.methods.values() if method.status is MethodStatus.FAILED)
+        current = run.current or (None if run.running else next(failed, None))
+        if current is not None:
             self.point(current.method)
 
     def show_panels(self, method_ids: Iterable[str]) -> None:

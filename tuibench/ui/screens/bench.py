@@ -66,7 +66,7 @@ class BenchScreen(RunScreen):
                 yield SettingsForm(n_threads=1, n_cpus=1)
             yield MachinePanel().data_bind(RunScreen.run)
         yield from self.compose_run()
-        yield Footer()
+        yield Footer(compact=True)
 
     @property
     def known_methods(self) -> dict[str, Method]:
@@ -104,7 +104,7 @@ class BenchScreen(RunScreen):
     def _write_facts(self) -> None:
         model = self._model
         about = (
-            (f"{fmt.count(model.parameters)} parameters", f"{model.dtype.lower()} {fmt.size(model.weight_bytes)}")
+            (fmt.count(model.parameters), f"{model.dtype.lower()} {fmt.size(model.weight_bytes)}")
             if model
             else ("not on this machine yet",)
         )

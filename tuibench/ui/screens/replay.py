@@ -53,7 +53,7 @@ class ReplayScreen(RunScreen):
         yield StatusLine()
         yield from self.compose_run()
         yield Transport()
-        yield Footer()
+        yield Footer(compact=True)
 
     @property
     def known_methods(self) -> dict[str, Method]:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from tuibench.store.catalogue import SessionSummary
     from tuibench.ui.services import Context
 
-_COLUMNS = (("recorded", 17), ("name", 34), ("model", 24), ("methods", 30), ("trials", 6))
+# The first four are those that a terminal of 80 columns shows.
+_COLUMNS = (("recorded", 16), ("name", 22), ("trials", 6), ("methods", 24), ("model", 24))
 
 
 class SessionsScreen(DashboardScreen):
@@ -46,7 +47,7 @@ class SessionsScreen(DashboardScreen):
         table.border_title = "Sessions"
         yield table
         yield Static(id="hint", markup=False)
-        yield Footer()
+        yield Footer(compact=True)
 
     def on_mount(self) -> None:
         """Set up the columns; the list itself comes with every visit."""
@@ -71,9 +72,9 @@ class SessionsScreen(DashboardScreen):
             cells = (
                 Text(created, style=muted),
                 Text(fmt.printable(session.name), style=error if session.problem and not session.n_trials else ""),
-                Text(fmt.printable(session.model)),
-                Text(fmt.printable(", ".join(session.methods))),
                 Text(str(session.n_trials), justify="right"),
+                Text(fmt.printable(", ".join(session.methods))),
+                Text(fmt.printable(session.model)),
             )
             self.table.add_row(*cells, key=key)
         self.status.state = f"{len(found)} sessions"

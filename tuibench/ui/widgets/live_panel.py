@@ -79,7 +79,7 @@ class LivePanel(Container):
         self.decode.value = fmt.rate(describe.decode_tps(method) if method else None)
         self.ttft.value = fmt.duration(describe.ttft_ns(method) if method else None)
         if method is None:
-            self.line.state = ("ready", 0, None, None)
+            self.line.state = ("not measured yet", 0, None, None)
         else:
             self.line.state = (describe.phase_label(method), *describe.progress(method), describe.eta_s(method))
         self.text.show(stream)

@@ -58,8 +58,8 @@ class MachinePanel(Widget):
         width, height = self.size
         rest = [
             self._bar_row("mem", 100 * sample.memory_used_bytes / sample.memory_total_bytes, _memory(sample), width),
-            _row("worker", fmt.size(self._rss)),
-            _row("load", fmt.MISSING if sample.load is None else f"{sample.load:.2f}"),
+            _row("worker", fmt.size(self._rss), width),
+            _row("load", fmt.MISSING if sample.load is None else f"{sample.load:.2f}", width),
         ]
         n_free = height - len(rest)
         if len(sample.cpu_percent) <= n_free:
@@ -72,7 +72,7 @@ class MachinePanel(Widget):
         return Content("\n").join([*cores, *rest])
 
     def _bar_row(self, label: str, percent: float, text: str, width: int) -> Content:
-        right = f"{text:>15}" if len(text) > 5 else f"{text:>6}"  # noqa: PLR2004 - "100 %"
+        right = f"{text:>14}" if len(text) > 5 else f"{text:>6}"  # noqa: PLR2004 - "100 %"
         room = max(0, width - _LABEL - len(right))
         filled = round(room * min(percent, _FULL) / _FULL)
         return Content.assemble(
@@ -91,8 +91,8 @@ class MachinePanel(Widget):
         return Content.assemble((f"{'cpu':<{_LABEL}}", "$muted"), (blocks, "$primary"))
 
 
-def _row(label: str, text: str) -> Content:
-    return Content.assemble((f"{label:<{_LABEL}}", "$muted"), text)
+def _row(label: str, text: str, width: int) -> Content:
+    return Content.assemble((f"{label:<{_LABEL}}", "$muted"), f"{text:>{max(0, width - _LABEL)}}")
 
 
 def _memory(sample: MachineSample) -> str:

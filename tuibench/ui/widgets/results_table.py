@@ -18,7 +18,7 @@ _SPEEDUP = "speed-up"
 _COLUMNS: tuple[tuple[str, Metric | None, int], ...] = (
     ("decode", DECODE, 11),
     (_SPEEDUP, None, 8),
-    ("TTFT", TTFT, 8),
+    ("TTFT", TTFT, 9),
     ("peak RSS", PEAK_RSS, 9),
     ("prefill", PREFILL, 11),
     ("load", LOAD, 8),
@@ -40,7 +40,7 @@ class ResultsTable(DataTable[Text]):
         """Set up the columns, and again whenever the theme, and so the methods' colours, change."""
         self.border_title = "Results"
         self.add_column(Text("method"), key="method", width=14)
-        self.add_column(Text("state"), key="state", width=11)
+        self.add_column(Text("state"), key="state", width=13)
         for label, _, width in _COLUMNS:
             self.add_column(Text(label, justify="right"), key=label, width=width)
         self.app.theme_changed_signal.subscribe(self, lambda _: self._rewrite())

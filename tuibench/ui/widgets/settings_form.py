@@ -69,4 +69,4 @@ class SettingsForm(Horizontal):
     def summary(self) -> str:
         """The settings in one line, as they stand in the fields."""
         values = {name: self.query_one(f"#{name}", Input).value or "?" for name in self._defaults}
-        return f"{values['tokens']} tokens × {values['trials']} · {values['threads']} threads"
+        return f"{values['tokens']} × {values['trials']} · {values['threads']} threads"
