@@ -1,0 +1,98 @@
+"""`tuibench run` with real workers on a tiny model, as a user starts it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from tuibench.store.session import load
+
+
+@pytest.fixture
+def arguments(tiny_llama, tmp_path, monkeypatch):
+    monkeypatch.setenv("TUIBENCH_CACHE", str(tmp_path / "cache"))
+    return [
+        sys.executable, "-m", "tuibench", "run", "--model", str(tiny_llama.directory), "--prompt", "Hello",
+        "--methods", "baseline,kv-cache", "--max-new-tokens", "12", "--trials", "1", "--threads", "1",
+        "--output", str(tmp_path / "out"),
+    ]  # fmt: skip
+
+
+def test_a_run_prints_its_result_and_the_path_of_a_session_that_names_no_folder_or_host(arguments, tmp_path):
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["method", "baseline", "kv-cache"]
+    assert done.stdout.splitlines()[-1].endswith("same")
+    (path,) = (tmp_path / "out").glob("*.toml")
+    assert done.stderr.splitlines()[-1] == str(path)
+    session = load(path)
+    measured = [trial for trial in session.trials if not trial.warmup]
+    assert [trial.n_gen for trial in measured] == [12, 12]
+    assert measured[0].token_ids == measured[1].token_ids
+    text = path.read_text()
+    assert str(tmp_path) not in text
+    assert os.uname().nodename not in text
+
+
+@pytest.mark.parametrize("output", ["json", "jsonl"])
+def test_machine_readable_output_is_only_that(arguments, output):
+    done = subprocess.run([*arguments, "--format", output], capture_output=True, text=True, check=True)
+    if output == "json":
+        methods = json.loads(done.stdout)["methods"]
+        assert [method["status"] for method in methods] == ["done", "done"]
+        assert methods[1]["metrics"]["decode_tps"]["n"] == 1
+    else:
+        trials = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [trial["method"] for trial in trials] == ["baseline", "baseline", "kv-cache", "kv-cache"]
+
+
+def test_sampling_is_recorded_and_repeatable(arguments, tmp_path):
+    options = ["--methods", "kv-cache", "--temperature", "0.8", "--top-k", "20", "--seed", "7", "--warmup", "0"]
+    texts = []
+    for _ in range(2):
+        done = subprocess.run([*arguments, *options], capture_output=True, text=True, check=True)
+        session = load(type(tmp_path)(done.stderr.splitlines()[-1]))
+        assert session.header.settings.sampling.top_k == 20
+        texts.append(session.trials[0].text)
+    assert texts[0] == texts[1]
+
+
+def test_a_prompt_beyond_the_window_fails_its_rows_and_says_so(arguments):
+    done = subprocess.run([*arguments, "--prompt", "word " * 5000], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "shorten the prompt" in done.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_run_saves_what_is_finished_and_leaves_no_process(arguments, tmp_path, number):
+    command = [*arguments, "--max-new-tokens", "100000", "--trials", "2", "--prompt", "a b c", "--methods", "kv-cache"]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in run.stderr:  # the warm-up is over when the first trial is announced
+        if line.startswith("trial 1/"):
+            break
+    children = psutil.Process(run.pid).children(recursive=True)
+    run.send_signal(number)
+    _, stderr = run.communicate(timeout=30)
+    assert run.returncode == 130
+    session = load(type(tmp_path)(stderr.splitlines()[-1]))
+    assert session.trials[0].warmup
+    assert not psutil.wait_procs(children, timeout=10)[1]
+
+
+def test_a_run_whose_parent_is_killed_leaves_no_worker(arguments):
+    command = [*arguments, "--max-new-tokens", "100000", "--methods", "kv-cache"]
+    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    for line in run.stderr:
+        if line.startswith("trial 1/"):
+            break
+    children = psutil.Process(run.pid).children(recursive=True)
+    assert children
+    run.kill()
+    run.wait()
+    started_s = time.monotonic()
+    assert not psutil.wait_procs(children, timeout=20)[1], time.monotonic() - started_s

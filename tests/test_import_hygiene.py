@@ -1,0 +1,54 @@
+"""The run-time twin of the import contracts: a static graph cannot tell a deferred import from one at module scope."""
+
+import subprocess
+import sys
+
+import pytest
+
+MODEL_LIBRARIES = ("accelerate", "numpy", "onnx", "onnxruntime", "torch", "transformers")
+TERMINAL_LIBRARIES = ("textual", "rich")
+
+HEADLESS = [
+    "tuibench.__main__",
+    "tuibench.cli",
+    "tuibench.cli.models",
+    "tuibench.cli.replay",
+    "tuibench.cli.run",
+    "tuibench.cli.sessions",
+    "tuibench.core.state",
+    "tuibench.measure.measurement",
+    "tuibench.methods",
+    "tuibench.models.sources",
+    "tuibench.models.pull_process",
+    "tuibench.models.tokenizer",
+    "tuibench.store.export",
+    "tuibench.store.replay",
+    "tuibench.store.session",
+]
+
+
+def loaded_after(statement):
+    program = f"{statement}\nimport sys\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return {name.split(".")[0] for name in done.stdout.split()}
+
+
+@pytest.mark.parametrize("module", HEADLESS)
+def test_a_headless_module_loads_no_model_library_and_no_terminal_toolkit(module):
+    assert not loaded_after(f"import {module}") & {*MODEL_LIBRARIES, *TERMINAL_LIBRARIES}
+
+
+def test_the_dashboard_loads_no_model_library():
+    loaded = loaded_after("import tuibench.ui.app, tuibench.ui.screens.bench")
+    assert "textual" in loaded
+    assert not loaded & set(MODEL_LIBRARIES)
+
+
+def test_finding_the_methods_loads_no_model_library():
+    statement = "from tuibench.methods import available_methods; assert available_methods()"
+    assert not loaded_after(statement) & set(MODEL_LIBRARIES)
+
+
+def test_help_loads_next_to_nothing():
+    statement = "from tuibench.cli import parser; parser().format_help()"
+    assert not loaded_after(statement) & {*MODEL_LIBRARIES, *TERMINAL_LIBRARIES, "asyncio", "msgspec", "psutil"}
