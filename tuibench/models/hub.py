@@ -50,7 +50,13 @@ class HubSource:
 
     def _ask(self) -> Any:  # noqa: ANN401 - huggingface_hub's ModelInfo
         from huggingface_hub import HfApi
-        from huggingface_hub.errors import GatedRepoError, HFValidationError, HTTPError, RepositoryNotFoundError
+        from huggingface_hub.errors import (
+            GatedRepoError,
+            HfHubHTTPError,
+            HFValidationError,
+            HTTPError,
+            RepositoryNotFoundError,
+        )
 
         try:
             return HfApi().model_info(self.repo_id, files_metadata=True, timeout=_TIMEOUT_S)
@@ -62,8 +68,10 @@ class HubSource:
             raise ModelError("there is no such model, or it is private") from error
         except HFValidationError as error:
             raise ModelError("this is no hub id; one looks like owner/model") from error
+        except HfHubHTTPError as error:
+            raise ModelError(f"it refused ({_first_line(error)}); try again later") from error
         except (HTTPError, OSError) as error:
-            raise ModelError(f"not reachable ({_first_line(error)})") from error
+            raise ModelError(f"not reachable ({_first_line(error)}); check the network") from error
 
     def _download(self, revision: str, names: list[str], target: Path) -> None:
         from huggingface_hub import snapshot_download

@@ -72,10 +72,8 @@ def _fetch(name: str, sources: Iterable[Source], on_progress: OnProgress) -> Loc
             return place(name, staging, origin)
         except ModelError as error:
             tried.append(f"{source.title}: {error}")
-    raise ModelError(
-        f"{name} is not on this disk and could not be had. Tried {'; '.join(tried)}. "
-        "Connect to the network once, or give --model a folder with safetensors or a .gguf file"
-    )
+    remedy = "; --model also takes a folder with safetensors or a .gguf file" if len(tried) > 1 else ""
+    raise ModelError(f"{name} is not on this disk and cannot be had from {', nor from '.join(tried)}{remedy}")
 
 
 def main() -> int:

