@@ -54,6 +54,12 @@ def test_digest_is_read_once_until_the_file_changes(folder, monkeypatch):
     assert open_folder(folder).digest == hashlib.sha256(content).hexdigest() != first
 
 
+def test_unwritable_cache_only_costs_time(folder, tmp_path, monkeypatch):
+    (tmp_path / "a file").touch()
+    monkeypatch.setenv("TUIBENCH_CACHE", str(tmp_path / "a file"))
+    assert open_folder(folder).digest == open_folder(folder).digest
+
+
 def test_shards_are_added_up(folder):
     from safetensors.torch import load_file, save_file
 

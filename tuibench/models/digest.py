@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Sequence
@@ -80,7 +81,8 @@ def _read_memo(path: Path) -> _Memo | None:
 
 
 def _write_memo(path: Path, memo: _Memo) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}")
-    partial.write_bytes(msgspec.json.encode(memo))
-    partial.replace(path)
+    with contextlib.suppress(OSError):  # a read-only or full cache only costs the time again
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{path.name}.{os.getpid()}")
+        partial.write_bytes(msgspec.json.encode(memo))
+        partial.replace(path)
