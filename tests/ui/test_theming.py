@@ -16,6 +16,17 @@ def colour(theme, name):
     return Color.parse(getattr(theme, name, None) or theme.variables[name])
 
 
+def luminance(one):
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in one.normalized]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one, other):
+    """WCAG 2.1, success criterion 1.4.3."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
 def downgraded(one):
     return one.rich_color.downgrade(ColorSystem.EIGHT_BIT).number
 
@@ -29,9 +40,8 @@ def test_there_are_at_least_three_themes_and_one_is_light():
 def test_text_is_readable_on_the_grounds_it_is_drawn_on(theme):
     series = [f"series-{number}" for number in range(1, 9)]
     for name in (*TEXT, *series):
-        grounds = READ_ON if name == "foreground" else ("background", "surface")
-        for ground in grounds:
-            ratio = colour(theme, name).get_contrast_ratio(colour(theme, ground))
+        for ground in READ_ON:
+            ratio = contrast(colour(theme, name), colour(theme, ground))
             assert ratio >= 4.5, f"{name} on {ground}: {ratio:.2f}"
 
 

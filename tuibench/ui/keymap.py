@@ -40,7 +40,7 @@ KEYS: dict[str, tuple[Key, ...]] = {
         Key("run.clear", "ctrl+l", "clear_results", "Clear", "Remove the results from the screen; files stay"),
         Key("run.details", "d,ctrl+t", "show_details", "Details", "Why it failed, what it ran on, the end of its log"),
         Key("panel.next", "f4", "next_panel", "Panel", "Show the next method's panel", priority=True),
-        Key("bench.escape", "escape", "leave_prompt", "Leave prompt", "Go from the prompt to the results", show=False),
+        Key("bench.escape", "escape", "leave_prompt", "Prompt/results", "Go from the prompt to the results, and back", show=False),
     ),
     "prompt": (
         Key("prompt.send", "ctrl+j", "send", "Run", "Measure with this prompt", show=False),

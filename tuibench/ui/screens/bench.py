@@ -146,9 +146,11 @@ class BenchScreen(RunScreen):
         self.set_class(top in event.widget.ancestors, "-editing")
 
     def action_leave_prompt(self) -> None:
-        """Go from the prompt to the results."""
-        if self.table.display:
+        """Go from what is asked to the results, and back."""
+        if self.has_class("-editing") and self.table.display:
             self.table.focus()
+        else:
+            self.prompt.focus()
 
     # Running --------------------------------------------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ class PullScreen(ModalScreen[bool]):
 
     def __init__(self, context: Context) -> None:
         super().__init__()
-        self._context = context
+        self.context = context
         self._pulling = False
 
     def compose(self) -> ComposeResult:
@@ -39,7 +39,7 @@ class PullScreen(ModalScreen[bool]):
             box.border_title = "Model"
             box.border_subtitle = "enter pulls · esc cancels"
             yield Static(
-                f"{fmt.printable(self._context.model)} is not on this machine.\n\nPull it now? It is downloaded once"
+                f"{fmt.printable(self.context.model)} is not on this machine.\n\nPull it now? It is downloaded once"
                 " and checked against its digest.",
                 id="message",
                 markup=False,
@@ -55,7 +55,7 @@ class PullScreen(ModalScreen[bool]):
 
     @work(exclusive=True)
     async def _pull(self) -> None:
-        async with aclosing(self._context.services.pull(self._context.model)) as steps:
+        async with aclosing(self.context.services.pull(self.context.model)) as steps:
             async for step in steps:
                 match step:
                     case Progress(label=label, done=done, total=total):

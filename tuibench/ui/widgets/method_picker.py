@@ -29,6 +29,7 @@ class MethodPicker(SelectionList[str]):
         for name, method in methods.items():
             label = Content.assemble((name, self._series.variable(name)), (f"  {method.precision}", "$muted"))
             self.add_option(Selection(label, name, initial_state=True, id=name))
+        self.highlighted = 0 if methods else None
 
     @property
     def chosen(self) -> tuple[str, ...]:

@@ -15,6 +15,11 @@ from tuibench.ui.wrap import StreamWrap
 class StreamText(ScrollView, can_focus=True):
     """Shows a stream of tokens. An update costs what is new in it, not what is already there."""
 
+    # The gutter is kept free from the start: a scrollbar that appears would wrap everything anew.
+    DEFAULT_CSS = """
+    StreamText { overflow-x: hidden; overflow-y: auto; scrollbar-gutter: stable; scrollbar-size-vertical: 1; }
+    """
+
     def __init__(self, *, classes: str | None = None) -> None:
         super().__init__(classes=classes)
         self._stream: Stream | None = None
@@ -66,9 +71,10 @@ class StreamText(ScrollView, can_focus=True):
         follow = self.is_vertical_scroll_end
         first_changed = len(self._wrap.lines)
         self._wrap.feed(printable(text))
-        self.virtual_size = Size(self._wrap.width, len(self._wrap.lines) + 1)
+        self.virtual_size = Size(1, len(self._wrap.lines) + 1)
         if follow:
-            self.scroll_end(animate=False, immediate=True, x_axis=False)
+            # Forced: the scrollbar that would allow it appears with the next layout.
+            self.scroll_end(animate=False, immediate=True, x_axis=False, force=True)
         self.refresh_lines(first_changed, len(self._wrap.lines) - first_changed + 1)
 
     def render_line(self, y: int) -> Strip:

@@ -1,0 +1,410 @@
+import dataclasses
+
+import pytest
+from textual.widgets import Input
+
+from tests.ui.scripted import HOLD, METHODS, MODEL, Program, cancelled, start, trial, until, whole_run
+from tuibench.core.events import FailureKind
+from tuibench.core.plan import trial_order
+from tuibench.core.run_events import Noticed, RunEnded, RunStarted, TurnsDropped
+from tuibench.models.local import ModelError
+from tuibench.models.pull_process import Progress, Pulled, PullFailed
+from tuibench.ui.screens.details import DetailsScreen
+from tuibench.ui.screens.pull import PullScreen
+from tuibench.ui.widgets.live_panel import LivePanel
+from tuibench.ui.widgets.stream_text import StreamText
+
+BOTH = ("baseline", "kv-cache")
+HELD = [RunStarted(BOTH, trial_order(BOTH, 1)), *trial("baseline", n_gen=9, end=False), HOLD]
+FAILING = [
+    RunStarted(BOTH, trial_order(BOTH, 1)),
+    *trial("baseline"),
+    *trial("kv-cache", n_gen=3, failure=FailureKind.OUT_OF_MEMORY),
+    RunEnded(),
+]
+
+
+def notices(app):
+    return [notice.message for notice in app._notifications]
+
+
+async def ready(pilot):
+    await until(pilot, pilot.app.screen._facts_known.is_set)
+    await pilot.pause()
+    return pilot.app.screen
+
+
+async def ended(pilot):
+    screen = pilot.app.screen
+    await until(pilot, lambda: screen.run.methods and not screen.run.running and screen._live is None)
+    await pilot.pause()
+    return screen
+
+
+@pytest.mark.parametrize("key", ["f5", "ctrl+r", "ctrl+j"])
+async def test_a_run_is_measured_as_asked(key):
+    program = Program()
+    async with program.app().run_test(size=(120, 40)) as pilot:
+        screen = await ready(pilot)
+        await pilot.press("H", "i", key)
+        await until(pilot, lambda: program.specs)
+        screen = await ended(pilot)
+        (spec,) = program.specs
+        assert spec.prompt == "Hi"
+        assert spec.methods == BOTH
+        assert (spec.max_new_tokens, spec.n_trials, spec.n_threads) == (128, 3, 2)
+        assert screen.table.row_count == 2
+        assert str(screen.table.get_cell("kv-cache", "speed-up")) == "5.56×"
+        assert any("20260301-first.toml" in notice for notice in notices(pilot.app))
+
+
+async def test_settings_and_methods_are_those_on_the_screen():
+    program = Program()
+    async with program.app().run_test(size=(120, 40)) as pilot:
+        screen = await ready(pilot)
+        screen.prompt.text = "Hi"
+        screen.picker.focus()
+        await pilot.press("space")
+        for name, value in (("tokens", "7"), ("trials", "2"), ("threads", "1")):
+            screen.query_one(f"#{name}", Input).value = value
+        await until(pilot, lambda: len(screen.query(LivePanel)) == 1)
+        await pilot.press("f5")
+        await until(pilot, lambda: program.specs)
+        (spec,) = program.specs
+        assert spec.methods == ("kv-cache",)
+        assert (spec.max_new_tokens, spec.n_trials, spec.n_threads) == (7, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("tokens", "0", "tokens: 0 is too few – set 1 or more"),
+        ("trials", "-2", "trials: -2 is too few – set 1 or more"),
+        ("threads", "", "threads: nothing is no number – set 1 or more"),
+        ("threads", "3", "threads: 3 asked, 2 CPUs usable here – set 1 to 2"),
+    ],
+)
+async def test_a_setting_that_makes_no_sense_is_refused_with_what_to_do(field, value, says):
+    program = Program()
+    async with program.app().run_test(size=(120, 40)) as pilot:
+        screen = await ready(pilot)
+        screen.query_one(f"#{field}", Input).value = value
+        await start(pilot)
+        await until(pilot, lambda: says in notices(pilot.app))
+        assert not program.specs
+
+
+@pytest.mark.parametrize("prompt", ["", "  \n "])
+async def test_an_empty_prompt_is_refused_with_what_to_do(prompt):
+    program = Program()
+    async with program.app().run_test(size=(120, 40)) as pilot:
+        await start(pilot, prompt)
+        await until(pilot, lambda: notices(pilot.app) == ["the prompt is empty – type one, then press F5"])
+        assert not program.specs
+
+
+async def test_no_method_is_refused_with_what_to_do():
+    program = Program()
+    async with program.app().run_test(size=(120, 40)) as pilot:
+        screen = await ready(pilot)
+        screen.picker.deselect_all()
+        await start(pilot)
+        await until(pilot, lambda: notices(pilot.app) == ["no method is selected – select one with the space bar"])
+
+
+async def test_f8_stops_the_run_and_keeps_what_is_there():
+    program = Program(HELD)
+    async with program.app().run_test(size=(120, 40)) as pilot:
+        await start(pilot)
+        await until(pilot, lambda: pilot.app.screen.run.methods)
+        await pilot.press("f8")
+        screen = await ended(pilot)
+        assert program.run.stopped == 1
+        assert screen.run.cancelled
+        assert "stopped" in screen.status.state
+        assert screen.query(StreamText).first().shown_lines[0].startswith("A key-value cache")
+
+
+async def test_f9_skips_the_method():
+    dropped = [cancelled("baseline", kind=FailureKind.SKIPPED), TurnsDropped("baseline")]
+    program = Program([*HELD, *dropped, *trial("kv-cache"), RunEnded()])
+    async with program.app().run_test(size=(120, 40)) as pilot:
+        await start(pilot)
+        await until(pilot, lambda: pilot.app.screen.run.methods)
+        await pilot.press("f9")
+        screen = await ended(pilot)
+        assert program.run.skipped == 1
+        assert str(screen.table.get_cell("baseline", "state")).startswith("skipped")
+
+
+async def test_ctrl_l_clears_the_screen_only_when_nothing_runs():
+    program = Program(HELD)
+    async with program.app().run_test(size=(120, 40)) as pilot:
+        await start(pilot)
+        screen = pilot.app.screen
+        await until(pilot, lambda: screen.run.methods)
+        await pilot.press("ctrl+l")
+        assert screen.run.methods
+        assert "F8 stops it" in notices(pilot.app)[-1]
+        await pilot.press("f8")
+        await ended(pilot)
+        await pilot.press("ctrl+l")
+        await pilot.pause()
+        assert not screen.run.methods
+        assert not screen.table.display
+        assert screen.status.state == "idle"
+        assert all(panel.text.shown_lines == [""] for panel in screen.query(LivePanel))
+
+
+@pytest.mark.parametrize("key", ["f8", "f9"])
+async def test_stop_and_skip_say_when_there_is_nothing_to_stop(key):
+    async with Program().app().run_test(size=(120, 40)) as pilot:
+        await ready(pilot)
+        await pilot.press(key)
+        assert notices(pilot.app) == ["nothing runs – F5 starts a run"]
+
+
+async def test_a_second_run_waits_for_the_first():
+    program = Program(HELD)
+    async with program.app().run_test(size=(120, 40)) as pilot:
+        await start(pilot)
+        await until(pilot, lambda: pilot.app.screen.run.methods)
+        await pilot.press("f5")
+        assert "F8 stops it" in notices(pilot.app)[-1]
+        assert len(program.specs) == 1
+
+
+async def test_a_failed_method_says_why_and_d_shows_its_log():
+    async with Program(FAILING).app().run_test(size=(120, 40)) as pilot:
+        await start(pilot)
+        screen = await ended(pilot)
+        panel = screen.query(LivePanel).last()
+        assert "no memory left" in str(panel.note.content)
+        assert str(screen.table.get_cell("kv-cache", "state")) == "out-of-memory"
+        await pilot.press("d")
+        await pilot.pause()
+        assert isinstance(pilot.app.screen, DetailsScreen)
+        assert "Killed" in pilot.app.export_screenshot()
+        await pilot.press("escape")
+        assert pilot.app.screen is screen
+
+
+async def test_details_before_any_trial_say_what_to_do():
+    async with Program().app().run_test(size=(120, 40)) as pilot:
+        await ready(pilot)
+        await pilot.press("ctrl+t")
+        assert "run first" in notices(pilot.app)[0]
+
+
+async def test_f4_and_the_table_choose_the_panel_that_a_small_terminal_shows():
+    async with Program().app().run_test(size=(80, 24)) as pilot:
+        await start(pilot)
+        screen = await ended(pilot)
+
+        def shown():
+            return [panel.method_id for panel in screen.query(LivePanel) if panel.display]
+
+        assert len(shown()) == 1
+        before = shown()
+        await pilot.press("f4")
+        assert shown() != before
+        screen.table.focus()
+        screen.table.move_cursor(row=0)
+        await pilot.press("down")
+        await pilot.pause()
+        assert shown() == ["kv-cache"]
+        await pilot.press("up")
+        await pilot.pause()
+        assert shown() == ["baseline"]
+
+
+async def test_the_running_method_is_shown_without_being_asked_for():
+    script = [RunStarted(BOTH, trial_order(BOTH, 1)), *trial("baseline"), *trial("kv-cache", n_gen=3, end=False), HOLD]
+    async with Program(script).app().run_test(size=(80, 24)) as pilot:
+        await start(pilot)
+        screen = pilot.app.screen
+        await until(pilot, lambda: screen._pointed == "kv-cache")
+        await pilot.pause()
+        assert [panel.method_id for panel in screen.query(LivePanel) if panel.display] == ["kv-cache"]
+
+
+async def test_methods_and_settings_of_a_small_terminal_show_while_they_are_used():
+    async with Program().app().run_test(size=(80, 24)) as pilot:
+        await start(pilot)
+        screen = await ended(pilot)
+        assert not screen.picker.is_on_screen
+        await pilot.press("escape")
+        await pilot.pause()
+        assert screen.query_one("#setup").display
+        await pilot.press("escape")
+        await pilot.pause()
+        assert screen.table.has_focus
+        assert not screen.query_one("#setup").display
+
+
+async def test_the_tab_key_reaches_everything():
+    async with Program().app().run_test(size=(80, 24)) as pilot:
+        screen = await ready(pilot)
+        seen = set()
+        for _ in range(8):
+            seen.add(screen.focused.id)
+            await pilot.press("tab")
+        assert {"prompt", "methods", "tokens", "trials", "threads"} <= seen
+
+
+@pytest.mark.parametrize(("size", "small"), [((59, 24), True), ((80, 14), True), ((60, 15), False)])
+async def test_a_terminal_that_is_too_small_says_so_while_the_run_goes_on(size, small):
+    async with Program().app().run_test(size=size) as pilot:
+        await start(pilot)
+        screen = await ended(pilot)
+        assert screen.query_one("TooSmall").display is small
+        assert screen.query_one("#body").display is not small
+        assert len(list(screen.run.records)) == 2
+
+
+async def test_growing_and_shrinking_during_a_run_loses_nothing():
+    async with Program(HELD).app().run_test(size=(120, 40)) as pilot:
+        await start(pilot)
+        screen = pilot.app.screen
+        await until(pilot, lambda: screen.run.methods)
+        for size in ((50, 10), (80, 24), (1, 1), (300, 80), (60, 15), (120, 40)):
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+        assert screen.query(StreamText).first().shown_lines[0].startswith("A key-value cache")
+
+
+async def test_a_hidden_screen_does_not_paint_and_catches_up():
+    program = Program([*HELD, *trial("kv-cache"), RunEnded()])
+    async with program.app().run_test(size=(120, 40)) as pilot:
+        await start(pilot)
+        bench = pilot.app.screen
+        await until(pilot, lambda: bench.run.methods)
+        await pilot.press("f3")
+        await pilot.pause()
+        before = bench.run
+        program.run.go_on()
+        await until(pilot, lambda: bench._live is None)
+        await pilot.pause()
+        assert bench.run is before
+        await pilot.press("f2")
+        await pilot.pause()
+        assert not bench.run.running
+        assert len(list(bench.run.records)) == 1
+
+
+async def test_panels_of_other_methods_are_left_alone(monkeypatch):
+    script = [RunStarted(BOTH, trial_order(BOTH, 1)), *trial("baseline"), HOLD, *trial("kv-cache"), RunEnded()]
+    program = Program(script)
+    async with program.app().run_test(size=(120, 40)) as pilot:
+        await start(pilot)
+        screen = pilot.app.screen
+        await until(pilot, lambda: screen.run.methods and screen.run.n_done == 1)
+        await pilot.pause()
+        painted = []
+        monkeypatch.setattr(LivePanel, "_show", lambda panel, method: painted.append(panel.method_id))
+        program.run.go_on()
+        await ended(pilot)
+        assert set(painted) == {"kv-cache"}
+
+
+async def test_a_broken_source_is_told_and_the_dashboard_lives_on():
+    program = Program()
+
+    async def broken():
+        yield RunStarted(BOTH, ())
+        raise OSError("disk full")
+
+    program.run.events = broken
+    async with program.app().run_test(size=(120, 40)) as pilot:
+        await start(pilot)
+        await until(pilot, lambda: "disk full" in notices(pilot.app))
+
+
+async def test_notices_of_a_run_are_shown_as_text():
+    program = Program([RunStarted(BOTH, ()), Noticed("another [b]tuibench[/] measures"), RunEnded()])
+    async with program.app().run_test(size=(120, 40)) as pilot:
+        await start(pilot)
+        await until(pilot, lambda: "another [b]tuibench[/] measures" in notices(pilot.app))
+        assert all(not notice.markup for notice in pilot.app._notifications)
+
+
+async def test_leaving_ends_the_run():
+    program = Program(HELD)
+    async with program.app().run_test(size=(120, 40)) as pilot:
+        await start(pilot)
+        await until(pilot, lambda: pilot.app.screen.run.methods)
+        await pilot.press("ctrl+q")
+    assert program.run.closed
+
+
+async def test_a_missing_model_is_offered_pulled_and_then_measured():
+    program = Program(model=None)
+    program.pull_steps = [Progress("wheel", 5, 10), MODEL, Pulled(MODEL.name)]
+    async with program.app().run_test(size=(80, 24)) as pilot:
+        await start(pilot)
+        await until(pilot, lambda: isinstance(pilot.app.screen, PullScreen))
+        await pilot.press("enter")
+        await until(pilot, lambda: program.specs)
+        assert program.pulls == [MODEL.name]
+        await ended(pilot)
+
+
+async def test_a_pull_is_cancelled_by_escape():
+    program = Program(model=None)
+    program.pull_steps = [Progress("wheel", 5, 10), HOLD]
+    async with program.app().run_test(size=(80, 24)) as pilot:
+        await start(pilot)
+        await until(pilot, lambda: isinstance(pilot.app.screen, PullScreen))
+        screen = pilot.app.screen
+        await pilot.press("enter")
+        await until(pilot, lambda: screen.bar.progress == 5)
+        await pilot.press("escape")
+        await until(pilot, lambda: pilot.app.screen is not screen)
+        assert not program.specs
+
+
+async def test_a_pull_that_fails_says_why_and_can_be_tried_again():
+    program = Program(model=None)
+    program.pull_steps = [PullFailed("no [network]: connect, or give --model FOLDER")]
+    async with program.app().run_test(size=(80, 24)) as pilot:
+        await start(pilot)
+        await until(pilot, lambda: isinstance(pilot.app.screen, PullScreen))
+        for n in (1, 2):
+            await pilot.press("enter")
+            await until(pilot, lambda: len(program.pulls) == n and not pilot.app.screen._pulling)
+        assert "no [network]" in str(pilot.app.screen.message.content)
+
+
+async def test_a_model_that_cannot_be_used_is_told_by_name():
+    def find_model(name):
+        raise ModelError("here/model: pickle weights are not opened")
+
+    program = Program()
+    program.services = dataclasses.replace(program.services, find_model=find_model)
+    async with program.app().run_test(size=(120, 40)) as pilot:
+        await ready(pilot)
+        assert notices(pilot.app) == ["here/model: pickle weights are not opened"]
+
+
+async def test_the_same_method_has_the_same_colour_everywhere():
+    script = whole_run(("kv-cache",))
+    async with Program(script).app().run_test(size=(120, 40)) as pilot:
+        await start(pilot)
+        screen = await ended(pilot)
+        (panel,) = screen.query(LivePanel)
+        number = pilot.app.context.series.number("kv-cache")
+        assert list(METHODS).index("kv-cache") + 1 == number
+        assert panel.has_class(f"series-{number}")
+        assert str(screen.table.get_cell("kv-cache", "method").style) == pilot.app.theme_variables[f"series-{number}"]
+
+
+@pytest.mark.parametrize("n_cores", [1, 2, 8, 128])
+async def test_the_machine_panel_has_room_for_any_number_of_cores(n_cores):
+    program = Program()
+    sample = dataclasses.replace(program.services.sample_machine(), cpu_percent=(50.0,) * n_cores)
+    program.services = dataclasses.replace(program.services, sample_machine=lambda: sample)
+    async with program.app().run_test(size=(120, 40)) as pilot:
+        screen = await ready(pilot)
+        lines = str(screen.machine.render()).splitlines()
+        assert len(lines) <= screen.machine.size.height
+        assert all(len(line) <= screen.machine.size.width for line in lines)

@@ -1,0 +1,100 @@
+import pytest
+
+from tests.ui.scripted import HOLD, cancelled, trial, whole_run
+from tuibench.core.events import FailureKind, Phase, PhaseProgressed, PhaseStarted
+from tuibench.core.plan import trial_order
+from tuibench.core.run_events import RunEnded, RunStarted, TrialObserved, TrialStarted, TurnsDropped
+from tuibench.core.state import MethodState, RunState, fold
+from tuibench.ui import describe
+
+
+def state_of(events):
+    state = RunState()
+    for event in events:
+        if event is not HOLD:
+            state = fold(state, event)
+    return state
+
+
+def method_of(*events, n_trials=3):
+    started = RunStarted(("kv-cache",), trial_order(("kv-cache",), n_trials))
+    return state_of([started, *events]).methods["kv-cache"]
+
+
+def test_a_method_that_waits_has_no_numbers():
+    method = method_of()
+    assert describe.phase_label(method) == "waiting"
+    assert describe.decode_tps(method) is describe.ttft_ns(method) is describe.eta_s(method) is None
+    assert describe.stream_of(method) is None
+
+
+def test_a_running_trial_shows_its_own_speed_and_what_is_left():
+    method = method_of(*trial("kv-cache", 1, n_expected=40, n_gen=20, end=False))
+    assert describe.phase_label(method) == "trial 2/3 · decode"
+    assert describe.progress(method) == (20, 40)
+    assert describe.decode_tps(method) == method.trial.decode_tps
+    assert describe.eta_s(method) == pytest.approx(20 / method.trial.decode_tps)
+
+
+def test_a_warm_up_is_called_so():
+    assert describe.phase_label(method_of(*trial("kv-cache", warmup=True, n_gen=2, end=False))).startswith("warm-up")
+
+
+def test_long_preparation_shows_its_own_label_and_steps():
+    started = TrialStarted("kv-cache", 0, False, 40)
+    preparing = [
+        TrialObserved("kv-cache", PhaseStarted(at_ns=0, phase=Phase.PREPARE)),
+        TrialObserved("kv-cache", PhaseProgressed(at_ns=1, label="exporting\x1b", done=3, total=9)),
+    ]
+    method = method_of(started, *preparing)
+    assert describe.phase_label(method) == "trial 1/3 · exporting␛"
+    assert describe.progress(method) == (3, 9)
+
+
+def test_loading_has_no_end_that_is_known():
+    method = method_of(TrialStarted("kv-cache", 0, False, 40))
+    assert describe.progress(method) == (0, None)
+
+
+def test_an_ended_method_shows_medians():
+    method = state_of(whole_run(n_trials=2)).methods["kv-cache"]
+    assert describe.phase_label(method) == "median of 2"
+    assert describe.decode_tps(method) == pytest.approx(40, rel=0.1)
+    assert describe.progress(method) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "label"),
+    [(FailureKind.SKIPPED, "skipped"), (FailureKind.CANCELLED, "stopped"), (FailureKind.CRASHED, "failed")],
+)
+def test_a_method_that_ended_early_says_how(kind, label):
+    method = method_of(TrialStarted("kv-cache", 0, False, 4), cancelled("kv-cache", kind=kind), TurnsDropped("kv-cache"))
+    assert describe.phase_label(method) == label
+    assert describe.progress(method)[1] is None
+
+
+def test_a_failure_names_kind_place_and_reason():
+    method = method_of(*trial("kv-cache", n_gen=3, failure=FailureKind.OUT_OF_MEMORY))
+    assert describe.failure_text(method.failure).startswith("out-of-memory during decode\nthe kernel ended")
+
+
+def test_a_record_streams_the_same_text_as_the_trial_did():
+    live = state_of(whole_run()).methods["kv-cache"]
+    stored = MethodState("kv-cache", n_planned=1, records=live.records)
+    ours, theirs = describe.stream_of(stored), describe.stream_of(live)
+    assert ours.pieces == theirs.pieces
+    assert ours.step_ns(3) == theirs.step_ns(3)
+
+
+def test_speed_ups_are_stated_against_baseline_or_the_first():
+    assert describe.reference_of(state_of(whole_run(("kv-cache", "baseline")))).method == "baseline"
+    assert describe.reference_of(state_of(whole_run(("onnx", "kv-cache")))).method == "onnx"
+    assert describe.reference_of(RunState()) is None
+
+
+def test_the_run_says_where_it_stands():
+    assert describe.run_label(RunState()) == "idle"
+    assert describe.run_label(state_of(whole_run()[:-1])) == "● running · 2/2 trials"
+    assert describe.run_label(state_of([*whole_run()[:-1], RunEnded(cancelled=True)])) == "■ stopped · 2/2 trials"
+    failing = [RunStarted(("kv-cache",), ()), *trial("kv-cache", failure=FailureKind.HUNG), RunEnded()]
+    assert describe.run_label(state_of(failing)).endswith("1 failed")
