@@ -52,6 +52,11 @@ def models_dir() -> Path:
     return cache_dir() / "models"
 
 
+def artifacts_dir() -> Path:
+    """Return the folder of the graphs that were exported or quantised from models."""
+    return cache_dir() / "artifacts"
+
+
 def logs_dir() -> Path:
     """Return the folder of the workers' logs."""
     return cache_dir() / "logs"

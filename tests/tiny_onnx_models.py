@@ -1,0 +1,62 @@
+"""Tiny models with what the ONNX graphs have to tell apart: grouped heads, biases, norms per head, own heads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.tiny_models import CHAT_TEMPLATE, _save, save_gpt2, save_llama
+
+_BASE = {
+    "vocab_size": 384,
+    "hidden_size": 64,
+    "intermediate_size": 160,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+    "bos_token_id": 0,
+    "eos_token_id": 2,
+}
+
+
+def _save_llama_like(directory: Path, model_type: str, **options) -> Path:
+    from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING
+
+    config = CONFIG_MAPPING[model_type](**{**_BASE, **options})
+    return _save(directory, MODEL_FOR_CAUSAL_LM_MAPPING[type(config)], config, "<|im_end|>", CHAT_TEMPLATE)
+
+
+MAKERS = {
+    "gpt2": save_gpt2,
+    "llama": save_llama,
+    "llama-untied-biased": lambda path: _save_llama_like(
+        path, "llama", tie_word_embeddings=False, attention_bias=True, mlp_bias=True
+    ),
+    "llama3-rope": lambda path: _save_llama_like(
+        path,
+        "llama",
+        max_position_embeddings=256,
+        rope_parameters={
+            "rope_type": "llama3",
+            "rope_theta": 10000.0,
+            "factor": 4.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 64,
+        },
+    ),
+    "yarn-rope": lambda path: _save_llama_like(
+        path,
+        "llama",
+        rope_parameters={
+            "rope_type": "yarn",
+            "rope_theta": 10000.0,
+            "factor": 4.0,
+            "original_max_position_embeddings": 64,
+        },
+    ),
+    "mistral-window": lambda path: _save_llama_like(path, "mistral", sliding_window=12, tie_word_embeddings=False),
+    "qwen2": lambda path: _save_llama_like(path, "qwen2", tie_word_embeddings=True),
+    "qwen3": lambda path: _save_llama_like(path, "qwen3", head_dim=32, tie_word_embeddings=False),
+    "qwen3-tied": lambda path: _save_llama_like(path, "qwen3", head_dim=16, tie_word_embeddings=True),
+}

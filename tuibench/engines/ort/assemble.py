@@ -1,0 +1,91 @@
+"""Turns a checkpoint into a finished graph of one precision."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from tuibench.engines.base import Progress
+from tuibench.engines.ort.checkpoint import Checkpoint
+from tuibench.engines.ort.decoder import Decoder, read_decoder
+from tuibench.engines.ort.gpt2 import add_gpt2
+from tuibench.engines.ort.graph import GraphBuilder
+from tuibench.engines.ort.graph_info import GraphInfo
+from tuibench.engines.ort.layout import Layout
+from tuibench.engines.ort.llama import add_llama
+from tuibench.engines.ort.projections import BlockwiseProjection, Fp32Projection, Projection
+from tuibench.engines.ort.recipes import Blockwise, Fused
+from tuibench.models.artifacts import ArtifactError
+
+PROBE_TOKENS = 8
+
+
+def write_graph(options: Fused | Blockwise, model_dir: Path, directory: Path, progress: Progress) -> None:
+    """Write graph, weights and what is known of them into a folder, and try them once.
+
+    Raises:
+        ArtifactError: The finished graph gives no finite numbers.
+    """
+    decoder = read_decoder(model_dir)
+    body, special = _projections(options)
+    lay_out(decoder, Checkpoint(model_dir), directory, body, special, progress=progress)
+    progress("trying the graph", 0, None)
+    check_finite(directory, decoder)
+
+
+def lay_out(
+    decoder: Decoder,
+    checkpoint: Checkpoint,
+    directory: Path,
+    projection: Projection,
+    special: Mapping[str, Projection],
+    *,
+    progress: Progress,
+    notes: Mapping[str, str] = {},
+) -> None:
+    """Write a graph with the given products, its weights and its counts."""
+    graph = GraphBuilder(directory)
+    layout = Layout(graph, decoder, checkpoint, projection, special, progress=progress)
+    with graph:
+        (add_llama if decoder.family == "llama" else add_gpt2)(layout)
+        graph.save()
+    tally = layout.tally
+    GraphInfo(
+        nodes=dict(Counter(graph.operators)),
+        products=tally.operators,
+        quantised_weights=tally.quantised,
+        unquantised_weights=tally.unquantised,
+        read_bytes=tally.read_bytes,
+        parameters=checkpoint.parameters,
+        notes=dict(notes),
+    ).save(directory)
+
+
+def _projections(options: Fused | Blockwise) -> tuple[Projection, dict[str, Projection]]:
+    match options:
+        case Fused():
+            return Fp32Projection(), {}
+        case Blockwise():
+            body = BlockwiseProjection(options.body_bits, options.body_block, options.symmetric)
+            head = BlockwiseProjection(options.head_bits, options.head_block, options.symmetric)
+            return body, {"head": head}
+
+
+def check_finite(directory: Path, decoder: Decoder) -> None:
+    """Run a few tokens.
+
+    Raises:
+        ArtifactError: A logit is NaN or infinite.
+    """
+    from tuibench.engines.ort.session import DecoderSession, session_options
+
+    session = DecoderSession(directory, decoder, session_options(1))
+    n_tokens = min(PROBE_TOKENS, decoder.vocabulary - 1, (decoder.context_window or math.inf) - 1)
+    logits = session.prefill(range(int(n_tokens)), int(n_tokens) + 1)
+    finite = np.isfinite(logits).all() and np.isfinite(session.decode(0)).all()
+    if not finite:
+        raise ArtifactError("the finished graph gives logits that are not finite; the weights do not stand this method")

@@ -1,0 +1,100 @@
+"""The methods that run a decoder graph built here; their worker imports neither PyTorch nor transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from tuibench.core.spec import Method
+from tuibench.engines.base import EngineInfo, Progress
+
+if TYPE_CHECKING:
+    from tuibench.engines.base import Logits
+    from tuibench.engines.ort.session import DecoderSession
+    from tuibench.models.artifacts import CachedArtifact
+
+_REQUIRES = ("onnx", "onnxruntime")
+
+
+class _GraphEngine:
+    """A graph from the artifact cache under ONNX Runtime."""
+
+    method: ClassVar[Method]
+
+    def __init__(self) -> None:
+        self._artifact: CachedArtifact | None = None
+        self._session: DecoderSession | None = None
+
+    def prepare(self, model_dir: Path, progress: Progress) -> bool:
+        from tuibench.engines.ort.decoder import read_decoder
+        from tuibench.engines.ort.prepared import prepared_artifact
+
+        read_decoder(model_dir)  # refuses what has no graph, before anything is made
+        self._artifact, made = prepared_artifact(self.method.id, model_dir, progress)
+        return made
+
+    def load(self, model_dir: Path, n_threads: int, progress: Progress) -> EngineInfo:
+        from tuibench.engines.ort.decoder import read_decoder
+        from tuibench.engines.ort.facts import describe
+
+        if self._artifact is None:
+            self.prepare(model_dir, progress)
+        assert self._artifact is not None  # noqa: S101 - prepare() sets it or raises
+        progress("importing ONNX Runtime", 0, 2)
+        from tuibench.engines.ort.session import DecoderSession, session_options
+
+        progress("loading the graph", 1, 2)
+        decoder = read_decoder(model_dir)
+        self._session = DecoderSession(self._artifact.directory, decoder, session_options(n_threads))
+        return describe(self.method, self._artifact, decoder, n_threads)
+
+    def prefill(self, token_ids: Sequence[int], max_length: int) -> Logits:
+        assert self._session is not None  # noqa: S101 - the protocol loads first
+        return self._session.prefill(token_ids, max_length)
+
+    def decode(self, token_id: int) -> Logits:
+        assert self._session is not None  # noqa: S101 - the protocol loads first
+        return self._session.decode(token_id)
+
+    def close(self) -> None:
+        self._session = None
+
+
+class OnnxFused(_GraphEngine):
+    """FP32 weights, fused operators, cache in place."""
+
+    method = Method(
+        id="onnx-fused",
+        title="ONNX, fused",
+        explanation="one graph of fused operators; the KV-cache stays in one buffer",
+        parent="onnx",
+        precision="fp32",
+        requires=_REQUIRES,
+    )
+
+
+class Int8Dynamic(_GraphEngine):
+    """INT8 weights in blocks; activations are quantised block by block as they come."""
+
+    method = Method(
+        id="int8-dynamic",
+        title="INT8, dynamic",
+        explanation="INT8 weights and products; activation ranges found anew for every block",
+        parent="onnx-fused",
+        precision="int8",
+        requires=_REQUIRES,
+    )
+
+
+class Int4(_GraphEngine):
+    """INT4 weights in blocks, INT8 head."""
+
+    method = Method(
+        id="int4-onnx",
+        title="INT4, weights only",
+        explanation="weights rounded to 16 levels in small blocks; a quarter of the bytes of INT8's parent each token",
+        parent="int8-dynamic",
+        precision="int4",
+        requires=_REQUIRES,
+    )

@@ -1,0 +1,58 @@
+"""What decides the speed of a graph on this machine, in words."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from tuibench.core.spec import Method
+from tuibench.engines.base import EngineInfo
+from tuibench.engines.ort.cpu import instruction_sets
+from tuibench.engines.ort.decoder import Decoder
+from tuibench.engines.ort.graph_info import GraphInfo, read_graph_info
+from tuibench.models.artifacts import CachedArtifact
+
+FUSED_OPERATORS = {
+    "GroupQueryAttention": "attention, rotation and cache in one",
+    "SkipSimplifiedLayerNormalization": "residual sum and RMS norm in one",
+    "SkipLayerNormalization": "residual sum, bias and layer norm in one",
+    "SimplifiedLayerNormalization": "RMS norm in one",
+    "QuickGelu": "SiLU in one",
+    "FastGelu": "bias and GELU in one",
+    "MatMulNBits": "product with quantised weights",
+}
+
+
+def describe(method: Method, artifact: CachedArtifact, decoder: Decoder, n_threads: int) -> EngineInfo:
+    """Return the facts of a loaded graph."""
+    info = read_graph_info(artifact.directory)
+    facts = {
+        "precision": method.precision.upper(),
+        "runtime": f"onnxruntime {version('onnxruntime')}, CPU, {n_threads} threads",
+        "instruction sets": " ".join(instruction_sets()) or "unknown",
+        "products": _counts(info.products),
+        "quantised": _share(info),
+        **_fusion(info),
+        **info.notes,
+    }
+    return EngineInfo(
+        parameters=info.parameters,
+        artifact_bytes=artifact.disk_bytes,
+        weight_bytes=info.read_bytes,
+        context_window=decoder.context_window,
+        facts=facts,
+    )
+
+
+def _share(info: GraphInfo) -> str:
+    total = info.quantised_weights + info.unquantised_weights
+    return f"{info.quantised_weights / total:.0%} of the weights in matrix products"
+
+
+def _fusion(info: GraphInfo) -> dict[str, str]:
+    fused = {name: count for name, count in info.nodes.items() if name in FUSED_OPERATORS}
+    return {"nodes": f"{sum(info.nodes.values())}: {_counts(info.nodes)}", "fused operators": _counts(fused) or "none"}
+
+
+def _counts(counts: dict[str, int]) -> str:
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{name} × {count}" for name, count in ordered)

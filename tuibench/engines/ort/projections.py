@@ -1,0 +1,113 @@
+"""How a matrix product of the model is computed: the one thing in which the precisions differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto
+
+from tuibench.engines.ort.blockwise import pick_block_size, quantise_blockwise
+from tuibench.engines.ort.graph import CONTRIB, GraphBuilder, Value
+
+Matrix = NDArray[np.float32]
+ACCURACY_INT8 = 4
+"""`MatMulNBits`' level that computes in INT8; any other makes 8-bit weights FP32 again at every call."""
+
+
+@dataclass(slots=True)
+class WeightTally:
+    """What was written, for the facts of the method."""
+
+    quantised: int = 0
+    unquantised: int = 0
+    """Weights of matrix products; norms and biases are not counted."""
+    read_bytes: int = 0
+    """Bytes of weights that one decoded token has to read."""
+    operators: dict[str, int] = field(default_factory=dict)
+    """Matrix products by the way they are computed."""
+
+    def add(self, kind: str, weight: Matrix, read_bytes: int, *, quantised: bool) -> None:
+        """Count one matrix product."""
+        self.operators[kind] = self.operators.get(kind, 0) + 1
+        self.read_bytes += read_bytes
+        if quantised:
+            self.quantised += weight.size
+        else:
+            self.unquantised += weight.size
+
+
+class Projection(Protocol):
+    """A way to compute `x · weightᵀ + bias`."""
+
+    def __call__(
+        self, graph: GraphBuilder, tally: WeightTally, name: str, x: Value, weight: Matrix, bias: Matrix | None
+    ) -> Value:
+        """Add the product to the graph.
+
+        Args:
+            graph: Where.
+            tally: Is told of it.
+            name: Of the output; weights are named after it.
+            x: `[…, columns]`.
+            weight: `[rows, columns]`; one row for each output.
+            bias: `[rows]`.
+        """
+
+
+class Fp32Projection:
+    """`MatMul`, and `Add` where there is a bias."""
+
+    def __call__(
+        self, graph: GraphBuilder, tally: WeightTally, name: str, x: Value, weight: Matrix, bias: Matrix | None
+    ) -> Value:
+        tally.add("FP32", weight, weight.size * 4, quantised=False)
+        stored = graph.weight(f"{name}.weight", weight.T)
+        if bias is None:
+            return graph.node("MatMul", [x, stored], [name])
+        product = graph.node("MatMul", [x, stored], [f"{name}.product"])
+        return graph.node("Add", [product, graph.weight(f"{name}.bias", bias)], [name])
+
+
+@dataclass(frozen=True, slots=True)
+class BlockwiseProjection:
+    """`MatMulNBits`: weights in blocks, activations quantised to INT8 block by block as they come."""
+
+    bits: int
+    largest_block: int
+    symmetric: bool = True
+
+    def __call__(
+        self, graph: GraphBuilder, tally: WeightTally, name: str, x: Value, weight: Matrix, bias: Matrix | None
+    ) -> Value:
+        n_rows, n_columns = weight.shape
+        block = pick_block_size(n_columns, self.largest_block)
+        quantised = quantise_blockwise(weight, self.bits, block, symmetric=self.symmetric)
+        tally.add(f"INT{self.bits} block {block}", weight, quantised.nbytes, quantised=True)
+        zero_points = quantised.zero_points
+        inputs = [
+            x,
+            graph.weight(f"{name}.weight", quantised.packed),
+            graph.weight(f"{name}.scales", quantised.scales),
+            "" if zero_points is None else graph.weight(f"{name}.zero_points", zero_points),
+            "",
+            "" if bias is None else graph.weight(f"{name}.bias", bias),
+        ]
+        while inputs[-1] == "":
+            inputs.pop()
+        return graph.node(
+            "MatMulNBits",
+            inputs,
+            [name],
+            CONTRIB,
+            K=n_columns,
+            N=n_rows,
+            bits=self.bits,
+            block_size=block,
+            accuracy_level=ACCURACY_INT8,
+        )
+
+
+FLOAT = TensorProto.FLOAT

@@ -1,0 +1,93 @@
+"""Tables of the rotary position embedding, as transformers' `modeling_rope_utils` computes them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuibench.engines.base import UnsupportedModelError
+
+_KNOWN = ("default", "linear", "llama3", "yarn")
+
+
+def check_rope(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration's rotary parameters, in the names that transformers 5 uses.
+
+    Raises:
+        UnsupportedModelError: The variant has no fixed table, or is not known here.
+    """
+    rope = dict(config.get("rope_parameters") or config.get("rope_scaling") or {})
+    rope.setdefault("rope_theta", config.get("rope_theta", 10_000.0))
+    rope.setdefault("rope_type", rope.pop("type", "default"))
+    if rope["rope_type"] not in _KNOWN:
+        raise UnsupportedModelError(f"rotary embedding {rope['rope_type']!r} has no graph; known: {', '.join(_KNOWN)}")
+    if rope.get("partial_rotary_factor", config.get("partial_rotary_factor", 1.0)) != 1.0:
+        raise UnsupportedModelError("a rotary embedding of only a part of each head has no graph here")
+    rope.setdefault("original_max_position_embeddings", config.get("max_position_embeddings"))
+    return rope
+
+
+def rope_tables(rope: dict[str, Any], head_dim: int, length: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return cosine and sine for positions below `length`, each of shape `[length, head_dim / 2]`."""
+    frequencies, factor = _frequencies(rope, head_dim)
+    angles = np.arange(length, dtype=np.float32)[:, None] * frequencies[None, :]
+    return (np.cos(angles) * factor).astype(np.float32), (np.sin(angles) * factor).astype(np.float32)
+
+
+def _frequencies(rope: dict[str, Any], head_dim: int) -> tuple[NDArray[np.float32], float]:
+    """Return the angular frequencies in FP32, where transformers rounds them, and the factor on both tables."""
+    exponents = np.arange(0, head_dim, 2, dtype=np.float32) / np.float32(head_dim)
+    base = (1.0 / np.float32(rope["rope_theta"]) ** exponents).astype(np.float32)
+    match rope["rope_type"]:
+        case "linear":
+            return base / np.float32(rope["factor"]), 1.0
+        case "llama3":
+            return _llama3(rope, base), 1.0
+        case "yarn":
+            return _yarn(rope, base, head_dim)
+    return base, 1.0
+
+
+def _llama3(rope: dict[str, Any], base: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Stretch long waves, keep short ones, and blend between (Llama 3.1)."""
+    low, high = rope["low_freq_factor"], rope["high_freq_factor"]
+    original = rope["original_max_position_embeddings"]
+    wavelength = 2 * math.pi / base
+    stretched = base / rope["factor"]
+    blend = (original / wavelength - low) / (high - low)
+    blended = (1 - blend) * stretched + blend * base
+    result = np.where(wavelength > original / low, stretched, np.where(wavelength < original / high, base, blended))
+    return result.astype(np.float32)
+
+
+def _yarn(rope: dict[str, Any], base: NDArray[np.float32], head_dim: int) -> tuple[NDArray[np.float32], float]:
+    """Interpolate by frequency (Peng et al. 2023, https://arxiv.org/abs/2309.00071)."""
+    factor, theta = rope["factor"], rope["rope_theta"]
+    original = rope["original_max_position_embeddings"]
+
+    def dimension(rotations: float) -> float:
+        return head_dim * math.log(original / (rotations * 2 * math.pi)) / (2 * math.log(theta))
+
+    low, high = dimension(rope.get("beta_fast") or 32), dimension(rope.get("beta_slow") or 1)
+    if rope.get("truncate", True):
+        low, high = math.floor(low), math.ceil(high)
+    low, high = max(low, 0), min(high, head_dim - 1)
+    ramp = np.clip((np.arange(head_dim // 2) - low) / max(high - low, 0.001), 0, 1)
+    frequencies = (base / factor * ramp + base * (1 - ramp)).astype(np.float32)
+    return frequencies, _yarn_attention_factor(rope, factor)
+
+
+def _yarn_attention_factor(rope: dict[str, Any], factor: float) -> float:
+    given = rope.get("attention_factor")
+    if given is not None:
+        return float(given)
+
+    def scale(mscale: float) -> float:
+        return 0.1 * mscale * math.log(factor) + 1.0 if factor > 1 else 1.0
+
+    if rope.get("mscale") and rope.get("mscale_all_dim"):
+        return scale(rope["mscale"]) / scale(rope["mscale_all_dim"])
+    return scale(1.0)

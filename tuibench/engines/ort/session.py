@@ -1,0 +1,106 @@
+"""Runs a decoder graph: the cache lives in one buffer, inputs and outputs are bound once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnxruntime as ort
+
+from tuibench.engines.ort.decoder import Decoder
+from tuibench.engines.ort.graph import MODEL_FILE
+from tuibench.engines.ort.rope import rope_tables
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tuibench.engines.base import Logits
+
+_CAPACITY_STEP = 64
+"""The cache grows by whole blocks, so that prompts of about the same length share one."""
+
+
+def session_options(n_threads: int) -> ort.SessionOptions:
+    """Return what every session here has in common."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = n_threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    return options
+
+
+class DecoderSession:
+    """One graph of `llama` or `gpt2` with its cache."""
+
+    def __init__(self, directory: Path, decoder: Decoder, options: ort.SessionOptions) -> None:
+        self._session = ort.InferenceSession(directory / MODEL_FILE, options, providers=["CPUExecutionProvider"])
+        self._decoder = decoder
+        self._logits = np.empty((1, 1, decoder.vocabulary), np.float32)
+        self._last: Logits = self._logits[0, 0]
+        self._token = np.zeros((1, 1), np.int64)
+        self._position = np.zeros((1, 1), np.int64)
+        self._last_index = np.zeros(1, np.int32)
+        self._total_length = np.zeros((), np.int32)
+        self._cache: dict[str, ort.OrtValue] = {}
+        self._capacity = 0
+        self._length = 0
+        self._step: ort.IOBinding
+
+    def prefill(self, token_ids: Sequence[int], max_length: int) -> Logits:
+        """Read the prompt from an empty cache with room for `max_length` positions."""
+        self._reserve(max_length)
+        n_tokens = len(token_ids)
+        tokens = np.array(token_ids, np.int64)[None]
+        binding = self._bind(tokens, np.arange(n_tokens, dtype=np.int64)[None])
+        self._length = n_tokens
+        self._run(binding)
+        return self._last
+
+    def decode(self, token_id: int) -> Logits:
+        """Append one token."""
+        self._token[0, 0] = token_id
+        self._position[0, 0] = self._length
+        self._length += 1
+        self._run(self._step)
+        return self._last
+
+    def _run(self, binding: ort.IOBinding) -> None:
+        self._last_index[0] = self._length - 1
+        self._total_length[()] = self._length
+        self._session.run_with_iobinding(binding)
+
+    def _reserve(self, length: int) -> None:
+        if length <= self._capacity:
+            return
+        self._capacity = length + -length % _CAPACITY_STEP
+        decoder = self._decoder
+        shape = (1, decoder.n_kv_heads, self._capacity, decoder.head_dim)
+        names = [f"{index}.{part}" for index in range(decoder.n_layers) for part in ("key", "value")]
+        self._cache = {name: ort.OrtValue.ortvalue_from_numpy(np.zeros(shape, np.float32)) for name in names}
+        self._tables: dict[str, NDArray[Any]] = {}
+        if decoder.rope:
+            cos, sin = rope_tables(decoder.rope, decoder.head_dim, self._capacity)
+            self._tables = {"cos": cos, "sin": sin}
+        self._step = self._bind(self._token, self._position)
+
+    def _bind(self, tokens: NDArray[np.int64], positions: NDArray[np.int64]) -> ort.IOBinding:
+        """Bind everything; the arrays are read at each run, so that a step only writes into them."""
+        binding = self._session.io_binding()
+        inputs = {
+            "tokens": tokens,
+            "last_index": self._last_index,
+            "total_length": self._total_length,
+            **(self._tables or {"positions": positions}),
+        }
+        for name, array in inputs.items():
+            binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(array))
+        binding.bind_ortvalue_output("head", ort.OrtValue.ortvalue_from_numpy(self._logits))
+        for name, value in self._cache.items():
+            # The same memory on both sides: the operator then writes the new rows and copies nothing.
+            binding.bind_ortvalue_input(f"past.{name}", value)
+            binding.bind_ortvalue_output(f"present.{name}", value)
+        return binding
