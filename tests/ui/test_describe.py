@@ -68,7 +68,9 @@ def test_an_ended_method_shows_medians():
     [(FailureKind.SKIPPED, "skipped"), (FailureKind.CANCELLED, "stopped"), (FailureKind.CRASHED, "failed")],
 )
 def test_a_method_that_ended_early_says_how(kind, label):
-    method = method_of(TrialStarted("kv-cache", 0, False, 4), cancelled("kv-cache", kind=kind), TurnsDropped("kv-cache"))
+    method = method_of(
+        TrialStarted("kv-cache", 0, False, 4), cancelled("kv-cache", kind=kind), TurnsDropped("kv-cache")
+    )
     assert describe.phase_label(method) == label
     assert describe.progress(method)[1] is None
 

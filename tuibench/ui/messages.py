@@ -15,6 +15,8 @@ class RunProgressed(Message):
     """A newer snapshot of the run that is shown."""
 
     state: RunState
+    source: object
+    """The run or replay it is of: what a source says after it was given up is not shown."""
 
     def can_replace(self, message: Message) -> bool:
         """Let a newer snapshot take the place of one that nobody has looked at yet."""

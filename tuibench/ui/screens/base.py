@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from textual import on
 from textual.app import ComposeResult
@@ -30,7 +30,9 @@ class TooSmall(Widget):
         """Say what is needed."""
         width, height = self.app.size
         return Content.assemble(
-            ("terminal too small", "bold $warning"), f"\n{width}×{height}: 60×15 needed", ("\nthe run goes on", "$muted")
+            ("terminal too small", "bold $warning"),
+            f"\n{width}×{height}: 60×15 needed",
+            ("\nthe run goes on", "$muted"),
         )
 
 
@@ -60,6 +62,7 @@ class RunScreen(DashboardScreen):
         super().__init__()
         self.context = context
         self._pending: RunState | None = None
+        self._source: object = None
         self._panel_ids: tuple[str, ...] = ()
         self._pointed: str | None = None
         self._chosen_by_user = False
@@ -78,9 +81,16 @@ class RunScreen(DashboardScreen):
     def show_snapshot(self, event: RunProgressed) -> None:
         """Take over a newer state; a hidden screen keeps it for later and paints nothing."""
         event.stop()
+        if event.source is not self._source:
+            return
         self._pending = event.state
         if self.is_current:
             self._take_over()
+
+    def publisher(self, source: object) -> Callable[[RunState], object]:
+        """Return what a feed tells its snapshots to; the latest source to ask is the one that is shown."""
+        self._source = source
+        return lambda state: self.post_message(RunProgressed(state, source))
 
     def on_screen_resume(self) -> None:
         """Show what happened meanwhile."""

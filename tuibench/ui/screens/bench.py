@@ -21,7 +21,7 @@ from tuibench.store.schema import SessionError
 from tuibench.ui import describe
 from tuibench.ui.feed import Feed
 from tuibench.ui.keymap import bindings
-from tuibench.ui.messages import FeedEnded, RunProgressed
+from tuibench.ui.messages import FeedEnded
 from tuibench.ui.screens.base import RunScreen
 from tuibench.ui.widgets.machine_panel import MachinePanel
 from tuibench.ui.widgets.method_picker import MethodPicker
@@ -212,7 +212,7 @@ class BenchScreen(RunScreen):
         self._started_s, self._ended_s = self.context.services.clock_s(), None
         self._chosen_by_user = False
         problem = None
-        feed = Feed(live.events(), self._publish, interval_s=self.context.snapshot_s)
+        feed = Feed(live.events(), self.publisher(live), interval_s=self.context.snapshot_s)
         try:
             await feed.run()
         except (OSError, ModelError, SessionError) as error:
@@ -221,9 +221,6 @@ class BenchScreen(RunScreen):
             self._live = None
             self._ended_s = self.context.services.clock_s()
         self.post_message(FeedEnded(feed.state, live.session_path, problem))
-
-    def _publish(self, state: RunState) -> None:
-        self.post_message(RunProgressed(state))
 
     def watch_run(self, run: RunState) -> None:
         """Show the new state; as a run begins, go to its results, where single letters are keys."""

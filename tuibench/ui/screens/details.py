@@ -46,9 +46,7 @@ class DetailsScreen(ModalScreen[None]):
         rows += [_fact(fact) for fact in self._facts()]
         rows += [("doubt", fmt.printable(reason)) for reason in record.validity]
         parts.append(
-            Content("\n").join(
-                Content.assemble((f"{label:<{_LABEL}} ", "$muted"), text) for label, text in rows
-            )
+            Content("\n").join(Content.assemble((f"{label:<{_LABEL}} ", "$muted"), text) for label, text in rows)
         )
         if record.log_tail:
             parts.append(Content.assemble(("end of the worker's log\n", "$muted"), fmt.printable(record.log_tail)))

@@ -16,7 +16,6 @@ from tuibench.core.run_events import RunEvent
 from tuibench.core.spec import Method
 from tuibench.ui.feed import Feed
 from tuibench.ui.keymap import bindings
-from tuibench.ui.messages import RunProgressed
 from tuibench.ui.screens.base import RunScreen
 from tuibench.ui.widgets.status_line import StatusLine
 from tuibench.ui.widgets.transport import Transport
@@ -87,13 +86,11 @@ class ReplayScreen(RunScreen):
     @work(exclusive=True, group="replay")
     async def _play(self, replay: ReplaySource, target_ns: int, *, paused: bool) -> None:
         self._replay = replay
-        feed = Feed(self._wound_to(replay, target_ns, paused=paused), self._publish, interval_s=self.context.snapshot_s)
-        await feed.run()
+        events = self._wound_to(replay, target_ns, paused=paused)
+        await Feed(events, self.publisher(replay), interval_s=self.context.snapshot_s).run()
         self._write_transport()
 
-    async def _wound_to(
-        self, replay: ReplaySource, target_ns: int, *, paused: bool
-    ) -> AsyncGenerator[RunEvent, None]:
+    async def _wound_to(self, replay: ReplaySource, target_ns: int, *, paused: bool) -> AsyncGenerator[RunEvent, None]:
         """Yield a replay's events, those before the target at once."""
         winding = target_ns > 0
         replay.speed = _AT_ONCE if winding else self._speed
@@ -102,10 +99,7 @@ class ReplayScreen(RunScreen):
             if winding and replay.position_ns >= target_ns:
                 winding = False
                 replay.speed = self._speed
-                replay.paused = paused
-
-    def _publish(self, state: object) -> None:
-        self.post_message(RunProgressed(state))  # type: ignore[arg-type] # narrowed by the feed
+                replay.paused = paused and target_ns < self._duration_ns
 
     def _play_from(self, target_ns: int, *, paused: bool = False) -> None:
         self._play(self.context.services.replay(self._session, self._speed), target_ns, paused=paused)
@@ -146,7 +140,7 @@ class ReplayScreen(RunScreen):
     def action_to_end(self) -> None:
         """Show all results at once."""
         self.workers.cancel_group(self, "replay")
-        self._replay = None
+        self._replay = self._source = None
         self._pending = self.context.services.stored_state(self._session)
         self._take_over()
         self._write_transport()

@@ -68,7 +68,9 @@ class ResultsTable(DataTable[Text]):
         mark = describe.MARKS[method.status]
         cells = {
             "method": Text(f"{mark} {fmt.printable(method.method)}", style=accent),
-            "state": Text(_state_text(method), style=colours["error" if method.status is MethodStatus.FAILED else "muted"]),
+            "state": Text(
+                _state_text(method), style=colours["error" if method.status is MethodStatus.FAILED else "muted"]
+            ),
         }
         for label, metric, _ in _COLUMNS:
             if metric is not None:

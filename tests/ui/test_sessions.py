@@ -1,0 +1,177 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from tests.ui.scripted import FINISHED, Program, session, until
+from tuibench.core.state import MethodStatus
+from tuibench.store.catalogue import SessionSummary
+from tuibench.store.schema import SessionError
+from tuibench.ui.screens.replay import ReplayScreen
+from tuibench.ui.screens.sessions import SessionsScreen
+
+WHOLE = SessionSummary(Path("20260301-first.toml"), "first look", FINISHED, "SmolLM2", ("baseline", "kv-cache"), 6)
+DAMAGED = SessionSummary(Path("bad.toml"), "bad", None, "", (), 0, "bad.toml: not TOML at line 3 – delete it")
+
+
+def notices(app):
+    return [notice.message for notice in app._notifications]
+
+
+async def listed(pilot):
+    await pilot.press("f3")
+    screen = pilot.app.screen
+    await until(pilot, lambda: screen.table.row_count)
+    await pilot.pause()
+    return screen
+
+
+async def opened(pilot, key):
+    await listed(pilot)
+    await pilot.press(key)
+    await until(pilot, lambda: isinstance(pilot.app.screen, ReplayScreen))
+    await pilot.pause()
+    return pilot.app.screen
+
+
+async def test_the_list_shows_damaged_files_with_what_is_wrong():
+    async with Program(sessions=[WHOLE, DAMAGED]).app().run_test(size=(80, 24)) as pilot:
+        screen = await listed(pilot)
+        assert screen.table.row_count == 2
+        assert "enter opens" in str(screen.hint.content)
+        await pilot.press("down")
+        await pilot.pause()
+        assert str(screen.hint.content) == DAMAGED.problem
+
+
+async def test_no_session_says_what_to_do():
+    async with Program().app().run_test(size=(80, 24)) as pilot:
+        await pilot.press("f3")
+        await until(pilot, lambda: "press F5" in str(pilot.app.screen.hint.content))
+        await pilot.press("r")
+        assert "press F5" in notices(pilot.app)[0]
+
+
+async def test_f5_on_the_list_looks_again():
+    program = Program(sessions=[WHOLE])
+    async with program.app().run_test(size=(80, 24)) as pilot:
+        screen = await listed(pilot)
+        program.sessions.append(DAMAGED)
+        await pilot.press("f5")
+        await until(pilot, lambda: screen.table.row_count == 2)
+
+
+@pytest.mark.parametrize("key", ["enter", "o"])
+async def test_opening_a_session_shows_all_its_results(key):
+    async with Program(sessions=[WHOLE]).app().run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot, key)
+        assert [method.status for method in screen.run.methods.values()] == [MethodStatus.DONE] * 2
+        assert str(screen.table.get_cell("kv-cache", "speed-up")) == "5.56×"
+        assert screen.transport.state[0] is False
+        await pilot.press("escape")
+        assert isinstance(pilot.app.screen, SessionsScreen)
+
+
+async def test_a_file_that_cannot_be_read_is_told_and_nothing_opens():
+    def load(path):
+        raise SessionError(f"{path}: not TOML [line 3]")
+
+    program = Program(sessions=[DAMAGED])
+    program.services = dataclasses.replace(program.services, load_session=load)
+    async with program.app().run_test(size=(80, 24)) as pilot:
+        screen = await listed(pilot)
+        await pilot.press("enter")
+        await until(pilot, lambda: notices(pilot.app) == ["bad.toml: not TOML [line 3]"])
+        assert pilot.app.screen is screen
+
+
+async def test_what_was_cut_off_a_file_is_told():
+    program = Program(sessions=[WHOLE])
+    cut = session(dropped=("the last trial is cut off",))
+    program.services = dataclasses.replace(program.services, load_session=lambda path: cut)
+    async with program.app().run_test(size=(80, 24)) as pilot:
+        await opened(pilot, "enter")
+        assert notices(pilot.app) == ["the last trial is cut off"]
+
+
+async def test_r_plays_all_methods_side_by_side():
+    async with Program(sessions=[WHOLE]).app().run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot, "r")
+        await until(pilot, lambda: all(method.trial for method in screen.run.methods.values()))
+        assert all(method.running for method in screen.run.methods.values())
+
+
+async def test_space_pauses_and_goes_on():
+    async with Program(sessions=[WHOLE]).app().run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot, "r")
+        await until(pilot, lambda: screen._replay is not None)
+        await pilot.press("space")
+        assert screen._replay.paused
+        assert screen.transport.state[0] is False
+        await pilot.press("space")
+        assert not screen._replay.paused
+        assert screen.transport.state[0] is True
+
+
+async def test_space_on_stored_results_plays_from_the_start():
+    async with Program(sessions=[WHOLE]).app().run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot, "enter")
+        await pilot.press("space")
+        await until(pilot, lambda: screen.run.running)
+
+
+async def test_left_and_right_move_in_recorded_time():
+    async with Program(sessions=[WHOLE]).app().run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot, "enter")
+        whole_ns = screen._duration_ns
+        await pilot.press("left")
+        target_ns = whole_ns - 5_000_000_000
+        await until(pilot, lambda: screen._replay and screen._replay.paused)
+        assert target_ns <= screen._replay.position_ns < target_ns + 1_000_000_000
+        await until(pilot, lambda: screen.run.running)
+        assert not screen.run.methods["baseline"].records
+        await pilot.press("right")
+        await until(pilot, lambda: not screen.run.running)
+        assert len(list(screen.run.records)) == 2
+
+
+async def test_plus_and_minus_change_the_speed():
+    async with Program(sessions=[WHOLE]).app().run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot, "r")
+        await until(pilot, lambda: screen._replay is not None)
+        await pilot.press("plus", "plus", "minus")
+        assert screen._replay.speed == 2.0
+        assert screen.transport.state[3] == 2.0
+        for _ in range(20):
+            await pilot.press("plus")
+        await until(pilot, lambda: not screen.run.running)
+
+
+async def test_end_shows_the_results_again():
+    async with Program(sessions=[WHOLE]).app().run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot, "r")
+        await until(pilot, lambda: screen.run.running)
+        await pilot.press("end")
+        await pilot.pause()
+        assert not screen.run.running
+        assert len(list(screen.run.records)) == 4
+
+
+async def test_leaving_a_replay_ends_it():
+    async with Program(sessions=[WHOLE]).app().run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot, "r")
+        await until(pilot, lambda: screen._replay is not None)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert not [worker for worker in pilot.app.workers if worker.node is screen and worker.is_running]
+
+
+async def test_details_and_the_next_panel_work_on_a_stored_session():
+    async with Program(sessions=[WHOLE]).app().run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot, "enter")
+        before = screen._pointed
+        await pilot.press("f4")
+        assert screen._pointed != before
+        await pilot.press("d")
+        await pilot.pause()
+        assert "2.13.0" in pilot.app.export_screenshot()
