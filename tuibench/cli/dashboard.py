@@ -25,7 +25,8 @@ def open_dashboard(options: argparse.Namespace, open_session: Path | None = None
     Raises:
         UsageError: It is not.
     """
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    # Textual draws on standard error, so that standard output stays free.
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         raise UsageError("the dashboard needs a terminal; `tuibench run` measures without one")
     if os.environ.get("TERM", "") in ("", "dumb"):
         raise UsageError("this terminal (TERM=dumb) shows no dashboard; `tuibench run` measures without one")

@@ -1,0 +1,37 @@
+"""All checks of the project, one after the other: `python -m tests [pytest arguments]`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = Path(sysconfig.get_path("scripts"))
+
+
+def checks(pytest_arguments: list[str]) -> dict[str, list[str]]:
+    """Return the checks by name, cheapest first."""
+    return {
+        "lint": [str(SCRIPTS / "ruff"), "check"],
+        "format": [str(SCRIPTS / "ruff"), "format", "--check"],
+        "import contracts": [str(SCRIPTS / "lint-imports")],
+        "types": [sys.executable, "-m", "mypy"],
+        "tests": [sys.executable, "-m", "pytest", *pytest_arguments],
+    }
+
+
+def main() -> int:
+    """Run every check, also after one has failed; return 1 if one has."""
+    failed = []
+    for name, command in checks(sys.argv[1:]).items():
+        print(f"── {name}", flush=True)
+        if subprocess.run(command, cwd=ROOT, check=False).returncode != 0:
+            failed.append(name)
+    print(f"── failed: {', '.join(failed)}" if failed else "── all checks passed", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

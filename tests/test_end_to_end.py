@@ -1,0 +1,87 @@
+"""The main job as a newcomer does it: the real program, in tmux, on the real model."""
+
+import shlex
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tuibench.store.session import load
+
+PROMPT = "Why is the sky blue?"
+N_TOKENS = 24
+
+
+class Tmux:
+    """A terminal of its own, with a shell in it."""
+
+    def __init__(self, socket, width, height):
+        self.socket = str(socket)
+        self.run("new-session", "-d", "-x", str(width), "-y", str(height), "env", "PS1=ready>", "sh")
+
+    def run(self, *arguments):
+        done = subprocess.run(["tmux", "-S", self.socket, *arguments], capture_output=True, text=True, check=True)
+        return done.stdout
+
+    def type(self, text):
+        self.run("send-keys", "-l", text)
+
+    def press(self, *keys):
+        self.run("send-keys", *keys)
+
+    def screen(self):
+        return self.run("capture-pane", "-p")
+
+    def wait_for(self, text, timeout_s=240):
+        deadline_s = time.monotonic() + timeout_s
+        while text not in (screen := self.screen()):
+            assert time.monotonic() < deadline_s, f"{text!r} did not appear:\n{screen}"
+            time.sleep(0.2)
+        return screen
+
+    def close(self):
+        self.run("kill-server")
+
+
+@pytest.fixture(params=[(120, 40), (80, 24)], ids=["120x40", "80x24"])
+def tmux(request, tmp_path):
+    terminal = Tmux(tmp_path / "tmux", *request.param)
+    yield terminal
+    terminal.close()
+
+
+@pytest.mark.real_model
+def test_a_newcomer_compares_two_methods_and_finds_the_session(tmux, tmp_path, real_model):
+    sessions = tmp_path / "sessions"
+    command = shlex.join([sys.executable, "-m", "tuibench", "--model", real_model.name])
+    tmux.type(f"TUIBENCH_SESSIONS={shlex.quote(str(sessions))} {command}; echo exit code $?")
+    tmux.press("Enter")
+    tmux.wait_for("F5 Run")
+    tmux.type(PROMPT)
+    tmux.wait_for(PROMPT)
+    tmux.press("Tab", "Tab")
+    tmux.type(str(N_TOKENS))
+    tmux.press("Tab")
+    tmux.type("1")
+    tmux.press("F5")
+    tmux.wait_for("1/1 trials")
+    tmux.wait_for("2/2 trials")
+    screen = tmux.wait_for("done")
+    assert "baseline" in screen
+    assert "kv-cache" in screen
+    assert "tok/s" in screen
+    tmux.press("C-q")
+    tmux.wait_for("exit code 0")
+
+    (path,) = sessions.glob("*.toml")
+    session = load(path)
+    assert session.header.settings.prompt == PROMPT
+    assert session.header.model.architecture == "LlamaForCausalLM"
+    baseline, cached = (trial for trial in session.trials if not trial.warmup)
+    assert (baseline.method, cached.method) == ("baseline", "kv-cache")
+    assert baseline.n_gen == cached.n_gen == N_TOKENS
+    assert baseline.token_ids == cached.token_ids
+    assert baseline.text == cached.text
+    assert len(cached.step_ns) == N_TOKENS - 1
+    assert baseline.peak_rss_bytes > 500 << 20
