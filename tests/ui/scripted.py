@@ -28,12 +28,13 @@ from tuibench.ui.app import TuibenchApp
 from tuibench.ui.machine_sampler import MachineSample
 from tuibench.ui.services import Cpus, Services
 
-WORDS = (
-    "A key-value cache keeps the keys and values that attention computed for earlier tokens , so that each new token"
-    " needs one row of work instead of a whole matrix . The price is memory that grows with every token ; the gain is"
-    " a decode step whose cost no longer depends on how long the text already is .\n\nWithout it , the model reads the"
-    " whole sequence again for every single token ."
-).split(" ")
+TEXT = (
+    "A key-value cache keeps the keys and values that attention computed for earlier tokens , so that each new"
+    " token needs one row of work instead of a whole matrix . The price is memory that grows with every token ;"
+    " the gain is a decode step whose cost no longer depends on how long the text already is .\n\nWithout it ,"
+    " the model reads the whole sequence again for every single token ."
+)
+WORDS = TEXT.split(" ")
 MS = 1_000_000
 FINISHED = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 STEP_MS = {"baseline": 95, "kv-cache": 24, "onnx": 17, "int8-torch": 11}
@@ -190,17 +191,17 @@ class Program:
         self.sessions = list(sessions)
         self.services = Services(
             methods=lambda: methods,
-            find_model=lambda name: self.model,
+            find_model=lambda _name: self.model,
             measure=self._measure,
             pull=self._pull,
             cpus=lambda: Cpus("AMD EPYC · 2 cores · AVX2", n_cpus, n_cpus),
             sample_machine=lambda: MachineSample((97.0, 34.0), 4 << 30, 8 << 30, 1.25),
             sessions=lambda: self.sessions,
-            load_session=lambda path: session(),
+            load_session=lambda _path: session(),
             clock_s=lambda: self.now_s,
         )
 
-    def _measure(self, spec, model):
+    def _measure(self, spec, _model):
         self.specs.append(spec)
         return self.run
 

@@ -301,7 +301,7 @@ async def test_panels_of_other_methods_are_left_alone(monkeypatch):
         await until(pilot, lambda: screen.run.methods and screen.run.n_done == 1)
         await pilot.pause()
         painted = []
-        monkeypatch.setattr(LivePanel, "_show", lambda panel, method: painted.append(panel.method_id))
+        monkeypatch.setattr(LivePanel, "_show", lambda panel, _method: painted.append(panel.method_id))
         program.run.go_on()
         await ended(pilot)
         assert set(painted) == {"kv-cache"}
@@ -371,12 +371,12 @@ async def test_a_pull_that_fails_says_why_and_can_be_tried_again():
         await until(pilot, lambda: isinstance(pilot.app.screen, PullScreen))
         for n in (1, 2):
             await pilot.press("enter")
-            await until(pilot, lambda: len(program.pulls) == n and not pilot.app.screen._pulling)
+            await until(pilot, lambda n=n: len(program.pulls) == n and not pilot.app.screen._pulling)
         assert "no [network]" in str(pilot.app.screen.message.content)
 
 
 async def test_a_model_that_cannot_be_used_is_told_by_name():
-    def find_model(name):
+    def find_model(_name):
         raise ModelError("here/model: pickle weights are not opened")
 
     program = Program()

@@ -88,7 +88,7 @@ async def test_a_file_that_cannot_be_read_is_told_and_nothing_opens():
 async def test_what_was_cut_off_a_file_is_told():
     program = Program(sessions=[WHOLE])
     cut = session(dropped=("the last trial is cut off",))
-    program.services = dataclasses.replace(program.services, load_session=lambda path: cut)
+    program.services = dataclasses.replace(program.services, load_session=lambda _path: cut)
     async with program.app().run_test(size=(80, 24)) as pilot:
         await opened(pilot, "enter")
         assert notices(pilot.app) == ["the last trial is cut off"]

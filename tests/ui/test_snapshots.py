@@ -101,7 +101,7 @@ class Frozen:
     speed, paused = 1.0, True
     position_ns, duration_ns = 3_000_000_000, 7_000_000_000
 
-    def __init__(self, stored, speed):
+    def __init__(self, stored, _speed):
         self._stored = stored
 
     async def events(self):

@@ -50,10 +50,10 @@ def test_no_line_is_wider_than_asked_and_no_character_is_lost(text, width):
 
 def test_ten_thousand_tokens_cost_what_they_are_long():
     wrap = StreamWrap(60)
-    token = " word"
+    piece = " word"
     costs = []
     for _ in range(10_000):
         before = wrap.n_examined
-        wrap.feed(token)
+        wrap.feed(piece)
         costs.append(wrap.n_examined - before)
-    assert set(costs) == {len(token)}
+    assert set(costs) == {len(piece)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from tuibench.ui.theming import DEFAULT_THEME, load_themes, variable_defaults
 
 if TYPE_CHECKING:
     from textual.command import Provider
+    from textual.dom import DOMNode
 
 
 def _method_commands() -> type[Provider]:
@@ -112,7 +113,7 @@ class TuibenchApp(App[int]):
         if self._session_to_open is not None:
             self._open(self._session_to_open, play=self._replay)
 
-    def notify(self, message: str, **options: object) -> None:  # type: ignore[override] # same options, passed through
+    def notify(self, message: str, **options: object) -> None:
         """Show a notice. Notices quote file names and error texts, so square brackets in them are only brackets."""
         super().notify(message, **{**options, "markup": False})  # type: ignore[arg-type]
 
@@ -162,9 +163,9 @@ class TuibenchApp(App[int]):
                 title = f"{binding.description} ({self.get_key_display(binding)})"
                 yield SystemCommand(title, binding.tooltip, self._runner(active.node, binding.action))
 
-    def _runner(self, node: object, action: str) -> object:
+    def _runner(self, node: DOMNode, action: str) -> Callable[[], Awaitable[None]]:
         async def run() -> None:
-            await self.run_action(action, node)  # type: ignore[arg-type] # a node of the DOM
+            await self.run_action(action, node)
 
         return run
 

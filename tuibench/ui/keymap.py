@@ -34,13 +34,13 @@ KEYS: dict[str, tuple[Key, ...]] = {
         Key("app.help", "question_mark", "toggle_help", "Keys", "All keys and what they do", show=False),
     ),
     "bench": (
-        Key("run.start", "f5,ctrl+r", "start_run", "Run", "Measure the selected methods with the prompt", priority=True),
+        Key("run.start", "f5,ctrl+r", "start_run", "Run", "Measure the selected methods", priority=True),
         Key("run.stop", "f8", "stop_run", "Stop", "End the run; every finished trial is kept", priority=True),
         Key("run.skip", "f9", "skip_method", "Skip", "End the running method and go on with the next", priority=True),
         Key("run.clear", "ctrl+l", "clear_results", "Clear", "Remove the results from the screen; files stay"),
         Key("run.details", "d,ctrl+t", "show_details", "Details", "Why it failed, what it ran on, the end of its log"),
         Key("panel.next", "f4", "next_panel", "Panel", "Show the next method's panel", priority=True),
-        Key("bench.escape", "escape", "leave_prompt", "Prompt/results", "Go from the prompt to the results, and back", show=False),
+        Key("bench.escape", "escape", "leave_prompt", "Swap", "From the prompt to the results or back", show=False),
     ),
     "prompt": (
         Key("prompt.send", "ctrl+j", "send", "Run", "Measure with this prompt", show=False),
@@ -72,6 +72,6 @@ KEYS: dict[str, tuple[Key, ...]] = {
 }  # fmt: skip
 
 
-def bindings(place: str) -> list[Binding]:
+def bindings(place: str) -> list[Binding | tuple[str, str] | tuple[str, str, str]]:
     """Return the bindings of a screen or widget."""
     return [key.binding() for key in KEYS[place]]

@@ -81,12 +81,21 @@ def load_theme(path: Path) -> Theme:
     colours = msgspec.structs.asdict(file.colours)
     for value in (*colours.values(), *file.series):
         Color.parse(value)
-    return Theme(name=path.stem, dark=file.dark, **_theme_fields(file.colours), variables=_variables(file))
-
-
-def _theme_fields(colours: Colours) -> dict[str, str]:
-    own = {"muted", "border"}
-    return {name: value for name, value in msgspec.structs.asdict(colours).items() if name not in own}
+    of = file.colours
+    return Theme(
+        name=path.stem,
+        dark=file.dark,
+        primary=of.primary,
+        accent=of.accent,
+        success=of.success,
+        warning=of.warning,
+        error=of.error,
+        foreground=of.foreground,
+        background=of.background,
+        surface=of.surface,
+        panel=of.panel,
+        variables=_variables(file),
+    )
 
 
 def _variables(file: ThemeFile) -> dict[str, str]:

@@ -77,7 +77,7 @@ class SessionsScreen(DashboardScreen):
                 Text(fmt.printable(session.model)),
             )
             self.table.add_row(*cells, key=key)
-        self.status.state = f"{len(found)} sessions"
+        self.status.state = f"{len(found)} session{'' if len(found) == 1 else 's'}"
         if not found:
             self.hint.update("no session yet – F2, type a prompt, press F5")
 

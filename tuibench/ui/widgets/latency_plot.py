@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import ClassVar
 
 from rich.segment import Segment
-from textual.geometry import Size
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -76,7 +75,8 @@ class LatencyPlot(Widget):
         self.refresh()
 
     def _row(self, y: int, n_rows: int, top: float | None, line: str) -> Strip:
-        middle = n_rows // 2
+        # Only an odd number of rows has a row that is exactly half way up.
+        middle = n_rows // 2 if n_rows % 2 else 0
         value = None if top is None else top if y == 0 else top * (n_rows - 1 - y) / (n_rows - 1)
         label = _tick(value) if value and y in (0, middle) and n_rows > _LEAST_HEIGHT else ""
         axis = self.get_component_rich_style("latency-plot--axis")
@@ -95,10 +95,6 @@ class LatencyPlot(Widget):
         style = self.rich_style
         strip = self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width, style)
         return strip.adjust_cell_length(self.size.width, style)
-
-    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """Ask for enough rows to read a shape from."""
-        return 6
 
 
 def _tick(ns: float) -> str:
