@@ -1,14 +1,18 @@
 import dataclasses
+import itertools
 
 import pytest
+from textual._compositor import Compositor
 from textual.widgets import Input
 
 from tests.ui.scripted import HOLD, METHODS, MODEL, Program, cancelled, start, trial, until, whole_run
 from tuibench.core.events import FailureKind
 from tuibench.core.plan import trial_order
 from tuibench.core.run_events import Noticed, RunEnded, RunStarted, TurnsDropped
+from tuibench.core.state import fold
 from tuibench.models.local import ModelError
 from tuibench.models.pull_process import Progress, Pulled, PullFailed
+from tuibench.ui.screens.bench import BenchScreen
 from tuibench.ui.screens.details import DetailsScreen
 from tuibench.ui.screens.pull import PullScreen
 from tuibench.ui.widgets.live_panel import LivePanel
@@ -408,3 +412,35 @@ async def test_the_machine_panel_has_room_for_any_number_of_cores(n_cores):
         lines = str(screen.machine.render()).splitlines()
         assert len(lines) <= screen.machine.size.height
         assert all(len(line) <= screen.machine.size.width for line in lines)
+
+
+async def test_a_snapshot_neither_lays_out_nor_repaints_the_whole_screen(monkeypatch):
+    program = Program([RunStarted(BOTH, trial_order(BOTH, 1)), HOLD])
+    async with program.app().run_test(size=(120, 40)) as pilot:
+        await start(pilot)
+        screen = pilot.app.screen
+        await until(pilot, lambda: screen.run.methods)
+        events = iter(trial("kv-cache", n_expected=900, n_gen=900, end=False))
+        publish = screen.publisher(program.run)
+        state = screen.run
+
+        async def show(n):
+            nonlocal state
+            for event in itertools.islice(events, n):
+                state = fold(state, event)
+            publish(state)
+            await until(pilot, lambda: screen.run is state)
+            await pilot.pause()
+
+        await show(400)  # far enough for the scrollbar to be there
+        await pilot.pause(0.1)
+        costly = []
+        monkeypatch.setattr(BenchScreen, "_refresh_layout", lambda *_, **__: costly.append("layout"))
+        whole = Compositor.render_full_update
+        monkeypatch.setattr(
+            Compositor, "render_full_update", lambda *a, **k: costly.append("repaint") or whole(*a, **k)
+        )
+        for _ in range(10):
+            await show(20)
+        assert len(screen.query(LivePanel).last().text.shown_lines) > 20
+        assert costly == []

@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.getters import query_one
-from textual.reactive import reactive
+from textual.reactive import var
 from textual.screen import Screen
 from textual.widget import Widget
 
@@ -53,7 +53,8 @@ class DashboardScreen(Screen[None]):
 class RunScreen(DashboardScreen):
     """Shows a run, live or stored: one panel per method and the table. Owns the state that they are bound to."""
 
-    run: reactive[RunState] = reactive(RunState, init=False)
+    # No `reactive`: that would repaint the whole screen (30 ms) with every snapshot, where a few widgets are enough.
+    run: var[RunState] = var(RunState, init=False)
 
     panels = query_one("#panels", VerticalScroll)
     table = query_one(ResultsTable)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.containers import Container, Horizontal
 from textual.getters import query_one
-from textual.reactive import reactive
+from textual.reactive import var
 from textual.widgets import Static
 
 from tuibench.core import format as fmt
@@ -23,7 +23,7 @@ _STATUS_CLASSES = tuple(f"-{status.value}" for status in MethodStatus)
 class LivePanel(Container):
     """Bound to the run of its screen; draws only what changed in its own method."""
 
-    run: reactive[RunState] = reactive(RunState, init=False)
+    run: var[RunState] = var(RunState, init=False)
 
     decode = query_one("#decode", StatTile)
     ttft = query_one("#ttft", StatTile)

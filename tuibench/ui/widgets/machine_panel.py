@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from textual.content import Content
-from textual.reactive import reactive
+from textual.reactive import reactive, var
 from textual.widget import Widget
 
 from tuibench.core import format as fmt
@@ -20,7 +20,7 @@ class MachinePanel(Widget):
     """A box of bars; one line where there is no room for a box."""
 
     sample: reactive[MachineSample | None] = reactive(None)
-    run: reactive[RunState] = reactive(RunState, init=False)
+    run: var[RunState] = var(RunState, init=False)
 
     def on_mount(self) -> None:
         """Name the box."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rich.text import Text
-from textual.reactive import reactive
+from textual.reactive import var
 from textual.widgets import DataTable
 
 from tuibench.core import format as fmt
@@ -29,7 +29,7 @@ _COLUMNS: tuple[tuple[str, Metric | None, int], ...] = (
 class ResultsTable(DataTable[Text]):
     """Bound to the run of its screen."""
 
-    run: reactive[RunState] = reactive(RunState, init=False)
+    run: var[RunState] = var(RunState, init=False)
 
     def __init__(self, series: SeriesMap) -> None:
         super().__init__(cursor_type="row", zebra_stripes=False, cursor_foreground_priority="renderable")

@@ -5,15 +5,15 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
-from textual.reactive import reactive
+from textual.reactive import var
 from textual.widgets import Static
 
 
 class StatusLine(Horizontal):
     """Facts on the left, cut with an ellipsis where there is no room; the state on the right, always whole."""
 
-    facts: reactive[tuple[str, ...]] = reactive(())
-    state: reactive[str] = reactive("")
+    facts: var[tuple[str, ...]] = var(())
+    state: var[str] = var("")
 
     def compose(self) -> ComposeResult:
         """Lay out both ends."""

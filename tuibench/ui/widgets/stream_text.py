@@ -71,11 +71,25 @@ class StreamText(ScrollView, can_focus=True):
         follow = self.is_vertical_scroll_end
         first_changed = len(self._wrap.lines)
         self._wrap.feed(printable(text))
-        self.virtual_size = Size(1, len(self._wrap.lines) + 1)
+        self._grow_to(len(self._wrap.lines) + 1)
         if follow:
             # Forced: the scrollbar that would allow it appears with the next layout.
             self.scroll_end(animate=False, immediate=True, x_axis=False, force=True)
         self.refresh_lines(first_changed, len(self._wrap.lines) - first_changed + 1)
+
+    def _grow_to(self, height: int) -> None:
+        """Tell how many lines there are.
+
+        Assigning `virtual_size` lays out and repaints the whole screen (25 to 40 ms), four times a second and on the
+        cores that are measured. That is needed only when the scrollbar comes or goes.
+        """
+        size = Size(1, height)
+        if (height > self.container_size.height) != self.show_vertical_scrollbar:
+            self.virtual_size = size
+            return
+        self.set_reactive(StreamText.virtual_size, size)
+        if self.show_vertical_scrollbar:
+            self.vertical_scrollbar.window_virtual_size = height
 
     def render_line(self, y: int) -> Strip:
         """Draw one visible line."""
