@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from tuibench.core.spec import Method
 from tuibench.engines.base import EngineInfo, Progress
 
 if TYPE_CHECKING:
+    import onnxruntime as ort
+
     from tuibench.engines.base import Logits
-    from tuibench.engines.ort.session import DecoderSession
+    from tuibench.engines.ort.decoder import Decoder
     from tuibench.models.artifacts import CachedArtifact
 
 _REQUIRES = ("onnx", "onnxruntime")
+
+
+class Session(Protocol):
+    """A loaded graph with its cache."""
+
+    def prefill(self, token_ids: Sequence[int], max_length: int) -> Logits: ...
+    def decode(self, token_id: int) -> Logits: ...
 
 
 class _GraphEngine:
@@ -24,7 +33,7 @@ class _GraphEngine:
 
     def __init__(self) -> None:
         self._artifact: CachedArtifact | None = None
-        self._session: DecoderSession | None = None
+        self._session: Session | None = None
 
     def prepare(self, model_dir: Path, progress: Progress) -> bool:
         from tuibench.engines.ort.decoder import read_decoder
@@ -37,17 +46,23 @@ class _GraphEngine:
     def load(self, model_dir: Path, n_threads: int, progress: Progress) -> EngineInfo:
         from tuibench.engines.ort.decoder import read_decoder
         from tuibench.engines.ort.facts import describe
+        from tuibench.engines.ort.prepared import cached_artifact
 
         if self._artifact is None:
             self.prepare(model_dir, progress)
         assert self._artifact is not None  # noqa: S101 - prepare() sets it or raises
         progress("importing ONNX Runtime", 0, 2)
-        from tuibench.engines.ort.session import DecoderSession, session_options
+        from tuibench.engines.ort.session import session_options
 
         progress("loading the graph", 1, 2)
         decoder = read_decoder(model_dir)
-        self._session = DecoderSession(self._artifact.directory, decoder, session_options(n_threads))
-        return describe(self.method, self._artifact, decoder, n_threads)
+        self._session = self._open(self._artifact.directory, decoder, session_options(n_threads))
+        return describe(self.method, self._artifact, decoder, n_threads, cached_artifact("onnx", model_dir))
+
+    def _open(self, directory: Path, decoder: Decoder, options: ort.SessionOptions) -> Session:
+        from tuibench.engines.ort.session import DecoderSession
+
+        return DecoderSession(directory, decoder, options)
 
     def prefill(self, token_ids: Sequence[int], max_length: int) -> Logits:
         assert self._session is not None  # noqa: S101 - the protocol loads first
@@ -59,6 +74,24 @@ class _GraphEngine:
 
     def close(self) -> None:
         self._session = None
+
+
+class Onnx(_GraphEngine):
+    """The export as it is: no graph optimisation, the cache copied by every step."""
+
+    method = Method(
+        id="onnx",
+        title="ONNX",
+        explanation="the PyTorch module exported to ONNX, graph optimisation off",
+        parent="kv-cache",
+        precision="fp32",
+        requires=("onnx", "onnxruntime", "onnxscript"),
+    )
+
+    def _open(self, directory: Path, decoder: Decoder, options: ort.SessionOptions) -> Session:
+        from tuibench.engines.ort.plain_session import PlainSession
+
+        return PlainSession(directory, decoder, options)
 
 
 class OnnxFused(_GraphEngine):

@@ -22,8 +22,18 @@ FUSED_OPERATORS = {
 }
 
 
-def describe(method: Method, artifact: CachedArtifact, decoder: Decoder, n_threads: int) -> EngineInfo:
-    """Return the facts of a loaded graph."""
+def describe(
+    method: Method, artifact: CachedArtifact, decoder: Decoder, n_threads: int, plain: CachedArtifact | None
+) -> EngineInfo:
+    """Return the facts of a loaded graph.
+
+    Args:
+        method: What runs it.
+        artifact: Its files.
+        decoder: The model.
+        n_threads: Threads of the session.
+        plain: The export that fusion started from, where it has been made.
+    """
     info = read_graph_info(artifact.directory)
     facts = {
         "precision": method.precision.upper(),
@@ -31,7 +41,7 @@ def describe(method: Method, artifact: CachedArtifact, decoder: Decoder, n_threa
         "instruction sets": " ".join(instruction_sets()) or "unknown",
         "products": _counts(info.products),
         "quantised": _share(info),
-        **_fusion(info),
+        **_fusion(info, plain),
         **info.notes,
     }
     return EngineInfo(
@@ -48,9 +58,16 @@ def _share(info: GraphInfo) -> str:
     return f"{info.quantised_weights / total:.0%} of the weights in matrix products"
 
 
-def _fusion(info: GraphInfo) -> dict[str, str]:
+def _fusion(info: GraphInfo, plain: CachedArtifact | None) -> dict[str, str]:
     fused = {name: count for name, count in info.nodes.items() if name in FUSED_OPERATORS}
-    return {"nodes": f"{sum(info.nodes.values())}: {_counts(info.nodes)}", "fused operators": _counts(fused) or "none"}
+    facts = {"nodes": _total(info), "fused operators": _counts(fused) or "none"}
+    if plain is not None:
+        facts["nodes before fusion"] = _total(read_graph_info(plain.directory))
+    return facts
+
+
+def _total(info: GraphInfo) -> str:
+    return f"{sum(info.nodes.values())}: {_counts(info.nodes)}"
 
 
 def _counts(counts: dict[str, int]) -> str:

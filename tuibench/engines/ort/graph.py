@@ -11,14 +11,14 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-MODEL_FILE = "model.onnx"
-WEIGHTS_FILE = "weights.bin"
+from tuibench.engines.ort.graph_info import MODEL_FILE
+from tuibench.engines.ort.weights_file import WEIGHTS_FILE, WeightsFile
+
 CONTRIB = "com.microsoft"
 """ONNX Runtime's own operators."""
 
 _OPSET = 21
 _IR_VERSION = 10
-_ALIGNMENT = 4096  # a page: what is mapped can be dropped tensor by tensor
 _INLINE_BYTES = 1024
 Value = str
 """A value is known by its name; the empty name stands for an input left out."""
@@ -34,13 +34,13 @@ class GraphBuilder:
         self._names: set[str] = set()
         self._inputs: list[onnx.ValueInfoProto] = []
         self._outputs: list[onnx.ValueInfoProto] = []
-        self._weights = (directory / WEIGHTS_FILE).open("wb")
+        self._weights = WeightsFile(directory)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._weights.close()
+        self._weights.__exit__()
 
     @property
     def operators(self) -> list[str]:
@@ -70,9 +70,7 @@ class GraphBuilder:
         if array.nbytes <= _INLINE_BYTES:
             self._initializers.append(onnx.numpy_helper.from_array(np.ascontiguousarray(array), name))
             return name
-        self._weights.write(b"\0" * (-self._weights.tell() % _ALIGNMENT))
-        start = self._weights.tell()
-        np.ascontiguousarray(array).tofile(self._weights)
+        start = self._weights.append(array)
         tensor = TensorProto(
             name=name,
             dims=array.shape,
@@ -100,7 +98,6 @@ class GraphBuilder:
 
     def save(self) -> None:
         """Write the graph beside its weights."""
-        self._weights.flush()
         graph = helper.make_graph(self._nodes, "decoder", self._inputs, self._outputs, self._initializers)
         opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid(CONTRIB, 1)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION, producer_name="tuibench")

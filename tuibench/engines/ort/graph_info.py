@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+MODEL_FILE = "model.onnx"
 INFO_FILE = "graph.json"
 
 

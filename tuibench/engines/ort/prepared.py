@@ -10,6 +10,11 @@ from tuibench.engines.ort.recipes import OPTIONS, recipe_for
 from tuibench.models.artifacts import ArtifactError, CachedArtifact, find_artifact
 
 
+def cached_artifact(method: str, model_dir: Path) -> CachedArtifact | None:
+    """Return a method's files if they are there; they are not read through."""
+    return find_artifact(recipe_for(method, OPTIONS[method], model_dir), verify=False)
+
+
 def prepared_artifact(method: str, model_dir: Path, progress: Progress) -> tuple[CachedArtifact, bool]:
     """Return a method's files, and whether they had to be made."""
     progress("looking into the cache", 0, None)

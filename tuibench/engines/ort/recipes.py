@@ -43,6 +43,7 @@ class Exported:
 Options = Fused | Blockwise | Exported
 
 OPTIONS: Mapping[str, Options] = {
+    "onnx": Exported(),
     "onnx-fused": Fused(),
     "int8-dynamic": Blockwise(body_bits=8, body_block=32, head_bits=8, head_block=32),
     "int4-onnx": Blockwise(body_bits=4, body_block=64, head_bits=8, head_block=64),

@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime as ort
 
 from tuibench.engines.ort.decoder import Decoder
-from tuibench.engines.ort.graph import MODEL_FILE
+from tuibench.engines.ort.graph_info import MODEL_FILE
 from tuibench.engines.ort.rope import rope_tables
 
 if TYPE_CHECKING:

@@ -1,0 +1,107 @@
+"""`int8-torch`: the KV-cache method with every linear layer in PyTorch's dynamic INT8."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuibench.core.spec import Method
+from tuibench.engines.base import EngineInfo, Progress, UnsupportedModelError
+from tuibench.engines.torch_eager import KvCache
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Int8Torch(KvCache):
+    """Weights are INT8, one scale a row; the range of the activations is found anew for every product."""
+
+    method = Method(
+        id="int8-torch",
+        title="INT8, PyTorch",
+        explanation="PyTorch's dynamic INT8 on every linear layer and the output head",
+        parent="kv-cache",
+        precision="int8",
+        requires=("torch", "transformers"),
+    )
+
+    def load(self, model_dir: Path, n_threads: int, progress: Progress) -> EngineInfo:
+        info = super().load(model_dir, n_threads, progress)
+        progress("quantising", 2, 3)
+        import torch
+
+        engine = _pick_engine()
+        torch.backends.quantized.engine = engine
+        _linear_from_conv1d(self._model)
+        before = _linear_weights(self._model)
+        _quantise(self._model)
+        after = _linear_weights(self._model)
+        n_left = sum(after.values())
+        n_quantised = sum(before.values()) - n_left
+        facts = {
+            **info.facts,
+            "precision": "INT8",
+            "kernels": f"PyTorch {engine} dynamic INT8, weights per row, activations {_activation_bits(engine)} bits",
+            "products": f"INT8 × {len(before) - len(after)}, FP32 × {len(after)}",
+            "quantised": f"{n_quantised / max(n_quantised + n_left, 1):.0%} of the weights in matrix products",
+        }
+        return EngineInfo(
+            parameters=info.parameters,
+            artifact_bytes=info.artifact_bytes,
+            weight_bytes=n_quantised + 4 * n_left,
+            context_window=info.context_window,
+            facts=facts,
+        )
+
+
+def _pick_engine() -> str:
+    import torch
+
+    available: list[str] = torch.backends.quantized.supported_engines
+    for engine in ("x86", "fbgemm", "onednn", "qnnpack"):
+        if engine in available:
+            return engine
+    raise UnsupportedModelError("this build of PyTorch has no INT8 kernels for this processor")
+
+
+def _activation_bits(engine: str) -> int:
+    """Return the width that keeps the kernels' sums below 16 bits where they would saturate."""
+    return 7 if engine in {"x86", "fbgemm"} else 8
+
+
+def _linear_from_conv1d(model: Any) -> None:  # noqa: ANN401 - transformers' own
+    """Replace GPT-2's Conv1D, a linear layer whose weight is stored the other way round."""
+    import torch
+    from transformers.pytorch_utils import Conv1D
+
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if not isinstance(child, Conv1D):
+                continue
+            n_inputs, n_outputs = child.weight.shape
+            linear = torch.nn.Linear(n_inputs, n_outputs, device="meta")
+            linear.weight = torch.nn.Parameter(child.weight.detach().T.contiguous(), requires_grad=False)
+            linear.bias = torch.nn.Parameter(child.bias.detach(), requires_grad=False)
+            setattr(parent, name, linear)
+
+
+def _quantise(model: Any) -> None:  # noqa: ANN401 - transformers' own
+    import torch
+
+    with warnings.catch_warnings():
+        # "deprecated and will be removed in 2.10", says 2.13; torch is pinned, and nothing else serves these CPUs.
+        warnings.simplefilter("ignore")
+        # A dtype instead of this would give one scale for a whole matrix. A tied head becomes a copy of its own.
+        per_row = torch.ao.quantization.per_channel_dynamic_qconfig
+        torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear: per_row}, inplace=True)
+
+
+def _linear_weights(model: Any) -> dict[str, int]:  # noqa: ANN401 - transformers' own
+    """Return the number of weights of each linear layer that is not quantised."""
+    import torch
+
+    linears: dict[str, torch.nn.Linear] = {
+        name: module for name, module in model.named_modules() if type(module) is torch.nn.Linear
+    }
+    return {name: module.weight.numel() for name, module in linears.items()}
