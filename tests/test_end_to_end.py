@@ -62,12 +62,12 @@ def test_a_newcomer_compares_two_methods_and_finds_the_session(tmux, tmp_path, r
     tmux.wait_for(PROMPT)
     tmux.press("Tab", "Tab")
     tmux.type(str(N_TOKENS))
+    tmux.wait_for(f"2 methods · {N_TOKENS} × 3")
     tmux.press("Tab")
     tmux.type("1")
+    tmux.wait_for(f"2 methods · {N_TOKENS} × 1")
     tmux.press("F5")
-    tmux.wait_for("1/1 trials")
-    tmux.wait_for("2/2 trials")
-    screen = tmux.wait_for("done")
+    screen = tmux.wait_for("2/2 trials")
     assert "baseline" in screen
     assert "kv-cache" in screen
     assert "tok/s" in screen

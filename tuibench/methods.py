@@ -39,21 +39,18 @@ def engine_class(method_id: str) -> type[Engine]:
 
 @cache
 def available_methods() -> dict[str, Method]:
-    """Return all installed methods by id, each after its ladder parent."""
+    """Return all installed methods by id, lower rungs of the ladder first."""
     found = {name: engine_class(name).method for name in _entry_points()}
-    ordered: dict[str, Method] = {}
 
-    def add(name: str) -> None:
-        method = found.get(name)
-        if method is None or name in ordered:
-            return
-        if method.parent is not None:
-            add(method.parent)
-        ordered[name] = method
+    def height(method: Method) -> int:
+        """Return the rungs below; a method whose parent is not installed stands at the top."""
+        if method.parent is None:
+            return 0
+        parent = found.get(method.parent)
+        return len(found) if parent is None else height(parent) + 1
 
-    for name in found:
-        add(name)
-    return ordered
+    ordered = sorted(found.values(), key=lambda method: (height(method), method.id))
+    return {method.id: method for method in ordered}
 
 
 def resolve_methods(names: str) -> tuple[str, ...]:

@@ -100,3 +100,22 @@ def test_sliding_window_layers_keep_their_own_cache(tmp_path):
         engine.load(tmp_path, 1, no_progress)
     baseline, cached = (greedy(engine, [1, 2, 3, 4], 16) for engine in engines)
     assert baseline == cached
+
+
+def test_shortened_dispatch_leaves_logits_exactly_alone_and_modules_with_hooks_as_they_are(tiny_model):
+    from transformers import AutoModelForCausalLM
+
+    from tuibench.engines.torch_dispatch import shorten_dispatch
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_model.directory, dtype=torch.float32).eval()
+    ids = torch.tensor([[3, 4, 5]])
+    calls = []
+    hooked = model.get_output_embeddings()
+    hooked.register_forward_hook(lambda *_: calls.append("called"))
+    with torch.inference_mode():
+        before = model(ids).logits
+        shorten_dispatch(model)
+        after = model(ids).logits
+    assert torch.equal(before, after)
+    assert calls == ["called"] * 2
+    assert isinstance(model.get_input_embeddings(), torch.nn.Embedding)

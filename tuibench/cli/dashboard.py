@@ -41,6 +41,7 @@ def open_dashboard(options: argparse.Namespace, open_session: Path | None = None
         mouse=not options.no_mouse,
         low_bandwidth=options.low_bandwidth,
         open_session=open_session,
+        replay=open_session is not None,
         speed=speed,
     )
     return code or OK

@@ -35,19 +35,28 @@ class _TorchEager:
         import torch
         from transformers import AutoConfig, AutoModelForCausalLM
 
+        from tuibench.engines.torch_dispatch import shorten_dispatch
+
         torch.set_num_threads(n_threads)
-        config = AutoConfig.from_pretrained(model_dir, local_files_only=True)
+        config = AutoConfig.from_pretrained(model_dir, local_files_only=True, trust_remote_code=False)
         if config.is_encoder_decoder:
             raise UnsupportedModelError(f"{config.model_type} is an encoder-decoder model; only decoders generate here")
         progress("loading weights", 1, 2)
         model = AutoModelForCausalLM.from_pretrained(
-            model_dir, config=config, dtype=torch.float32, local_files_only=True, use_safetensors=True
+            model_dir,
+            config=config,
+            dtype=torch.float32,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
         )
         self._model = model.eval()
         # Only the last position goes through the output head, as in transformers' own generate().
         if "logits_to_keep" in inspect.signature(model.forward).parameters:
             self._forward_options["logits_to_keep"] = 1
-        return _describe(model, model_dir, n_threads)
+        info = _describe(model, model_dir, n_threads)
+        shorten_dispatch(model)
+        return info
 
     def close(self) -> None:
         self._model = None

@@ -11,6 +11,8 @@ from textual.widgets.selection_list import Selection
 from tuibench.core.spec import Method
 from tuibench.ui.series import SeriesMap
 
+_SELECTED_AT_FIRST = 2
+
 
 class MethodPicker(SelectionList[str]):
     """A list with a mark per method, in ladder order."""
@@ -22,13 +24,13 @@ class MethodPicker(SelectionList[str]):
         self._methods: Mapping[str, Method] = {}
 
     def offer(self, methods: Mapping[str, Method]) -> None:
-        """Offer these methods, all of them selected."""
+        """Offer these methods, the first two selected: an answer within a minute, and more is one key away."""
         self._methods = methods
         self._series.add(methods)
         self.clear_options()
-        for name, method in methods.items():
+        for rung, (name, method) in enumerate(methods.items()):
             label = Content.assemble((name, self._series.variable(name)), (f"  {method.precision}", "$muted"))
-            self.add_option(Selection(label, name, initial_state=True, id=name))
+            self.add_option(Selection(label, name, initial_state=rung < _SELECTED_AT_FIRST, id=name))
         self.highlighted = 0 if methods else None
 
     @property
