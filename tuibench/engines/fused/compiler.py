@@ -1,0 +1,68 @@
+"""Numba, set up once: where compiled code is kept, what the kernels may assume.
+
+Numba keys its cache by processor, instruction sets, its own version and the source file of the *outermost* function
+only. The folder's name therefore carries a digest over all kernels here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from tuibench import paths
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_DIGITS = 16
+FAST = {"reassoc", "nsz", "arcp", "contract", "afn"}
+"""Sums may be reordered (else no reduction is vectorised); NaN and infinity stay what they are: a broken model shows."""
+
+
+def _source_digest() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:_DIGITS]
+
+
+def _cache_folder() -> Path | None:
+    """Return a folder for compiled code, or None where nothing can be written."""
+    folder = paths.cache_dir() / "numba" / _source_digest()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError:
+        return None
+    return folder
+
+
+CACHE_FOLDER = _cache_folder()
+"""None: compiled anew in every process."""
+if CACHE_FOLDER is not None:
+    os.environ["NUMBA_CACHE_DIR"] = str(CACHE_FOLDER)
+
+import numba  # noqa: E402 - reads its environment at import
+
+if CACHE_FOLDER is not None:
+    numba.config.CACHE_DIR = str(CACHE_FOLDER)  # somebody may have imported it before
+
+
+def kernel(function: _Function) -> _Function:
+    """Compile a function that runs on one thread; smaller kernels are inlined into larger ones."""
+    return cast("_Function", numba.njit(fastmath=FAST, nogil=True, error_model="numpy")(function))
+
+
+def entry(function: _Function) -> _Function:
+    """Compile a function that Python calls, and keep the result on disk."""
+    cached = CACHE_FOLDER is not None
+    return cast("_Function", numba.njit(fastmath=FAST, nogil=True, error_model="numpy", cache=cached)(function))
+
+
+def was_compiled(function: Callable[..., Any]) -> bool:
+    """Return whether an entry had to be compiled in this process, instead of being read from the cache."""
+    dispatcher = cast("Any", function)
+    return bool(dispatcher.signatures) and not dispatcher.stats.cache_hits

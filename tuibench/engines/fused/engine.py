@@ -1,0 +1,88 @@
+"""The methods that run our own compiled decode step; their worker imports no model library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from tuibench.core.spec import Method
+from tuibench.engines.base import EngineInfo, Progress
+
+if TYPE_CHECKING:
+    from tuibench.engines.base import Logits
+    from tuibench.engines.fused.matrices import StackWriter
+    from tuibench.engines.fused.session import Session
+
+_REQUIRES = ("numba",)
+
+
+class _FusedEngine:
+    """The same for all precisions: kernels are chosen by how the matrices are stored."""
+
+    method: ClassVar[Method]
+
+    def __init__(self) -> None:
+        self._session: Session | None = None
+
+    def prepare(self, model_dir: Path, progress: Progress) -> bool:
+        from tuibench.engines.ort.decoder import read_decoder
+
+        read_decoder(model_dir)  # refuses what the kernels cannot run, before anything is compiled
+        progress("importing Numba", 0, 2)
+        from tuibench.engines.fused.session import compile_kernels
+
+        progress("compiling kernels", 1, 2)
+        return compile_kernels(self._writer())
+
+    def load(self, model_dir: Path, n_threads: int, progress: Progress) -> EngineInfo:
+        progress("importing Numba", 0, None)
+        from tuibench.engines.fused.facts import describe
+        from tuibench.engines.fused.session import open_session
+
+        self._session = open_session(model_dir, self._writer(), n_threads, progress)
+        return describe(self.method, self._session, model_dir)
+
+    def prefill(self, token_ids: Sequence[int], max_length: int) -> Logits:
+        assert self._session is not None  # noqa: S101 - the protocol loads first
+        return self._session.prefill(token_ids, max_length)
+
+    def decode(self, token_id: int) -> Logits:
+        assert self._session is not None  # noqa: S101 - the protocol loads first
+        return self._session.decode(token_id)
+
+    def close(self) -> None:
+        if self._session is not None:
+            self._session.close()
+        self._session = None
+
+    def _writer(self) -> type[StackWriter]:
+        from tuibench.engines.fused.matrices import WRITERS
+
+        return WRITERS[self.method.precision]
+
+
+class FusedFp32(_FusedEngine):
+    """FP32 weights, one compiled call per token."""
+
+    method = Method(
+        id="fused-fp32",
+        title="Fused kernels, FP32",
+        explanation="a whole token in one compiled call; threads meet at barriers instead of being started",
+        parent="onnx-fused",
+        precision="fp32",
+        requires=_REQUIRES,
+    )
+
+
+class FusedInt8(_FusedEngine):
+    """INT8 weights, one scale per row; INT16 activations."""
+
+    method = Method(
+        id="fused-int8",
+        title="Fused kernels, INT8",
+        explanation="the same call on INT8 weights: a quarter of the bytes, whole-number products",
+        parent="fused-fp32",
+        precision="int8",
+        requires=_REQUIRES,
+    )

@@ -1,0 +1,44 @@
+"""What decides the speed of the fused methods on this machine, in words."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+
+from tuibench.core.spec import Method
+from tuibench.engines.base import EngineInfo
+from tuibench.engines.fused.compiler import CACHE_FOLDER
+from tuibench.engines.fused.matrices import INT4_BLOCK
+from tuibench.engines.fused.model import weight_bytes
+from tuibench.engines.fused.session import Session
+from tuibench.engines.ort.checkpoint import Checkpoint
+from tuibench.engines.ort.cpu import instruction_sets
+
+_WEIGHTS = {
+    "fp32": "as they are",
+    "int8": "symmetric, one scale per row; activations INT16, sums INT32",
+    "int4": f"asymmetric, scale and minimum per {INT4_BLOCK} weights; activations INT16, sums INT32 per block",
+}
+_BARRIERS_PER_LAYER = 5
+
+
+def describe(method: Method, session: Session, model_dir: Path) -> EngineInfo:
+    """Return the facts of a loaded session."""
+    facts = {
+        "precision": method.precision.upper(),
+        "weights": _WEIGHTS[method.precision],
+        "KV-cache": "FP32",
+        "kernels": f"compiled by numba {version('numba')}, one call per token, {_BARRIERS_PER_LAYER} barriers per layer",
+        "instruction sets": " ".join(instruction_sets()) or "unknown",
+        "threads": str(session.n_workers),
+        "prefill": f"numpy {version('numpy')} BLAS",
+    }
+    if CACHE_FOLDER is None:
+        facts["notice"] = "the cache folder cannot be written: kernels are compiled anew at every start"
+    return EngineInfo(
+        parameters=Checkpoint(model_dir).parameters,
+        artifact_bytes=sum(path.stat().st_size for path in model_dir.glob("*.safetensors")),
+        weight_bytes=weight_bytes(session.model),
+        context_window=session.decoder.context_window,
+        facts=facts,
+    )

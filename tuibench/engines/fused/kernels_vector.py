@@ -1,0 +1,127 @@
+"""Kernels over one vector of one token: norms, rotation, activations. `n` is its length."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from tuibench.engines.fused.compiler import kernel
+
+Vector = NDArray[np.float32]
+
+_LOG2_E = np.float32(1.4426950408889634)
+_LN_2 = np.float32(0.6931471805599453)
+_EXP_SMALLEST = np.float32(-87.0)
+_EXP_LARGEST = np.float32(88.0)
+_EXPONENT_BIAS = 127
+_MANTISSA_BITS = 23
+_SQRT_2_OVER_PI = np.float32(0.7978845608028654)
+_GELU_CUBIC = np.float32(0.044715)
+_ONE = np.float32(1)
+_HALF = np.float32(0.5)
+
+
+@intrinsic  # type: ignore[untyped-decorator]  # Numba carries no types
+def _float_of_bits(_context: Any, _bits: Any) -> Any:  # noqa: ANN401 - Numba's own
+    """Read 32 bits as a float."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+        return builder.bitcast(arguments[0], ir.FloatType())
+
+    return types.float32(types.int32), generate
+
+
+@kernel
+def exponential(x: np.float32) -> np.float32:
+    """`eˣ = 2ⁿ · eʳ`, n whole, |r| ≤ ln 2 / 2; relative error ≤ 2e-6. Without a call, so that loops around it vectorise.
+
+    The polynomial is that of Cephes' `expf` (Moshier).
+    """
+    x = min(max(x, _EXP_SMALLEST), _EXP_LARGEST)
+    n = np.floor(x * _LOG2_E + _HALF)
+    r = x - n * _LN_2
+    p = np.float32(1.9875691500e-4)
+    p = p * r + np.float32(1.3981999507e-3)
+    p = p * r + np.float32(8.3334519073e-3)
+    p = p * r + np.float32(4.1665795894e-2)
+    p = p * r + np.float32(1.6666665459e-1)
+    p = p * r + _HALF
+    power = _float_of_bits(np.int32((np.int32(n) + np.int32(_EXPONENT_BIAS)) << _MANTISSA_BITS))
+    return np.float32((p * r * r + r + _ONE) * power)
+
+
+@kernel
+def rms_norm(x: Vector, weight: Vector, epsilon: float, out: Vector) -> None:
+    """`out = x / √(mean(x²) + ε) · weight`"""
+    total = np.float32(0)
+    for i in range(x.size):
+        total += x[i] * x[i]
+    scale = _ONE / np.sqrt(total / np.float32(x.size) + np.float32(epsilon))
+    for i in range(x.size):
+        out[i] = x[i] * scale * weight[i]
+
+
+@kernel
+def layer_norm(x: Vector, weight: Vector, bias: Vector, epsilon: float, out: Vector) -> None:
+    """`out = (x − mean(x)) / √(variance(x) + ε) · weight + bias`"""
+    total = np.float32(0)
+    for i in range(x.size):
+        total += x[i]
+    mean = total / np.float32(x.size)
+    squares = np.float32(0)
+    for i in range(x.size):
+        squares += (x[i] - mean) * (x[i] - mean)
+    scale = _ONE / np.sqrt(squares / np.float32(x.size) + np.float32(epsilon))
+    for i in range(x.size):
+        out[i] = (x[i] - mean) * scale * weight[i] + bias[i]
+
+
+@kernel
+def norm(x: Vector, weight: Vector, bias: Vector, epsilon: float, out: Vector) -> None:
+    """Layer norm where there is a bias, RMS norm where it is empty."""
+    if bias.size:
+        layer_norm(x, weight, bias, epsilon, out)
+    else:
+        rms_norm(x, weight, epsilon, out)
+
+
+@kernel
+def rotate(head: Vector, cosine: Vector, sine: Vector, out: Vector) -> None:
+    """Turn the pairs `(head[i], head[i + n/2])` by the angles of one position (Su et al. 2021); empty tables: copy."""
+    half = head.size // 2
+    if cosine.size == 0:
+        for i in range(head.size):
+            out[i] = head[i]
+        return
+    for i in range(half):
+        left, right = head[i], head[half + i]
+        out[i] = left * cosine[i] - right * sine[i]
+        out[half + i] = right * cosine[i] + left * sine[i]
+
+
+@kernel
+def silu_gate(gate_up: Vector, out: Vector) -> None:
+    """`out[i] = g / (1 + e⁻ᵍ) · u`, where g and u lie side by side in `gate_up[2i], gate_up[2i + 1]`."""
+    for i in range(out.size):
+        gate = gate_up[2 * i]
+        out[i] = gate / (_ONE + exponential(-gate)) * gate_up[2 * i + 1]
+
+
+@kernel
+def gelu(x: Vector, out: Vector) -> None:
+    """`out = x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³)))`, as GPT-2 has it; `(1 + tanh z) / 2 = 1 / (1 + e⁻²ᶻ)`."""
+    for i in range(out.size):
+        inner = _SQRT_2_OVER_PI * (x[i] + _GELU_CUBIC * x[i] * x[i] * x[i])
+        out[i] = x[i] / (_ONE + exponential(np.float32(-2) * inner))
+
+
+@kernel
+def add(x: Vector, update: Vector) -> None:
+    """`x += update`"""
+    for i in range(x.size):
+        x[i] += update[i]

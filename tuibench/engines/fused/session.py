@@ -1,0 +1,109 @@
+"""A packed model and its KV-cache: prefill, then token after token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuibench.engines.base import Progress
+from tuibench.engines.fused.compiler import was_compiled
+from tuibench.engines.fused.decode import HEAD_ONLY, Cache, Scratch, decode_tokens, new_scratch
+from tuibench.engines.fused.matrices import StackWriter, allocate
+from tuibench.engines.fused.model import TOY_WIDTH, Model, pack_model, toy_model
+from tuibench.engines.fused.prefill import prefill_tokens
+from tuibench.engines.fused.team import Team
+from tuibench.engines.ort.checkpoint import Checkpoint
+from tuibench.engines.ort.decoder import Decoder, read_decoder
+from tuibench.engines.ort.rope import rope_tables
+
+
+class Embedding:
+    """Rows of the token table, and of learned positions; read from the checkpoint's file, never held in memory."""
+
+    def __init__(self, decoder: Decoder, weights: Checkpoint) -> None:
+        gpt2 = decoder.family == "gpt2"
+        self._tokens = weights["wte.weight" if gpt2 else "embed_tokens.weight"]
+        self._positions = weights["wpe.weight"] if gpt2 else None
+
+    def rows(self, token_ids: Sequence[int], start: int) -> NDArray[np.float32]:
+        """Return `[tokens, hidden]` for tokens at positions from `start` on."""
+        rows: NDArray[np.float32] = self._tokens[np.asarray(token_ids)]
+        if self._positions is not None:
+            rows = rows + self._positions[start : start + len(token_ids)]
+        return rows
+
+
+class Session:
+    """One sequence at a time."""
+
+    def __init__(self, decoder: Decoder, model: Model, embedding: Embedding, n_threads: int) -> None:
+        self.decoder = decoder
+        self.model = model
+        self._embedding = embedding
+        self._team = Team(n_threads)
+        self._logits = np.zeros(decoder.vocabulary, np.float32)
+        self._length = 0
+        self._cache: Cache | None = None
+        self._scratch: Scratch | None = None
+
+    def prefill(self, token_ids: Sequence[int], max_length: int) -> NDArray[np.float32]:
+        cache, scratch = self._room(max_length)
+        scratch.residual[:] = prefill_tokens(self.model, cache, self._embedding.rows(token_ids, 0))
+        self._team.order(HEAD_ONLY)
+        self._length = len(token_ids)
+        return self._logits
+
+    def decode(self, token_id: int) -> NDArray[np.float32]:
+        assert self._scratch is not None  # noqa: S101 - the protocol prefills first
+        self._scratch.residual[:] = self._embedding.rows([token_id], self._length)[0]
+        self._team.order(self._length)
+        self._length += 1
+        return self._logits
+
+    @property
+    def n_workers(self) -> int:
+        """Threads that work on a token."""
+        return self._team.n_workers
+
+    def close(self) -> None:
+        self._team.close()
+
+    def _room(self, max_length: int) -> tuple[Cache, Scratch]:
+        if self._cache is None or self._scratch is None or self._cache.keys.shape[2] < max_length:
+            self._cache = new_cache(self.decoder, max_length)
+            self._scratch = new_scratch(self.model, self._team.n_workers, max_length)
+            self._team.set_work(decode_tokens, self.model, self._cache, self._scratch, self._logits)
+        return self._cache, self._scratch
+
+
+def new_cache(decoder: Decoder, capacity: int) -> Cache:
+    """Return an empty cache."""
+    size = (decoder.n_layers, decoder.n_kv_heads, capacity, decoder.head_dim)
+    if decoder.rope:
+        cosine, sine = rope_tables(decoder.rope, decoder.head_dim, capacity)
+    else:
+        cosine = sine = np.zeros((capacity, 0), np.float32)
+    return Cache(allocate(size, np.float32), allocate(size, np.float32), cosine, sine)
+
+
+def open_session(model_dir: Path, writer: type[StackWriter], n_threads: int, progress: Progress) -> Session:
+    """Pack the weights of a model folder."""
+    decoder, weights = read_decoder(model_dir), Checkpoint(model_dir)
+    model = pack_model(decoder, weights, writer, progress)
+    return Session(decoder, model, Embedding(decoder, weights), n_threads)
+
+
+def compile_kernels(writer: type[StackWriter]) -> bool:
+    """Compile all that a precision needs, or read it from the cache; return whether there was anything to compile."""
+    model = toy_model(writer)
+    size, angles = (1, 1, 2, TOY_WIDTH), np.zeros((2, TOY_WIDTH // 2), np.float32)
+    cache = Cache(np.zeros(size, np.float32), np.zeros(size, np.float32), angles, angles)
+    prefill_tokens(model, cache, np.zeros((1, TOY_WIDTH), np.float32))
+    team = Team(1)
+    logits = np.zeros(TOY_WIDTH, np.float32)
+    team.set_work(decode_tokens, model, cache, new_scratch(model, 1, 2), logits)
+    team.order(1)
+    return was_compiled(decode_tokens)

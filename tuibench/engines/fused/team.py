@@ -1,0 +1,188 @@
+"""Threads that work on one token together and meet at barriers.
+
+Starting threads for each of the 120 matrix products of a token costs 3 µs (OpenMP) to 100 µs (a pool that sleeps) each
+time. Here they stay in compiled code, outside Python's lock, and meet at a barrier between two products: 0.3 µs. Between
+two tokens they spin for about a millisecond, then park, so that an idle model costs nothing.
+
+State, `int64`, one cache line of 8 elements each: arrivals at the barrier, barriers passed, orders given, the order
+itself (a position), whether to leave at once; then one line per worker: whether it is parked.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from tuibench.engines.fused.compiler import entry, kernel
+
+_LINE = 8
+_PASSED, _ORDERS, _POSITION, _LEAVE, _PARKED = (_LINE * index for index in range(1, 6))
+_SPINS_BEFORE_YIELD = 2000
+_PATIENCE = 40_000
+
+_sched_yield = types.ExternalFunction("sched_yield", types.intc())
+
+
+@intrinsic  # type: ignore[untyped-decorator]  # Numba carries no types
+def _fetch_add(_context: Any, array: Any, index: Any, value: Any) -> Any:  # noqa: ANN401 - Numba's own
+    """`old = array[index]; array[index] += value`, as one indivisible step."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        return builder.atomic_rmw("add", builder.gep(data, [arguments[1]]), arguments[2], "seq_cst")
+
+    return types.int64(array, types.intp, types.int64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]  # Numba carries no types
+def _load(_context: Any, array: Any, index: Any) -> Any:  # noqa: ANN401 - Numba's own
+    """`array[index]`, read anew from memory; nothing after it is read before it."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        return builder.load_atomic(builder.gep(data, [arguments[1]]), "acquire", 8)
+
+    return types.int64(array, types.intp), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]  # Numba carries no types
+def _breathe(_context: Any) -> Any:  # noqa: ANN401 - Numba's own
+    """Tell the processor that this is a waiting loop, where it has a word for that."""
+
+    def generate(context: Any, builder: Any, _signature: Any, _arguments: Any) -> Any:  # noqa: ANN401
+        if builder.module.triple.startswith(("x86_64", "i686")):
+            function = ir.FunctionType(ir.VoidType(), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, function, "llvm.x86.sse2.pause"), [])
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@kernel
+def barrier(team: NDArray[np.int64], n_workers: int) -> None:
+    """Wait until all workers are here. A worker that waits long lets others have the processor."""
+    if n_workers == 1:
+        return
+    passed = _load(team, _PASSED)
+    if _fetch_add(team, 0, 1) == n_workers - 1:
+        team[0] = 0
+        _fetch_add(team, _PASSED, 1)
+        return
+    spins = 0
+    while _load(team, _PASSED) == passed:
+        _breathe()
+        spins += 1
+        if spins == _SPINS_BEFORE_YIELD:
+            _sched_yield()
+            spins = 0
+
+
+@kernel
+def share(n_items: int, worker: int, n_workers: int) -> tuple[int, int]:
+    """Return the first item of a worker, and the first of the next."""
+    return n_items * worker // n_workers, n_items * (worker + 1) // n_workers
+
+
+@kernel
+def await_order(team: NDArray[np.int64], worker: int, seen: int) -> bool:
+    """Wait for an order after `seen`; False: there is none, the worker has parked and must leave."""
+    waits = 0
+    while _load(team, _ORDERS) == seen:
+        _breathe()
+        waits += 1
+        if waits % _SPINS_BEFORE_YIELD == 0:
+            _sched_yield()
+        if waits >= _PATIENCE or _load(team, _LEAVE) != 0:
+            # Parked is said before looking a last time, an order given before looking who is parked: one sees the other.
+            _fetch_add(team, _PARKED + _LINE * worker, 1)
+            if _load(team, _ORDERS) == seen:
+                return False
+            _fetch_add(team, _PARKED + _LINE * worker, -1)
+            return True
+    return True
+
+
+@kernel
+def order_of(team: NDArray[np.int64]) -> int:
+    """Return the position that the last order named."""
+    return int(_load(team, _POSITION))
+
+
+@entry
+def give_order(team: NDArray[np.int64], position: int) -> int:
+    """Name a position to work on; return the number of this order."""
+    team[_POSITION] = position
+    return int(_fetch_add(team, _ORDERS, 1)) + 1
+
+
+class Team:
+    """The calling thread, which is worker 0, and helpers. Work is a compiled function of a kind:
+
+    `work(worker, n_workers, team, seen, *arguments) -> seen`: worker 0 does the one order after `seen`; a helper does
+    all, until `await_order` sends it away.
+    """
+
+    def __init__(self, n_workers: int) -> None:
+        self.n_workers = n_workers
+        self._state = np.zeros(_PARKED + _LINE * n_workers, np.int64)
+        self._state[_PARKED + _LINE :: _LINE] = 1
+        self._calls = [threading.Semaphore(0) for _ in range(n_workers)]
+        self._returned = threading.Condition()
+        self._work: Callable[..., int] | None = None
+        self._arguments: tuple[Any, ...] = ()
+        self._threads = [
+            threading.Thread(target=self._help, args=(worker,), name=f"kernel-{worker}", daemon=True)
+            for worker in range(1, n_workers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def set_work(self, work: Callable[..., int] | None, *arguments: Any) -> None:  # noqa: ANN401 - for the kernel
+        """Say what orders mean from now on; waits until no helper is in the old work."""
+        self._state[_LEAVE] = 1
+        with self._returned:
+            self._returned.wait_for(lambda: all(self._is_parked(worker) for worker in range(1, self.n_workers)))
+            self._work, self._arguments = work, arguments
+        self._state[_LEAVE] = 0
+
+    def order(self, position: int) -> None:
+        """Have all workers do the work at a position, and return when it is done."""
+        assert self._work is not None  # noqa: S101 - set_work comes first
+        number = give_order(self._state, position)
+        for worker in range(1, self.n_workers):
+            if self._is_parked(worker):
+                self._calls[worker].release()
+        self._work(0, self.n_workers, self._state, number - 1, *self._arguments)
+
+    def close(self) -> None:
+        """End the helpers."""
+        self.set_work(None)
+        for worker in range(1, self.n_workers):
+            self._calls[worker].release()
+        for thread in self._threads:
+            thread.join()
+
+    def _is_parked(self, worker: int) -> bool:
+        return bool(self._state[_PARKED + _LINE * worker])
+
+    def _help(self, worker: int) -> None:
+        seen = 0
+        while True:
+            self._calls[worker].acquire()
+            if self._work is None:
+                return
+            parked = _PARKED + _LINE * worker
+            if int(self._state[_ORDERS]) == seen:
+                continue  # called for an order that it saw before it could park
+            self._state[parked] = 0
+            seen = self._work(worker, self.n_workers, self._state, seen, *self._arguments)
+            with self._returned:
+                self._returned.notify_all()
