@@ -101,13 +101,22 @@ def test_a_dumb_terminal_is_told_what_to_do_instead():
     assert "tuibench run" in done.stderr
 
 
-def test_a_closed_standard_output_ends_quietly(home):
+@pytest.mark.parametrize(
+    ("redirection", "words"),
+    [
+        ("| head -c 1", "Broken pipe"),
+        (">&-", "standard output is closed"),
+        ("> /dev/full", "No space left on device"),
+    ],
+)
+def test_a_standard_output_that_takes_nothing_is_one_line(home, redirection, words):
     for number in range(40):
         stored(home, f"20260102-{number:04d}")
-    command = f"{sys.executable} -m tuibench sessions list --format json | head -c 1"
+    command = f"{sys.executable} -m tuibench sessions list --format json {redirection}; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
-    assert "Traceback" not in done.stderr
-    assert "Exception" not in done.stderr
+    (line,) = done.stderr.splitlines()
+    assert words in line
+    assert done.returncode == 2
 
 
 def test_methods_are_listed_in_ladder_order():

@@ -62,15 +62,24 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit code."""
     options = parser().parse_args(arguments)
-    # A closed pipe (`tuibench sessions | head`) must not end in a traceback, now or when Python flushes at its end.
+    if sys.stdout is None:  # closed by the shell: `tuibench methods >&-`
+        return _refuse("standard output is closed; redirect it to a file or to /dev/null")
     try:
         code = _run(options)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
+        if error.filename is not None:  # a file of ours, not standard output
+            raise
+        # Python flushes once more at its end, which must not fail again.
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BAD_USAGE
+        return _refuse(f"standard output takes no more ({error.strerror}); what was measured is saved in its session")
     return code
+
+
+def _refuse(reason: str) -> int:
+    print(f"tuibench: {reason}", file=sys.stderr)
+    return BAD_USAGE
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -78,7 +87,6 @@ def _run(options: argparse.Namespace) -> int:
     try:
         return run(options)
     except UsageError as error:
-        print(f"tuibench: {error}", file=sys.stderr)
-        return BAD_USAGE
+        return _refuse(str(error))
     except KeyboardInterrupt:
         return INTERRUPTED
