@@ -16,9 +16,11 @@ from tuibench.engines.fused.compiler import entry, kernel
 from tuibench.engines.fused.kernels_attention import CHUNK, attend_chunk, chunks_of, combine_chunks
 from tuibench.engines.fused.kernels_dot import Inputs, multiply, prepare_inputs
 from tuibench.engines.fused.kernels_vector import Vector, add, gelu, norm, rotate, silu_gate
+from tuibench.engines.fused.matrices import INT4_BLOCK
 from tuibench.engines.fused.model import Model
 from tuibench.engines.fused.team import await_order, barrier, order_of, share
 
+from tuibench.engines.fused.vector_ir import INT4_LANES
 
 HEAD_ONLY = -1
 
@@ -66,9 +68,9 @@ def new_scratch(model: Model, n_workers: int, capacity: int) -> Scratch:
         hidden=zeros(shape.intermediate),
         parts=zeros(shape.n_heads, n_chunks, shape.head_dim + 2),
         inputs=zeros(n_workers, widest_in),
-        codes=np.zeros((n_workers, widest_in), np.int16),
+        codes=np.zeros((n_workers, widest_in + INT4_LANES), np.int16),
         scales=zeros(n_workers, 16),
-        sums=zeros(n_workers, widest_in // 32 + 1),
+        sums=zeros(n_workers, (widest_in + INT4_LANES) // INT4_BLOCK),
         heads=zeros(n_workers, 2 * shape.head_dim),
         scores=zeros(n_workers, CHUNK),
         outputs=zeros(n_workers, widest_out),

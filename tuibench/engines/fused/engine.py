@@ -86,3 +86,16 @@ class FusedInt8(_FusedEngine):
         precision="int8",
         requires=_REQUIRES,
     )
+
+
+class FusedInt4(_FusedEngine):
+    """INT4 weights in blocks of 32, INT16 activations."""
+
+    method = Method(
+        id="fused-int4",
+        title="Fused kernels, INT4",
+        explanation="the same call on weights rounded to 16 levels in small blocks: 5 bits a weight in all",
+        parent="fused-int8",
+        precision="int4",
+        requires=_REQUIRES,
+    )

@@ -13,14 +13,21 @@ from numba import types
 from numba.extending import overload
 from numpy.typing import NDArray
 
-from tuibench.engines.fused.compiler import FAST, kernel
-from tuibench.engines.fused.matrices import Fp32Matrix, Int8Matrix, Matrix
+from tuibench.engines.fused.compiler import FAST, entry, kernel
+from tuibench.engines.fused.matrices import INT4_BLOCK, Fp32Matrix, Int4Matrix, Int8Matrix, Matrix
+from tuibench.engines.fused.vector_ir import INT4_LANES, dot_int4, dot_int8, float_of_half
 
 Vector = NDArray[np.float32]
 _OPTIONS = {"fastmath": FAST, "error_model": "numpy"}
 _INT8_MAX = 127
 _INT16_MAX = 32767
 _INT32_MAX = 2**31 - 1
+
+
+@kernel
+def _padded(n_inputs: int) -> int:
+    """Return the length of the longest padding that any kind of matrix has."""
+    return (n_inputs + INT4_LANES - 1) // INT4_LANES * INT4_LANES
 
 
 class Inputs(NamedTuple):
@@ -72,6 +79,17 @@ def _quantise_inputs(inputs: Inputs, n_inputs: int) -> None:
     inverse = limit / largest if largest > 0 else np.float32(0)
     for k in range(n_inputs):
         codes[k] = np.int16(np.rint(x[k] * inverse))
+    inputs.codes[n_inputs : _padded(n_inputs)] = 0
+
+
+@kernel
+def _sum_blocks(inputs: Inputs, n_inputs: int) -> None:
+    """Leave the sum of every 32 inputs, from the rounded ones: their errors then cancel like those of the products."""
+    for block in range(_padded(n_inputs) // INT4_BLOCK):
+        total = np.int32(0)
+        for k in range(block * INT4_BLOCK, (block + 1) * INT4_BLOCK):
+            total = np.int32(total + inputs.codes[k])
+        inputs.sums[block] = np.float32(total) * inputs.scale[0]
 
 
 @kernel
@@ -81,11 +99,19 @@ def _multiply_int8(matrix: Int8Matrix, layer: int, first: int, last: int, inputs
     x = inputs.codes[: weights.shape[1]]
     input_scale = inputs.scale[0]
     for row in range(first, last):
-        w = weights[row]
-        total = np.int32(0)
-        for k in range(x.size):
-            total = np.int32(total + np.int32(w[k]) * np.int32(x[k]))
-        out[row] = np.float32(total) * scales[row] * input_scale
+        out[row] = np.float32(dot_int8(weights[row], x)) * scales[row] * input_scale
+
+
+@kernel
+def _multiply_int4(matrix: Int4Matrix, layer: int, first: int, last: int, inputs: Inputs, out: Vector) -> None:
+    """0.625 bytes a weight: `Σ_b scale_b · Σ q x + minimum_b · Σ x`; the sums of x are the same for all rows."""
+    words, levels = matrix.words[layer], matrix.levels[layer]
+    x = inputs.codes[: 4 * words.shape[1]]
+    for row in range(first, last):
+        out[row] = dot_int4(words[row], levels[row], x, inputs.sums, inputs.scale[0])
+
+
+_PRODUCTS = {Fp32Matrix: _multiply_fp32, Int8Matrix: _multiply_int8, Int4Matrix: _multiply_int4}
 
 
 def _holds(matrix: Any, kind: type) -> bool:  # noqa: ANN401 - a Numba type
@@ -96,10 +122,54 @@ def _holds(matrix: Any, kind: type) -> bool:  # noqa: ANN401 - a Numba type
 def _choose_preparation(matrix: Any, inputs: Any, n_inputs: Any) -> Any:  # noqa: ANN401, ARG001 - the signature counts
     if _holds(matrix, Fp32Matrix):
         return lambda matrix, inputs, n_inputs: None  # noqa: ARG005 - the vector is used as it is
-    return lambda matrix, inputs, n_inputs: _quantise_inputs(inputs, n_inputs)  # noqa: ARG005
+    if _holds(matrix, Int8Matrix):
+        return lambda matrix, inputs, n_inputs: _quantise_inputs(inputs, n_inputs)  # noqa: ARG005
+
+    def prepare(matrix, inputs, n_inputs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001 - compiled
+        _quantise_inputs(inputs, n_inputs)
+        _sum_blocks(inputs, n_inputs)
+
+    return prepare
 
 
 @overload(multiply, jit_options=_OPTIONS, strict=False)  # type: ignore[untyped-decorator]  # Numba carries no types
 def _choose_product(matrix: Any, layer: Any, first: Any, last: Any, inputs: Any, out: Any) -> Any:  # noqa: ANN401, ARG001
-    product = _multiply_fp32 if _holds(matrix, Fp32Matrix) else _multiply_int8
+    product = next(product for kind, product in _PRODUCTS.items() if _holds(matrix, kind))
     return lambda matrix, layer, first, last, inputs, out: product(matrix, layer, first, last, inputs, out)
+
+
+@entry
+def expand_rows(matrix: Matrix, layer: int, first: int, out: NDArray[np.float32]) -> None:
+    """Write the weights of rows from `first` on as FP32, as many as `out` has, `[rows, inputs]`."""
+    for row in range(out.shape[0]):
+        _expand_row(matrix, layer, first + row, out[row])
+
+
+def _expand_row(matrix: Matrix, layer: int, row: int, out: Vector) -> None:
+    raise NotImplementedError  # chosen by type, while compiling
+
+
+@kernel
+def _expand_int8(matrix: Int8Matrix, layer: int, row: int, out: Vector) -> None:
+    codes, scale = matrix.codes[layer, row], matrix.scales[layer, row]
+    for k in range(out.size):
+        out[k] = np.float32(codes[k]) * scale
+
+
+@kernel
+def _expand_int4(matrix: Int4Matrix, layer: int, row: int, out: Vector) -> None:
+    words, levels = matrix.words[layer, row], matrix.levels[layer, row]
+    for step in range((out.size + INT4_LANES - 1) // INT4_LANES):
+        for plane in range(4):
+            scale = float_of_half(levels[4 * step + plane // 2])
+            minimum = float_of_half(levels[4 * step + 2 + plane // 2])
+            start = step * INT4_LANES + plane * (INT4_LANES // 4)
+            for lane in range(min(INT4_LANES // 4, out.size - start)):
+                code = (words[step * (INT4_LANES // 4) + lane] >> (4 * plane)) & 15
+                out[start + lane] = np.float32(code) * scale + minimum
+
+
+@overload(_expand_row, jit_options=_OPTIONS, strict=False)  # type: ignore[untyped-decorator]  # Numba carries no types
+def _choose_expansion(matrix: Any, layer: Any, row: Any, out: Any) -> Any:  # noqa: ANN401, ARG001
+    expand = _expand_int8 if _holds(matrix, Int8Matrix) else _expand_int4
+    return lambda matrix, layer, row, out: expand(matrix, layer, row, out)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tuibench.engines.fused.compiler import entry
 from tuibench.engines.fused.decode import Cache
+from tuibench.engines.fused.kernels_dot import expand_rows
 from tuibench.engines.fused.kernels_vector import exponential, gelu, norm, rotate, silu_gate
 from tuibench.engines.fused.matrices import Fp32Matrix, Matrix
 from tuibench.engines.fused.model import Model, Shape, Vectors
@@ -89,13 +90,14 @@ def multiply_tokens(matrix: Matrix, layer: int, x: Tokens, bias: NDArray[np.floa
     if isinstance(matrix, Fp32Matrix):
         out = x @ matrix.values[layer].T
     else:
-        n_outputs, n_inputs = matrix.codes.shape[1:]
+        n_outputs, n_inputs = matrix[0].shape[1], x.shape[1]
         out = np.empty((len(x), n_outputs), np.float32)
         rows = max(1, _TILE_BYTES // (4 * n_inputs))
+        space = np.empty((rows, n_inputs), np.float32)
         for start in range(0, n_outputs, rows):
-            tile = slice(start, start + rows)
-            expanded = matrix.codes[layer, tile].astype(np.float32) * matrix.scales[layer, tile, None]
-            out[:, tile] = x @ expanded.T
+            tile = space[: min(rows, n_outputs - start)]
+            expand_rows(matrix, layer, start, tile)
+            out[:, start : start + len(tile)] = x @ tile.T
     if bias.size:
         out += bias
     return out
