@@ -22,9 +22,6 @@ from tuibench.engines.fused.team import await_order, barrier, order_of, share
 
 from tuibench.engines.fused.vector_ir import INT4_LANES
 
-HEAD_ONLY = -1
-
-
 class Cache(NamedTuple):
     """Keys (rotated) and values of all positions so far, `[layers, n_kv_heads, capacity, head_dim]`, and the angles."""
 
@@ -212,7 +209,7 @@ def _feed_out(layer: int, worker: int, n_workers: int, model: Model, scratch: Sc
 
 
 @kernel
-def _project_logits(
+def project_logits(
     worker: int, n_workers: int, model: Model, scratch: Scratch, inputs: Inputs, logits: Vector
 ) -> None:
     """`logits = W_head · norm(x)`"""
@@ -255,15 +252,12 @@ def decode_tokens(
 ) -> int:  # fmt: skip
     """Do this worker's share of each token ordered; see `Team`.
 
-    The token's embedding is in `scratch.residual`; its logits are left in `logits`. At position `HEAD_ONLY` the vector
-    has been through all layers already.
+    The token's embedding is in `scratch.residual`; its logits are left in `logits`.
     """
     while await_order(team, worker, seen):
         seen += 1
-        position = order_of(team)
-        if position != HEAD_ONLY:
-            _through_layers(worker, n_workers, team, model, cache, scratch, position)
-        _project_logits(worker, n_workers, model, scratch, inputs_of(scratch, worker), logits)
+        _through_layers(worker, n_workers, team, model, cache, scratch, order_of(team))
+        project_logits(worker, n_workers, model, scratch, inputs_of(scratch, worker), logits)
         barrier(team, n_workers)
         if worker == 0:
             break

@@ -31,7 +31,7 @@ def describe(method: Method, session: Session, model_dir: Path) -> EngineInfo:
         "kernels": f"compiled by numba {version('numba')}, one call per token, {_BARRIERS_PER_LAYER} barriers per layer",
         "instruction sets": " ".join(instruction_sets()) or "unknown",
         "threads": str(session.n_workers),
-        "prefill": f"numpy {version('numpy')} BLAS",
+        "prefill": "tiles of 4 rows by 4 tokens, no library",
     }
     if CACHE_FOLDER is None:
         facts["notice"] = "the cache folder cannot be written: kernels are compiled anew at every start"

@@ -75,3 +75,73 @@ def combine_chunks(parts: NDArray[np.float32], out: Vector) -> None:
     inverse = np.float32(1) / total
     for i in range(head_dim):
         out[i] *= inverse
+
+
+@kernel
+def _add_products(weights: Vector, n: int, matrix: NDArray[np.float32], first: int, out: Vector) -> None:
+    """`out += Σᵢ weights[i] · matrix[first + i]`, four rows at a time: `out` is loaded and stored a quarter as often."""
+    whole = n // 4 * 4
+    for i in range(0, whole, 4):
+        a, b, c, d = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]
+        rows = matrix[first + i], matrix[first + i + 1], matrix[first + i + 2], matrix[first + i + 3]
+        for j in range(out.size):
+            out[j] += a * rows[0][j] + b * rows[1][j] + c * rows[2][j] + d * rows[3][j]
+    for i in range(whole, n):
+        weight, row = weights[i], matrix[first + i]
+        for j in range(out.size):
+            out[j] += weight * row[j]
+
+
+@kernel
+def _softmax(scores: Vector, scale: float) -> None:
+    """Turn products into weights that add up to 1."""
+    largest = np.float32(-np.inf)
+    for i in range(scores.size):
+        largest = max(largest, scores[i])
+    total = np.float32(0)
+    for i in range(scores.size):
+        scores[i] = exponential((scores[i] - largest) * np.float32(scale))
+        total += scores[i]
+    inverse = np.float32(1) / total
+    for i in range(scores.size):
+        scores[i] *= inverse
+
+
+@kernel
+def attend_block(
+    queries: NDArray[np.float32],
+    position: int,
+    keys: NDArray[np.float32],
+    values: NDArray[np.float32],
+    limits: tuple[float, int],
+    space: tuple[NDArray[np.float32], NDArray[np.float32]],
+    out: NDArray[np.float32],
+) -> None:
+    """Causal attention of the queries at `position` and after, `[queries, heads, head_dim]`, over one KV head.
+
+    Args:
+        queries: All heads that share the KV head.
+        position: Of the first query.
+        keys: `[positions, head_dim]`, as are the values.
+        values: See there.
+        limits: Scale of the scores, and how many positions a query sees.
+        space: For the keys with columns first, `[head_dim, positions]`, and for scores, `[queries · heads, positions]`.
+        out: `[queries, heads · head_dim]`
+    """
+    n_queries, n_heads, head_dim = queries.shape
+    scale, window = limits
+    columns, scores = space
+    begin, end = max(0, position + 1 - window), position + n_queries
+    for t in range(begin, end):
+        for i in range(head_dim):
+            columns[i, t - begin] = keys[t, i]
+    for q in range(n_queries):
+        first, last = max(0, position + q + 1 - window) - begin, position + q + 1 - begin
+        for h in range(n_heads):
+            row = scores[q * n_heads + h][:last]
+            row[:] = np.float32(0)
+            _add_products(queries[q, h], head_dim, columns[:, :last], 0, row)
+            _softmax(row[first:], scale)
+            mixed = out[q, h * head_dim : (h + 1) * head_dim]
+            mixed[:] = np.float32(0)
+            _add_products(row[first:], last - first, values, begin + first, mixed)

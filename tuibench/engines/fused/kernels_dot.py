@@ -18,7 +18,7 @@ from tuibench.engines.fused.matrices import INT4_BLOCK, Fp32Matrix, Int4Matrix, 
 from tuibench.engines.fused.vector_ir import INT4_LANES, dot_int4, dot_int8, float_of_half
 
 Vector = NDArray[np.float32]
-_OPTIONS = {"fastmath": FAST, "error_model": "numpy"}
+OPTIONS = {"fastmath": FAST, "error_model": "numpy"}
 _INT8_MAX = 127
 _INT16_MAX = 32767
 _INT32_MAX = 2**31 - 1
@@ -114,15 +114,15 @@ def _multiply_int4(matrix: Int4Matrix, layer: int, first: int, last: int, inputs
 _PRODUCTS = {Fp32Matrix: _multiply_fp32, Int8Matrix: _multiply_int8, Int4Matrix: _multiply_int4}
 
 
-def _holds(matrix: Any, kind: type) -> bool:  # noqa: ANN401 - a Numba type
+def holds(matrix: Any, kind: type) -> bool:  # noqa: ANN401 - a Numba type
     return isinstance(matrix, types.BaseNamedTuple) and matrix.instance_class is kind
 
 
-@overload(prepare_inputs, jit_options=_OPTIONS, strict=False)  # type: ignore[untyped-decorator]  # Numba carries no types
+@overload(prepare_inputs, jit_options=OPTIONS, strict=False)  # type: ignore[untyped-decorator]  # Numba carries no types
 def _choose_preparation(matrix: Any, inputs: Any, n_inputs: Any) -> Any:  # noqa: ANN401, ARG001 - the signature counts
-    if _holds(matrix, Fp32Matrix):
+    if holds(matrix, Fp32Matrix):
         return lambda matrix, inputs, n_inputs: None  # noqa: ARG005 - the vector is used as it is
-    if _holds(matrix, Int8Matrix):
+    if holds(matrix, Int8Matrix):
         return lambda matrix, inputs, n_inputs: _quantise_inputs(inputs, n_inputs)  # noqa: ARG005
 
     def prepare(matrix, inputs, n_inputs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001 - compiled
@@ -132,9 +132,9 @@ def _choose_preparation(matrix: Any, inputs: Any, n_inputs: Any) -> Any:  # noqa
     return prepare
 
 
-@overload(multiply, jit_options=_OPTIONS, strict=False)  # type: ignore[untyped-decorator]  # Numba carries no types
+@overload(multiply, jit_options=OPTIONS, strict=False)  # type: ignore[untyped-decorator]  # Numba carries no types
 def _choose_product(matrix: Any, layer: Any, first: Any, last: Any, inputs: Any, out: Any) -> Any:  # noqa: ANN401, ARG001
-    product = next(product for kind, product in _PRODUCTS.items() if _holds(matrix, kind))
+    product = next(product for kind, product in _PRODUCTS.items() if holds(matrix, kind))
     return lambda matrix, layer, first, last, inputs, out: product(matrix, layer, first, last, inputs, out)
 
 
@@ -157,7 +157,7 @@ def _expand_int8(matrix: Int8Matrix, layer: int, row: int, out: Vector) -> None:
 
 
 @kernel
-def _expand_int4(matrix: Int4Matrix, layer: int, row: int, out: Vector) -> None:
+def expand_int4(matrix: Int4Matrix, layer: int, row: int, out: Vector) -> None:
     words, levels = matrix.words[layer, row], matrix.levels[layer, row]
     for step in range((out.size + INT4_LANES - 1) // INT4_LANES):
         for plane in range(4):
@@ -169,7 +169,7 @@ def _expand_int4(matrix: Int4Matrix, layer: int, row: int, out: Vector) -> None:
                 out[start + lane] = np.float32(code) * scale + minimum
 
 
-@overload(_expand_row, jit_options=_OPTIONS, strict=False)  # type: ignore[untyped-decorator]  # Numba carries no types
+@overload(_expand_row, jit_options=OPTIONS, strict=False)  # type: ignore[untyped-decorator]  # Numba carries no types
 def _choose_expansion(matrix: Any, layer: Any, row: Any, out: Any) -> Any:  # noqa: ANN401, ARG001
-    expand = _expand_int8 if _holds(matrix, Int8Matrix) else _expand_int4
+    expand = _expand_int8 if holds(matrix, Int8Matrix) else expand_int4
     return lambda matrix, layer, row, out: expand(matrix, layer, row, out)

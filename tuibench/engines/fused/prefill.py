@@ -1,134 +1,239 @@
-"""The prompt: the same layers as `decode`, on all its tokens at once, as products of matrices (NumPy's BLAS).
+"""The prompt: the same layers as `decode`, on all its tokens at once, in one compiled call by the same team.
 
-Only the last position goes through the last feed-forward's successor, the output head, and that is left to `decode`'s
-kernels. FP32 weights are multiplied where they lie; quantised ones are expanded tile by tile, so that a tile is still
-in the second-level cache when it is used.
+Products are shared out by rows, everything else by tokens; seven barriers a layer. Only the last position goes through
+the output head.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
-from tuibench.engines.fused.compiler import entry
-from tuibench.engines.fused.decode import Cache
-from tuibench.engines.fused.kernels_dot import expand_rows
-from tuibench.engines.fused.kernels_vector import exponential, gelu, norm, rotate, silu_gate
-from tuibench.engines.fused.matrices import Fp32Matrix, Matrix
-from tuibench.engines.fused.model import Model, Shape, Vectors
+from tuibench.engines.fused.compiler import entry, kernel
+from tuibench.engines.fused.decode import Cache, Scratch, inputs_of, project_logits
+from tuibench.engines.fused.kernels_attention import attend_block
+from tuibench.engines.fused.kernels_tile import Batch, Tokens, multiply_batch, prepare_token
+from tuibench.engines.fused.kernels_vector import Vector, add, gelu, norm, rotate, silu_gate
+from tuibench.engines.fused.matrices import INT4_BLOCK, padded
+from tuibench.engines.fused.model import Model
+from tuibench.engines.fused.team import await_order, barrier, share
+from tuibench.engines.fused.vector_ir import INT4_LANES, TILE
 
-Tokens = NDArray[np.float32]
-"""`[tokens, features]`"""
-_TILE_BYTES = 1 << 20
-
-
-@entry
-def norm_tokens(x: Tokens, weight: NDArray[np.float32], bias: NDArray[np.float32], epsilon: float, out: Tokens) -> None:
-    """Apply the norm to each token."""
-    for t in range(x.shape[0]):
-        norm(x[t], weight, bias, epsilon, out[t])
+QUERY_BLOCK = 32
+"""Queries whose attention one worker computes at a time."""
 
 
-@entry
-def place_heads(
-    layer: int, qkv: Tokens, shape: Shape, vectors: Vectors, cache: Cache, queries: NDArray[np.float32]
-) -> None:
-    """Normalise and rotate queries and keys; keys and values go into the cache, queries to `[n_heads, tokens, head_dim]`."""
-    head_dim = shape.head_dim
-    for t in range(qkv.shape[0]):
-        space = np.empty(head_dim, np.float32)
-        for index in range(shape.n_heads + shape.n_kv_heads):
-            head = qkv[t][index * head_dim : (index + 1) * head_dim]
-            is_query = index < shape.n_heads
-            norms = vectors.query_norm[layer] if is_query else vectors.key_norm[layer]
-            out = queries[index, t] if is_query else cache.keys[layer, index - shape.n_heads, t]
-            if norms.size:
-                norm(head, norms, norms[:0], shape.epsilon, space)
-                rotate(space, cache.cosine[t], cache.sine[t], out)
-            else:
-                rotate(head, cache.cosine[t], cache.sine[t], out)
-        for index in range(shape.n_kv_heads):
-            start = (shape.n_heads + shape.n_kv_heads + index) * head_dim
-            for i in range(head_dim):
-                cache.values[layer, index, t, i] = qkv[t, start + i]
+class Prompt(NamedTuple):
+    """Memory for one prompt."""
+
+    residual: Tokens
+    outputs: Tokens
+    """What the last product gave, `[tokens, outputs of the widest matrix]`."""
+    queries: NDArray[np.float32]
+    """`[n_kv_heads, tokens, heads that share one, head_dim]`, rotated."""
+    scores: NDArray[np.float32]
+    """`[workers, queries of a block, tokens]`"""
+    keys: NDArray[np.float32]
+    """`[workers, head_dim, tokens]`: the keys of one head, columns first."""
 
 
-@entry
-def softmax_causal(scores: NDArray[np.float32], scale: float, window: int) -> None:
-    """Turn `[heads, tokens, tokens]` of products into weights: nobody sees the future, nor further back than `window`."""
-    n_heads, n_tokens = scores.shape[0], scores.shape[1]
-    for item in range(n_heads * n_tokens):
-        t = item % n_tokens
-        row = scores[item // n_tokens, t]
-        start = max(0, t + 1 - window)
-        largest = np.float32(-np.inf)
-        for i in range(start, t + 1):
-            largest = max(largest, row[i])
-        total = np.float32(0)
-        for i in range(start, t + 1):
-            row[i] = exponential((row[i] - largest) * np.float32(scale))
-            total += row[i]
-        inverse = np.float32(1) / total
-        row[:start] = np.float32(0)
-        for i in range(start, t + 1):
-            row[i] *= inverse
-        row[t + 1 :] = np.float32(0)
+def new_prompt(model: Model, embedded: Tokens, n_workers: int) -> tuple[Prompt, Batch]:
+    """Return memory for a prompt whose embedded tokens are given."""
+    shape, n_tokens = model.shape, len(embedded)
+    group = shape.n_heads // shape.n_kv_heads
+    widest_in = padded(max(shape.hidden, shape.n_heads * shape.head_dim, shape.intermediate), INT4_LANES)
+    widest_out = max((2 if shape.gated else 1) * shape.intermediate, shape.hidden, shape.qkv_rows)
+    n_padded = padded(n_tokens, TILE)
+
+    def zeros(*size: int) -> NDArray[np.float32]:
+        return np.zeros(size, np.float32)
+
+    prompt = Prompt(
+        residual=np.ascontiguousarray(embedded),
+        outputs=zeros(n_tokens, widest_out),
+        queries=zeros(shape.n_kv_heads, n_tokens, group, shape.head_dim),
+        scores=zeros(n_workers, QUERY_BLOCK * group, n_tokens),
+        keys=zeros(n_workers, shape.head_dim, n_tokens),
+    )
+    batch = Batch(
+        values=zeros(n_padded, widest_in),
+        codes=np.zeros((n_padded, widest_in), np.int16),
+        scales=zeros(n_padded, 1),
+        sums=zeros(n_padded, widest_in // INT4_BLOCK),
+        tiles=zeros(n_workers, TILE * TILE),
+        tiles_int32=np.zeros((n_workers, TILE * TILE), np.int32),
+        rows=zeros(n_workers * TILE, widest_in),
+    )
+    return prompt, batch
 
 
-@entry
-def activate_tokens(x: Tokens, gated: bool, out: Tokens) -> None:  # noqa: FBT001 - compiled
-    """Apply the activation to each token."""
-    for t in range(x.shape[0]):
-        if gated:
-            silu_gate(x[t], out[t])
+@kernel
+def place_heads(layer: int, token: int, model: Model, cache: Cache, prompt: Prompt, space: Vector) -> None:
+    """Bring one token's heads into their final form: keys and values go into the cache, queries to `prompt.queries`."""
+    shape = model.shape
+    head_dim, group = shape.head_dim, shape.n_heads // shape.n_kv_heads
+    qkv, cosine, sine = prompt.outputs[token], cache.cosine[token], cache.sine[token]
+    for index in range(shape.n_heads + shape.n_kv_heads):
+        head = qkv[index * head_dim : (index + 1) * head_dim]
+        is_query = index < shape.n_heads
+        norms = model.vectors.query_norm[layer] if is_query else model.vectors.key_norm[layer]
+        if is_query:
+            out = prompt.queries[index // group, token, index % group]
         else:
-            gelu(x[t], out[t])
+            out = cache.keys[layer, index - shape.n_heads, token]
+        if norms.size:
+            norm(head, norms, norms[:0], shape.epsilon, space)
+            rotate(space, cosine, sine, out)
+        else:
+            rotate(head, cosine, sine, out)
+    for index in range(shape.n_kv_heads):
+        start, out = (shape.n_heads + shape.n_kv_heads + index) * head_dim, cache.values[layer, index, token]
+        for i in range(head_dim):
+            out[i] = qkv[start + i]
 
 
-def multiply_tokens(matrix: Matrix, layer: int, x: Tokens, bias: NDArray[np.float32]) -> Tokens:
-    """Return `x · Wᵀ + b`."""
-    if isinstance(matrix, Fp32Matrix):
-        out = x @ matrix.values[layer].T
-    else:
-        n_outputs, n_inputs = matrix[0].shape[1], x.shape[1]
-        out = np.empty((len(x), n_outputs), np.float32)
-        rows = max(1, _TILE_BYTES // (4 * n_inputs))
-        space = np.empty((rows, n_inputs), np.float32)
-        for start in range(0, n_outputs, rows):
-            tile = space[: min(rows, n_outputs - start)]
-            expand_rows(matrix, layer, start, tile)
-            out[:, start : start + len(tile)] = x @ tile.T
+@kernel
+def _project(matrix, bias, layer, worker, n_workers, n_inputs, n_outputs, prompt, batch):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """`outputs = W · x + b` for all tokens, on the rows of this worker; return which those are."""
+    # Whole tiles, so that no two workers write the same place.
+    first, last = share((n_outputs + TILE - 1) // TILE, worker, n_workers)
+    first, last = first * TILE, min(last * TILE, n_outputs)
+    multiply_batch(matrix, layer, first, last, batch, worker, n_inputs, prompt.outputs)
     if bias.size:
-        out += bias
-    return out
+        for t in range(prompt.residual.shape[0]):
+            add(prompt.outputs[t, first:last], bias[first:last])
+    return first, last
 
 
-def prefill_tokens(model: Model, cache: Cache, x: Tokens) -> NDArray[np.float32]:
-    """Run all layers over the embedded prompt, fill the cache, and return the last token's vector before the final norm."""
-    shape, vectors, n_tokens = model.shape, model.vectors, len(x)
-    normed = np.empty_like(x)
-    queries = np.empty((shape.n_heads, n_tokens, shape.head_dim), np.float32)
-    hidden = np.empty((n_tokens, shape.intermediate), np.float32)
-    for layer in range(vectors.windows.size):
-        norm_tokens(x, vectors.attention_norm[layer], vectors.attention_norm_bias[layer], shape.epsilon, normed)
-        qkv = multiply_tokens(model.qkv, layer, normed, vectors.qkv_bias[layer])
-        place_heads(layer, qkv, shape, vectors, cache, queries)
-        attended = _attend(layer, model, cache, queries)
-        x += multiply_tokens(model.attention_out, layer, attended, vectors.attention_out_bias[layer])
-        norm_tokens(x, vectors.feed_norm[layer], vectors.feed_norm_bias[layer], shape.epsilon, normed)
-        activate_tokens(multiply_tokens(model.feed_in, layer, normed, vectors.feed_in_bias[layer]), shape.gated, hidden)
-        x += multiply_tokens(model.feed_out, layer, hidden, vectors.feed_out_bias[layer])
-    return x[-1]
+@kernel
+def _norm_and_project_qkv(
+    layer: int, worker: int, n_workers: int, team: NDArray[np.int64], model: Model, prompt: Prompt, batch: Batch
+) -> None:
+    shape, vectors = model.shape, model.vectors
+    first, last = share(prompt.residual.shape[0], worker, n_workers)
+    for t in range(first, last):
+        norm(
+            prompt.residual[t],
+            vectors.attention_norm[layer],
+            vectors.attention_norm_bias[layer],
+            shape.epsilon,
+            batch.values[t][: shape.hidden],
+        )
+        prepare_token(model.qkv, batch, t, shape.hidden)
+    barrier(team, n_workers)
+    _project(model.qkv, vectors.qkv_bias[layer], layer, worker, n_workers, shape.hidden, shape.qkv_rows, prompt, batch)
+    barrier(team, n_workers)
 
 
-def _attend(layer: int, model: Model, cache: Cache, queries: NDArray[np.float32]) -> Tokens:
-    """Return `softmax(q · kᵀ) · v` of all heads, `[tokens, n_heads · head_dim]`."""
-    n_heads, n_tokens, head_dim = queries.shape
-    n_kv_heads = model.shape.n_kv_heads
-    keys, values = cache.keys[layer, :, :n_tokens], cache.values[layer, :, :n_tokens]
-    # The query heads that share a KV head are one tall matrix.
-    grouped = queries.reshape(n_kv_heads, -1, head_dim)
-    scores = (grouped @ keys.transpose(0, 2, 1)).reshape(n_heads, n_tokens, n_tokens)
-    softmax_causal(scores, model.vectors.attention_scales[layer], model.vectors.windows[layer])
-    attended = scores.reshape(n_kv_heads, -1, n_tokens) @ values
-    return np.ascontiguousarray(attended.reshape(n_heads, n_tokens, head_dim).transpose(1, 0, 2)).reshape(n_tokens, -1)
+@kernel
+def _attend(
+    layer: int,
+    worker: int,
+    n_workers: int,
+    team: NDArray[np.int64],
+    model: Model,
+    cache: Cache,
+    prompt: Prompt,
+    batch: Batch,
+    space: Vector,
+) -> None:
+    """Attention of all heads over blocks of queries; neighbouring blocks, which cost about the same, go to all in turn."""
+    shape, n_tokens = model.shape, prompt.residual.shape[0]
+    first, last = share(n_tokens, worker, n_workers)
+    for t in range(first, last):
+        place_heads(layer, t, model, cache, prompt, space)
+    barrier(team, n_workers)
+    width = shape.n_heads // shape.n_kv_heads * shape.head_dim
+    limits = model.vectors.attention_scales[layer], model.vectors.windows[layer]
+    for start in range(worker * QUERY_BLOCK, n_tokens, n_workers * QUERY_BLOCK):
+        end = min(start + QUERY_BLOCK, n_tokens)
+        for head in range(shape.n_kv_heads):
+            attend_block(
+                prompt.queries[head, start:end],
+                start,
+                cache.keys[layer, head],
+                cache.values[layer, head],
+                limits,
+                (prompt.keys[worker], prompt.scores[worker]),
+                batch.values[start:end, head * width : (head + 1) * width],
+            )
+        for t in range(start, end):
+            prepare_token(model.attention_out, batch, t, shape.n_heads * shape.head_dim)
+    barrier(team, n_workers)
+
+
+@kernel
+def _add_outputs(prompt: Prompt, first: int, last: int) -> None:
+    """`x += outputs`, on some rows."""
+    for t in range(prompt.residual.shape[0]):
+        add(prompt.residual[t, first:last], prompt.outputs[t, first:last])
+
+
+@kernel
+def _feed_forward(
+    layer: int, worker: int, n_workers: int, team: NDArray[np.int64], model: Model, prompt: Prompt, batch: Batch
+) -> None:
+    shape, vectors = model.shape, model.vectors
+    my_tokens = share(prompt.residual.shape[0], worker, n_workers)
+    for t in range(my_tokens[0], my_tokens[1]):
+        norm(
+            prompt.residual[t],
+            vectors.feed_norm[layer],
+            vectors.feed_norm_bias[layer],
+            shape.epsilon,
+            batch.values[t][: shape.hidden],
+        )
+        prepare_token(model.feed_in, batch, t, shape.hidden)
+    barrier(team, n_workers)
+    rows = 2 * shape.intermediate if shape.gated else shape.intermediate
+    _project(model.feed_in, vectors.feed_in_bias[layer], layer, worker, n_workers, shape.hidden, rows, prompt, batch)
+    barrier(team, n_workers)
+    for t in range(my_tokens[0], my_tokens[1]):
+        hidden = batch.values[t][: shape.intermediate]
+        if shape.gated:
+            silu_gate(prompt.outputs[t][:rows], hidden)
+        else:
+            gelu(prompt.outputs[t][:rows], hidden)
+        prepare_token(model.feed_out, batch, t, shape.intermediate)
+    barrier(team, n_workers)
+    bias = vectors.feed_out_bias[layer]
+    mine = _project(model.feed_out, bias, layer, worker, n_workers, shape.intermediate, shape.hidden, prompt, batch)
+    _add_outputs(prompt, mine[0], mine[1])
+    barrier(team, n_workers)
+
+
+@entry
+def prefill_prompt(
+    worker: int,
+    n_workers: int,
+    team: NDArray[np.int64],
+    seen: int,
+    model: Model,
+    cache: Cache,
+    scratch: Scratch,
+    logits: Vector,
+    prompt: Prompt,
+    batch: Batch,
+) -> int:
+    """Do this worker's share of a prompt; see `Team`. The cache is filled, the last token's logits are left."""
+    while await_order(team, worker, seen):
+        seen += 1
+        shape, vectors, space = model.shape, model.vectors, np.empty(model.shape.head_dim, np.float32)
+        for layer in range(vectors.windows.size):
+            _norm_and_project_qkv(layer, worker, n_workers, team, model, prompt, batch)
+            _attend(layer, worker, n_workers, team, model, cache, prompt, batch, space)
+            attended, bias = shape.n_heads * shape.head_dim, vectors.attention_out_bias[layer]
+            mine = _project(model.attention_out, bias, layer, worker, n_workers, attended, shape.hidden, prompt, batch)
+            _add_outputs(prompt, mine[0], mine[1])
+            barrier(team, n_workers)
+            _feed_forward(layer, worker, n_workers, team, model, prompt, batch)
+        if worker == 0:
+            scratch.residual[:] = prompt.residual[-1]
+        barrier(team, n_workers)
+        project_logits(worker, n_workers, model, scratch, inputs_of(scratch, worker), logits)
+        barrier(team, n_workers)
+        if worker == 0:
+            break
+    return seen

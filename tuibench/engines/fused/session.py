@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from tuibench.engines.base import Progress
 from tuibench.engines.fused.compiler import was_compiled
-from tuibench.engines.fused.decode import HEAD_ONLY, Cache, Scratch, decode_tokens, new_scratch
+from tuibench.engines.fused.decode import Cache, Scratch, decode_tokens, new_scratch
 from tuibench.engines.fused.matrices import StackWriter, allocate
 from tuibench.engines.fused.model import TOY_WIDTH, Model, pack_model, toy_model
-from tuibench.engines.fused.prefill import prefill_tokens
+from tuibench.engines.fused.prefill import new_prompt, prefill_prompt
 from tuibench.engines.fused.team import Team
 from tuibench.engines.ort.checkpoint import Checkpoint
 from tuibench.engines.ort.decoder import Decoder, read_decoder
@@ -51,8 +51,10 @@ class Session:
 
     def prefill(self, token_ids: Sequence[int], max_length: int) -> NDArray[np.float32]:
         cache, scratch = self._room(max_length)
-        scratch.residual[:] = prefill_tokens(self.model, cache, self._embedding.rows(token_ids, 0))
-        self._team.order(HEAD_ONLY)
+        prompt, batch = new_prompt(self.model, self._embedding.rows(token_ids, 0), self.n_workers)
+        self._team.set_work(prefill_prompt, self.model, cache, scratch, self._logits, prompt, batch)
+        self._team.order(0)
+        self._team.set_work(decode_tokens, self.model, cache, scratch, self._logits)
         self._length = len(token_ids)
         return self._logits
 
@@ -75,7 +77,6 @@ class Session:
         if self._cache is None or self._scratch is None or self._cache.keys.shape[2] < max_length:
             self._cache = new_cache(self.decoder, max_length)
             self._scratch = new_scratch(self.model, self._team.n_workers, max_length)
-            self._team.set_work(decode_tokens, self.model, self._cache, self._scratch, self._logits)
         return self._cache, self._scratch
 
 
@@ -101,9 +102,11 @@ def compile_kernels(writer: type[StackWriter]) -> bool:
     model = toy_model(writer)
     size, angles = (1, 1, 2, TOY_WIDTH), np.zeros((2, TOY_WIDTH // 2), np.float32)
     cache = Cache(np.zeros(size, np.float32), np.zeros(size, np.float32), angles, angles)
-    prefill_tokens(model, cache, np.zeros((1, TOY_WIDTH), np.float32))
+    scratch, logits = new_scratch(model, 1, 2), np.zeros(TOY_WIDTH, np.float32)
     team = Team(1)
-    logits = np.zeros(TOY_WIDTH, np.float32)
-    team.set_work(decode_tokens, model, cache, new_scratch(model, 1, 2), logits)
+    team.set_work(decode_tokens, model, cache, scratch, logits)
     team.order(1)
-    return was_compiled(decode_tokens)
+    prompt, batch = new_prompt(model, np.zeros((1, TOY_WIDTH), np.float32), 1)
+    team.set_work(prefill_prompt, model, cache, scratch, logits, prompt, batch)
+    team.order(0)
+    return was_compiled(decode_tokens) or was_compiled(prefill_prompt)

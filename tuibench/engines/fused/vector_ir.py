@@ -18,6 +18,8 @@ INT8_LANES = 32
 """Weights of one step of `dot_int8`; vectors are padded to a multiple."""
 INT4_LANES = 64
 """Weights of one step of `dot_int4`: two blocks of 32."""
+TILE = 4
+"""Rows and vectors that are multiplied at once, each value read once for four products."""
 _I16, _I32, _F32, _F16 = ir.IntType(16), ir.IntType(32), ir.FloatType(), ir.HalfType()
 
 
@@ -153,3 +155,66 @@ def float_of_half(_context: Any, _bits: Any) -> Any:  # noqa: ANN401 - Numba's o
         return builder.fpext(builder.bitcast(arguments[0], _F16), _F32)
 
     return types.float32(types.uint16), generate
+
+
+def _has(context: Any, feature: str) -> bool:  # noqa: ANN401 - Numba's own
+    return f"+{feature}" in context.codegen().magic_tuple()[-1].split(",")
+
+
+def _tile(context: Any, builder: Any, signature: Any, arguments: Any, whole: bool) -> Any:  # noqa: ANN401, FBT001
+    """Emit `out[4 · r + t] = Σ weights[row + r, k] · x[token + t, k]` over all whole vectors of k; return their end."""
+    kinds, values = dict(enumerate(signature.args)), dict(enumerate(arguments))
+    weights, x = (context.make_array(kinds[i])(context, builder, values[i]) for i in (0, 2))
+    out = _data(context, builder, kinds[4], values[4])
+    n_inputs, wide = values[5], _has(context, "avx512bw")
+    n_lanes = (32 if whole else 16) // (1 if wide else 2)
+    # 16 sums, 4 weights and an input fit the 32 registers of AVX-512; with 16 registers it is half the rows at a time.
+    rows_at_once = TILE if wide else TILE // 2
+    kind = _vector(_I32, n_lanes // 2) if whole else _vector(_F32, n_lanes)
+    index = n_inputs.type
+    end = builder.mul(builder.udiv(n_inputs, index(n_lanes)), index(n_lanes))
+
+    def vector(array: Any, row: Any, k: Any, element: ir.Type) -> Any:  # noqa: ANN401
+        stride = builder.udiv(cgutils.unpack_tuple(builder, array.strides)[0], array.itemsize)
+        return _load(builder, array.data, builder.add(builder.mul(row, stride), k), _vector(element, n_lanes))
+
+    for first in range(0, TILE, rows_at_once):
+        rows = range(first, first + rows_at_once)
+        totals = {
+            (r, t): cgutils.alloca_once_value(builder, ir.Constant(kind, None)) for r in rows for t in range(TILE)
+        }
+        with cgutils.for_range_slice(builder, index(0), end, index(n_lanes)) as (k, _):
+            inputs = [
+                vector(x, builder.add(values[3], index(t)), k, _I16 if whole else _F32) for t in range(TILE)
+            ]
+            for r in rows:
+                weight = vector(weights, builder.add(values[1], index(r)), k, ir.IntType(8) if whole else _F32)
+                weight = builder.sext(weight, _vector(_I16, n_lanes)) if whole else weight
+                for t in range(TILE):
+                    total = builder.load(totals[r, t])
+                    if whole:
+                        total = builder.add(total, _pairs_product(context, builder, weight, inputs[t]))
+                    else:
+                        product = builder.fmul(weight, inputs[t], flags=("contract",))
+                        total = builder.fadd(total, product, flags=("contract",))
+                    builder.store(total, totals[r, t])
+        for (r, t), total in totals.items():
+            builder.store(_sum(builder, builder.load(total)), builder.gep(out, [ir.Constant(_I32, TILE * r + t)]))
+    return end
+
+
+def _tile_signature(weight: Any, x: Any, out: Any) -> Any:  # noqa: ANN401 - Numba types
+    matrices = types.Array(weight, 2, "C"), types.Array(x, 2, "C")
+    return types.intp(matrices[0], types.intp, matrices[1], types.intp, types.Array(out, 1, "C"), types.intp)
+
+
+@intrinsic  # type: ignore[untyped-decorator]  # Numba carries no types
+def tile_int8(_context: Any, weights: Any, row: Any, x: Any, token: Any, out: Any, n_inputs: Any) -> Any:  # noqa: ANN401, ARG001
+    """Multiply 4 rows of INT8 weights by 4 vectors of INT16; see `_tile`. `n_inputs` is a multiple of 32."""
+    return _tile_signature(types.int8, types.int16, types.int32), lambda *given: _tile(*given, whole=True)
+
+
+@intrinsic  # type: ignore[untyped-decorator]  # Numba carries no types
+def tile_fp32(_context: Any, weights: Any, row: Any, x: Any, token: Any, out: Any, n_inputs: Any) -> Any:  # noqa: ANN401, ARG001
+    """Multiply 4 rows by 4 vectors in FP32; see `_tile`. The last few inputs, fewer than 16, are left to the caller."""
+    return _tile_signature(types.float32, types.float32, types.float32), lambda *given: _tile(*given, whole=False)

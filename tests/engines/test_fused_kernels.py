@@ -1,0 +1,154 @@
+"""Each kernel against its formula in NumPy, over sizes that fit no vector register."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tuibench.engines.fused.compiler import entry
+from tuibench.engines.fused.kernels_attention import attend_chunk, combine_chunks
+from tuibench.engines.fused.kernels_dot import Inputs, expand_rows, multiply, prepare_inputs
+from tuibench.engines.fused.kernels_vector import exponential
+from tuibench.engines.fused.matrices import INT4_BLOCK, WRITERS, Fp32Matrix
+
+few = settings(max_examples=60, deadline=None)  # the first example compiles
+
+
+@entry
+def product(matrix, first, last, inputs, out):
+    prepare_inputs(matrix, inputs, inputs.values.size)
+    multiply(matrix, 0, first, last, inputs, out)
+
+
+@entry
+def exponentials(x, out):
+    for i in range(x.size):
+        out[i] = exponential(x[i])
+
+
+@entry
+def attention(query, keys, values, scale, ends, parts, out):
+    scores = np.empty(keys.shape[0], np.float32)
+    begin = 0
+    for c in range(ends.size):
+        attend_chunk(query, keys[begin : ends[c]], values[begin : ends[c]], scale, scores, parts[c])
+        begin = ends[c]
+    combine_chunks(parts, out)
+
+
+def inputs_of(values):
+    n = values.size
+    codes, sums = np.full(n + 128, 99, np.int16), np.full(n // INT4_BLOCK + 4, 99, np.float32)
+    return Inputs(values, codes, np.zeros(16, np.float32), sums)
+
+
+def matrix_of(precision, weights):
+    writer = WRITERS[precision](1, *weights.shape)
+    writer.put(0, weights)
+    return writer.stack()
+
+
+def expanded(matrix, shape):
+    if isinstance(matrix, Fp32Matrix):
+        return matrix.values[0]
+    out = np.empty(shape, np.float32)
+    expand_rows(matrix, 0, 0, out)
+    return out
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8", "int4"])
+@few
+@given(n_out=st.integers(1, 9), n_in=st.integers(1, 300), seed=st.integers(0, 2**32 - 1), outlier=st.booleans())
+def test_product_is_that_of_the_stored_weights(precision, n_out, n_in, seed, outlier):
+    rng = np.random.default_rng(seed)
+    matrix = matrix_of(precision, rng.standard_normal((n_out, n_in)).astype(np.float32))
+    x = rng.standard_normal(n_in).astype(np.float32)
+    if outlier:
+        x[rng.integers(n_in)] *= 300  # language models have such activations
+    out = np.full(n_out, np.nan, np.float32)
+    product(matrix, 0, n_out, inputs_of(x), out)
+    weights = expanded(matrix, (n_out, n_in))
+    # Inputs are rounded to steps of max |x| / 2^15 or, in long rows, a little coarser.
+    step = 0 if precision == "fp32" else np.abs(x).max() / 32767 / 2 * max(1, n_in / 500)
+    bound = 1e-5 * (np.abs(weights) @ np.abs(x)) + step * np.abs(weights).sum(axis=1)
+    assert (np.abs(out - weights @ x) <= bound).all()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8", "int4"])
+def test_only_the_asked_rows_are_written(precision):
+    matrix = matrix_of(precision, np.ones((6, 40), np.float32))
+    out = np.full(6, 7, np.float32)
+    product(matrix, 2, 5, inputs_of(np.ones(40, np.float32)), out)
+    np.testing.assert_allclose(out, [7, 7, 40, 40, 40, 7], rtol=1e-3)
+
+
+def test_the_largest_sums_do_not_overflow():
+    n_in = 16_384
+    matrix = matrix_of("int8", np.ones((1, n_in), np.float32))
+    out = np.zeros(1, np.float32)
+    product(matrix, 0, 1, inputs_of(np.ones(n_in, np.float32)), out)
+    np.testing.assert_allclose(out, n_in, rtol=1e-3)
+
+
+@few
+@given(n_in=st.integers(1, 200), seed=st.integers(0, 2**32 - 1))
+def test_int8_rounds_to_the_nearest_step(n_in, seed):
+    weights = np.random.default_rng(seed).standard_normal((3, n_in)).astype(np.float32)
+    steps = np.abs(weights).max(axis=1) / 127
+    errors = np.abs(expanded(matrix_of("int8", weights), weights.shape) - weights).max(axis=1)
+    assert (errors <= steps * 0.501).all()
+
+
+@few
+@given(n_in=st.integers(1, 200), seed=st.integers(0, 2**32 - 1))
+def test_int4_rounds_within_each_block(n_in, seed):
+    weights = np.random.default_rng(seed).standard_normal((3, n_in)).astype(np.float32)
+    errors = np.abs(expanded(matrix_of("int4", weights), weights.shape) - weights)
+    for start in range(0, n_in, INT4_BLOCK):
+        block = weights[:, start : start + INT4_BLOCK]
+        step = (block.max(axis=1) - block.min(axis=1)) / 15
+        # Scale and minimum are FP16 themselves.
+        slack = 2e-3 * np.abs(block).max(axis=1) * 2
+        assert (errors[:, start : start + INT4_BLOCK].max(axis=1) <= step / 2 + slack).all()
+
+
+def test_int4_keeps_weights_that_were_four_bits_before():
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 16, (4, 64))
+    codes[:, ::INT4_BLOCK], codes[:, 1::INT4_BLOCK] = 0, 15
+    weights = (codes * 0.25 - 2).astype(np.float32)
+    np.testing.assert_array_equal(expanded(matrix_of("int4", weights), weights.shape), weights)
+
+
+def test_a_row_of_zeros_stays_zero():
+    for precision in WRITERS:
+        matrix = matrix_of(precision, np.zeros((1, 70), np.float32))
+        out = np.ones(1, np.float32)
+        product(matrix, 0, 1, inputs_of(np.ones(70, np.float32)), out)
+        assert out[0] == 0
+
+
+def test_exponential_over_the_whole_range():
+    x = np.linspace(-86, 87, 20_001).astype(np.float32)
+    out = np.empty_like(x)
+    exponentials(x, out)
+    np.testing.assert_allclose(out, np.exp(x.astype(np.float64)), rtol=8e-6)
+
+
+@few
+@given(
+    head_dim=st.sampled_from([2, 16, 20, 64, 80, 128]),
+    ends=st.lists(st.integers(0, 300), min_size=1, max_size=5).map(sorted),
+    seed=st.integers(0, 2**32 - 1),
+    spread=st.sampled_from([0.1, 1.0, 30.0]),
+)
+def test_attention_in_chunks_is_softmax(head_dim, ends, seed, spread):
+    ends[-1] += 1  # at least one position; other chunks may be empty
+    rng = np.random.default_rng(seed)
+    query = (rng.standard_normal(head_dim) * spread).astype(np.float32)
+    keys, values = rng.standard_normal((2, ends[-1], head_dim)).astype(np.float32)
+    out = np.empty(head_dim, np.float32)
+    attention(query, keys, values, 0.3, np.array(ends), np.empty((len(ends), head_dim + 2), np.float32), out)
+    scores = keys.astype(np.float64) @ query * 0.3
+    weights = np.exp(scores - scores.max())
+    np.testing.assert_allclose(out, weights / weights.sum() @ values, rtol=0, atol=2e-4)

@@ -1,0 +1,134 @@
+"""Sessions over many shapes of models, contexts longer than a chunk, teams of threads, caches that cannot be written."""
+
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.tiny_onnx_models import _save_llama_like
+from tuibench.engines.base import UnsupportedModelError
+from tuibench.engines.fused.decode import decode_tokens
+from tuibench.engines.fused.engine import FusedFp32
+from tuibench.engines.fused.team import Team
+from tuibench.engines.torch_eager import KvCache
+
+
+def no_progress(label, done, total):
+    pass
+
+
+def last_logits(engine, directory, n_threads, tokens, n_prompt):
+    engine.load(directory, n_threads, no_progress)
+    logits = engine.prefill(tokens[:n_prompt], len(tokens))
+    for token in tokens[n_prompt:]:
+        logits = engine.decode(token)
+    found = logits.copy()
+    engine.close()
+    return found
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    n_kv_heads=st.integers(1, 3),
+    group=st.integers(1, 4),
+    head_dim=st.sampled_from([2, 6, 16, 24]),
+    n_threads=st.integers(1, 3),
+    n_tokens=st.integers(2, 700),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_any_heads_lengths_and_threads_give_the_logits_of_transformers(
+    tmp_path_factory, n_kv_heads, group, head_dim, n_threads, n_tokens, seed
+):
+    directory = _save_llama_like(
+        tmp_path_factory.mktemp("any") / "model",
+        "llama",
+        hidden_size=40,
+        intermediate_size=50,
+        num_hidden_layers=1,
+        num_attention_heads=n_kv_heads * group,
+        num_key_value_heads=n_kv_heads,
+        head_dim=head_dim,
+        max_position_embeddings=1024,
+    )
+    tokens = [int(token) for token in np.random.default_rng(seed).integers(3, 380, n_tokens)]
+    n_prompt = max(1, n_tokens - 5)
+    expected = last_logits(KvCache(), directory, 1, tokens, n_prompt)
+    found = last_logits(FusedFp32(), directory, n_threads, tokens, n_prompt)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
+
+
+def test_logits_do_not_depend_on_the_number_of_threads(tiny_llama):
+    tokens = [int(token) for token in np.random.default_rng(0).integers(3, 380, 200)]
+    found = [last_logits(FusedFp32(), tiny_llama.directory, n, tokens, 190) for n in (1, 2, 5)]
+    for other in found[1:]:
+        np.testing.assert_allclose(other, found[0], rtol=0, atol=1e-5 * np.abs(found[0]).max())
+
+
+def test_helpers_come_back_after_they_have_parked(tiny_llama):
+    engine = FusedFp32()
+    engine.load(tiny_llama.directory, 3, no_progress)
+    team = engine._session._team
+    expected = engine.prefill([5, 6], 16).copy()
+    for _ in range(3):
+        team.set_work(decode_tokens, *team._arguments)  # returns only when every helper is parked
+        np.testing.assert_array_equal(engine.prefill([5, 6], 16), expected)
+    engine.close()
+
+
+def test_close_ends_the_helpers(tiny_llama):
+    before = threading.active_count()
+    engine = FusedFp32()
+    engine.load(tiny_llama.directory, 4, no_progress)
+    engine.prefill([1, 2, 3], 8)
+    assert threading.active_count() == before + 3
+    engine.close()
+    assert threading.active_count() == before
+
+
+def test_a_team_that_never_worked_can_be_closed():
+    Team(3).close()
+
+
+def test_an_unknown_rotary_variant_is_named(tmp_path):
+    directory = _save_llama_like(
+        tmp_path / "model", "llama", rope_parameters={"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 2.0}
+    )
+    with pytest.raises(UnsupportedModelError, match="dynamic"):
+        FusedFp32().load(directory, 1, no_progress)
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from tuibench.engines.fused.engine import FusedFp32
+engine = FusedFp32()
+prepared = engine.prepare(Path(sys.argv[1]), lambda *_: None)
+info = engine.load(Path(sys.argv[1]), 1, lambda *_: None)
+engine.prefill([1, 2], 4)
+engine.decode(3)
+heavy = {"torch", "transformers", "onnx", "onnxruntime"} & set(sys.modules)
+print(prepared, "notice" in info.facts, sorted(heavy))
+engine.close()
+"""
+
+
+def run_program(model, cache):
+    environment = os.environ | {"TUIBENCH_CACHE": str(cache)}
+    environment.pop("NUMBA_CACHE_DIR", None)
+    command = [sys.executable, "-c", PROGRAM, str(model.directory)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_kernels_are_compiled_once_and_load_no_model_library(tiny_llama, tmp_path):
+    assert run_program(tiny_llama, tmp_path) == "True False []"
+    assert run_program(tiny_llama, tmp_path) == "False False []"
+
+
+def test_a_cache_that_cannot_be_written_is_a_notice(tiny_llama, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert run_program(tiny_llama, tmp_path / "file" / "cache") == "True True []"
