@@ -46,7 +46,13 @@ class LlamaCpp:
 
         self._api = llama_cpp
         self._llama = llama_cpp.Llama(
-            model, n_ctx=capacity, n_batch=512, n_ubatch=512, n_threads=n_threads, n_threads_batch=n_threads, verbose=False
+            model,
+            n_ctx=capacity,
+            n_batch=512,
+            n_ubatch=512,
+            n_threads=n_threads,
+            n_threads_batch=n_threads,
+            verbose=False,
         )
         self.weight_bytes = llama_cpp.llama_model_size(self._llama.model)
 
@@ -133,10 +139,14 @@ def compare(options, method, n_threads):
 
     def report(label, taken):
         mine, other = (statistics.median(taken[name]) / 1e6 for name in sides)
-        low = {name: statistics.quantiles(times, n=10)[0] / 1e6 if len(times) > 9 else min(times) / 1e6 for name, times in taken.items()}
+        low = {
+            name: statistics.quantiles(times, n=10)[0] / 1e6 if len(times) > 9 else min(times) / 1e6
+            for name, times in taken.items()
+        }
         print(
             f"{method:11} {n_threads} threads  {label:22} {mine:8.2f} ms  {gguf:5} {other:8.2f} ms  "
-            f"ratio of medians {other / mine:5.2f}  of p10 {low['llama.cpp'] / low['ours']:5.2f}  (ours p10 {low['ours']:.2f})", flush=True
+            f"ratio of medians {other / mine:5.2f}  of p10 {low['llama.cpp'] / low['ours']:5.2f}  (ours p10 {low['ours']:.2f})",
+            flush=True,
         )
         return mine
 
@@ -160,7 +170,9 @@ def compare(options, method, n_threads):
         mine = report(f"decode after {n}", taken)
         if n == 64:
             rate = ours.weight_bytes / mine * 1e3
-            print(f"{'':11} {ours.weight_bytes / 1e6:.0f} MB a token, {rate / 1e9:.1f} GB/s = {rate / bandwidth:.0%} of {bandwidth / 1e9:.1f} GB/s")
+            print(
+                f"{'':11} {ours.weight_bytes / 1e6:.0f} MB a token, {rate / 1e9:.1f} GB/s = {rate / bandwidth:.0%} of {bandwidth / 1e9:.1f} GB/s"
+            )
     for side in sides.values():
         side.close()
 

@@ -19,8 +19,8 @@ from tuibench.engines.fused.kernels_vector import Vector, add, gelu, norm, rotat
 from tuibench.engines.fused.matrices import INT4_BLOCK
 from tuibench.engines.fused.model import Model
 from tuibench.engines.fused.team import await_order, barrier, order_of, share
-
 from tuibench.engines.fused.vector_ir import INT4_LANES
+
 
 class Cache(NamedTuple):
     """Keys (rotated) and values of all positions so far, `[layers, n_kv_heads, capacity, head_dim]`, and the angles."""
@@ -209,9 +209,7 @@ def _feed_out(layer: int, worker: int, n_workers: int, model: Model, scratch: Sc
 
 
 @kernel
-def project_logits(
-    worker: int, n_workers: int, model: Model, scratch: Scratch, inputs: Inputs, logits: Vector
-) -> None:
+def project_logits(worker: int, n_workers: int, model: Model, scratch: Scratch, inputs: Inputs, logits: Vector) -> None:
     """`logits = W_head · norm(x)`"""
     norm(
         scratch.residual,

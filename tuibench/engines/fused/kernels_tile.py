@@ -40,7 +40,9 @@ class Batch(NamedTuple):
 @kernel
 def prepare_token(matrix: Matrix, batch: Batch, token: int, n_inputs: int) -> None:
     """Derive what the product needs from `batch.values[token]`."""
-    prepare_inputs(matrix, Inputs(batch.values[token], batch.codes[token], batch.scales[token], batch.sums[token]), n_inputs)
+    prepare_inputs(
+        matrix, Inputs(batch.values[token], batch.codes[token], batch.scales[token], batch.sums[token]), n_inputs
+    )
 
 
 def multiply_batch(
@@ -131,7 +133,9 @@ _PRODUCTS = {Fp32Matrix: _multiply_fp32, Int8Matrix: _multiply_int8, Int4Matrix:
 
 
 @overload(multiply_batch, jit_options=OPTIONS, strict=False)  # type: ignore[untyped-decorator]  # Numba carries no types
-def _choose_product(matrix: Any, layer: Any, first: Any, last: Any, batch: Any, worker: Any, n_inputs: Any, out: Any) -> Any:  # noqa: ANN401, ARG001
+def _choose_product(
+    matrix: Any, layer: Any, first: Any, last: Any, batch: Any, worker: Any, n_inputs: Any, out: Any
+) -> Any:  # noqa: ANN401, ARG001
     product = next(product for kind, product in _PRODUCTS.items() if holds(matrix, kind))
     return lambda matrix, layer, first, last, batch, worker, n_inputs, out: product(
         matrix, layer, first, last, batch, worker, n_inputs, out

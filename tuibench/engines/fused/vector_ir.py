@@ -184,9 +184,7 @@ def _tile(context: Any, builder: Any, signature: Any, arguments: Any, whole: boo
             (r, t): cgutils.alloca_once_value(builder, ir.Constant(kind, None)) for r in rows for t in range(TILE)
         }
         with cgutils.for_range_slice(builder, index(0), end, index(n_lanes)) as (k, _):
-            inputs = [
-                vector(x, builder.add(values[3], index(t)), k, _I16 if whole else _F32) for t in range(TILE)
-            ]
+            inputs = [vector(x, builder.add(values[3], index(t)), k, _I16 if whole else _F32) for t in range(TILE)]
             for r in rows:
                 weight = vector(weights, builder.add(values[1], index(r)), k, ir.IntType(8) if whole else _F32)
                 weight = builder.sext(weight, _vector(_I16, n_lanes)) if whole else weight
