@@ -70,8 +70,8 @@ def _projections(options: Fused | Blockwise) -> tuple[Projection, dict[str, Proj
         case Fused():
             return Fp32Projection(), {}
         case Blockwise():
-            body = BlockwiseProjection(options.body_bits, options.body_block, options.symmetric)
-            head = BlockwiseProjection(options.head_bits, options.head_block, options.symmetric)
+            body = BlockwiseProjection(options.body_bits, options.body_block, options.body_symmetric)
+            head = BlockwiseProjection(options.head_bits, options.head_block)
             return body, {"head": head}
 
 

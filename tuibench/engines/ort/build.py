@@ -1,4 +1,4 @@
-"""Makes a method's files, in a process of its own: `python -m tuibench.engines.ort.build METHOD MODEL_DIR`.
+"""Makes a method's files, in a process of its own: `python -m tuibench.engines.ort.build METHOD MODEL_DIR [OPTIONS]`.
 
 The process that serves tokens stays small: what a quantisation or an export takes of memory is gone with the child.
 Progress goes to standard output as JSON lines, everything else to standard error, which is the worker's log.
@@ -14,8 +14,8 @@ from pathlib import Path
 import msgspec
 
 from tuibench.engines.base import Progress, UnsupportedModelError
-from tuibench.engines.ort.recipes import OPTIONS, Exported, Options, recipe_for
-from tuibench.models.artifacts import ArtifactError, make_artifact
+from tuibench.engines.ort.recipes import OPTIONS, Exported, Fused, Options, Static, recipe_for
+from tuibench.models.artifacts import ArtifactError, CachedArtifact, make_artifact
 from tuibench.models.local import ModelError
 from tuibench.models.tether import tethered
 
@@ -38,7 +38,7 @@ _REASONS: dict[str, type[Exception]] = {
 }
 
 
-def build_in_child(method: str, model_dir: Path, progress: Progress) -> None:
+def build_in_child(method: str, options: Options, model_dir: Path, progress: Progress) -> None:
     """Make a method's files in a child process; blocks.
 
     Raises:
@@ -46,7 +46,8 @@ def build_in_child(method: str, model_dir: Path, progress: Progress) -> None:
         ModelError: The model's files are damaged.
         ArtifactError: The files cannot be made; the message says why.
     """
-    command = tethered([sys.executable, "-m", "tuibench.engines.ort.build", method, str(model_dir)])
+    encoded = msgspec.json.encode(options).decode()
+    command = tethered([sys.executable, "-m", "tuibench.engines.ort.build", method, str(model_dir), encoded])
     refusal: _Refusal | None = None
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None  # noqa: S101 - it is a pipe
@@ -68,10 +69,9 @@ def build_in_child(method: str, model_dir: Path, progress: Progress) -> None:
         raise ArtifactError(f"making the files of {method} ended with {signal}; the log has the rest")
 
 
-def build(method: str, model_dir: Path, progress: Progress) -> None:
+def build(method: str, options: Options, model_dir: Path, progress: Progress) -> CachedArtifact:
     """Make a method's files in this process, unless they are there."""
-    options = OPTIONS[method]
-    make_artifact(
+    return make_artifact(
         recipe_for(method, options, model_dir),
         model_dir.name,
         lambda staging: _write(options, model_dir, staging, progress),
@@ -85,6 +85,11 @@ def _write(options: Options, model_dir: Path, staging: Path, progress: Progress)
         from tuibench.engines.ort.plain_export import write_plain
 
         write_plain(options, model_dir, staging, progress)
+    elif isinstance(options, Static):
+        from tuibench.engines.ort.static_int8 import write_static
+
+        fused = build("onnx-fused", OPTIONS["onnx-fused"], model_dir, progress)
+        write_static(options, fused.directory, model_dir, staging, progress, len(os.sched_getaffinity(0)))
     else:
         from tuibench.engines.ort.assemble import write_graph
 
@@ -99,7 +104,7 @@ def _estimate(options: Options, model_dir: Path) -> int:
     decoder = read_decoder(model_dir)
     table = decoder.vocabulary * decoder.hidden
     fp32 = (open_folder(model_dir).parameters + (table if decoder.tied_head else 0)) * 4
-    return fp32 if not hasattr(options, "body_bits") else fp32 // 3 + 4 * table
+    return fp32 if isinstance(options, Exported | Fused) else fp32 // 3 + 4 * table
 
 
 def main() -> None:
@@ -110,9 +115,10 @@ def main() -> None:
     def send(message: _Step | _Refusal) -> None:
         os.write(events, msgspec.json.encode(message) + b"\n")
 
-    method, model_dir = sys.argv[1:]
+    method, model_dir, *rest = sys.argv[1:]
+    options = msgspec.json.decode(rest[0], type=Options) if rest else OPTIONS[method]
     try:
-        build(method, Path(model_dir), lambda label, done, total: send(_Step(label, done, total)))
+        build(method, options, Path(model_dir), lambda label, done, total: send(_Step(label, done, total)))
     except Exception as error:
         kind = type(error).__name__
         text = str(error) if kind in _REASONS else f"{kind}: {error}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from tuibench.core.spec import Method
 from tuibench.engines.base import EngineInfo, Progress
+from tuibench.engines.ort.recipes import OPTIONS, Options
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -32,6 +33,8 @@ class _GraphEngine:
     method: ClassVar[Method]
 
     def __init__(self) -> None:
+        self.options: Options = OPTIONS[self.method.id]
+        """May be replaced before `prepare()`."""
         self._artifact: CachedArtifact | None = None
         self._session: Session | None = None
 
@@ -40,7 +43,7 @@ class _GraphEngine:
         from tuibench.engines.ort.prepared import prepared_artifact
 
         read_decoder(model_dir)  # refuses what has no graph, before anything is made
-        self._artifact, made = prepared_artifact(self.method.id, model_dir, progress)
+        self._artifact, made = prepared_artifact(self.method.id, self.options, model_dir, progress)
         return made
 
     def load(self, model_dir: Path, n_threads: int, progress: Progress) -> EngineInfo:
@@ -114,6 +117,19 @@ class Int8Dynamic(_GraphEngine):
         id="int8-dynamic",
         title="INT8, dynamic",
         explanation="INT8 weights and products; activation ranges found anew for every block",
+        parent="onnx-fused",
+        precision="int8",
+        requires=_REQUIRES,
+    )
+
+
+class Int8Static(_GraphEngine):
+    """INT8 weights, one scale a row; activation ranges from a calibration text."""
+
+    method = Method(
+        id="int8-static",
+        title="INT8, static",
+        explanation="INT8 weights and products; activation ranges fixed beforehand on a calibration text",
         parent="onnx-fused",
         precision="int8",
         requires=_REQUIRES,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tuibench.engines.base import Progress
 from tuibench.engines.ort.build import build_in_child
-from tuibench.engines.ort.recipes import OPTIONS, recipe_for
+from tuibench.engines.ort.recipes import OPTIONS, Options, recipe_for
 from tuibench.models.artifacts import ArtifactError, CachedArtifact, find_artifact
 
 
@@ -15,14 +15,16 @@ def cached_artifact(method: str, model_dir: Path) -> CachedArtifact | None:
     return find_artifact(recipe_for(method, OPTIONS[method], model_dir), verify=False)
 
 
-def prepared_artifact(method: str, model_dir: Path, progress: Progress) -> tuple[CachedArtifact, bool]:
+def prepared_artifact(
+    method: str, options: Options, model_dir: Path, progress: Progress
+) -> tuple[CachedArtifact, bool]:
     """Return a method's files, and whether they had to be made."""
     progress("looking into the cache", 0, None)
-    recipe = recipe_for(method, OPTIONS[method], model_dir)
+    recipe = recipe_for(method, options, model_dir)
     found = find_artifact(recipe)
     if found is not None:
         return found, False
-    build_in_child(method, model_dir, progress)
+    build_in_child(method, options, model_dir, progress)
     made = find_artifact(recipe, verify=False)
     if made is None:
         raise ArtifactError(

@@ -7,7 +7,6 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import TensorProto
 
 from tuibench.engines.ort.blockwise import pick_block_size, quantise_blockwise
 from tuibench.engines.ort.graph import CONTRIB, GraphBuilder, Value
@@ -72,6 +71,42 @@ class Fp32Projection:
 
 
 @dataclass(frozen=True, slots=True)
+class StaticProjection:
+    """`MatMul` between `DequantizeLinear`s, which ONNX Runtime turns into one product of integers.
+
+    Only inputs are quantised: rounding the outputs as well would cost accuracy and save nothing.
+    """
+
+    largest: float
+    """Magnitude of the input that the outermost level stands for; beyond it, values are cut off."""
+
+    @property
+    def step(self) -> float:
+        """Distance of two levels."""
+        return max(self.largest, 1e-12) / 127
+
+    def __call__(
+        self, graph: GraphBuilder, tally: WeightTally, name: str, x: Value, weight: Matrix, bias: Matrix | None
+    ) -> Value:
+        scales = np.abs(weight).max(axis=1) / 127
+        scales = np.where(scales == 0, 1, scales).astype(np.float32)
+        levels = np.rint(weight / scales[:, None]).astype(np.int8)
+        tally.add("INT8 QDQ", weight, levels.nbytes + scales.nbytes, quantised=True)
+        step = graph.weight(f"{name}.input_scale", np.array(self.step, np.float32))
+        zero = graph.weight("activation_zero", np.array(128, np.uint8))
+        scale = graph.weight(f"{name}.scales", scales)
+        no_offset = graph.weight(f"weight_zeros_{len(scales)}", np.zeros(len(scales), np.int8))
+        rounded = graph.node("QuantizeLinear", [x, step, zero], [f"{name}.rounded"])
+        left = graph.node("DequantizeLinear", [rounded, step, zero], [f"{name}.input"])
+        stored = [graph.weight(f"{name}.weight", levels.T), scale, no_offset]
+        right = graph.node("DequantizeLinear", stored, [f"{name}.matrix"], axis=1)
+        if bias is None:
+            return graph.node("MatMul", [left, right], [name])
+        product = graph.node("MatMul", [left, right], [f"{name}.product"])
+        return graph.node("Add", [product, graph.weight(f"{name}.bias", bias)], [name])
+
+
+@dataclass(frozen=True, slots=True)
 class BlockwiseProjection:
     """`MatMulNBits`: weights in blocks, activations quantised to INT8 block by block as they come."""
 
@@ -108,6 +143,3 @@ class BlockwiseProjection:
             block_size=block,
             accuracy_level=ACCURACY_INT8,
         )
-
-
-FLOAT = TensorProto.FLOAT

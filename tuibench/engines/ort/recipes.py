@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
+
+import msgspec
 
 from tuibench.models.artifacts import Recipe, as_options, versions_of
 from tuibench.models.digest import remembered_sha256
@@ -15,14 +16,21 @@ from tuibench.models.folder import weight_files
 LAYOUT_VERSION = "1"
 """Raised whenever the graphs built here change, so that older files are not taken for new ones."""
 
+CALIBRATION_TEXT = Path(__file__).parent / "data" / "alice.txt"
+"""Opening of Lewis Carroll, Alice's Adventures in Wonderland (1865); in the public domain."""
 
-@dataclass(frozen=True, slots=True)
-class Fused:
+
+class Exported(msgspec.Struct, frozen=True, kw_only=True, tag="exported"):
+    """The PyTorch module as torch.onnx traces it."""
+
+    opset: int = 20
+
+
+class Fused(msgspec.Struct, frozen=True, kw_only=True, tag="fused"):
     """FP32 weights in the fused graph."""
 
 
-@dataclass(frozen=True, slots=True)
-class Blockwise:
+class Blockwise(msgspec.Struct, frozen=True, kw_only=True, tag="blockwise"):
     """Weights rounded in blocks, activations quantised to INT8 block by block while decoding."""
 
     body_bits: Literal[4, 8]
@@ -30,23 +38,34 @@ class Blockwise:
     """Largest block; shorter where it does not divide the rows."""
     head_bits: Literal[4, 8]
     head_block: int
-    symmetric: bool = True
+    body_symmetric: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Exported:
-    """The PyTorch module as torch.onnx traces it."""
+class Static(msgspec.Struct, frozen=True, kw_only=True, tag="static"):
+    """INT8 weights, one scale a row; ranges of the activations found beforehand on a text."""
 
-    opset: int = 20
+    calibration: str = str(CALIBRATION_TEXT)
+    """File with the text."""
+    ranges: Literal["min-max", "percentile", "entropy"] = "min-max"
+    """How much of the seen range the 256 levels cover."""
+    percentile: float = 99.99
+    smoothing: float = 0.7
+    """How much of the activations' outliers moves into the weights (SmoothQuant's alpha); 0 moves nothing."""
+    max_noise: float = 0.001
+    """Largest mean square of the rounding error, relative to a typical token's activations, that a product may have;
+    products beyond keep ranges found while decoding, block by block."""
+    n_tokens: int = 1024
+    """Most tokens of the text that are used."""
 
 
-Options = Fused | Blockwise | Exported
+Options = Exported | Fused | Blockwise | Static
 
 OPTIONS: Mapping[str, Options] = {
     "onnx": Exported(),
     "onnx-fused": Fused(),
     "int8-dynamic": Blockwise(body_bits=8, body_block=32, head_bits=8, head_block=32),
-    "int4-onnx": Blockwise(body_bits=4, body_block=64, head_bits=8, head_block=64),
+    "int8-static": Static(),
+    "int4-onnx": Blockwise(body_bits=4, body_block=32, head_bits=8, head_block=32, body_symmetric=False),
 }
 
 
@@ -55,13 +74,24 @@ def recipe_for(method: str, options: Options, model_dir: Path) -> Recipe:
 
     Raises:
         ModelError: The model has no readable weights.
+        OSError: The calibration text cannot be read.
     """
     digest = hashlib.sha256(remembered_sha256(weight_files(model_dir, model_dir.name)).encode())
     digest.update((model_dir / "config.json").read_bytes())
-    libraries = ("torch", "transformers", "onnxscript") if isinstance(options, Exported) else ("onnx",)
+    libraries = ["torch", "transformers", "onnxscript"] if isinstance(options, Exported) else ["onnx"]
+    values = msgspec.structs.asdict(options)
+    if isinstance(options, Static):
+        # The text's content decides, not where it lies; the tokenizer decides what the content means.
+        text = Path(options.calibration).read_bytes()
+        values["calibration"] = hashlib.sha256(text + _read_if_any(model_dir / "tokenizer.json")).hexdigest()
+        libraries = ["onnx", "onnxruntime"]
     return Recipe(
         method=method,
         model_digest=digest.hexdigest(),
-        options=as_options(asdict(options)),
+        options=as_options(values),
         versions={"layout": LAYOUT_VERSION, **versions_of(*libraries)},
     )
+
+
+def _read_if_any(path: Path) -> bytes:
+    return path.read_bytes() if path.is_file() else b""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime as ort
 
+from tuibench.engines.ort.cpu import has_vnni
 from tuibench.engines.ort.decoder import Decoder
 from tuibench.engines.ort.graph_info import MODEL_FILE
 from tuibench.engines.ort.rope import rope_tables
@@ -30,14 +31,19 @@ def session_options(n_threads: int) -> ort.SessionOptions:
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 3
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    if not has_vnni():
+        # Without VNNI, products of unsigned and signed bytes saturate at 16 bits; this makes both unsigned.
+        options.add_session_config_entry("session.x64quantprecision", "1")
     return options
 
 
 class DecoderSession:
     """One graph of `llama` or `gpt2` with its cache."""
 
-    def __init__(self, directory: Path, decoder: Decoder, options: ort.SessionOptions) -> None:
-        self._session = ort.InferenceSession(directory / MODEL_FILE, options, providers=["CPUExecutionProvider"])
+    def __init__(self, model: Path | bytes, decoder: Decoder, options: ort.SessionOptions) -> None:
+        """Load a graph from a folder, or its serialised form."""
+        source = model if isinstance(model, bytes) else model / MODEL_FILE
+        self._session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         self._decoder = decoder
         self._logits = np.empty((1, 1, decoder.vocabulary), np.float32)
         self._last: Logits = self._logits[0, 0]
@@ -52,13 +58,13 @@ class DecoderSession:
 
     def prefill(self, token_ids: Sequence[int], max_length: int) -> Logits:
         """Read the prompt from an empty cache with room for `max_length` positions."""
-        self._reserve(max_length)
-        n_tokens = len(token_ids)
-        tokens = np.array(token_ids, np.int64)[None]
-        binding = self._bind(tokens, np.arange(n_tokens, dtype=np.int64)[None])
-        self._length = n_tokens
-        self._run(binding)
+        self._run(self._bind_prompt(token_ids, max_length))
         return self._last
+
+    def _bind_prompt(self, token_ids: Sequence[int], max_length: int) -> ort.IOBinding:
+        self._reserve(max_length)
+        self._length = len(token_ids)
+        return self._bind(np.array(token_ids, np.int64)[None], np.arange(self._length, dtype=np.int64)[None])
 
     def decode(self, token_id: int) -> Logits:
         """Append one token."""

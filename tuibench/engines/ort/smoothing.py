@@ -1,0 +1,123 @@
+"""Moves outliers of activations into the weights, where a scale for each row takes them in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from tuibench.engines.ort.calibration import Channels
+from tuibench.engines.ort.checkpoint import Checkpoint, Matrix
+from tuibench.engines.ort.decoder import Decoder
+
+
+@dataclass(frozen=True, slots=True)
+class _Fold:
+    """A product whose input comes straight from weights that can be divided channel by channel."""
+
+    product: str
+    sources: tuple[str, ...]
+    """Tensors whose first axis is the channel: norm scales and biases, or the rows of a matrix."""
+    readers: tuple[str, ...]
+    """Matrices that read the channels."""
+
+
+class SmoothedCheckpoint(Checkpoint):
+    """A checkpoint that gives its tensors divided or multiplied."""
+
+    def __init__(self, checkpoint: Checkpoint, changes: Mapping[str, Callable[[Matrix], Matrix]]) -> None:
+        self._places = checkpoint._places  # noqa: SLF001 - the same class
+        self._changes = changes
+
+    def __getitem__(self, name: str) -> Matrix:
+        change = self._changes.get(name)
+        tensor = super().__getitem__(name)
+        return tensor if change is None else change(tensor)
+
+
+def smoothed(
+    checkpoint: Checkpoint, decoder: Decoder, largest: Mapping[str, Channels], alpha: float
+) -> tuple[Checkpoint, dict[str, Channels]]:
+    """Return the smoothed checkpoint, and for each smoothed product what its input's channels are divided by.
+
+    Args:
+        checkpoint: The weights.
+        decoder: The model.
+        largest: For each product, the largest magnitude of each channel of its input.
+        alpha: How much of the outliers moves; 0 moves nothing.
+    """
+    if alpha == 0:
+        return checkpoint, {}
+    column_axis = 0 if decoder.family == "llama" else 1  # Conv1D is stored [inputs, outputs]
+    changes: dict[str, Callable[[Matrix], Matrix]] = {}
+    divisors: dict[str, Channels] = {}
+    for fold in _folds(decoder):
+        if not all(name in checkpoint for name in fold.readers):
+            continue
+        weight = np.max([np.abs(checkpoint[name]).max(axis=column_axis) for name in fold.readers], axis=0)
+        divisor = _divisor(largest[fold.product], weight, alpha)
+        divisors[fold.product] = divisor
+        for name in fold.sources:
+            _chain(changes, name, partial(_divide_first_axis, by=divisor))
+        multiply = _multiply_columns if decoder.family == "llama" else _multiply_first_axis
+        for name in fold.readers:
+            _chain(changes, name, partial(multiply, by=divisor))
+    return SmoothedCheckpoint(checkpoint, changes), divisors
+
+
+def _divide_first_axis(tensor: Matrix, by: Channels) -> Matrix:
+    return (tensor.T / by).T
+
+
+def _multiply_first_axis(tensor: Matrix, by: Channels) -> Matrix:
+    return (tensor.T * by).T
+
+
+def _multiply_columns(tensor: Matrix, by: Channels) -> Matrix:
+    return tensor * by
+
+
+def _chain(changes: dict[str, Callable[[Matrix], Matrix]], name: str, change: Callable[[Matrix], Matrix]) -> None:
+    """Add a change after those that a tensor has already: a matrix can be read by one fold and divided by the next."""
+    earlier = changes.get(name)
+    changes[name] = change if earlier is None else lambda tensor: change(earlier(tensor))
+
+
+def _divisor(activation: Channels, weight: Channels, alpha: float) -> Channels:
+    raw = np.maximum(activation, 1e-5) ** alpha / np.maximum(weight, 1e-5) ** (1 - alpha)
+    # Below 1 a channel would only make the weights coarser.
+    return np.maximum(raw / np.median(raw), 1).astype(np.float32)
+
+
+def _folds(decoder: Decoder) -> list[_Fold]:
+    make = _llama_folds if decoder.family == "llama" else _gpt2_folds
+    return [fold for index in range(decoder.n_layers) for fold in make(index)]
+
+
+def _llama_folds(index: int) -> list[_Fold]:
+    layer = f"layers.{index}"
+    attention, mlp = f"{layer}.self_attn", f"{layer}.mlp"
+    return [
+        _Fold(
+            f"{layer}.qkv",
+            (f"{layer}.input_layernorm.weight",),
+            tuple(f"{attention}.{part}_proj.weight" for part in "qkv"),
+        ),
+        _Fold(
+            f"{layer}.gate_up",
+            (f"{layer}.post_attention_layernorm.weight",),
+            (f"{mlp}.gate_proj.weight", f"{mlp}.up_proj.weight"),
+        ),
+        # silu(gate) * up is linear in up: its rows may be divided.
+        _Fold(f"{layer}.mlp_out", (f"{mlp}.up_proj.weight", f"{mlp}.up_proj.bias"), (f"{mlp}.down_proj.weight",)),
+    ]
+
+
+def _gpt2_folds(index: int) -> list[_Fold]:
+    layer = f"h.{index}"
+    return [
+        _Fold(f"{layer}.qkv", (f"{layer}.ln_1.weight", f"{layer}.ln_1.bias"), (f"{layer}.attn.c_attn.weight",)),
+        _Fold(f"{layer}.mlp_in", (f"{layer}.ln_2.weight", f"{layer}.ln_2.bias"), (f"{layer}.mlp.c_fc.weight",)),
+    ]

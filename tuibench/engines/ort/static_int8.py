@@ -1,0 +1,76 @@
+"""`int8-static`: QuantizeLinear and DequantizeLinear around the products, with ranges from a calibration text."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from pathlib import Path
+
+from tuibench.engines.base import Progress
+from tuibench.engines.ort.assemble import check_finite, lay_out
+from tuibench.engines.ort.calibration import Calibration, Magnitudes, calibration_chunks, pick_range
+from tuibench.engines.ort.checkpoint import Checkpoint
+from tuibench.engines.ort.decoder import read_decoder
+from tuibench.engines.ort.projections import BlockwiseProjection, Projection, StaticProjection
+from tuibench.engines.ort.recipes import Static
+from tuibench.engines.ort.smoothing import smoothed
+
+_BLOCK = 32
+_TINY = 1e-30
+_KEPT = BlockwiseProjection(8, _BLOCK)
+
+
+def write_static(
+    options: Static, fused: Path, model_dir: Path, directory: Path, progress: Progress, n_threads: int
+) -> None:
+    """Calibrate on the FP32 graph, then write the INT8 one.
+
+    Args:
+        options: Text and choices.
+        fused: Files of the fused FP32 graph.
+        model_dir: The model.
+        directory: Where to write.
+        progress: Told of the phases.
+        n_threads: For the calibration.
+
+    Raises:
+        ModelError: The text is too short.
+        ArtifactError: The finished graph gives no finite numbers.
+    """
+    decoder, checkpoint = read_decoder(model_dir), Checkpoint(model_dir)
+    text = Path(options.calibration)
+    chunks = calibration_chunks(text, model_dir, options.n_tokens, decoder.vocabulary)
+    calibration = Calibration(fused, decoder, chunks, n_threads)
+    largest = calibration.largest_by_channel(progress)
+    by_product = {product: largest[value] for product, value in calibration.inputs.items()}
+    checkpoint, by_product_divisors = smoothed(checkpoint, decoder, by_product, options.smoothing)
+    divisors = {calibration.inputs[product]: by for product, by in by_product_divisors.items()}
+    seen = calibration.magnitudes(largest, divisors, progress)
+    special = _projections(options, {product: seen[value] for product, value in calibration.inputs.items()})
+    digest = hashlib.sha256(text.read_bytes()).hexdigest()[:12]
+    n_tokens = sum(len(chunk) for chunk in chunks)
+    notes = {
+        "calibration": f"{text.name} (sha256 {digest}…), {n_tokens} tokens, {options.ranges}",
+        "smoothing": f"alpha {options.smoothing:g}, {len(divisors)} products" if divisors else "none",
+        "kept in blocks": _kept(special),
+    }
+    lay_out(decoder, checkpoint, directory, _KEPT, special, progress=progress, notes=notes)
+    progress("trying the graph", 0, None)
+    check_finite(directory, decoder)
+
+
+def _projections(options: Static, seen: dict[str, Magnitudes]) -> dict[str, Projection]:
+    chosen: dict[str, Projection] = {}
+    for product, magnitudes in seen.items():
+        projection = StaticProjection(pick_range(magnitudes, options.ranges, options.percentile))
+        # Rounding to steps of size d gives a mean square error of d²/12.
+        noise = projection.step**2 / 12 / max(magnitudes.typical, _TINY)
+        # The head decides the answer, and its input varies most from token to token.
+        chosen[product] = _KEPT if noise > options.max_noise or product == "head" else projection
+    return chosen
+
+
+def _kept(chosen: dict[str, Projection]) -> str:
+    kinds = Counter(product.rpartition(".")[2] for product, how in chosen.items() if how is _KEPT)
+    names = ", ".join(f"{kind} × {count}" for kind, count in sorted(kinds.items()))
+    return f"{names or 'none'}; ranges found while decoding, blocks of {_BLOCK}"
