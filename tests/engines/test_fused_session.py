@@ -1,4 +1,4 @@
-"""Sessions over many shapes of models, contexts longer than a chunk, teams of threads, caches that cannot be written."""
+"""Sessions over many shapes of models, long contexts, teams of threads, and caches that cannot be written."""
 
 import os
 import subprocess
@@ -47,7 +47,7 @@ def test_any_heads_lengths_and_threads_give_the_logits_of_transformers(
     directory = _save_llama_like(
         tmp_path_factory.mktemp("any") / "model",
         "llama",
-        hidden_size=40,
+        hidden_size=10 * n_kv_heads * group,
         intermediate_size=50,
         num_hidden_layers=1,
         num_attention_heads=n_kv_heads * group,
