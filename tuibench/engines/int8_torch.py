@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuibench.core.spec import Method
@@ -26,8 +25,7 @@ class Int8Torch(KvCache):
         requires=("torch", "transformers"),
     )
 
-    def load(self, model_dir: Path, n_threads: int, progress: Progress) -> EngineInfo:
-        info = super().load(model_dir, n_threads, progress)
+    def _adapted(self, info: EngineInfo, progress: Progress) -> EngineInfo:
         progress("quantising", 2, 3)
         import torch
 

@@ -54,8 +54,12 @@ class _TorchEager:
         # Only the last position goes through the output head, as in transformers' own generate().
         if "logits_to_keep" in inspect.signature(model.forward).parameters:
             self._forward_options["logits_to_keep"] = 1
-        info = _describe(model, model_dir, n_threads)
+        info = self._adapted(_describe(model, model_dir, n_threads), progress)
         shorten_dispatch(model)
+        return info
+
+    def _adapted(self, info: EngineInfo, progress: Progress) -> EngineInfo:  # noqa: ARG002
+        """Change the loaded model, where a method does, and say what it is now."""
         return info
 
     def close(self) -> None:

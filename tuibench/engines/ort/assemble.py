@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from tuibench.engines.base import Progress
@@ -14,7 +15,7 @@ from tuibench.engines.ort.checkpoint import Checkpoint
 from tuibench.engines.ort.decoder import Decoder, read_decoder
 from tuibench.engines.ort.gpt2 import add_gpt2
 from tuibench.engines.ort.graph import GraphBuilder
-from tuibench.engines.ort.graph_info import GraphInfo
+from tuibench.engines.ort.graph_info import GraphInfo, read_graph_info
 from tuibench.engines.ort.layout import Layout
 from tuibench.engines.ort.llama import add_llama
 from tuibench.engines.ort.projections import BlockwiseProjection, Fp32Projection, Projection
@@ -33,8 +34,7 @@ def write_graph(options: Fused | Blockwise, model_dir: Path, directory: Path, pr
     decoder = read_decoder(model_dir)
     body, special = _projections(options)
     lay_out(decoder, Checkpoint(model_dir), directory, body, special, progress=progress)
-    progress("trying the graph", 0, None)
-    check_finite(directory, decoder)
+    try_graph(directory, decoder, progress)
 
 
 def lay_out(
@@ -75,17 +75,23 @@ def _projections(options: Fused | Blockwise) -> tuple[Projection, dict[str, Proj
             return body, {"head": head}
 
 
-def check_finite(directory: Path, decoder: Decoder) -> None:
-    """Run a few tokens.
+def try_graph(directory: Path, decoder: Decoder, progress: Progress) -> None:
+    """Run a few tokens, and note which kernels a decoded token went through.
 
     Raises:
         ArtifactError: A logit is NaN or infinite.
     """
+    from tuibench.engines.ort.kernels import executed_kernels
     from tuibench.engines.ort.session import DecoderSession, session_options
 
-    session = DecoderSession(directory, decoder, session_options(1))
-    n_tokens = min(PROBE_TOKENS, decoder.vocabulary - 1, (decoder.context_window or math.inf) - 1)
-    logits = session.prefill(range(int(n_tokens)), int(n_tokens) + 1)
-    finite = np.isfinite(logits).all() and np.isfinite(session.decode(0)).all()
+    progress("trying the graph", 0, None)
+    options = session_options(1)
+    options.enable_profiling = True
+    options.profile_file_prefix = str(directory / "profile")
+    session = DecoderSession(directory, decoder, options)
+    n_tokens = int(min(PROBE_TOKENS, decoder.vocabulary - 1, (decoder.context_window or math.inf) - 1))
+    finite = np.isfinite(session.prefill(range(n_tokens), n_tokens + 1)).all() and np.isfinite(session.decode(0)).all()
+    kernels = executed_kernels(session.end_profiling())
     if not finite:
         raise ArtifactError("the finished graph gives logits that are not finite; the weights do not stand this method")
+    msgspec.structs.replace(read_graph_info(directory), kernels=kernels).save(directory)

@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 from tuibench.core.spec import Method
 from tuibench.engines.base import EngineInfo
-from tuibench.engines.ort.cpu import instruction_sets
+from tuibench.engines.ort.cpu import has_vnni, instruction_sets
 from tuibench.engines.ort.decoder import Decoder
 from tuibench.engines.ort.graph_info import GraphInfo, read_graph_info
 from tuibench.models.artifacts import CachedArtifact
@@ -38,10 +38,13 @@ def describe(
     facts = {
         "precision": method.precision.upper(),
         "runtime": f"onnxruntime {version('onnxruntime')}, CPU, {n_threads} threads",
+        "weights read per token": f"{info.read_bytes / 1e6:.1f} MB",
         "instruction sets": " ".join(instruction_sets()) or "unknown",
         "products": _counts(info.products),
         "quantised": _share(info),
         **_fusion(info, plain),
+        **({"kernels per token": _counts(info.kernels)} if info.kernels else {}),
+        **({} if method.precision == "fp32" else {"integer kernels": _integer_kernels(info)}),
         **info.notes,
     }
     return EngineInfo(
@@ -51,6 +54,16 @@ def describe(
         context_window=decoder.context_window,
         facts=facts,
     )
+
+
+def _integer_kernels(info: GraphInfo) -> str:
+    """Say whether the quantised products really run in integers, and by which instructions."""
+    left = info.kernels.get("DequantizeLinear", 0)
+    if left:
+        return f"fell back: {left} weights are made FP32 again for every token"
+    if has_vnni():
+        return "VNNI, no fall-back"
+    return "no VNNI: both sides unsigned against saturation, no fall-back"
 
 
 def _share(info: GraphInfo) -> str:

@@ -23,6 +23,8 @@ class GraphInfo(msgspec.Struct, frozen=True, kw_only=True):
     read_bytes: int
     """Bytes of weights that one decoded token has to read."""
     parameters: int
+    kernels: dict[str, int] = {}
+    """What ONNX Runtime made of the nodes here: kernels that ran for one decoded token, by operator."""
     notes: dict[str, str] = {}
     """Facts that only the builder knows: calibration, what was kept in higher precision."""
 

@@ -12,6 +12,7 @@ import msgspec
 from tuibench.models.artifacts import Recipe, as_options, versions_of
 from tuibench.models.digest import remembered_sha256
 from tuibench.models.folder import weight_files
+from tuibench.models.local import ModelError
 
 LAYOUT_VERSION = "1"
 """Raised whenever the graphs built here change, so that older files are not taken for new ones."""
@@ -73,8 +74,7 @@ def recipe_for(method: str, options: Options, model_dir: Path) -> Recipe:
     """Return what identifies a method's files for a model.
 
     Raises:
-        ModelError: The model has no readable weights.
-        OSError: The calibration text cannot be read.
+        ModelError: The model has no readable weights, or the calibration text cannot be read.
     """
     digest = hashlib.sha256(remembered_sha256(weight_files(model_dir, model_dir.name)).encode())
     digest.update((model_dir / "config.json").read_bytes())
@@ -82,7 +82,7 @@ def recipe_for(method: str, options: Options, model_dir: Path) -> Recipe:
     values = msgspec.structs.asdict(options)
     if isinstance(options, Static):
         # The text's content decides, not where it lies; the tokenizer decides what the content means.
-        text = Path(options.calibration).read_bytes()
+        text = _calibration_bytes(Path(options.calibration))
         values["calibration"] = hashlib.sha256(text + _read_if_any(model_dir / "tokenizer.json")).hexdigest()
         libraries = ["onnx", "onnxruntime"]
     return Recipe(
@@ -91,6 +91,13 @@ def recipe_for(method: str, options: Options, model_dir: Path) -> Recipe:
         options=as_options(values),
         versions={"layout": LAYOUT_VERSION, **versions_of(*libraries)},
     )
+
+
+def _calibration_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"the calibration text {path.name} cannot be read: {error.strerror}") from error
 
 
 def _read_if_any(path: Path) -> bytes:

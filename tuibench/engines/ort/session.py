@@ -74,6 +74,10 @@ class DecoderSession:
         self._run(self._step)
         return self._last
 
+    def end_profiling(self) -> Path:
+        """Return the file with the times of all nodes; only where the options asked for it."""
+        return Path(self._session.end_profiling())
+
     def _run(self, binding: ort.IOBinding) -> None:
         self._last_index[0] = self._length - 1
         self._total_length[()] = self._length

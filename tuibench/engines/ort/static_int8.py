@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from tuibench.engines.base import Progress
-from tuibench.engines.ort.assemble import check_finite, lay_out
+from tuibench.engines.ort.assemble import lay_out, try_graph
 from tuibench.engines.ort.calibration import Calibration, Magnitudes, calibration_chunks, pick_range
 from tuibench.engines.ort.checkpoint import Checkpoint
 from tuibench.engines.ort.decoder import read_decoder
@@ -55,8 +55,7 @@ def write_static(
         "kept in blocks": _kept(special),
     }
     lay_out(decoder, checkpoint, directory, _KEPT, special, progress=progress, notes=notes)
-    progress("trying the graph", 0, None)
-    check_finite(directory, decoder)
+    try_graph(directory, decoder, progress)
 
 
 def _projections(options: Static, seen: dict[str, Magnitudes]) -> dict[str, Projection]:

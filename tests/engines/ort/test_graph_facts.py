@@ -1,0 +1,111 @@
+"""What fusion did, and what a model without a graph is told."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from tests.engines.ort.generation import greedy, opened
+from tuibench.engines.base import UnsupportedModelError
+from tuibench.models.artifacts import ArtifactError
+
+
+def changed_config(model_dir, target, **changes):
+    target.mkdir()
+    for path in model_dir.iterdir():
+        (target / path.name).write_bytes(path.read_bytes())
+    config = json.loads((target / "config.json").read_text())
+    (target / "config.json").write_text(json.dumps({**config, **changes}))
+    return target
+
+
+@pytest.mark.usefixtures("warm_cache")
+def test_fusion_is_told_in_operators(tiny_model):
+    _, plain, _ = opened("onnx", tiny_model("llama"))
+    _, fused, _ = opened("onnx-fused", tiny_model("llama"))
+    n_before = int(fused.facts["nodes before fusion"].partition(":")[0])
+    n_after = int(fused.facts["nodes"].partition(":")[0])
+    assert plain.facts["nodes"] == fused.facts["nodes before fusion"]
+    assert n_before > 5 * n_after
+    assert "GroupQueryAttention × 2" in fused.facts["fused operators"]
+    assert plain.facts["fused operators"] == "none"
+
+
+@pytest.mark.usefixtures("warm_cache")
+def test_same_weights_are_read_by_plain_and_fused_graph(tiny_model):
+    _, plain, _ = opened("onnx", tiny_model("llama"))
+    _, fused, _ = opened("onnx-fused", tiny_model("llama"))
+    assert fused.weight_bytes == pytest.approx(plain.weight_bytes, rel=0.01)
+    assert fused.parameters == plain.parameters
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"model_type": "mamba"}, "no ONNX graph for the architecture 'mamba'"),
+        ({"hidden_act": "relu"}, "the activation 'relu' has no graph"),
+        ({"rope_parameters": {"rope_type": "longrope", "rope_theta": 1e4}}, "rotary embedding 'longrope' has no graph"),
+        ({"quantization_config": {"quant_method": "gptq"}}, "the weights are quantised already"),
+    ],
+)
+@pytest.mark.parametrize("method", ["onnx", "onnx-fused", "int4-onnx"])
+def test_models_without_a_graph_are_refused_before_anything_is_made(
+    method, changes, reason, tiny_model, empty_cache, tmp_path
+):
+    folder = changed_config(tiny_model("llama"), tmp_path / "changed", **changes)
+    with pytest.raises(UnsupportedModelError, match=reason):
+        opened(method, folder)
+    assert not (empty_cache / "artifacts").exists()
+
+
+def test_missing_tensor_is_named(tiny_model, empty_cache, tmp_path):
+    folder = changed_config(tiny_model("llama"), tmp_path / "broken")
+    weights = load_file(folder / "model.safetensors")
+    del weights["model.layers.1.mlp.down_proj.weight"]
+    save_file(weights, folder / "model.safetensors")
+    with pytest.raises(UnsupportedModelError, match=r"lacks layers\.1\.mlp\.down_proj\.weight"):
+        opened("onnx-fused", folder)
+    assert not list((empty_cache / "artifacts").glob("onnx-fused*"))
+
+
+def test_weights_that_are_not_finite_are_refused(tiny_model, empty_cache, tmp_path):
+    folder = changed_config(tiny_model("llama"), tmp_path / "broken")
+    weights = load_file(folder / "model.safetensors")
+    weights["model.norm.weight"] = np.full_like(weights["model.norm.weight"], np.nan)
+    save_file(weights, folder / "model.safetensors")
+    with pytest.raises(ArtifactError, match="logits that are not finite"):
+        opened("int8-dynamic", folder)
+    assert not list((empty_cache / "artifacts").glob("int8-dynamic*"))
+
+
+@pytest.mark.usefixtures("warm_cache")
+def test_bfloat16_weights_are_read(tiny_model, tmp_path):
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    folder = changed_config(tiny_model("llama"), tmp_path / "bf16")
+    model = AutoModelForCausalLM.from_pretrained(tiny_model("llama"), dtype=torch.bfloat16)
+    model.save_pretrained(folder)
+    expected, _ = greedy(opened("kv-cache", folder)[0], [5, 6, 7], 12)
+    assert greedy(opened("onnx-fused", folder)[0], [5, 6, 7], 12)[0] == expected
+
+
+@pytest.mark.usefixtures("warm_cache")
+def test_serving_imports_neither_torch_nor_the_exporter(tiny_model):
+    opened("onnx-fused", tiny_model("llama"))
+    opened("onnx", tiny_model("llama"))
+    program = f"""
+import sys
+from tests.engines.ort.generation import opened
+from pathlib import Path
+for method in ("onnx-fused", "onnx"):
+    opened(method, Path({str(tiny_model("llama"))!r}))[0].prefill([1, 2, 3], 8)
+print([name for name in ("torch", "transformers", "onnx", "onnxscript") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,101 @@
+"""Quantised methods stay near the model that they come from, and say what they did."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+
+from tests.engines.ort.generation import divergence, forced, opened
+from tuibench.engines.ort.recipes import OPTIONS
+from tuibench.models.local import ModelError
+
+TEXT = [int(token) for token in np.random.default_rng(3).integers(3, 384, 60)]
+# Random tiny weights are harder to round than trained ones; the bounds tell a working method from a broken one.
+LARGEST_DIVERGENCE = {"int8-dynamic": 0.01, "int8-static": 0.03, "int8-torch": 0.05, "int4-onnx": 0.6}
+
+
+@pytest.fixture(scope="module")
+def exact(tiny_model):
+    found = {}
+
+    def make(kind):
+        if kind not in found:
+            found[kind] = forced(opened("kv-cache", tiny_model(kind))[0], TEXT)
+        return found[kind]
+
+    return make
+
+
+@pytest.mark.usefixtures("warm_cache")
+@pytest.mark.parametrize("kind", ["gpt2", "llama-untied-biased", "qwen3"])
+@pytest.mark.parametrize("method", LARGEST_DIVERGENCE)
+def test_quantised_logits_stay_near_fp32(method, kind, tiny_model, exact):
+    engine, info, _ = opened(method, tiny_model(kind))
+    found = divergence(exact(kind), forced(engine, TEXT))
+    assert 0 < found < LARGEST_DIVERGENCE[method]
+    assert info.facts["quantised"].startswith("100%")
+
+
+@pytest.mark.usefixtures("warm_cache")
+def test_fewer_bits_read_fewer_bytes(tiny_model):
+    sizes = [
+        opened(method, tiny_model("gpt2"))[1].weight_bytes for method in ("onnx-fused", "int8-dynamic", "int4-onnx")
+    ]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] > 3 * sizes[1]
+
+
+def test_int8_torch_quantises_conv1d_and_head(tiny_model):
+    _, info, _ = opened("int8-torch", tiny_model("gpt2"))
+    assert info.facts["products"] == "INT8 × 9, FP32 × 0"
+
+
+@pytest.mark.usefixtures("warm_cache")
+@pytest.mark.parametrize("ranges", ["percentile", "entropy"])
+def test_other_ranges_give_a_working_graph(ranges, tiny_model, exact):
+    options = msgspec.structs.replace(OPTIONS["int8-static"], ranges=ranges)
+    engine, info, _ = opened("int8-static", tiny_model("llama"), options=options)
+    assert ranges in info.facts["calibration"]
+    assert divergence(exact("llama"), forced(engine, TEXT)) < 0.5
+
+
+@pytest.mark.usefixtures("warm_cache")
+def test_sensitive_products_are_kept_in_blocks_and_named(tiny_model):
+    options = msgspec.structs.replace(OPTIONS["int8-static"], max_noise=0.0)
+    _, info, _ = opened("int8-static", tiny_model("llama"), options=options)
+    assert info.facts["kept in blocks"].startswith("attention_out × 2, gate_up × 2, head × 1, mlp_out × 2, qkv × 2")
+
+
+@pytest.mark.usefixtures("warm_cache")
+def test_integers_are_not_widened_at_run_time(tiny_model):
+    _, info, _ = opened("int8-static", tiny_model("llama"))
+    assert "no fall-back" in info.facts["integer kernels"]
+    assert "MatMulIntegerToFloat × 8" in info.facts["kernels per token"]
+
+
+@pytest.mark.usefixtures("warm_cache")
+def test_own_calibration_text_makes_another_artifact(tiny_model, tmp_path):
+    text = tmp_path / "own.txt"
+    text.write_text("Numbers such as 1, 2, 3 and 3.14159; dates such as 2024-05-06. " * 40)
+    options = msgspec.structs.replace(OPTIONS["int8-static"], calibration=str(text))
+    _, info, made = opened("int8-static", tiny_model("qwen2"), options=options)
+    assert made
+    assert info.facts["calibration"].startswith("own.txt (sha256 ")
+
+
+def test_short_calibration_text_is_refused_and_leaves_nothing(tiny_model, empty_cache, tmp_path):
+    text = tmp_path / "short.txt"
+    text.write_text("Too short.")
+    options = msgspec.structs.replace(OPTIONS["int8-static"], calibration=str(text))
+    with pytest.raises(ModelError, match=r"short\.txt has \d+ tokens; at least 256"):
+        opened("int8-static", tiny_model("llama"), options=options)
+    assert not list((empty_cache / "artifacts").glob("int8-static*"))
+    assert not list((empty_cache / "artifacts" / ".staging").glob("*"))
+
+
+@pytest.mark.usefixtures("empty_cache")
+def test_missing_calibration_text_is_refused(tiny_model, tmp_path):
+    options = msgspec.structs.replace(OPTIONS["int8-static"], calibration=str(tmp_path / "none.txt"))
+    with pytest.raises(ModelError, match=r"none\.txt cannot be read"):
+        opened("int8-static", tiny_model("llama"), options=options)

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tuibench.engines.ort.rope import check_rope, rope_tables
+
+BASE = {"max_position_embeddings": 4096, "hidden_size": 64, "num_attention_heads": 2}
+VARIANTS = {
+    "default": {"rope_type": "default", "rope_theta": 1e5},
+    "linear": {"rope_type": "linear", "rope_theta": 1e4, "factor": 2.0},
+    "llama3": {
+        "rope_type": "llama3",
+        "rope_theta": 5e5,
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 1024,
+    },
+    "yarn": {"rope_type": "yarn", "rope_theta": 1e6, "factor": 4.0, "original_max_position_embeddings": 1024},
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_tables_equal_those_of_transformers(name):
+    import torch
+    from transformers import LlamaConfig
+    from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+
+    rotary = LlamaRotaryEmbedding(LlamaConfig(**BASE, rope_parameters=VARIANTS[name]))
+    cos, sin = rotary(torch.zeros(1, 1), torch.arange(300)[None])
+    found_cos, found_sin = rope_tables(check_rope({**BASE, "rope_parameters": VARIANTS[name]}), 32, 300)
+    np.testing.assert_allclose(found_cos, cos[0, :, :16], atol=3e-5)
+    np.testing.assert_allclose(found_sin, sin[0, :, :16], atol=3e-5)
+
+
+def test_names_of_older_configurations_are_understood():
+    rope = check_rope({**BASE, "rope_theta": 5e5, "rope_scaling": {"type": "linear", "factor": 2.0}})
+    assert (rope["rope_type"], rope["rope_theta"], rope["factor"]) == ("linear", 5e5, 2.0)
