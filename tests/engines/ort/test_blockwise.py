@@ -33,7 +33,7 @@ def test_no_weight_moves_further_than_its_block_allows(n_rows, n_columns, bits, 
     matrix = np.random.default_rng(seed).normal(size=(n_rows, n_columns)).astype(np.float32)
     weight = quantise_blockwise(matrix, bits, block, symmetric=symmetric)
     padded = np.pad(matrix, ((0, 0), (0, -n_columns % block))).reshape(n_rows, -1, block)
-    # A narrowed range cuts off a fifth at most; the asymmetric zero point is rounded to a level. Scales may be negative.
+    # A narrowed range cuts off a fifth at most; a zero point is rounded to a level. Scales may be negative.
     allowed = np.abs(padded).max(axis=-1) * (0.25 if bits == 4 else 0.01) + np.abs(weight.scales)
     moved = np.abs(dequantised(weight, n_columns) - matrix)
     assert (moved <= np.repeat(allowed, block, axis=1)[:, :n_columns] + 1e-6).all()
