@@ -1,0 +1,113 @@
+"""The ONNX methods beside their peers, trial by trial in turn: `python -m tests.bench.bench_onnx MODEL_DIR`.
+
+`--genai-python` names an interpreter of a virtual environment with onnxruntime-genai; `--genai LABEL=FOLDER` a model
+that its builder wrote. Without them only our own methods run, and ONNX Runtime's plain `quantize_dynamic`.
+Ratios of medians are what to compare; absolute times follow the machine's load, which is printed with them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+CONTENDER = "tests.bench.onnx_contender"
+OURS = ("kv-cache", "int8-torch", "onnx", "onnx-fused", "int8-dynamic", "int8-static", "int4-onnx")
+PAIRS = (
+    ("onnx-fused", "genai-fp32", 1.25),
+    ("int8-dynamic", "quantize_dynamic", 1.1),
+    ("int8-static", "quantize_dynamic", 1.1),
+    ("int4-onnx", "genai-int4", 1.1),
+    ("onnx-fused", "kv-cache", 2.0),
+    ("int8-dynamic", "kv-cache", 2.0),
+    ("int8-static", "kv-cache", 2.0),
+)
+
+
+def plain_quantised(model_dir, target):
+    """Quantise the fused FP32 graph as ONNX Runtime's own documentation does."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    from tuibench.engines.ort.prepared import prepared_artifact
+    from tuibench.engines.ort.recipes import OPTIONS
+
+    fused, _ = prepared_artifact("onnx-fused", OPTIONS["onnx-fused"], model_dir, lambda *_: None)
+    quantize_dynamic(
+        fused.directory / "model.onnx",
+        target / "model.onnx",
+        per_channel=True,
+        weight_type=QuantType.QInt8,
+        use_external_data_format=True,
+        extra_options={"DefaultTensorType": 1},  # float: its shape inference does not know fused operators
+    )
+
+
+class Contender:
+    def __init__(self, python, kind, model_dir, n_threads):
+        command = [python, "-m", CONTENDER, kind, str(model_dir), str(n_threads)]
+        self._child = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        while (line := self._child.stdout.readline()).strip() != "ready":
+            if not line:
+                raise SystemExit(f"{kind} did not start")
+        self.trials = []
+
+    def run(self, n_tokens):
+        self._child.stdin.write(f"{n_tokens}\n")
+        self._child.stdin.flush()
+        self.trials.append(json.loads(self._child.stdout.readline()))
+
+    def median(self, key):
+        return statistics.median(trial[key] for trial in self.trials)
+
+    def close(self):
+        self._child.stdin.close()
+        self._child.wait()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model_dir", type=Path)
+    parser.add_argument("--methods", default=",".join(OURS))
+    parser.add_argument("--genai-python")
+    parser.add_argument("--genai", action="append", default=[], metavar="LABEL=FOLDER")
+    parser.add_argument("--trials", type=int, default=5)
+    parser.add_argument("--tokens", type=int, default=128)
+    parser.add_argument("--threads", type=int, default=2)
+    asked = parser.parse_args()
+    print("load average before", os.getloadavg())
+    with tempfile.TemporaryDirectory() as scratch:
+        plain_quantised(asked.model_dir, Path(scratch))
+        kinds = {name: (sys.executable, f"method:{name}") for name in asked.methods.split(",")}
+        kinds["quantize_dynamic"] = (sys.executable, f"graph:{scratch}")
+        for entry in asked.genai:
+            label, _, folder = entry.partition("=")
+            kinds[label] = (asked.genai_python, f"genai:{folder}")
+        contenders = {
+            label: Contender(python, kind, asked.model_dir, asked.threads) for label, (python, kind) in kinds.items()
+        }
+        for _ in range(asked.trials):
+            for contender in contenders.values():
+                contender.run(asked.tokens)
+        for contender in contenders.values():
+            contender.close()
+    print("load average after", os.getloadavg())
+    print(f"{'':18} {'TPOT ms':>8} {'tok/s':>7} {'p50 gap':>8} {'TTFT ms':>8} {'peak MB':>8}")
+    for label, found in contenders.items():
+        tpot, gap, ttft = (found.median(key) * 1000 for key in ("tpot", "median", "ttft"))
+        print(f"{label:18} {tpot:8.2f} {1000 / tpot:7.1f} {gap:8.2f} {ttft:8.1f} {found.median('peak_mb'):8.0f}")
+    for ours, peer, wanted in PAIRS:
+        if ours in contenders and peer in contenders:
+            by_trial = zip(contenders[peer].trials, contenders[ours].trials, strict=True)
+            ratio = statistics.median(theirs["tpot"] / mine["tpot"] for theirs, mine in by_trial)
+            print(f"{ours} is {ratio:.2f} × {peer} (wanted {wanted})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""One contender of `bench_onnx`: loads, then runs a trial for every line on its standard input.
+
+Kinds: `method:ID`, `graph:FOLDER` (a graph of ours, quantised by somebody else), `genai:FOLDER` (onnxruntime-genai).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from itertools import pairwise
+from pathlib import Path
+from time import perf_counter
+
+PROMPT = [int(token) for token in range(1000, 1064)]
+
+
+def open_method(name, model_dir, n_threads):
+    from tuibench.methods import engine_class
+
+    engine = engine_class(name)()
+    engine.prepare(model_dir, lambda *_: None)
+    engine.load(model_dir, n_threads, lambda *_: None)
+    return lambda n_tokens: decode(engine, n_tokens)
+
+
+def open_graph(folder, model_dir, n_threads):
+    from tuibench.engines.ort.decoder import read_decoder
+    from tuibench.engines.ort.session import DecoderSession, session_options
+
+    session = DecoderSession(Path(folder), read_decoder(model_dir), session_options(n_threads))
+    return lambda n_tokens: decode(session, n_tokens)
+
+
+def decode(engine, n_tokens):
+    start = perf_counter()
+    token = int(engine.prefill(PROMPT, len(PROMPT) + n_tokens).argmax())
+    stamps = [perf_counter()]
+    for _ in range(n_tokens - 1):
+        token = int(engine.decode(token).argmax())
+        stamps.append(perf_counter())
+    return start, stamps
+
+
+def open_genai(folder, _model_dir, n_threads):
+    import onnxruntime_genai as og
+
+    path = Path(folder) / "genai_config.json"
+    settings = json.loads(path.read_text())
+    options = settings["model"]["decoder"]["session_options"]
+    options["intra_op_num_threads"] = n_threads
+    path.write_text(json.dumps(settings))
+    model = og.Model(folder)
+
+    def run(n_tokens):
+        length = len(PROMPT) + n_tokens
+        params = og.GeneratorParams(model)
+        params.set_search_options(max_length=length, min_length=length, do_sample=False)
+        generator = og.Generator(model, params)
+        start = perf_counter()
+        generator.append_tokens(PROMPT)
+        generator.generate_next_token()
+        stamps = [perf_counter()]
+        while len(stamps) < n_tokens:
+            generator.generate_next_token()
+            stamps.append(perf_counter())
+        return start, stamps
+
+    return run
+
+
+def main():
+    kind, _, name = sys.argv[1].partition(":")
+    openers = {"method": open_method, "graph": open_graph, "genai": open_genai}
+    run = openers[kind](name, Path(sys.argv[2]), int(sys.argv[3]))
+    run(8)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        start, stamps = run(int(line))
+        gaps = [later - earlier for earlier, later in pairwise(stamps)]
+        peak = next(row for row in Path("/proc/self/status").read_text().splitlines() if row.startswith("VmHWM"))
+        result = {
+            "ttft": stamps[0] - start,
+            "tpot": (stamps[-1] - stamps[0]) / len(gaps),
+            "median": sorted(gaps)[len(gaps) // 2],
+            "peak_mb": int(peak.split()[1]) / 1024,
+        }
+        print(json.dumps(result), flush=True)
+
+
+if __name__ == "__main__":
+    main()
