@@ -18,7 +18,10 @@ LAYOUT_VERSION = "1"
 """Raised whenever the graphs built here change, so that older files are not taken for new ones."""
 
 CALIBRATION_TEXT = Path(__file__).parent / "data" / "alice.txt"
-"""Opening of Lewis Carroll, Alice's Adventures in Wonderland (1865); in the public domain."""
+"""English prose after the opening of Lewis Carroll's Alice's Adventures in Wonderland (1865, public domain).
+
+Not compared with a published edition, so its wording may differ; what a run used is told by its hash.
+"""
 
 
 class Exported(msgspec.Struct, frozen=True, kw_only=True, tag="exported"):
