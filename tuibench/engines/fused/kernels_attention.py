@@ -83,9 +83,9 @@ def _add_products(weights: Vector, n: int, matrix: NDArray[np.float32], first: i
     whole = n // 4 * 4
     for i in range(0, whole, 4):
         a, b, c, d = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]
-        rows = matrix[first + i], matrix[first + i + 1], matrix[first + i + 2], matrix[first + i + 3]
+        p, q, r, s = matrix[first + i], matrix[first + i + 1], matrix[first + i + 2], matrix[first + i + 3]
         for j in range(out.size):
-            out[j] += a * rows[0][j] + b * rows[1][j] + c * rows[2][j] + d * rows[3][j]
+            out[j] += a * p[j] + b * q[j] + c * r[j] + d * s[j]
     for i in range(whole, n):
         weight, row = weights[i], matrix[first + i]
         for j in range(out.size):
@@ -116,6 +116,7 @@ def attend_block(
     limits: tuple[float, int],
     space: tuple[NDArray[np.float32], NDArray[np.float32]],
     out: NDArray[np.float32],
+    column: int,
 ) -> None:
     """Causal attention of the queries at `position` and after, `[queries, heads, head_dim]`, over one KV head.
 
@@ -126,7 +127,7 @@ def attend_block(
         values: See there.
         limits: Scale of the scores, and how many positions a query sees.
         space: For the keys with columns first, `[head_dim, positions]`, and for scores, `[queries · heads, positions]`.
-        out: `[queries, heads · head_dim]`
+        out: `[tokens, …]`; what a token's heads attend to goes to its row, from `column` on.
     """
     n_queries, n_heads, head_dim = queries.shape
     scale, window = limits
@@ -140,8 +141,8 @@ def attend_block(
         for h in range(n_heads):
             row = scores[q * n_heads + h][:last]
             row[:] = np.float32(0)
-            _add_products(queries[q, h], head_dim, columns[:, :last], 0, row)
+            _add_products(queries[q, h], head_dim, columns, 0, row)
             _softmax(row[first:], scale)
-            mixed = out[q, h * head_dim : (h + 1) * head_dim]
+            mixed = out[position + q][column + h * head_dim : column + (h + 1) * head_dim]
             mixed[:] = np.float32(0)
             _add_products(row[first:], last - first, values, begin + first, mixed)

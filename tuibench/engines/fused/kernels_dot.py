@@ -159,14 +159,19 @@ def _expand_int8(matrix: Int8Matrix, layer: int, row: int, out: Vector) -> None:
 @kernel
 def expand_int4(matrix: Int4Matrix, layer: int, row: int, out: Vector) -> None:
     words, levels = matrix.words[layer, row], matrix.levels[layer, row]
-    for step in range((out.size + INT4_LANES - 1) // INT4_LANES):
-        for plane in range(4):
-            scale = float_of_half(levels[4 * step + plane // 2])
-            minimum = float_of_half(levels[4 * step + 2 + plane // 2])
-            start = step * INT4_LANES + plane * (INT4_LANES // 4)
-            for lane in range(min(INT4_LANES // 4, out.size - start)):
-                code = (words[step * (INT4_LANES // 4) + lane] >> (4 * plane)) & 15
-                out[start + lane] = np.float32(code) * scale + minimum
+    lanes = INT4_LANES // 4
+    for plane_index in range((out.size + lanes - 1) // lanes):
+        step, plane = plane_index // 4, plane_index % 4
+        scale = float_of_half(levels[4 * step + plane // 2])
+        minimum = float_of_half(levels[4 * step + 2 + plane // 2])
+        mine, place = words[step * lanes : (step + 1) * lanes], out[plane_index * lanes : (plane_index + 1) * lanes]
+        shift = np.uint16(4 * plane)
+        if place.size == lanes:
+            for lane in range(lanes):  # a length known while compiling: whole vectors
+                place[lane] = np.float32(np.int32(mine[lane] >> shift) & 15) * scale + minimum
+        else:
+            for lane in range(place.size):
+                place[lane] = np.float32(np.int32(mine[lane] >> shift) & 15) * scale + minimum
 
 
 @overload(_expand_row, jit_options=OPTIONS, strict=False)  # type: ignore[untyped-decorator]  # Numba carries no types

@@ -21,6 +21,7 @@ from tuibench.engines.fused.model import Model
 from tuibench.engines.fused.team import await_order, barrier, share
 from tuibench.engines.fused.vector_ir import INT4_LANES, TILE
 
+_STAGGER = 32
 QUERY_BLOCK = 32
 """Queries whose attention one worker computes at a time."""
 
@@ -45,6 +46,8 @@ def new_prompt(model: Model, embedded: Tokens, n_workers: int) -> tuple[Prompt, 
     group = shape.n_heads // shape.n_kv_heads
     widest_in = padded(max(shape.hidden, shape.n_heads * shape.head_dim, shape.intermediate), INT4_LANES)
     widest_out = max((2 if shape.gated else 1) * shape.intermediate, shape.hidden, shape.qkv_rows)
+    # Rows a multiple of 4 KiB apart would all fall into the same few lines of the first-level cache.
+    widest_in, widest_out = widest_in + _STAGGER, widest_out + _STAGGER
     n_padded = padded(n_tokens, TILE)
 
     def zeros(*size: int) -> NDArray[np.float32]:
@@ -157,7 +160,8 @@ def _attend(
                 cache.values[layer, head],
                 limits,
                 (prompt.keys[worker], prompt.scores[worker]),
-                batch.values[start:end, head * width : (head + 1) * width],
+                batch.values,
+                head * width,
             )
         for t in range(start, end):
             prepare_token(model.attention_out, batch, t, shape.n_heads * shape.head_dim)
