@@ -127,7 +127,8 @@ def attend_block(
         values: See there.
         limits: Scale of the scores, and how many positions a query sees.
         space: For the keys with columns first, `[head_dim, positions]`, and for scores, `[queries · heads, positions]`.
-        out: `[tokens, …]`; what a token's heads attend to goes to its row, from `column` on.
+        out: `[tokens, …]`; what a token's heads attend to goes to its row.
+        column: Where in that row.
     """
     n_queries, n_heads, head_dim = queries.shape
     scale, window = limits
