@@ -85,3 +85,48 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
             pieces.append(self.text[start : start + n_chars])
             start += n_chars
         return pieces
+
+
+class QualityRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How far a method's predictions are from the reference's, teacher-forced on one text.
+
+    Definitions are llama.cpp's (`llama-perplexity --kl-divergence`). `_se` is the standard error of what it follows.
+    """
+
+    method: str
+    eval_name: str
+    """The text, without its folder."""
+    eval_sha256: str
+    n_scored: int | None = None
+    """Positions that the figures are taken over."""
+
+    perplexity: float | None = None
+    perplexity_se: float | None = None
+    kld_mean: float | None = None
+    """KL(reference ‖ method) per token, in nats."""
+    kld_mean_se: float | None = None
+    kld_median: float | None = None
+    kld_p99: float | None = None
+    kld_max: float | None = None
+    delta_p_mean: float | None = None
+    """Probability of the right token, method − reference, as a fraction."""
+    delta_p_mean_se: float | None = None
+    delta_p_rms: float | None = None
+    delta_p_rms_se: float | None = None
+    top1: float | None = None
+    """Share of positions where both find the same token the most likely."""
+    top1_se: float | None = None
+
+    duration_ns: int | None = None
+    reference_bytes: int | None = None
+    """Size of the stored reference predictions."""
+    failure_kind: FailureKind | None = None
+    failure_message: str | None = None
+
+    finished: datetime
+    """Time zone included, written last, as in a trial's record."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether there are no figures."""
+        return self.failure_kind is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
@@ -64,6 +64,13 @@ class Engine(Protocol):
 
     def decode(self, token_id: int) -> Logits:
         """Append one token and return the logits that follow it."""
+
+    def score(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
+        """Yield the logits at every position of a text, as blocks of shape `[positions, vocabulary]`, in order.
+
+        The arithmetic is decoding's: where quantising a whole block at once would give other activations than one token
+        at a time, it is done token by token. A block's memory may be reused for the next; a few dozen MB at most.
+        """
 
     def close(self) -> None:
         """Free what the engine holds."""
