@@ -22,6 +22,11 @@ def packaged_themes() -> Path:
     return _packaged("themes")
 
 
+def config_file() -> Path:
+    """Return the file of the user's settings; it need not exist."""
+    return Path(os.environ.get("TUIBENCH_CONFIG") or _dirs.user_config_path / "config.toml")
+
+
 def user_themes() -> Path:
     """Return the folder of the user's own themes; it need not exist."""
     return Path(os.environ.get("TUIBENCH_THEMES") or _dirs.user_config_path / "themes")

@@ -31,7 +31,17 @@ KEYS: dict[str, tuple[Key, ...]] = {
     "app": (
         Key("app.bench", "f2", "show_mode('bench')", "Bench", "Measure: prompt, methods, live panels", show=False),
         Key("app.sessions", "f3", "show_mode('sessions')", "Sessions", "Stored measurements: open, replay"),
+        Key("app.theme", "f12", "change_theme", "Theme", "Look at the themes and take one", show=False),
         Key("app.help", "question_mark", "toggle_help", "Keys", "All keys and what they do", show=False),
+    ),
+    # In every list, and in whatever else scrolls while it has the focus.
+    "list": (
+        Key("list.down", "j", "app.move('down')", "Down", "The next row", show=False),
+        Key("list.up", "k", "app.move('up')", "Up", "The row before", show=False),
+        Key("list.top", "g", "app.move('top')", "Top", "The first row", show=False),
+        Key("list.bottom", "G", "app.move('bottom')", "Bottom", "The last row", show=False),
+        Key("list.page_down", "ctrl+d", "app.move('page_down')", "Page down", "A page further", show=False),
+        Key("list.page_up", "ctrl+u", "app.move('page_up')", "Page up", "A page back", show=False),
     ),
     "bench": (
         Key("run.start", "f5,ctrl+r", "start_run", "Run", "Measure the selected methods", priority=True),
@@ -48,8 +58,22 @@ KEYS: dict[str, tuple[Key, ...]] = {
     "sessions": (
         Key("sessions.open", "enter,o", "open", "Open", "Show the results of this session"),
         Key("sessions.replay", "r", "open_replay", "Replay", "Watch the session again as it was recorded"),
+        Key("sessions.compare", "c", "compare", "Compare", "The marked sessions side by side, else this one"),
+        Key("sessions.mark", "space", "mark", "Mark", "Mark this session, to compare or delete several"),
+        Key("sessions.mark_all", "a", "mark_all", "Mark all", "Mark what is listed, or nothing", show=False),
+        Key("sessions.search", "slash", "search", "Search", "Name, tag, note, model, method, processor, date"),
+        Key("sessions.sort", "s", "sort", "Sort", "By the next column"),
+        Key("sessions.turn", "S", "turn_order", "Turn", "The other way round", show=False),
+        Key("sessions.edit", "e", "edit", "Edit", "Name, tags and note of this session"),
+        Key("sessions.delete", "delete,x", "delete", "Delete", "Put the marked sessions away, else this one"),
+        Key("sessions.undo", "u", "undo_delete", "Undo", "Bring the last deleted session back"),
         Key("sessions.bench", "f2", "app.show_mode('bench')", "Bench", "Back to measuring"),
-        Key("sessions.reload", "f5,ctrl+r", "reload", "Reload", "Look for new sessions"),
+        Key("sessions.reload", "f5,ctrl+r", "reload", "Reload", "Look for new sessions", show=False),
+        Key("sessions.reset", "escape", "reset", "All", "End the search, take the marks away", show=False),
+    ),
+    "search": (
+        Key("search.done", "enter,down", "done", "List", "From the search to what was found", show=False),
+        Key("search.cancel", "escape", "cancel", "All", "End the search", show=False),
     ),
     "replay": (
         Key("replay.toggle", "space", "toggle_play", "Play/pause", "Start, pause or go on", priority=True),
@@ -64,6 +88,14 @@ KEYS: dict[str, tuple[Key, ...]] = {
     ),
     "dialog": (
         Key("dialog.close", "escape", "close", "Close", "Close this window"),
+    ),
+    "themes": (
+        Key("themes.take", "enter", "take", "Take", "Keep this theme, and start with it from now on"),
+        Key("dialog.close", "escape", "close", "Back", "As it was before"),
+    ),
+    "edit": (
+        Key("edit.save", "ctrl+j,enter", "save", "Save", "Write it into the session file"),
+        Key("dialog.close", "escape", "close", "Cancel", "Leave everything as it is"),
     ),
     "confirm": (
         Key("confirm.yes", "enter,y", "accept", "Yes", "Go on"),

@@ -1,0 +1,80 @@
+import pytest
+
+from tuibench.config import Config, load_config, save_theme
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "config" / "config.toml"
+
+
+def written(file, text):
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text)
+    return file
+
+
+def test_no_file_means_the_defaults(file):
+    loaded = load_config(file)
+    assert loaded.config == Config()
+    assert loaded.problems == ()
+
+
+def test_everything_that_is_set_is_read(file):
+    text = 'theme = "paper"\ncolor = "256"\nglyphs = "ascii"\nmouse = false\nlow_bandwidth = true\n'
+    loaded = load_config(written(file, f'{text}[keys]\n"run.start" = "f6"\n'))
+    expected = Config(
+        theme="paper", color="256", glyphs="ascii", mouse=False, low_bandwidth=True, keys={"run.start": "f6"}
+    )
+    assert loaded.config == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "parts"),
+    [
+        ("thme = 'paper'", ("thme", "no such setting", "low_bandwidth")),
+        ("theme = 3", ("theme", "str")),
+        ("color = 'many'", ("color", "many")),
+        ("[keys]\na = 1", ("keys", "str")),
+    ],
+)
+def test_a_wrong_key_is_named_and_the_others_count(file, line, parts):
+    loaded = load_config(written(file, f"mouse = false\n{line}\n"))
+    assert loaded.config == Config(mouse=False)
+    (problem,) = loaded.problems
+    assert problem.startswith("config.toml: ")
+    assert "\n" not in problem
+    for part in parts:
+        assert part in problem
+
+
+@pytest.mark.parametrize("content", [b"mouse = ", b"\xff\xfe"])
+def test_a_file_that_is_no_toml_is_named(file, content):
+    written(file, "").write_bytes(content)
+    loaded = load_config(file)
+    assert loaded.config == Config()
+    assert loaded.problems[0].startswith("config.toml: not read")
+
+
+def test_a_folder_in_the_place_of_the_file_is_named(tmp_path):
+    assert "cannot be read" in load_config(tmp_path).problems[0]
+
+
+def test_a_theme_is_saved_into_a_new_file(file):
+    save_theme(file, "paper")
+    assert load_config(file).config.theme == "paper"
+    assert [path.name for path in file.parent.iterdir()] == ["config.toml"]
+
+
+def test_a_saved_theme_leaves_the_rest_of_the_file_alone(file):
+    written(file, '# mine\nmouse = false\n\n[keys]\ntheme = "f6"\n')
+    save_theme(file, 'odd "name"')
+    save_theme(file, "paper")
+    assert file.read_text() == 'theme = "paper"\n# mine\nmouse = false\n\n[keys]\ntheme = "f6"\n'
+
+
+def test_a_theme_is_not_saved_into_a_broken_file(file):
+    written(file, "mouse = ")
+    with pytest.raises(ValueError, match="Invalid"):
+        save_theme(file, "paper")
+    assert file.read_text() == "mouse = "

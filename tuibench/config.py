@@ -1,0 +1,91 @@
+"""The user's settings: one TOML file, of which every key is optional, and every wrong one is named and left out."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+_THEME_LINE = re.compile(r"^theme[ \t]*=.*$", re.MULTILINE)
+_FIRST_TABLE = re.compile(r"^\[", re.MULTILINE)
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the dashboard starts with; the command line goes before it."""
+
+    theme: str | None = None
+    """Name of a theme; None for the one that suits the terminal."""
+    color: Literal["auto", "truecolor", "256", "16"] = "auto"
+    glyphs: Literal["auto", "unicode", "console", "ascii"] = "auto"
+    """What the terminal can draw; `ascii` also for a font without braille."""
+    mouse: bool = True
+    low_bandwidth: bool = False
+    keys: dict[str, str] = {}
+    """Other keys for an action, by the id in the help panel: `"run.start" = "f6,ctrl+g"`."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedConfig:
+    """The settings, and what of the file was left out."""
+
+    config: Config
+    problems: tuple[str, ...] = ()
+    """One line each: file, key, reason."""
+
+
+def load_config(path: Path) -> LoadedConfig:
+    """Read the settings; a file that is not there is no problem, and what is wrong in it never stops the program."""
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return LoadedConfig(Config())
+    except OSError as error:
+        return LoadedConfig(Config(), (f"{path.name}: cannot be read: {error.strerror}",))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return LoadedConfig(Config(), (f"{path.name}: not read, no valid TOML: {error}",))
+    good: dict[str, Any] = {}
+    problems: list[str] = []
+    for key, value in raw.items():
+        problem = _problem(key, value)
+        if problem is None:
+            good[key] = value
+        else:
+            problems.append(f"{path.name}: {key}: {problem}")
+    return LoadedConfig(msgspec.convert(good, Config), tuple(problems))
+
+
+def _problem(key: str, value: object) -> str | None:
+    if key not in Config.__struct_fields__:
+        return f"no such setting; there are {', '.join(Config.__struct_fields__)}"
+    try:
+        msgspec.convert({key: value}, Config)
+    except msgspec.ValidationError as error:
+        return str(error)
+    return None
+
+
+def save_theme(path: Path, theme: str) -> None:
+    """Make a theme the one to start with; all other lines of the file, comments included, stay as they are.
+
+    Raises:
+        OSError: The file cannot be read or written.
+        ValueError: It is no valid TOML, so that nothing can be put into it.
+    """
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    tomllib.loads(text)
+    first_table = _FIRST_TABLE.search(text)
+    top, rest = (text[: first_table.start()], text[first_table.start() :]) if first_table else (text, "")
+    line = f"theme = {msgspec.json.encode(theme).decode()}"  # a JSON string is a TOML string
+    top, n_found = _THEME_LINE.subn(lambda _match: line, top, count=1)
+    if not n_found:
+        top = f"{line}\n{top}"
+    tomllib.loads(top + rest)  # a file that was whole stays whole
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_text(top + rest, encoding="utf-8")
+    temporary.replace(path)
