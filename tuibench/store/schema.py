@@ -80,13 +80,39 @@ class SessionHeader(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     settings: Settings
 
 
+class Annotation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What somebody says about a session afterwards: a table appended to its file, so that it travels with it.
+
+    A field that is None says nothing; of several tables, the last word on each field counts.
+    """
+
+    name: str | None = None
+    tags: tuple[str, ...] | None = None
+    note: str | None = None
+    written: datetime
+
+    def after(self, earlier: Annotation | None) -> Annotation:
+        """Return what both say together, this one having the last word."""
+        if earlier is None:
+            return self
+        said = {field: value for field in ("name", "tags", "note") if (value := getattr(self, field)) is not None}
+        return msgspec.structs.replace(earlier, written=self.written, **said)
+
+
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     """A session as loaded."""
 
     header: SessionHeader
     trials: tuple[TrialRecord, ...] = ()
+    annotation: Annotation | None = None
     dropped: tuple[str, ...] = ()
     """What of the file could not be read, one sentence each."""
+
+    @property
+    def name(self) -> str:
+        """The name given last; empty if there never was one."""
+        renamed = self.annotation.name if self.annotation else None
+        return self.header.name if renamed is None else renamed
 
 
 class SessionError(Exception):

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from tuibench.core.record import TrialRecord
-from tuibench.store.schema import SCHEMA_VERSION, Session, SessionError, SessionHeader
+from tuibench.store.schema import SCHEMA_VERSION, Annotation, Session, SessionError, SessionHeader
 
 _MAX_BYTES = 256 << 20
 # A lone bracket at the very end is all that is left of a table cut after its first byte.
@@ -27,15 +27,19 @@ def load(path: Path) -> Session:
     head, *tables = _TABLE_START.split(text)
     header = _header(path, head)
     trials: list[TrialRecord] = []
+    annotation: Annotation | None = None
     dropped: list[str] = []
     line = head.count("\n") + 1
     for table in tables:
         try:
-            trials.extend(_records(table))
+            raw = tomllib.loads(table)
+            trials.extend(_records(raw))
+            for said in msgspec.convert(raw.get("annotations", []), list[Annotation]):
+                annotation = said.after(annotation)
         except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
             dropped.append(f"line {line}: a table was dropped, it is damaged or cut short ({error})")
         line += table.count("\n")
-    return Session(header=header, trials=tuple(trials), dropped=tuple(dropped))
+    return Session(header=header, trials=tuple(trials), annotation=annotation, dropped=tuple(dropped))
 
 
 def load_header(path: Path) -> SessionHeader:
@@ -75,8 +79,7 @@ def _header(path: Path, head: str) -> SessionHeader:
         raise SessionError(f"{path}: its header is incomplete or damaged: {error}") from error
 
 
-def _records(table: str) -> list[TrialRecord]:
-    raw: dict[str, Any] = tomllib.loads(table)
+def _records(raw: dict[str, Any]) -> list[TrialRecord]:
     records = msgspec.convert(raw.get("trials", []), list[TrialRecord])
     for record in records:
         if record.finished.tzinfo is None:
