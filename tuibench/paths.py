@@ -67,6 +67,11 @@ def logs_dir() -> Path:
     return cache_dir() / "logs"
 
 
+def session_index() -> Path:
+    """Return the file that remembers what is in the session files."""
+    return cache_dir() / "sessions.json"
+
+
 def measurement_lock() -> Path:
     """Return the file whose lock says that somebody measures on this machine."""
     return cache_dir() / "measuring.lock"

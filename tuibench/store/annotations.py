@@ -1,7 +1,7 @@
 """Name, tags and note that are given to a session afterwards.
 
-They are appended to the session file as an `[[annotations]]` table: the file stays append-only, what was measured is not
-touched, and who is sent the file sees them. A tuibench that does not know the table reads over it.
+They are appended to the session file as an `[[annotations]]` table: the file stays append-only, what was measured is
+not touched, and who is sent the file sees them. A tuibench that does not know the table reads over it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from tuibench.store.schema import Annotation, SessionError
-from tuibench.store.toml_text import toml_text
+from tuibench.store.toml_text import array_table
 
 _SEPARATOR = re.compile(r"[\s,;#]+")
 
@@ -31,7 +31,7 @@ def annotate(path: Path, annotation: Annotation) -> None:
         SessionError: The file cannot be written.
     """
     table = msgspec.to_builtins(annotation, builtin_types=(datetime,))
-    text = f"\n{toml_text({'annotations': [table]})}".encode()
+    text = f"\n{array_table('annotations', table)}".encode()
     try:
         with path.open("r+b") as file:  # never creates: the file may have been deleted meanwhile
             end = file.seek(0, os.SEEK_END)

@@ -19,6 +19,15 @@ def toml_text(table: Mapping[str, Any]) -> str:
     return _ARRAY.sub(_filled, tomli_w.dumps(table))
 
 
+def array_table(name: str, table: Mapping[str, Any]) -> str:
+    """Return one `[[name]]` table, also where tomli-w would write a short one as an array on one line.
+
+    A session file is cut at its `[[`: a table without one would be lost in the table before it.
+    """
+    text = toml_text({name: [table]})
+    return text if text.startswith("[[") else f"[[{name}]]\n{toml_text(table)}"
+
+
 def _filled(array: re.Match[str]) -> str:
     lines = [""]
     for item in array[0].splitlines()[1:-1]:

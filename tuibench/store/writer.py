@@ -10,7 +10,7 @@ import msgspec
 
 from tuibench.core.record import TrialRecord
 from tuibench.store.schema import SessionHeader
-from tuibench.store.toml_text import toml_text
+from tuibench.store.toml_text import array_table, toml_text
 
 
 class SessionWriter:
@@ -35,7 +35,7 @@ class SessionWriter:
         Raises:
             OSError: It could not be written. It is kept, and written with the next one or by `flush`.
         """
-        self._pending.append(toml_text({"trials": [_as_table(record)]}))
+        self._pending.append(array_table("trials", _as_table(record)))
         self.flush()
 
     def flush(self) -> None:

@@ -1,0 +1,75 @@
+"""A file that remembers what was read of many others, for as long as they stay as they were.
+
+Reading a session takes 13 ms; a list of a thousand must not take 13 s. The index is a cache: it may be deleted at any
+time, and one that cannot be read or written is as good as none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+_VERSION = 1
+"""To be raised when what is remembered of the same file changes."""
+
+
+class SessionIndex(Generic[T]):
+    """What is known of each file, by its path, modification time and size."""
+
+    def __init__(self, path: Path | None, known: type[T]) -> None:
+        """Read the index.
+
+        Args:
+            path: Its file; None to remember nothing.
+            known: What is remembered of a file: a dataclass or struct.
+        """
+        self._path = path
+        self._format: Any = tuple[int, dict[str, tuple[int, int, known]]]  # type: ignore[valid-type] # an argument
+        self._entries: dict[str, tuple[int, int, T]] = self._read()
+        self._changed = False
+
+    def _read(self) -> dict[str, tuple[int, int, T]]:
+        if self._path is None:
+            return {}
+        try:
+            version, entries = msgspec.json.decode(self._path.read_bytes(), type=self._format, dec_hook=_as_path)
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            return {}
+        return entries if version == _VERSION else {}
+
+    def get(self, path: Path, facts: tuple[int, int]) -> T | None:
+        """Return what is known of a file; None if nothing is, or it has changed."""
+        entry = self._entries.get(str(path))
+        return entry[2] if entry is not None and entry[:2] == facts else None
+
+    def put(self, path: Path, facts: tuple[int, int], known: T) -> T:
+        """Remember something of a file, and return it."""
+        self._entries[str(path)] = (*facts, known)
+        self._changed = True
+        return known
+
+    def save(self, keep: AbstractSet[Path]) -> None:
+        """Write the index if it has changed, without the files of the folders of `keep` that are not among it."""
+        if self._path is None or not self._changed:
+            return
+        folders, kept = {path.parent for path in keep}, {str(path) for path in keep}
+        entries = {
+            name: entry for name, entry in self._entries.items() if name in kept or Path(name).parent not in folders
+        }
+        with contextlib.suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = self._path.with_suffix(f".{os.getpid()}.tmp")
+            temporary.write_bytes(msgspec.json.encode((_VERSION, entries), enc_hook=str))
+            temporary.replace(self._path)
+
+
+def _as_path(type_: type, value: Any) -> Any:  # noqa: ANN401 - msgspec's signature
+    if type_ is Path:
+        return Path(value)
+    raise NotImplementedError(type_)
