@@ -9,7 +9,7 @@ import pytest
 
 from tuibench import paths
 from tuibench.core.events import FailureKind, Phase, TokenEmitted
-from tuibench.core.run_events import Noticed, TrialEnded, TrialObserved, TrialStarted
+from tuibench.core.run_events import Noticed, TrialEnded, TrialObserved, TrialStarted, TurnsAdded
 from tuibench.core.spec import RunSpec
 from tuibench.core.state import MethodStatus, RunState, fold
 from tuibench.measure.lock import measuring
@@ -192,3 +192,28 @@ async def test_stopping_while_waiting_measures_nothing(tmp_path):
 async def test_more_threads_than_cpus_is_stored_as_a_doubt(tmp_path):
     _, state = await collect(measurement(tmp_path, methods=("a",), n_trials=1, n_threads=4096))
     assert "4096 threads" in state.methods["a"].measured[0].validity[0]
+
+
+async def test_rounds_are_added_until_the_trials_run_out(tmp_path):
+    run = measurement(tmp_path, n_trials=2, precision=1e-9, max_trials=4, n_warmup=0)
+    events, state = await collect(run)
+    assert [len(method.measured) for method in state.methods.values()] == [4, 4]
+    assert [event.turns[0].index for event in events if isinstance(event, TurnsAdded)] == [2, 3]
+    assert (state.n_turns, state.cancelled) == (8, False)
+    assert {method.status for method in state.methods.values()} == {MethodStatus.DONE}
+    assert {method.status for method in stored_state(load(run.session_path)).methods.values()} == {MethodStatus.DONE}
+
+
+async def test_a_settled_method_takes_no_more_turns(tmp_path, monkeypatch):
+    monkeypatch.setattr("tuibench.measure.measurement.precise_enough", lambda records, **_: records[0].method == "a")
+    _, state = await collect(measurement(tmp_path, n_trials=1, precision=0.05, max_trials=3, n_warmup=0))
+    assert [len(method.measured) for method in state.methods.values()] == [1, 3]
+
+
+async def test_a_used_up_budget_begins_no_further_round(tmp_path):
+    run = measurement(tmp_path, n_trials=3, budget_s=1e-6)
+    _, state = await collect(run)
+    assert [len(method.measured) for method in state.methods.values()] == [1, 1]
+    assert {method.status for method in state.methods.values()} == {MethodStatus.STOPPED}
+    assert "budget" in state.notices[-1]
+    assert {method.status for method in stored_state(load(run.session_path)).methods.values()} == {MethodStatus.STOPPED}

@@ -56,6 +56,12 @@ def probability(text: str) -> float:
     return _float_in(text, 1e-6, 1, "probability")
 
 
+def precision(text: str) -> float:
+    """Return a relative half-width, given as `5%` or `0.05`."""
+    number = text.removesuffix("%")
+    return _float_in(number, 0.1, 100, "percentage") / 100 if number != text else _float_in(text, 0.001, 1, "share")
+
+
 def seconds(text: str) -> float:
     """Return a duration."""
     return _float_in(text, 0.001, 1e7, "time in seconds")
@@ -81,6 +87,10 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add("--raw", action="store_true", help="give the prompt to the model without its chat template")
     add("--max-new-tokens", type=positive_int, default=128, metavar="N", help="tokens to generate (default: 128)")
     add("--trials", type=positive_int, default=3, metavar="N", help="measured trials per method (default: 3)")
+    add("--precision", type=precision, metavar="5%", help="go on until each decode speed is known this well")
+    add("--max-trials", type=positive_int, default=30, metavar="N", help="…but take at most N trials (default: 30)")
+    add("--min-time", type=seconds, default=0.0, metavar="SECONDS", help="…and decode each method at least this long")
+    add("--budget", type=seconds, metavar="SECONDS", help="begin no further round of trials after this time")
     add("--warmup", type=natural_int, default=1, metavar="N", help="short warm-up trials per worker (default: 1)")
     add("--threads", type=positive_int, metavar="N", help="threads per worker (default: usable physical cores)")
     add("--temperature", type=temperature, default=0.0, metavar="T", help="0 is greedy with forced length (default)")
@@ -115,6 +125,10 @@ def run_spec(options: argparse.Namespace) -> RunSpec:
         raw=options.raw,
         max_new_tokens=options.max_new_tokens,
         n_trials=options.trials,
+        precision=options.precision,
+        max_trials=options.max_trials,
+        min_time_s=options.min_time,
+        budget_s=options.budget,
         n_warmup=options.warmup,
         n_threads=options.threads or default_threads(),
         sampling=Sampling(temperature=options.temperature, top_k=options.top_k, top_p=options.top_p, seed=options.seed),

@@ -20,8 +20,9 @@ def trial_order(methods: Sequence[str], n_trials: int) -> tuple[Turn, ...]:
     Slow drift of the machine (heat, a neighbour) then hits all methods alike, and the method at the turn of a round
     keeps its worker, which saves a load.
     """
-    turns: list[Turn] = []
-    for index in range(n_trials):
-        round_ = methods if index % 2 == 0 else tuple(reversed(methods))
-        turns.extend(Turn(method, index) for method in round_)
-    return tuple(turns)
+    return tuple(turn for index in range(n_trials) for turn in trial_round(methods, index))
+
+
+def trial_round(methods: Sequence[str], index: int) -> tuple[Turn, ...]:
+    """Return one round of the order above: forward where its index is even, else backward."""
+    return tuple(Turn(method, index) for method in (methods if index % 2 == 0 else reversed(methods)))

@@ -18,6 +18,13 @@ class RunStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnsAdded:
+    """The figures are not precise enough yet: one more round follows."""
+
+    turns: tuple[Turn, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TrialStarted:
     """A method's turn has come; its worker may still have to start."""
 
@@ -64,4 +71,4 @@ class RunEnded:
     cancelled: bool = False
 
 
-RunEvent = RunStarted | TrialStarted | TrialObserved | TrialEnded | TurnsDropped | Noticed | RunEnded
+RunEvent = RunStarted | TurnsAdded | TrialStarted | TrialObserved | TrialEnded | TurnsDropped | Noticed | RunEnded

@@ -70,6 +70,15 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     raw: bool = False
     max_new_tokens: int = 128
     n_trials: int = 3
+    """Measured trials of each method; with a `precision`, the fewest."""
+    precision: float | None = None
+    """Measure on until each method's decode speed is known within this fraction either side; None: `n_trials`."""
+    max_trials: int = 30
+    """Where a `precision` that cannot be reached is given up."""
+    min_time_s: float = 0.0
+    """With a `precision`: least time of decoding that is measured of each method."""
+    budget_s: float | None = None
+    """No further round begins after this time."""
     n_warmup: int = 1
     """Short generations at the start of each worker process: stored, never part of a figure."""
     n_threads: int = 1

@@ -32,6 +32,7 @@ from tuibench.core.run_events import (
     TrialEnded,
     TrialObserved,
     TrialStarted,
+    TurnsAdded,
     TurnsDropped,
 )
 
@@ -231,13 +232,18 @@ class RunState:
         return (record for method in self.methods.values() for record in method.records)
 
 
-def fold(state: RunState, event: RunEvent) -> RunState:
+def fold(state: RunState, event: RunEvent) -> RunState:  # noqa: C901, PLR0911 - one arm per event
     """Return the run's state after `event`; `state` is left alone."""
     match event:
         case RunStarted(methods=methods, turns=turns):
             planned = {method: sum(turn.method == method for turn in turns) for method in methods}
             fresh = {method: MethodState(method, n_planned=n) for method, n in planned.items()}
             return RunState(methods=fresh, n_turns=len(turns), running=True)
+        case TurnsAdded(turns=turns):
+            for turn in turns:
+                before = state.methods[turn.method]
+                state = _with_method(state, replace(before, n_planned=before.n_planned + 1))
+            return replace(state, n_turns=state.n_turns + len(turns))
         case TrialStarted(method=method, index=index, warmup=warmup, n_expected=n_expected):
             before = state.methods[method]
             trial = TrialState(method, index, warmup, n_expected, ready=before.trial.ready if before.trial else None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -12,7 +14,7 @@ import msgspec
 
 from tuibench import paths
 from tuibench.core.events import PROTOCOL_VERSION, EngineReady, Event, FailureKind, Phase
-from tuibench.core.plan import Turn, trial_order
+from tuibench.core.plan import Turn, trial_order, trial_round
 from tuibench.core.record import Failure, TrialRecord
 from tuibench.core.run_events import (
     Noticed,
@@ -22,10 +24,12 @@ from tuibench.core.run_events import (
     TrialEnded,
     TrialObserved,
     TrialStarted,
+    TurnsAdded,
     TurnsDropped,
 )
 from tuibench.core.spec import LoadRequest, RunSpec, TrialRequest
 from tuibench.core.state import TrialState, fold_trial, trial_record
+from tuibench.core.stopping import precise_enough
 from tuibench.measure.failure import WorkerFailureError
 from tuibench.measure.lock import measuring
 from tuibench.measure.machine import validity_flags
@@ -75,6 +79,7 @@ class Measurement:
         self._validity = validity_flags(spec.n_threads)
         self._worker: WorkerProcess | None = None
         self._ready: EngineReady | None = None
+        self._measured: dict[str, list[TrialRecord]] = {method: [] for method in spec.methods}
         self._dropped: set[str] = set()
         self._stopped = False
         self._emit: Callable[[RunEvent], None]
@@ -114,8 +119,7 @@ class Measurement:
         self._emit(RunStarted(self._spec.methods, self._turns))
         async with measuring(paths.measurement_lock(), on_wait=self._emit_waiting, give_up=lambda: self._stopped):
             try:
-                for turn in self._turns:
-                    await self._turn(turn)
+                await self._rounds()
             finally:
                 await self._end_worker()
         self._save(None)
@@ -123,6 +127,44 @@ class Measurement:
 
     def _emit_waiting(self) -> None:
         self._emit(Noticed("another tuibench measures on this machine: waiting until it has finished"))
+
+    async def _rounds(self) -> None:
+        """Take the planned rounds, then as many as the precision asks for, as long as there is time."""
+        started_s = time.monotonic()
+        for index in itertools.count():
+            turns = self._round(index)
+            if not turns:
+                return
+            budget_s = self._spec.budget_s
+            if index and budget_s is not None and time.monotonic() - started_s > budget_s:
+                self._end_early(f"the time budget of {budget_s:g} s is used up after {index} rounds", turns)
+                return
+            if index >= self._spec.n_trials:
+                self._emit(TurnsAdded(turns))
+            for turn in turns:
+                await self._turn(turn)
+
+    def _round(self, index: int) -> tuple[Turn, ...]:
+        spec = self._spec
+        if index < spec.n_trials:
+            return trial_round(spec.methods, index)
+        if spec.precision is None or index >= spec.max_trials or self._stopped:
+            return ()
+        return trial_round([method for method in spec.methods if not self._settled(method, spec.precision)], index)
+
+    def _settled(self, method: str, precision: float) -> bool:
+        """Return whether more trials of a method would tell nothing new."""
+        records = self._measured[method]
+        decoded_s = sum(sum(record.step_ns) for record in records) / 1e9
+        return method in self._dropped or (
+            decoded_s >= self._spec.min_time_s and precise_enough(records, precision=precision)
+        )
+
+    def _end_early(self, why: str, turns: Sequence[Turn]) -> None:
+        self._emit(Noticed(why))
+        if turns[0].index < self._spec.n_trials:  # a round that was only added when needed is not missed
+            for turn in turns:
+                self._drop(turn.method)
 
     async def _turn(self, turn: Turn) -> None:
         """Measure one turn; a worker of its own starts with the warm-up."""
@@ -141,6 +183,8 @@ class Measurement:
                 record = msgspec.structs.replace(record, index=turn.index, warmup=False)  # the turn is lost with it
             self._save(record)
             self._emit(TrialEnded(record))
+            if not record.warmup and not record.failed:
+                self._measured[turn.method].append(record)
             if record.failure_kind is not None:
                 await self._end_worker()
                 # Its other trials would end the same way.

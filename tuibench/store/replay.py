@@ -17,7 +17,15 @@ from tuibench.core.events import (
     TrialFinished,
 )
 from tuibench.core.record import TrialRecord
-from tuibench.core.run_events import RunEnded, RunEvent, RunStarted, TrialEnded, TrialObserved, TrialStarted
+from tuibench.core.run_events import (
+    RunEnded,
+    RunEvent,
+    RunStarted,
+    TrialEnded,
+    TrialObserved,
+    TrialStarted,
+    TurnsDropped,
+)
 from tuibench.core.state import RunState, fold
 from tuibench.store.schema import Session
 
@@ -79,6 +87,9 @@ def stored_state(session: Session) -> RunState:
         for event in trial_events(record):
             state = fold(state, TrialObserved(record.method, event))
         state = fold(state, TrialEnded(record))
+    for method in state.methods.values():
+        if method.n_done < method.n_planned:
+            state = fold(state, TurnsDropped(method.method))
     return fold(state, RunEnded(cancelled=state.n_done < state.n_turns))
 
 

@@ -41,7 +41,7 @@ class MachineHeader(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     libraries: dict[str, str] = {}
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What was asked for."""
 
     prompt: str
@@ -50,10 +50,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     methods: tuple[str, ...]
     max_new_tokens: int
     n_trials: int
+    precision: float | None = None
+    max_trials: int | None = None
+    min_time_s: float | None = None
+    budget_s: float | None = None
     n_warmup: int
     n_threads: int
     order: tuple[str, ...]
-    """Methods in the order of their turns."""
+    """Methods in the order of the turns that were planned; the trials themselves stand in the order they took place."""
     sampling: Sampling
 
     def turns(self) -> tuple[Turn, ...]:
