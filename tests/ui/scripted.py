@@ -196,7 +196,7 @@ class Program:
             pull=self._pull,
             cpus=lambda: Cpus("AMD EPYC · 2 cores · AVX2", n_cpus, n_cpus),
             sample_machine=lambda: MachineSample((97.0, 34.0), 4 << 30, 8 << 30, 1.25),
-            sessions=lambda: self.sessions,
+            sessions=lambda _n_read=None: self.sessions,
             load_session=lambda _path: session(),
             clock_s=lambda: self.now_s,
         )

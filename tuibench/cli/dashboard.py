@@ -6,8 +6,11 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from tuibench import paths
 from tuibench.cli import OK
 from tuibench.cli.arguments import UsageError
+from tuibench.cli.terminal import color_system
+from tuibench.config import load_config
 
 if TYPE_CHECKING:
     import argparse
@@ -30,18 +33,26 @@ def open_dashboard(options: argparse.Namespace, open_session: Path | None = None
         raise UsageError("the dashboard needs a terminal; `tuibench run` measures without one")
     if os.environ.get("TERM", "") in ("", "dumb"):
         raise UsageError("this terminal (TERM=dumb) shows no dashboard; `tuibench run` measures without one")
-    if options.color:
-        os.environ["TEXTUAL_COLOR_SYSTEM"] = {"16": "standard"}.get(options.color, options.color)  # before Textual
+    loaded = load_config(paths.config_file())
+    _choose_colours(options.color or loaded.config.color)
     from tuibench.models.local import DEFAULT_MODEL  # noqa: PLC0415
     from tuibench.ui.app import run_dashboard  # noqa: PLC0415 - Textual, after the environment is set
 
     code = run_dashboard(
         model=options.model or DEFAULT_MODEL,
         theme=options.theme,
-        mouse=not options.no_mouse,
-        low_bandwidth=options.low_bandwidth,
+        mouse=loaded.config.mouse and not options.no_mouse,
+        low_bandwidth=loaded.config.low_bandwidth or options.low_bandwidth,
         open_session=open_session,
-        replay=open_session is not None,
-        speed=speed,
+        replay_speed=speed if open_session else None,
+        config=loaded,
     )
     return code or OK
+
+
+def _choose_colours(wanted: str) -> None:
+    """Tell Textual how many colours there are; it reads the environment once, when it is imported."""
+    if wanted == "auto":
+        os.environ.setdefault("TEXTUAL_COLOR_SYSTEM", color_system(os.environ))
+    else:
+        os.environ["TEXTUAL_COLOR_SYSTEM"] = {"16": "standard"}.get(wanted, wanted)

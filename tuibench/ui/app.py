@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+import os
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from inspect import isawaitable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +15,13 @@ from textual.binding import Binding
 from textual.screen import Screen
 
 from tuibench import paths
+from tuibench.config import Config, LoadedConfig
 from tuibench.core import format as fmt
 from tuibench.store.schema import SessionError
+from tuibench.ui.glyphs import GlyphFilter, detect_glyphs
 from tuibench.ui.keymap import bindings
 from tuibench.ui.messages import MethodToggled, SessionChosen
+from tuibench.ui.remapping import remap
 from tuibench.ui.screens.bench import BenchScreen
 from tuibench.ui.series import SeriesMap
 from tuibench.ui.services import Context, Services
@@ -25,6 +30,7 @@ from tuibench.ui.theming import DEFAULT_THEME, load_themes, variable_defaults
 if TYPE_CHECKING:
     from textual.command import Provider
     from textual.dom import DOMNode
+    from textual.filter import LineFilter
 
 
 def _method_commands() -> type[Provider]:
@@ -39,12 +45,23 @@ def _session_commands() -> type[Provider]:
     return SessionCommands
 
 
+# What the keys of `list` do in whatever has the focus: the first action that it has.
+_MOVES = {
+    "down": ("cursor_down", "scroll_down"),
+    "up": ("cursor_up", "scroll_up"),
+    "top": ("first", "scroll_top", "scroll_home"),
+    "bottom": ("last", "scroll_bottom", "scroll_end"),
+    "page_down": ("page_down",),
+    "page_up": ("page_up",),
+}
+
+
 class TuibenchApp(App[int]):
     """Two modes, bench and sessions; an opened session lies over the mode it was opened from."""
 
     TITLE = "tuibench"
     CSS_PATH = "tuibench.tcss"
-    BINDINGS = bindings("app")
+    BINDINGS = [*bindings("app"), *bindings("list")]
     COMMANDS = {get_system_commands_provider, _method_commands, _session_commands}
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (100, "-wide"), (170, "-very-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-flat"), (15, "-short"), (32, "-tall")]
@@ -58,21 +75,25 @@ class TuibenchApp(App[int]):
         services: Services | None = None,
         theme_folders: Iterable[Path] | None = None,
         open_session: Path | None = None,
-        replay: bool = False,
-        speed: float = 1.0,
+        replay_speed: float | None = None,
+        config: LoadedConfig | None = None,
     ) -> None:
-        self.context = Context(services or Services(), SeriesMap(), model, low_bandwidth)
+        loaded = config or LoadedConfig(Config())
+        self.context = Context(services or Services(), SeriesMap(), model, low_bandwidth, config=loaded.config)
+        glyphs = loaded.config.glyphs
+        # Before all else: the first thing that is painted is filtered, too.
+        self._glyph_filter = GlyphFilter(detect_glyphs(os.environ) if glyphs == "auto" else glyphs)
         super().__init__()
         self.animation_level = "none"
-        self._wanted_theme = theme
+        self._wanted_theme = theme or loaded.config.theme
         self._theme_folders = theme_folders or (paths.packaged_themes(), paths.user_themes())
         self._session_to_open = open_session
-        self._replay = replay
-        self._speed = speed
+        self._replay_speed = replay_speed
         self.add_mode("bench", self._bench_screen)
         self.add_mode("sessions", self._sessions_screen)
         self._theme_problems: tuple[str, ...] = ()
         self._use_themes()
+        self._config_problems = (*loaded.problems, *self._use_keys(loaded.config))
 
     def get_key_display(self, binding: Binding) -> str:
         """Write function keys as they are printed on the keyboard."""
@@ -82,6 +103,16 @@ class TuibenchApp(App[int]):
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Give our own colours a value in themes that are not ours."""
         return variable_defaults()
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Exchange what the terminal cannot draw, last of all."""
+        filters = super().get_line_filters()
+        return [*filters, self._glyph_filter] if self._glyph_filter.enabled else filters
+
+    def _use_keys(self, config: Config) -> tuple[str, ...]:
+        remapping = remap(config.keys)
+        self.set_keymap(remapping.keymap)
+        return remapping.problems
 
     def _use_themes(self) -> None:
         loaded = load_themes(self._theme_folders)
@@ -107,11 +138,11 @@ class TuibenchApp(App[int]):
     async def on_mount(self) -> None:
         """Show the first screen, and what is wrong with the themes."""
         await self.switch_mode("bench" if self._session_to_open is None else "sessions")
-        if self._theme_problems:
-            text = fmt.printable("\n".join(self._theme_problems))
-            self.notify(text, title="Themes", severity="warning", timeout=10)
+        for title, problems in (("Settings", self._config_problems), ("Themes", self._theme_problems)):
+            if problems:
+                self.notify(fmt.printable("\n".join(problems)), title=title, severity="warning", timeout=10)
         if self._session_to_open is not None:
-            self._open(self._session_to_open, play=self._replay)
+            self._open(self._session_to_open, play=self._replay_speed is not None)
 
     def notify(self, message: str, **options: object) -> None:
         """Show a notice. Notices quote file names and error texts, so square brackets in them are only brackets."""
@@ -133,7 +164,7 @@ class TuibenchApp(App[int]):
             return
         if isinstance(self.screen, ReplayScreen):
             await self.pop_screen()
-        await self.push_screen(ReplayScreen(self.context, session, play=play, speed=self._speed))
+        await self.push_screen(ReplayScreen(self.context, session, play=play, speed=self._replay_speed or 1.0))
 
     @on(MethodToggled)
     async def toggle_method(self, event: MethodToggled) -> None:
@@ -147,6 +178,23 @@ class TuibenchApp(App[int]):
         """Go to the bench or to the sessions; what runs goes on."""
         await self.switch_mode(mode)
 
+    def action_compare(self, chosen: Sequence[Path]) -> None:
+        """Lay stored sessions side by side."""
+        from tuibench.ui.screens.compare import CompareScreen  # noqa: PLC0415 - not part of the first frame
+
+        self.push_screen(CompareScreen(self.context, chosen))
+
+    async def action_move(self, where: str) -> None:
+        """Move in whatever has the focus, as in vi."""
+        widget = self.focused
+        for name in _MOVES[where] if widget is not None else ():
+            action = getattr(widget, f"action_{name}", None)
+            if action is not None:
+                moved = action()
+                if isawaitable(moved):
+                    await moved
+                return
+
     def action_toggle_help(self) -> None:
         """Show or hide the keys of what has the focus."""
         if self.screen.query("HelpPanel"):
@@ -159,7 +207,7 @@ class TuibenchApp(App[int]):
         yield from super().get_system_commands(screen)
         for active in screen.active_bindings.values():
             binding = active.binding
-            if binding.id and binding.tooltip and active.enabled:
+            if binding.id and not binding.id.startswith("list.") and binding.tooltip and active.enabled:
                 title = f"{binding.description} ({self.get_key_display(binding)})"
                 yield SystemCommand(title, binding.tooltip, self._runner(active.node, binding.action))
 
@@ -177,8 +225,8 @@ def run_dashboard(
     mouse: bool = True,
     low_bandwidth: bool = False,
     open_session: Path | None = None,
-    replay: bool = False,
-    speed: float = 1.0,
+    replay_speed: float | None = None,
+    config: LoadedConfig | None = None,
 ) -> int:
     """Run the dashboard until the user leaves it, and return the exit code."""
     app = TuibenchApp(
@@ -186,8 +234,8 @@ def run_dashboard(
         theme=theme,
         low_bandwidth=low_bandwidth,
         open_session=open_session,
-        replay=replay,
-        speed=speed,
+        replay_speed=replay_speed,
+        config=config,
     )
     app.run(mouse=mouse)
     return app.return_code or 0

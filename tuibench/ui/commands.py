@@ -46,8 +46,8 @@ class SessionCommands(Provider):
     async def startup(self) -> None:
         """Read the folders once per opening of the palette."""
         app: TuibenchApp = self.app  # type: ignore[assignment] # palette of this app only
-        found: list[SessionSummary] = await asyncio.to_thread(app.context.services.sessions)
-        self._sessions = [session for session in found if session.created is not None]
+        found: list[SessionSummary] = await asyncio.to_thread(app.context.services.sessions, 0)
+        self._sessions = [session for session in found if session.readable]
 
     async def search(self, query: str) -> Hits:
         """Offer the sessions that match."""

@@ -9,11 +9,12 @@ Everything is imported when it is first needed: the first frame waits for none o
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from tuibench.config import Config
 from tuibench.core.run_events import RunEvent
 from tuibench.core.spec import Method, RunSpec
 from tuibench.core.state import RunState
@@ -96,11 +97,11 @@ def _cpus() -> Cpus:
     return Cpus(cpu_label(), effective_cpus(), default_threads())
 
 
-def _sessions() -> list[SessionSummary]:
+def _sessions(n_read: int | None = None) -> list[SessionSummary]:
     from tuibench import paths
     from tuibench.store.catalogue import list_sessions
 
-    return list_sessions((paths.sessions_dir(), paths.sample_sessions()))
+    return list_sessions((paths.sessions_dir(), paths.sample_sessions()), index=paths.session_index(), n_read=n_read)
 
 
 def _load_session(path: Path) -> Session:
@@ -132,7 +133,8 @@ class Services:
     pull: Callable[[str], AsyncGenerator[Progress | Pulled | PullFailed, None]] = _pull
     cpus: Callable[[], Cpus] = _cpus
     sample_machine: Callable[[], MachineSample] = sample_machine
-    sessions: Callable[[], list[SessionSummary]] = _sessions
+    sessions: Callable[..., list[SessionSummary]] = _sessions
+    """How many files to read whole, None for all, is its only argument; of the others there is the header."""
     load_session: Callable[[Path], Session] = _load_session
     stored_state: Callable[[Session], RunState] = _stored_state
     replay: Callable[[Session, float], ReplaySource] = _replay
@@ -148,7 +150,7 @@ class Context:
     model: str
     """As the user named it."""
     low_bandwidth: bool = False
-    theme_folders: Iterable[Path] = ()
+    config: Config = field(default_factory=Config)
 
     @property
     def snapshot_s(self) -> float:
