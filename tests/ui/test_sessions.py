@@ -34,20 +34,24 @@ async def opened(pilot, key):
     return pilot.app.screen
 
 
+def card(screen):
+    return str(screen.card.content)
+
+
 async def test_the_list_shows_damaged_files_with_what_is_wrong():
     async with Program(sessions=[WHOLE, DAMAGED]).app().run_test(size=(80, 24)) as pilot:
         screen = await listed(pilot)
         assert screen.table.row_count == 2
-        assert "enter opens" in str(screen.hint.content)
+        assert "first look" in card(screen)
         await pilot.press("down")
         await pilot.pause()
-        assert str(screen.hint.content) == DAMAGED.problem
+        assert DAMAGED.problem in card(screen)
 
 
 async def test_no_session_says_what_to_do():
     async with Program().app().run_test(size=(80, 24)) as pilot:
         await pilot.press("f3")
-        await until(pilot, lambda: "press F5" in str(pilot.app.screen.hint.content))
+        await until(pilot, lambda: "press F5" in card(pilot.app.screen))
         await pilot.press("r")
         assert "press F5" in notices(pilot.app)[0]
 

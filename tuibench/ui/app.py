@@ -20,7 +20,7 @@ from tuibench.core import format as fmt
 from tuibench.store.schema import SessionError
 from tuibench.ui.glyphs import GlyphFilter, detect_glyphs
 from tuibench.ui.keymap import bindings
-from tuibench.ui.messages import MethodToggled, SessionChosen
+from tuibench.ui.messages import ComparisonWanted, MethodToggled, SessionChosen
 from tuibench.ui.remapping import remap
 from tuibench.ui.screens.bench import BenchScreen
 from tuibench.ui.series import SeriesMap
@@ -177,6 +177,11 @@ class TuibenchApp(App[int]):
     async def action_show_mode(self, mode: str) -> None:
         """Go to the bench or to the sessions; what runs goes on."""
         await self.switch_mode(mode)
+
+    @on(ComparisonWanted)
+    def compare_chosen(self, event: ComparisonWanted) -> None:
+        """Lay stored sessions side by side."""
+        self.action_compare(event.paths)
 
     def action_compare(self, chosen: Sequence[Path]) -> None:
         """Lay stored sessions side by side."""

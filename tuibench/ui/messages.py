@@ -44,6 +44,13 @@ class SessionChosen(Message):
 
 
 @dataclass
+class ComparisonWanted(Message):
+    """Stored sessions shall be laid side by side."""
+
+    paths: tuple[Path, ...]
+
+
+@dataclass
 class MethodPointed(Message):
     """The user moved to a method: its panel shall be shown."""
 

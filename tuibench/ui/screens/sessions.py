@@ -3,96 +3,232 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
+from textual.containers import Horizontal
 from textual.getters import query_one
-from textual.widgets import DataTable, Footer, Static
+from textual.widgets import DataTable, Footer
 
+from tuibench import paths
 from tuibench.core import format as fmt
+from tuibench.store.annotations import annotate
+from tuibench.store.schema import SessionError
+from tuibench.store.trash import delete, deleted, restore
 from tuibench.ui.keymap import bindings
-from tuibench.ui.messages import SessionChosen
+from tuibench.ui.messages import ComparisonWanted, SessionChosen
 from tuibench.ui.screens.base import DashboardScreen
+from tuibench.ui.session_list import Order, search
+from tuibench.ui.widgets.search_line import SearchLine
+from tuibench.ui.widgets.session_card import SessionCard
 from tuibench.ui.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
     from tuibench.store.catalogue import SessionSummary
     from tuibench.ui.services import Context
 
-# The first four are those that a terminal of 80 columns shows.
-_COLUMNS = (("recorded", 16), ("name", 22), ("trials", 6), ("methods", 24), ("model", 24))
+# The first five are those that a terminal of 80 columns shows.
+_COLUMNS = (
+    ("mark", 1), ("recorded", 16), ("name", 19), ("fastest", 23), ("trials", 6), ("tags", 16), ("model", 22),
+    ("methods", 40),
+)  # fmt: skip
+_N_READ = 25
+"""Files that are read whole before the list is painted again: a third of a second."""
+_NONE_YET = "no session yet – F2, type a prompt, press F5"
 
 
 class SessionsScreen(DashboardScreen):
-    """A list, newest first. A damaged file is in it too, with what is wrong with it."""
+    """A list to search, sort, mark and open. A damaged file is in it too, with what is wrong with it."""
 
     BINDINGS = bindings("sessions")
     BINDING_GROUP_TITLE = "Sessions"
+    AUTO_FOCUS = "#sessions"
 
     table = query_one(DataTable)
-    hint = query_one("#hint", Static)
+    card = query_one(SessionCard)
     status = query_one(StatusLine)
+    query_line = query_one(SearchLine)
 
     def __init__(self, context: Context) -> None:
         super().__init__()
         self.context = context
         self._sessions: dict[str, SessionSummary] = {}
+        self._marked: set[str] = set()
+        self._order = Order()
+        self._deleted: list[list[Path]] = []
 
     def compose_body(self) -> ComposeResult:
-        """Lay out the list and the line that says more about its current row."""
+        """Lay out the list and what there is to say about its current row."""
         yield StatusLine()
-        table: DataTable[Text] = DataTable(id="sessions", cursor_type="row", cursor_foreground_priority="renderable")
-        table.border_title = "Sessions"
-        yield table
-        yield Static(id="hint", markup=False)
+        yield SearchLine()
+        with Horizontal(id="browser"):
+            table: DataTable[Text] = DataTable(
+                id="sessions", cursor_type="row", cursor_foreground_priority="renderable"
+            )
+            table.border_title = "Sessions"
+            yield table
+            yield SessionCard(self.context.series)
         yield Footer(compact=True)
 
     def on_mount(self) -> None:
         """Set up the columns; the list itself comes with every visit."""
         self.status.facts = ("stored measurements",)
         for label, width in _COLUMNS:
-            self.table.add_column(Text(label), key=label, width=width)
+            self.table.add_column(Text("" if label == "mark" else label), key=label, width=width)
 
     def on_screen_resume(self) -> None:
         """Look again: a run may have been saved since."""
-        self.table.focus()
+        if not self.query_line.has_focus:
+            self.table.focus()
         self.action_reload()
+
+    # The list -------------------------------------------------------------------------------------------------------
 
     @work(exclusive=True, group="list")
     async def action_reload(self) -> None:
-        """Read the folders."""
-        found = await asyncio.to_thread(self.context.services.sessions)
-        self._sessions = {str(session.path): session for session in found}
-        muted, error = (self.app.theme_variables[name] for name in ("muted", "error"))
-        self.table.clear()
-        for key, session in self._sessions.items():
-            created = f"{session.created.astimezone():%Y-%m-%d %H:%M}" if session.created else fmt.MISSING
-            cells = (
-                Text(created, style=muted),
-                Text(fmt.printable(session.name), style=error if session.problem and not session.n_trials else ""),
-                Text(str(session.n_trials), justify="right"),
-                Text(fmt.printable(", ".join(session.methods))),
-                Text(fmt.printable(session.model)),
-            )
-            self.table.add_row(*cells, key=key)
-        self.status.state = f"{len(found)} session{'' if len(found) == 1 else 's'}"
-        if not found:
-            self.hint.update("no session yet – F2, type a prompt, press F5")
+        """Read the folders: at first what is known or said by the headers, then file after file."""
+        n_read = 0
+        while True:
+            found = await asyncio.to_thread(self.context.services.sessions, n_read)
+            self._sessions = {str(session.path): session for session in found}
+            self._marked &= self._sessions.keys()
+            self._show_list()
+            if all(session.complete for session in found):
+                return
+            n_read = _N_READ
+
+    @property
+    def _shown(self) -> list[SessionSummary]:
+        return self._order.sort(search(self._sessions.values(), self.query_line.value))
+
+    def _show_list(self) -> None:
+        """Fill the table anew, the cursor on the session it was on."""
+        current, table, shown = self._current_key, self.table, self._shown
+        with self.app.batch_update():
+            table.clear()
+            for session in shown:
+                table.add_row(*self._cells(session), key=str(session.path))
+            keys = [str(session.path) for session in shown]
+            if current in keys:
+                table.move_cursor(row=keys.index(current), animate=False)
+        if not shown:
+            self.card.empty(f"nothing is found – esc shows all {len(self._sessions)}" if self._sessions else _NONE_YET)
+        self._write_state()
+
+    def _cells(self, session: SessionSummary) -> Iterable[Text]:
+        colours = self.app.theme_variables
+        created = f"{session.created.astimezone():%Y-%m-%d %H:%M}" if session.created else fmt.MISSING
+        fastest = session.fastest
+        speed = Text(fmt.MISSING if session.complete else "…", style=colours["muted"])
+        if fastest is not None:
+            method = fmt.printable(fastest[0])
+            speed = Text.assemble((method, colours[f"series-{self.context.series.number(fastest[0])}"]), " ")
+            speed.append(fmt.rate(fastest[1]), style=colours["muted"])
+        yield self._mark(str(session.path))
+        yield Text(created, style=colours["muted"])
+        doubt = colours["warning" if session.readable else "error"]
+        yield Text(fmt.printable(session.name), style=doubt if session.problem else "")
+        yield speed
+        yield Text(str(session.n_trials) if session.complete else "…", justify="right")
+        yield Text(fmt.printable(" ".join(session.tags)), style=colours["accent"])
+        yield Text(fmt.printable(session.model))
+        yield Text(fmt.printable(", ".join(session.methods)), style=colours["muted"])
+
+    def _mark(self, key: str) -> Text:
+        return Text("●" if key in self._marked else " ", style=self.app.theme_variables["accent"])
+
+    def _write_state(self) -> None:
+        n_shown, n_all, n_unread = self.table.row_count, len(self._sessions), self._n_unread
+        parts = [f"{n_all} session{'' if n_all == 1 else 's'}" if n_shown == n_all else f"{n_shown} of {n_all}"]
+        parts += [f"{len(self._marked)} marked"] if self._marked else []
+        parts += [f"reading {n_unread}"] if n_unread else []
+        self.status.state = " · ".join((*parts, self._order.label))
+
+    @property
+    def _n_unread(self) -> int:
+        return sum(not session.complete for session in self._sessions.values())
 
     @on(DataTable.RowHighlighted)
     def describe_row(self, event: DataTable.RowHighlighted) -> None:
         """Say what the columns have no room for."""
         session = self._sessions.get(event.row_key.value or "")
         if session is not None:
-            self.hint.update(fmt.printable(session.problem or f"{session.path.name} · enter opens · r replays"))
+            self.card.session = session
+
+    # Search, order, marks -------------------------------------------------------------------------------------------
+
+    def action_search(self) -> None:
+        """Go to the search line."""
+        self.query_line.open()
+
+    @on(SearchLine.Changed)
+    def show_found(self) -> None:
+        """Narrow the list down with every letter."""
+        self._show_list()
+
+    @on(SearchLine.Left)
+    def leave_search(self) -> None:
+        """Go back to the list."""
+        self.table.focus()
+
+    def action_sort(self) -> None:
+        """Sort by the next column."""
+        self._order = self._order.next()
+        self._show_list()
+
+    def action_turn_order(self) -> None:
+        """Sort the other way round."""
+        self._order = self._order.turn()
+        self._show_list()
+
+    def action_mark(self) -> None:
+        """Mark the current session or take its mark away, and go on to the next."""
+        key = self._current_key
+        if key is not None:
+            self._marked ^= {key}
+            self.table.update_cell(key, "mark", self._mark(key))
+            self.table.action_cursor_down()
+            self._write_state()
+
+    def action_mark_all(self) -> None:
+        """Mark all that are listed; if they are, none."""
+        shown = {str(session.path) for session in self._shown}
+        self._marked = self._marked - shown if shown <= self._marked else self._marked | shown
+        self._show_list()
+
+    def action_reset(self) -> None:
+        """End the search; a second time, take all marks away."""
+        if self.query_line.value:
+            self.query_line.close()
+        elif self._marked:
+            self._marked.clear()
+            self._show_list()
+
+    # What is done with sessions -------------------------------------------------------------------------------------
+
+    @property
+    def _current_key(self) -> str | None:
+        if not self.table.row_count:
+            return None
+        return self.table.coordinate_to_cell_key(self.table.cursor_coordinate).row_key.value
+
+    def _chosen(self) -> list[SessionSummary]:
+        """Return the marked sessions, else the current one; none, and a notice, where there is none."""
+        keys = [key for key in self._sessions if key in self._marked] or [self._current_key or ""]
+        chosen = [self._sessions[key] for key in keys if key in self._sessions]
+        if not chosen:
+            self.notify(_NONE_YET, severity="warning")
+        return chosen
 
     @on(DataTable.RowSelected)
     def open_row(self, event: DataTable.RowSelected) -> None:
         """Open the row that enter or the mouse chose."""
         event.stop()
-        self._choose(replay=False)
+        self.action_open()
 
     def action_open(self) -> None:
         """Open the current row."""
@@ -103,8 +239,75 @@ class SessionsScreen(DashboardScreen):
         self._choose(replay=True)
 
     def _choose(self, *, replay: bool) -> None:
-        if not self.table.row_count:
-            self.notify("no session yet – F2, type a prompt, press F5", severity="warning")
+        session = self._sessions.get(self._current_key or "")
+        if session is None:
+            self.notify(_NONE_YET, severity="warning")
+        else:
+            self.app.post_message(SessionChosen(session.path, replay=replay))
+
+    def action_compare(self) -> None:
+        """Lay the marked sessions side by side."""
+        chosen = self._chosen()
+        readable = tuple(session.path for session in chosen if session.readable)
+        if readable:
+            self.app.post_message(ComparisonWanted(readable))
+        elif chosen:
+            self.notify("there is nothing to compare in a file that cannot be read", severity="warning")
+
+    @work(group="edit")
+    async def action_edit(self) -> None:
+        """Change name, tags and note of the current session."""
+        session = self._sessions.get(self._current_key or "")
+        if session is None or not self._may_change([session]):
             return
-        key = self.table.coordinate_to_cell_key(self.table.cursor_coordinate).row_key.value or ""
-        self.app.post_message(SessionChosen(self._sessions[key].path, replay=replay))
+        from tuibench.ui.screens.edit_session import EditSessionScreen  # noqa: PLC0415 - when it is asked for
+
+        changed = await self.app.push_screen_wait(EditSessionScreen(session))
+        if changed is not None:
+            try:
+                await asyncio.to_thread(annotate, session.path, changed)
+            except SessionError as error:
+                self._tell(error)
+        # Coming back from the dialog, the screen looks at the folders by itself, perhaps before this was written.
+        self.action_reload()
+
+    def action_delete(self) -> None:
+        """Put the marked sessions away; they can be brought back."""
+        chosen = self._chosen()
+        if not chosen or not self._may_change(chosen):
+            return
+        put_away: list[Path] = []
+        for session in chosen:
+            try:
+                put_away.append(delete(session.path))
+            except SessionError as error:
+                self._tell(error)
+        if put_away:
+            self._deleted.append(put_away)
+            what = fmt.printable(chosen[0].name) if len(put_away) == 1 else f"{len(put_away)} sessions"
+            self.notify(f"deleted {what} – u brings {'it' if len(put_away) == 1 else 'them'} back")
+        self.action_reload()
+
+    def action_undo_delete(self) -> None:
+        """Bring back what was deleted last, if need be by an earlier visit."""
+        last = self._deleted.pop() if self._deleted else deleted(paths.sessions_dir())[:1]
+        if not last:
+            self.notify("nothing was deleted in the last 30 days", severity="warning")
+        for path in last:
+            try:
+                restore(path)
+            except SessionError as error:
+                self._tell(error)
+        self.action_reload()
+
+    def _may_change(self, chosen: Iterable[SessionSummary]) -> bool:
+        """Whether these are the user's own: a recording that ships stays as it is."""
+        shipped = paths.sample_sessions().resolve()
+        own = paths.sessions_dir().resolve()
+        fixed = [session for session in chosen if session.path.resolve().parent == shipped != own]
+        if fixed:
+            self.notify(f"{fmt.printable(fixed[0].name)} comes with tuibench and stays as it is", severity="warning")
+        return not fixed
+
+    def _tell(self, error: SessionError) -> None:
+        self.notify(fmt.printable(str(error)), title="Session", severity="error", timeout=10)

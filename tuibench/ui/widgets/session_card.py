@@ -1,0 +1,71 @@
+"""What is known of one stored session, beside the list."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+from textual.reactive import var
+from textual.widgets import Static
+
+from tuibench.core import format as fmt
+
+if TYPE_CHECKING:
+    from tuibench.store.catalogue import SessionSummary
+    from tuibench.ui.series import SeriesMap
+
+_BAR = 9
+
+
+class SessionCard(Static):
+    """Describes the session under the cursor: the speeds as bars, what was noted, what is wrong with the file."""
+
+    session: var[SessionSummary | None] = var(None)
+
+    def __init__(self, series: SeriesMap) -> None:
+        super().__init__(markup=False)
+        self._series = series
+        self.border_title = "Session"
+
+    def watch_session(self, session: SessionSummary | None) -> None:
+        """Describe another session."""
+        if session is not None:
+            self.update(Content("\n").join(self._lines(session)))
+
+    def empty(self, text: str) -> None:
+        """Say what to do where there is no session to describe."""
+        self.session = None
+        self.update(text)
+
+    def _lines(self, session: SessionSummary) -> list[Content]:
+        lines = [Content.styled(fmt.printable(session.name), "bold")]
+        if session.problem is not None:
+            lines.append(Content.styled(fmt.printable(session.problem), "$error"))
+        if session.tags:
+            lines.append(Content.styled(" ".join(f"#{fmt.printable(tag)}" for tag in session.tags), "$accent"))
+        if session.note:
+            lines.append(Content(fmt.printable(session.note)))
+        if session.readable:
+            lines += [Content(), *self._speeds(session), Content(), *self._facts(session)]
+        lines.append(Content.styled(fmt.printable(session.path.name), "$muted"))
+        return lines
+
+    def _speeds(self, session: SessionSummary) -> list[Content]:
+        """One line for each method, the fastest first."""
+        largest = max(session.decode_tps.values(), default=0.0)
+        width = max(map(len, session.methods), default=0)
+        lines = []
+        for method in sorted(session.methods, key=lambda name: -session.decode_tps.get(name, 0.0)):
+            speed = session.decode_tps.get(method)
+            bar = "█" * max(1, round(_BAR * speed / largest)) if speed and largest else ""
+            label = fmt.printable(method).ljust(width)
+            value = f"{fmt.rate(speed) if session.complete else '…':>10} "
+            lines.append(Content.assemble(f"{label} {value}", (bar, self._series.variable(method))))
+        return lines
+
+    @staticmethod
+    def _facts(session: SessionSummary) -> list[Content]:
+        trials = f"{session.n_trials} trials" if session.complete else "reading…"
+        created = f"{session.created.astimezone():%Y-%m-%d %H:%M}" if session.created else fmt.MISSING
+        facts = (fmt.printable(session.model), fmt.printable(session.cpu), f"{created} · {trials}")
+        return [Content.styled(fact, "$muted") for fact in facts if fact]
