@@ -21,6 +21,7 @@ from tuibench.store.schema import SessionError
 from tuibench.ui.glyphs import GlyphFilter, detect_glyphs
 from tuibench.ui.keymap import bindings
 from tuibench.ui.messages import ComparisonWanted, MethodToggled, SessionChosen
+from tuibench.ui.painting import Painted
 from tuibench.ui.remapping import remap
 from tuibench.ui.screens.bench import BenchScreen
 from tuibench.ui.series import SeriesMap
@@ -28,6 +29,7 @@ from tuibench.ui.services import Context, Services
 from tuibench.ui.theming import DEFAULT_THEME, load_themes, variable_defaults
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from textual.command import Provider
     from textual.dom import DOMNode
     from textual.filter import LineFilter
@@ -83,6 +85,7 @@ class TuibenchApp(App[int]):
         glyphs = loaded.config.glyphs
         # Before all else: the first thing that is painted is filtered, too.
         self._glyph_filter = GlyphFilter(detect_glyphs(os.environ) if glyphs == "auto" else glyphs)
+        self._painted = Painted()
         super().__init__()
         self.animation_level = "none"
         self._wanted_theme = theme or loaded.config.theme
@@ -94,6 +97,10 @@ class TuibenchApp(App[int]):
         self._theme_problems: tuple[str, ...] = ()
         self._use_themes()
         self._config_problems = (*loaded.problems, *self._use_keys(loaded.config))
+
+    def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
+        """Paint only what the terminal does not show already."""
+        super()._display(screen, self._painted.update(renderable))
 
     def get_key_display(self, binding: Binding) -> str:
         """Write function keys as they are printed on the keyboard."""

@@ -1,0 +1,131 @@
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+from rich.segment import Segment
+from rich.style import Style
+from textual._compositor import ChopsUpdate, LayoutUpdate
+from textual.geometry import Region
+from textual.strip import Strip
+
+from tests.ui.scripted import HOLD, Program, start, trial, until
+from tuibench.core.plan import trial_order
+from tuibench.core.run_events import RunStarted
+from tuibench.ui.painting import Painted
+
+WIDTH, HEIGHT, CUT = 12, 2, 5
+CONSOLE = Console(color_system="truecolor", force_terminal=True)
+STYLES = (Style(color="red"), Style(color="blue", bold=True), Style(bgcolor="green"))
+
+
+class Screen:
+    """As much of a terminal as painting needs."""
+
+    def __init__(self):
+        self.cells = {}
+        self.n_written = 0
+
+    def feed(self, output):
+        x = y = 0
+        style = ""
+        for move, colour, char in re.findall(r"\x1b\[(\d+;\d+)H|\x1b\[([\d;]*)m|(.)", output):
+            if move:
+                y, x = (int(part) - 1 for part in move.split(";"))
+            elif char:
+                self.n_written += 1
+                self.cells[x, y] = (char, style)
+                x += 1
+                if ord(char) > 0x2E80:
+                    self.cells[x, y] = ("", style)
+                    x += 1
+            else:
+                style = "" if colour == "0" else colour
+
+
+def strip_of(text, styles, width):
+    """A strip of exactly this width, in two colours."""
+    text = (text + " " * width)[:width]
+    strip = Strip([Segment(text[: width // 2], STYLES[styles[0]]), Segment(text[width // 2 :], STYLES[styles[1]])])
+    return strip.adjust_cell_length(width)
+
+
+texts = st.text(st.sampled_from("ab ⣿─漢"), max_size=WIDTH)
+rows = st.tuples(texts, st.tuples(st.integers(0, 2), st.integers(0, 2)))
+frames = st.lists(st.tuples(rows, rows), min_size=HEIGHT, max_size=HEIGHT)
+spans = st.tuples(st.integers(0, HEIGHT - 1), st.integers(0, WIDTH - 1), st.integers(1, WIDTH))
+
+
+def chops_of(frame):
+    return [{0: strip_of(*left, CUT), CUT: strip_of(*right, WIDTH - CUT)} for left, right in frame]
+
+
+@settings(max_examples=150, deadline=None)
+@given(frames, st.lists(st.tuples(frames, st.lists(spans, min_size=1, max_size=3)), max_size=4))
+def test_what_is_painted_is_what_was_meant(first, later):
+    """Only whole lines: a span that ends inside a changed wide character has no right answer."""
+    shown, meant, painted = Screen(), Screen(), Painted()
+    region = Region(0, 0, WIDTH, HEIGHT)
+    strips = [list(chop.values()) for chop in chops_of(first)]
+    shown.feed(painted.update(LayoutUpdate(strips, region)).render_segments(CONSOLE))
+    meant.feed(LayoutUpdate(strips, region).render_segments(CONSOLE).replace("\n", ""))
+    assert shown.cells == meant.cells
+    for frame, dirty in later:
+        lines = sorted({(y, 0, WIDTH) for y, _, _ in dirty})
+        update = ChopsUpdate(chops_of(frame), lines, [[CUT, WIDTH]] * HEIGHT)
+        shown.feed(painted.update(update).render_segments(CONSOLE))
+        meant.feed(update.render_segments(CONSOLE).replace("\n", ""))
+        assert shown.cells == meant.cells
+
+
+def update_of(text, spans=((0, 0, WIDTH),)):
+    strip = Strip([Segment(text.ljust(WIDTH), STYLES[0])])
+    return ChopsUpdate([{0: strip}], list(spans), [[WIDTH]])
+
+
+def test_what_is_shown_already_is_not_painted_again():
+    painted = Painted()
+    assert painted.update(update_of("same")).render_segments(CONSOLE)
+    assert painted.update(update_of("same")).render_segments(CONSOLE) == ""
+
+
+def test_a_changed_cell_is_all_that_is_written():
+    painted, shown = Painted(), Screen()
+    painted.update(update_of("12.4 tok/s")).render_segments(CONSOLE)
+    shown.feed(painted.update(update_of("12.5 tok/s")).render_segments(CONSOLE))
+    assert shown.cells == {(3, 0): ("5", "31")}
+
+
+def test_outside_of_the_dirty_span_nothing_is_written():
+    painted, shown = Painted(), Screen()
+    shown.feed(painted.update(update_of("abcdefghij", [(0, 4, 6)])).render_segments(CONSOLE))
+    assert {x for x, _ in shown.cells} == {4, 5}
+
+
+def test_after_something_unknown_all_is_painted():
+    painted = Painted()
+    painted.update(update_of("same")).render_segments(CONSOLE)
+    assert painted.update("something of Rich's") == "something of Rich's"
+    assert "same" in painted.update(update_of("same")).render_segments(CONSOLE)
+
+
+@pytest.mark.parametrize("text", ["e\u0301", "\N{WOMAN}\N{ZERO WIDTH JOINER}\N{PERSONAL COMPUTER}"])
+def test_joined_characters_are_painted_whole_every_time(text):
+    painted = Painted()
+    strip = Strip([Segment(text, STYLES[0])])
+    update = ChopsUpdate([{0: strip}], [(0, 0, strip.cell_length)], [[strip.cell_length]])
+    for _ in range(2):
+        assert text in painted.update(update).render_segments(CONSOLE)
+
+
+async def test_the_application_paints_through_it():
+    both = ("baseline", "kv-cache")
+    script = [RunStarted(both, trial_order(both, 1)), *trial("baseline", n_gen=9, end=False), HOLD]
+    async with Program(script).app().run_test(size=(120, 40)) as pilot:
+        seen = []
+        update = pilot.app._painted.update
+        pilot.app._painted.update = lambda renderable: seen.append(renderable) or update(renderable)
+        await start(pilot)
+        await until(pilot, lambda: pilot.app.screen.run.methods)
+        await until(pilot, lambda: any(isinstance(renderable, ChopsUpdate) for renderable in seen))
