@@ -32,7 +32,7 @@ async def on_the_screen(n):
         for label in ("screen, opened", "screen, opened again"):
             started_s = time.perf_counter()
             await pilot.press("f3")
-            while not isinstance(app.screen, SessionsScreen) or app.screen.table.row_count != n:
+            while not isinstance(app.screen, SessionsScreen) or app.screen.table.row_count != n:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
             print(f"{label:<34} {time.perf_counter() - started_s:6.3f} s")
             await pilot.press("f2")
