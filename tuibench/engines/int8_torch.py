@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tuibench.core.spec import Method
@@ -10,7 +11,9 @@ from tuibench.engines.base import EngineInfo, Progress, UnsupportedModelError
 from tuibench.engines.torch_eager import KvCache
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
 
 class Int8Torch(KvCache):
@@ -24,6 +27,12 @@ class Int8Torch(KvCache):
         precision="int8",
         requires=("torch", "transformers"),
     )
+
+    def score(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
+        """Yield the logits token by token: a longer block would share one range of activations between its tokens."""
+        yield self.prefill(token_ids[:1], len(token_ids))[None]
+        for token_id in token_ids[1:]:
+            yield self.decode(token_id)[None]
 
     def _adapted(self, info: EngineInfo, progress: Progress) -> EngineInfo:
         progress("quantising", 2, 3)

@@ -18,6 +18,8 @@ FAMILIES: dict[str, Family] = {
     "qwen3": "llama",
     "gpt2": "gpt2",
 }
+SCORED_TOKENS = 64
+"""Positions that are scored at once; their logits are the largest array then."""
 _GELU_TANH = frozenset({"gelu_new", "gelu_pytorch_tanh", "gelu_fast"})
 
 

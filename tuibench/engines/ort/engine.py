@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
@@ -11,7 +11,9 @@ from tuibench.engines.base import EngineInfo, Progress
 from tuibench.engines.ort.recipes import OPTIONS, Options
 
 if TYPE_CHECKING:
+    import numpy as np
     import onnxruntime as ort
+    from numpy.typing import NDArray
 
     from tuibench.engines.base import Logits
     from tuibench.engines.ort.decoder import Decoder
@@ -25,6 +27,7 @@ class Session(Protocol):
 
     def prefill(self, token_ids: Sequence[int], max_length: int) -> Logits: ...
     def decode(self, token_id: int) -> Logits: ...
+    def score(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]: ...
 
 
 class _GraphEngine:
@@ -74,6 +77,10 @@ class _GraphEngine:
     def decode(self, token_id: int) -> Logits:
         assert self._session is not None  # noqa: S101 - the protocol loads first
         return self._session.decode(token_id)
+
+    def score(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
+        assert self._session is not None  # noqa: S101 - the protocol loads first
+        return self._session.score(token_ids)
 
     def close(self) -> None:
         self._session = None

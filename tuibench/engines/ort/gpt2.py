@@ -25,8 +25,8 @@ def add_gpt2(layout: Layout) -> None:
         bias = weights[f"{prefix}.attn.c_proj.bias"]
         residual, normed = _skip_norm(layout, f"{prefix}.ln_2", residual, attended, bias)
         update, bias = _feed_forward(layout, prefix, normed), weights[f"{prefix}.mlp.c_proj.bias"]
-    last = layout.last_position(residual, update)
-    _, normed = _skip_norm(layout, "ln_f", last[0], last[1], bias)
+    kept = layout.kept_positions(residual, update)
+    _, normed = _skip_norm(layout, "ln_f", kept[0], kept[1], bias)
     head(layout, normed, weights["wte.weight" if decoder.tied_head else "lm_head.weight"])
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
 from onnx import TensorProto
 
 from tuibench.engines.base import Progress
@@ -45,16 +44,16 @@ class Layout:
         self.tally.read_bytes += self.decoder.hidden * 4
         return self.graph.node("Gather", [stored, "tokens"], ["embedded"])
 
-    def last_position(self, *values: Value) -> list[Value]:
-        """Keep only what the next token depends on: the output head is the largest product of a small model."""
-        last = self.graph.weight("last", np.array([-1], np.int64))
-        return [self.graph.node("Gather", [value, last], [f"{value}.last"], axis=1) for value in values]
+    def kept_positions(self, *values: Value) -> list[Value]:
+        """Keep only the positions that were asked for: the output head is the largest product of a small model."""
+        return [self.graph.node("Gather", [value, "kept"], [f"{value}.kept"], axis=1) for value in values]
 
 
 def declare_inputs(layout: Layout) -> None:
-    """Add the inputs of both families: tokens, how far the cache is filled, and the cache itself."""
+    """Add the inputs of both families: tokens, which of them get logits, how far the cache is filled, and the cache."""
     graph, decoder = layout.graph, layout.decoder
     graph.input("tokens", TensorProto.INT64, [1, "n_tokens"])
+    graph.input("kept", TensorProto.INT64, ["n_kept"])
     graph.input("last_index", TensorProto.INT32, [1])
     graph.input("total_length", TensorProto.INT32, [])
     shape: list[int | str] = [1, decoder.n_kv_heads, "capacity", decoder.head_dim]
@@ -84,6 +83,6 @@ def attention(
 
 
 def head(layout: Layout, x: Value, table: Matrix) -> None:
-    """Add the output head; its result has shape `[1, 1, vocabulary]`."""
+    """Add the output head; its result has shape `[1, n_kept, vocabulary]`."""
     logits = layout.project("head", x, table, None)
-    layout.graph.output(logits, TensorProto.FLOAT, [1, 1, layout.decoder.vocabulary])
+    layout.graph.output(logits, TensorProto.FLOAT, [1, "n_kept", layout.decoder.vocabulary])

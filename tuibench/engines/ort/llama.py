@@ -39,10 +39,10 @@ def add_llama(layout: Layout) -> None:
         if index + 1 < decoder.n_layers:
             scale = weights[f"layers.{index + 1}.input_layernorm.weight"]
             residual, normed = _skip_norm(layout, f"layers.{index + 1}.attention", residual, fed, scale)
-    last = layout.last_position(residual, fed)
+    kept = layout.kept_positions(residual, fed)
     normed = graph.node(
         "SkipSimplifiedLayerNormalization",
-        [*last, graph.weight("final_norm", weights["norm.weight"])],
+        [*kept, graph.weight("final_norm", weights["norm.weight"])],
         ["final"],
         CONTRIB,
         epsilon=decoder.norm_epsilon,

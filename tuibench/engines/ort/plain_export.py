@@ -27,7 +27,7 @@ from tuibench.models.artifacts import ArtifactError
 _aten = torch.ops.aten
 _IDENTITIES = frozenset({_aten.detach_.default, _aten.detach.default, _aten.lift_fresh_copy.default})
 _CONVERSIONS = frozenset({_aten.to.dtype, _aten.to.device, _aten.to.dtype_layout, _aten.to.other})
-_N_PAST, _N_TOKENS = 5, 3
+_N_PAST, _N_TOKENS, _N_KEPT = 5, 3, 2
 """Example lengths; neither 0 nor 1, which torch.export would take for constants."""
 _INLINE_ELEMENTS = 256
 
@@ -39,10 +39,12 @@ class _Step(torch.nn.Module):  # type: ignore[misc]  # torch ships no types that
         super().__init__()
         self.model = model
 
-    def forward(self, tokens: torch.Tensor, positions: torch.Tensor, past: list[torch.Tensor]) -> tuple[Any, ...]:
+    def forward(
+        self, tokens: torch.Tensor, positions: torch.Tensor, kept: torch.Tensor, past: list[torch.Tensor]
+    ) -> tuple[Any, ...]:
         cache = DynamicCache(list(zip(past[0::2], past[1::2], strict=True)))
         output = self.model(
-            input_ids=tokens, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1
+            input_ids=tokens, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=kept
         )
         present = [tensor for layer in output.past_key_values.layers for tensor in (layer.keys, layer.values)]
         return (output.logits, *present)
@@ -72,7 +74,7 @@ def write_plain(options: Exported, model_dir: Path, directory: Path, progress: P
 
 def _export(model: Any, decoder: Decoder, opset: int, progress: Progress) -> ir.Model:  # noqa: ANN401
     progress("tracing the PyTorch model", 1, 4)
-    n_past, n_tokens = torch.export.Dim("n_past"), torch.export.Dim("n_tokens")
+    n_past, n_tokens, n_kept = (torch.export.Dim(name) for name in ("n_past", "n_tokens", "n_kept"))
     shape = (1, decoder.n_kv_heads, _N_PAST, decoder.head_dim)
     past = [torch.zeros(shape) for _ in range(2 * decoder.n_layers)]
     tokens = torch.zeros(1, _N_TOKENS, dtype=torch.long)
@@ -80,8 +82,8 @@ def _export(model: Any, decoder: Decoder, opset: int, progress: Progress) -> ir.
     with torch.no_grad():
         program = torch.export.export(
             _Step(model),
-            (tokens, positions, past),
-            dynamic_shapes=({1: n_tokens}, {1: n_tokens}, [{2: n_past} for _ in past]),
+            (tokens, positions, torch.arange(_N_KEPT), past),
+            dynamic_shapes=({1: n_tokens}, {1: n_tokens}, {0: n_kept}, [{2: n_past} for _ in past]),
         )
     _simplify(program)
     progress("translating to ONNX", 2, 4)
@@ -95,7 +97,7 @@ def _export(model: Any, decoder: Decoder, opset: int, progress: Progress) -> ir.
 def _translate(program: torch.export.ExportedProgram, decoder: Decoder, opset: int) -> ir.Model:
     result = torch.onnx.export(
         program,
-        input_names=["tokens", "positions", *cache_names("past", decoder.n_layers)],
+        input_names=["tokens", "positions", "kept", *cache_names("past", decoder.n_layers)],
         output_names=["logits", *cache_names("present", decoder.n_layers)],
         dynamo=True,
         optimize=False,

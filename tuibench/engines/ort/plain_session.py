@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tuibench.engines.ort.decoder import SCORED_TOKENS, Decoder
 from tuibench.engines.ort.graph_info import MODEL_FILE
 
 if TYPE_CHECKING:
     import onnxruntime as ort
+    from numpy.typing import NDArray
 
     from tuibench.engines.base import Logits
-    from tuibench.engines.ort.decoder import Decoder
+
+_LAST = np.full(1, -1, np.int64)
 
 
 def cache_names(side: str, n_layers: int) -> list[str]:
@@ -40,19 +43,33 @@ class PlainSession:
 
     def prefill(self, token_ids: Sequence[int], max_length: int) -> Logits:  # noqa: ARG002 - nothing to set aside
         """Read the prompt with an empty cache."""
-        self._length = 0
-        self._cache = [self._value(np.zeros(self._shape, np.float32)) for _ in self._past]
-        return self._run(np.array(token_ids, np.int64)[None])
+        self._forget()
+        last: Logits = self._run(np.array(token_ids, np.int64)[None], _LAST)[0]
+        return last
 
     def decode(self, token_id: int) -> Logits:
         """Append one token."""
-        return self._run(np.full((1, 1), token_id, np.int64))
+        last: Logits = self._run(np.full((1, 1), token_id, np.int64), _LAST)[0]
+        return last
 
-    def _run(self, tokens: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> Logits:
+    def score(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
+        """Yield the logits at every position of a text, a block of positions at a time."""
+        self._forget()
+        for start in range(0, len(token_ids), SCORED_TOKENS):
+            block = np.array(token_ids[start : start + SCORED_TOKENS], np.int64)
+            yield self._run(block[None], np.arange(len(block)))
+
+    def _forget(self) -> None:
+        self._length = 0
+        self._cache = [self._value(np.zeros(self._shape, np.float32)) for _ in self._past]
+
+    def _run(self, tokens: NDArray[np.int64], kept: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Append tokens and return the logits of the kept ones, `[kept, vocabulary]`."""
         start, self._length = self._length, self._length + tokens.shape[1]
         feeds = dict(zip(self._past, self._cache, strict=True))
         feeds["tokens"] = self._value(tokens)
         feeds["positions"] = self._value(np.arange(start, self._length, dtype=np.int64)[None])
+        feeds["kept"] = self._value(kept)
         logits, *self._cache = self._session.run_with_ort_values(self._outputs, feeds)
-        last: Logits = logits.numpy()[0, -1]
-        return last
+        found: NDArray[np.float32] = logits.numpy()[0]
+        return found

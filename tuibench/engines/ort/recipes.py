@@ -14,7 +14,7 @@ from tuibench.models.digest import remembered_sha256
 from tuibench.models.folder import weight_files
 from tuibench.models.local import ModelError
 
-LAYOUT_VERSION = "1"
+LAYOUT_VERSION = "2"
 """Raised whenever the graphs built here change, so that older files are not taken for new ones."""
 
 CALIBRATION_TEXT = Path(__file__).parent / "data" / "alice.txt"

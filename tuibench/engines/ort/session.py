@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime as ort
 
 from tuibench.engines.ort.cpu import has_vnni
-from tuibench.engines.ort.decoder import Decoder
+from tuibench.engines.ort.decoder import SCORED_TOKENS, Decoder
 from tuibench.engines.ort.graph_info import MODEL_FILE
 from tuibench.engines.ort.rope import rope_tables
 
@@ -49,6 +49,7 @@ class DecoderSession:
         self._decoder = decoder
         self._logits = np.empty((1, 1, decoder.vocabulary), np.float32)
         self._last: Logits = self._logits[0, 0]
+        self._kept = np.full(1, -1, np.int64)
         self._token = np.zeros((1, 1), np.int64)
         self._position = np.zeros((1, 1), np.int64)
         self._last_index = np.zeros(1, np.int32)
@@ -66,7 +67,8 @@ class DecoderSession:
     def _bind_prompt(self, token_ids: Sequence[int], max_length: int) -> ort.IOBinding:
         self._reserve(max_length)
         self._length = len(token_ids)
-        return self._bind(np.array(token_ids, np.int64)[None], np.arange(self._length, dtype=np.int64)[None])
+        positions = np.arange(self._length, dtype=np.int64)
+        return self._bind(np.array(token_ids, np.int64)[None], positions[None], self._kept, self._logits)
 
     def decode(self, token_id: int) -> Logits:
         """Append one token."""
@@ -75,6 +77,22 @@ class DecoderSession:
         self._length += 1
         self._run(self._step)
         return self._last
+
+    def score(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
+        """Yield the logits at every position of a text, a block of positions at a time.
+
+        Every kernel used here quantises activations row by row, or by scales that are fixed: a block of positions is
+        computed as the same positions one after the other.
+        """
+        self._reserve(len(token_ids))
+        logits = np.empty((1, min(len(token_ids), SCORED_TOKENS), self._decoder.vocabulary), np.float32)
+        for start in range(0, len(token_ids), SCORED_TOKENS):
+            block = np.array(token_ids[start : start + SCORED_TOKENS], np.int64)
+            self._length = start + len(block)
+            found = logits[:, : len(block)]
+            positions = np.arange(start, self._length, dtype=np.int64)
+            self._run(self._bind(block[None], positions[None], np.arange(len(block)), found))
+            yield found[0]
 
     def end_profiling(self) -> Path:
         """Return the file with the times of all nodes; only where the options asked for it."""
@@ -97,20 +115,27 @@ class DecoderSession:
         if decoder.rope:
             cos, sin = rope_tables(decoder.rope, decoder.head_dim, self._capacity)
             self._tables = {"cos": cos, "sin": sin}
-        self._step = self._bind(self._token, self._position)
+        self._step = self._bind(self._token, self._position, self._kept, self._logits)
 
-    def _bind(self, tokens: NDArray[np.int64], positions: NDArray[np.int64]) -> ort.IOBinding:
+    def _bind(
+        self,
+        tokens: NDArray[np.int64],
+        positions: NDArray[np.int64],
+        kept: NDArray[np.int64],
+        logits: NDArray[np.float32],
+    ) -> ort.IOBinding:
         """Bind everything; the arrays are read at each run, so that a step only writes into them."""
         binding = self._session.io_binding()
         inputs = {
             "tokens": tokens,
+            "kept": kept,
             "last_index": self._last_index,
             "total_length": self._total_length,
             **(self._tables or {"positions": positions}),
         }
         for name, array in inputs.items():
             binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(array))
-        binding.bind_ortvalue_output("head", ort.OrtValue.ortvalue_from_numpy(self._logits))
+        binding.bind_ortvalue_output("head", ort.OrtValue.ortvalue_from_numpy(logits))
         for name, value in self._cache.items():
             # The same memory on both sides: the operator then writes the new rows and copies nothing.
             binding.bind_ortvalue_input(f"past.{name}", value)
