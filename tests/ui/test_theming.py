@@ -1,9 +1,12 @@
+import math
+from itertools import combinations
+
 import pytest
 from rich.color import ColorSystem
 from textual.color import Color
 
 from tuibench import paths
-from tuibench.ui.theming import load_theme, load_themes
+from tuibench.ui.theming import DEFAULT_THEME, THEME_OF_16_COLOURS, ThemeFolders, load_theme, load_themes
 
 THEMES = load_themes([paths.packaged_themes()]).themes
 BY_NAME = pytest.mark.parametrize("theme", THEMES, ids=lambda theme: theme.name)
@@ -31,9 +34,15 @@ def downgraded(one):
     return one.rich_color.downgrade(ColorSystem.EIGHT_BIT).number
 
 
-def test_there_are_at_least_three_themes_and_one_is_light():
-    assert len(THEMES) >= 3
-    assert any(not theme.dark for theme in THEMES)
+def test_there_are_at_least_eight_themes_dark_and_light():
+    assert len(THEMES) >= 8
+    assert len([theme for theme in THEMES if not theme.dark]) >= 3
+    assert {DEFAULT_THEME, THEME_OF_16_COLOURS} <= {theme.name for theme in THEMES}
+
+
+def test_no_theme_is_another_by_name_only():
+    grounds = {tuple(colour(theme, ground).hex for ground in READ_ON) for theme in THEMES if theme.name != "okabe-ito"}
+    assert len(grounds) == len(THEMES) - 1  # okabe-ito is graphite with other colours on it
 
 
 @BY_NAME
@@ -53,6 +62,54 @@ def test_grounds_stay_three_shades_with_256_colours(theme):
 @BY_NAME
 def test_series_stay_eight_colours_with_256_colours(theme):
     assert len({downgraded(colour(theme, f"series-{number}")) for number in range(1, 9)}) == 8
+
+
+# Simulation of full dichromacy (Machado, Oliveira, Fernandes 2009, severity 1), on linear RGB.
+DICHROMACY = {
+    "protan": ((0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216), (-0.003882, -0.048116, 1.051998)),
+    "deutan": ((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413), (-0.011820, 0.042940, 0.968881)),
+    "tritan": ((1.255528, -0.076749, -0.178779), (-0.078411, 0.930809, 0.147602), (0.004733, 0.691367, 0.303900)),
+}
+
+
+def as_seen(one, matrix):
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in one.normalized]
+    return [min(1.0, max(0.0, sum(a * b for a, b in zip(row, linear, strict=True)))) for row in matrix]
+
+
+def lab(linear):
+    red, green, blue = linear
+    xyz = (
+        (0.4124 * red + 0.3576 * green + 0.1805 * blue) / 0.9505,
+        0.2126 * red + 0.7152 * green + 0.0722 * blue,
+        (0.0193 * red + 0.1192 * green + 0.9505 * blue) / 1.089,
+    )
+    x, y, z = (c ** (1 / 3) if c > 0.008856 else 7.787 * c + 16 / 116 for c in xyz)
+    return 116 * y - 16, 500 * (x - y), 200 * (y - z)
+
+
+@pytest.mark.parametrize("kind", DICHROMACY)
+def test_the_colour_blind_safe_theme_keeps_eight_colours_for_every_eye(kind):
+    theme = next(theme for theme in THEMES if theme.name == "okabe-ito")
+    series = [colour(theme, f"series-{number}") for number in range(1, 9)]
+    meanings = [colour(theme, name) for name in ("success", "error")]
+    for group in (series, meanings):
+        for one, other in combinations(group, 2):
+            seen = [lab(as_seen(each, DICHROMACY[kind])) for each in (one, other)]
+            assert math.dist(*seen) > 15, f"{one.hex} and {other.hex}"
+
+
+def test_the_theme_of_16_colours_keeps_them_apart():
+    theme = next(theme for theme in THEMES if theme.name == THEME_OF_16_COLOURS)
+
+    def slot(name):
+        return colour(theme, name).rich_color.downgrade(ColorSystem.STANDARD).number
+
+    assert slot("background") == slot("surface") != slot("panel")
+    series = {slot(f"series-{number}") for number in range(1, 9)}
+    assert len(series) == 8
+    assert not series & {slot("background"), slot("panel")}
+    assert slot("foreground") not in {slot("background"), slot("panel")}
 
 
 @pytest.mark.parametrize(
@@ -94,3 +151,18 @@ def test_a_variable_of_the_file_wins(tmp_path):
 
 def test_a_missing_folder_is_no_problem(tmp_path):
     assert load_themes([tmp_path / "none"]).problems == ()
+
+
+def test_an_added_changed_or_removed_file_is_noticed(tmp_path):
+    folders = ThemeFolders([tmp_path, tmp_path / "none"])
+    assert folders.load().themes == ()
+    assert not folders.changed
+    for change in (
+        lambda: (tmp_path / "mine.toml").write_text(GOOD),
+        lambda: (tmp_path / "mine.toml").write_text(GOOD + "# longer"),
+        (tmp_path / "mine.toml").unlink,
+    ):
+        change()
+        assert folders.changed
+        folders.load()
+        assert not folders.changed

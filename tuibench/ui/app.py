@@ -9,13 +9,13 @@ from inspect import isawaitable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from textual import on, work
+from textual import constants, on, work
 from textual.app import App, SystemCommand, get_system_commands_provider
 from textual.binding import Binding
 from textual.screen import Screen
 
 from tuibench import paths
-from tuibench.config import Config, LoadedConfig
+from tuibench.config import Config, LoadedConfig, save_theme
 from tuibench.core import format as fmt
 from tuibench.store.schema import SessionError
 from tuibench.ui.glyphs import GlyphFilter, detect_glyphs
@@ -26,7 +26,7 @@ from tuibench.ui.remapping import remap
 from tuibench.ui.screens.bench import BenchScreen
 from tuibench.ui.series import SeriesMap
 from tuibench.ui.services import Context, Services
-from tuibench.ui.theming import DEFAULT_THEME, load_themes, variable_defaults
+from tuibench.ui.theming import DEFAULT_THEME, THEME_OF_16_COLOURS, ThemeFolders, variable_defaults
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -47,6 +47,8 @@ def _session_commands() -> type[Provider]:
     return SessionCommands
 
 
+_THEME_POLL_S = 2.0
+"""How soon an edited theme file is seen; a look at the folders takes 0.1 ms."""
 # What the keys of `list` do in whatever has the focus: the first action that it has.
 _MOVES = {
     "down": ("cursor_down", "scroll_down"),
@@ -89,7 +91,8 @@ class TuibenchApp(App[int]):
         super().__init__()
         self.animation_level = "none"
         self._wanted_theme = theme or loaded.config.theme
-        self._theme_folders = theme_folders or (paths.packaged_themes(), paths.user_themes())
+        self._theme_folders = ThemeFolders(theme_folders or (paths.packaged_themes(), paths.user_themes()))
+        self._our_themes: tuple[str, ...] = ()
         self._session_to_open = open_session
         self._replay_speed = replay_speed
         self.add_mode("bench", self._bench_screen)
@@ -122,17 +125,56 @@ class TuibenchApp(App[int]):
         return remapping.problems
 
     def _use_themes(self) -> None:
-        loaded = load_themes(self._theme_folders)
-        for theme in loaded.themes:
-            self.register_theme(theme)
-        problems = [f"skipped {problem}" for problem in loaded.problems]
-        wanted = self._wanted_theme or DEFAULT_THEME
+        """Put on what is wanted, or what suits the terminal."""
+        problems = self._load_themes()
+        few_colours = constants.COLOR_SYSTEM == "standard"
+        suitable = THEME_OF_16_COLOURS if few_colours and THEME_OF_16_COLOURS in self._our_themes else DEFAULT_THEME
+        wanted = self._wanted_theme or suitable
         if wanted not in self.available_themes:
-            problems.append(f"no theme is called {wanted} – ctrl+p, Theme shows all")
-            wanted = DEFAULT_THEME
+            problems.append(f"no theme is called {wanted} – F12 shows all")
+            wanted = suitable
         if wanted in self.available_themes:
             self.theme = wanted
         self._theme_problems = tuple(problems)
+
+    def _load_themes(self) -> list[str]:
+        """Make the themes of the files available; return what was skipped, a line each."""
+        loaded = self._theme_folders.load()
+        for theme in loaded.themes:
+            self.register_theme(theme)
+        names = tuple(theme.name for theme in loaded.themes)
+        for gone in set(self._our_themes) - set(names) - {self.theme}:
+            self.unregister_theme(gone)
+        self._our_themes = names
+        return [f"skipped {problem}" for problem in loaded.problems]
+
+    def _reload_themes(self) -> None:
+        """Follow what is done to the theme files; a broken one leaves the colours as they are."""
+        if not self._theme_folders.changed:
+            return
+        worn = self.current_theme
+        problems = self._load_themes()
+        if self.current_theme != worn:
+            self.mutate_reactive(TuibenchApp.theme)
+        if problems:
+            self.notify(fmt.printable("\n".join(problems)), title="Themes", severity="warning", timeout=10)
+
+    def action_change_theme(self) -> None:
+        """Let the user look at the themes and take one, now and from now on."""
+        self._choose_theme()
+
+    @work(exclusive=True, group="theme")
+    async def _choose_theme(self) -> None:
+        from tuibench.ui.screens.themes import ThemeScreen  # noqa: PLC0415 - when it is asked for
+
+        if isinstance(self.screen, ThemeScreen):
+            return
+        taken = await self.push_screen_wait(ThemeScreen(self._our_themes))
+        if taken is not None:
+            try:
+                save_theme(paths.config_file(), taken)
+            except (OSError, ValueError) as error:
+                self.notify(fmt.printable(f"{paths.config_file().name}: {error}"), title="Not saved", severity="error")
 
     def _bench_screen(self) -> Screen[None]:
         return BenchScreen(self.context)
@@ -143,7 +185,8 @@ class TuibenchApp(App[int]):
         return SessionsScreen(self.context)
 
     async def on_mount(self) -> None:
-        """Show the first screen, and what is wrong with the themes."""
+        """Show the first screen, and what is wrong with settings and themes."""
+        self.set_interval(_THEME_POLL_S, self._reload_themes)
         await self.switch_mode("bench" if self._session_to_open is None else "sessions")
         for title, problems in (("Settings", self._config_problems), ("Themes", self._theme_problems)):
             if problems:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from textual.theme import Theme
 from tuibench.ui.series import N_SERIES
 
 DEFAULT_THEME = "graphite"
+THEME_OF_16_COLOURS = "sixteen"
+"""Where a terminal shows no more: any other theme would lose the step from background to panel."""
 
 
 class Colours(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -58,12 +61,39 @@ def load_themes(folders: Iterable[Path]) -> LoadedThemes:
     themes: dict[str, Theme] = {}
     problems: list[str] = []
     for folder in folders:
-        for path in sorted(folder.glob("*.toml")):
+        for path in sorted(folder.glob("*.toml"), key=lambda path: path.stem):
             try:
                 themes[path.stem] = load_theme(path)
             except (OSError, UnicodeDecodeError, msgspec.DecodeError, ColorParseError, ValueError) as error:
                 problems.append(f"{path.name}: {error}")
     return LoadedThemes(tuple(themes.values()), tuple(problems))
+
+
+class ThemeFolders:
+    """Folders of theme files, read again when something in them has changed."""
+
+    def __init__(self, folders: Iterable[Path]) -> None:
+        self._folders = tuple(folders)
+        self._seen: frozenset[tuple[str, int, int]] = frozenset()
+
+    def load(self) -> LoadedThemes:
+        """Read all themes."""
+        self._seen = self._files()
+        return load_themes(self._folders)
+
+    @property
+    def changed(self) -> bool:
+        """Whether a file was added, changed or removed since they were read."""
+        return self._files() != self._seen
+
+    def _files(self) -> frozenset[tuple[str, int, int]]:
+        found = set()
+        for folder in self._folders:
+            for path in folder.glob("*.toml"):
+                with contextlib.suppress(OSError):  # gone meanwhile
+                    status = path.stat()
+                    found.add((str(path), status.st_mtime_ns, status.st_size))
+        return frozenset(found)
 
 
 def load_theme(path: Path) -> Theme:

@@ -79,6 +79,8 @@ class SessionsScreen(DashboardScreen):
         self.status.facts = ("stored measurements",)
         for label, width in _COLUMNS:
             self.table.add_column(Text("" if label == "mark" else label), key=label, width=width)
+        # The colours of a cell are those of the theme it was written in.
+        self.app.theme_changed_signal.subscribe(self, lambda _theme: self._show_list())
 
     def on_screen_resume(self) -> None:
         """Look again: a run may have been saved since."""
