@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from tuibench.store.schema import MachineHeader
+from tuibench.core.fingerprint import MachineHeader
 
 _CPUINFO = Path("/proc/cpuinfo")
 _CPU_MAX = Path("/sys/fs/cgroup/cpu.max")

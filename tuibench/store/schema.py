@@ -6,6 +6,7 @@ from datetime import datetime
 
 import msgspec
 
+from tuibench.core.fingerprint import MachineHeader
 from tuibench.core.plan import Turn
 from tuibench.core.record import TrialRecord
 from tuibench.core.spec import Sampling
@@ -23,22 +24,6 @@ class ModelHeader(msgspec.Struct, frozen=True, kw_only=True):
     weight_bytes: int
     architecture: str
     dtype: str
-
-
-class MachineHeader(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """On what they were measured; nothing that names the host or its user."""
-
-    cpu: str
-    isa: tuple[str, ...] = ()
-    n_cpus: int
-    n_cpus_effective: int
-    """Affinity and cgroup quota taken into account."""
-    memory_bytes: int
-    kernel: str
-    python: str
-    host: str | None = None
-    """Only where the user asked for it."""
-    libraries: dict[str, str] = {}
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -1,0 +1,118 @@
+"""The machine a session was measured on, and what of it decides whether two sessions can be compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from tuibench.core import format as fmt
+
+_SAME_SIZE = 1.05
+"""Memory of one kind of machine differs by what firmware and kernel keep."""
+_SAME_BANDWIDTH = 1.25
+"""Measurements on one shared machine lie this close together."""
+
+
+class MachineHeader(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A machine as its sessions describe it; nothing that names the host or its user.
+
+    What could not be read is None or empty, as is what older versions did not record.
+    """
+
+    cpu: str
+    isa: tuple[str, ...] = ()
+    """Instruction sets that decide the speed of inference, as the kernel names them."""
+    n_cpus: int
+    """Logical CPUs that the machine has."""
+    n_cpus_effective: int
+    """Logical CPUs that this process may use: affinity and cgroup quota taken into account."""
+    n_cores_effective: int | None = None
+    """Physical cores among them: the thread count that decoding wants."""
+    smt: bool | None = None
+    """Whether some core runs several hardware threads."""
+    caches: dict[str, int] = {}
+    """Bytes by level (`L1d`, `L2`, `L3`): of one instance, the largest that this process may use."""
+    memory_bytes: int
+    kernel: str
+    container: str | None = None
+    virtualisation: str | None = None
+    governor: str | None = None
+    """How the kernel picks the clock, for example `performance`."""
+    python: str
+    read_bytes_per_s: int | None = None
+    """Read bandwidth measured before the first trial, with the session's thread count."""
+    host: str | None = None
+    """Only where the user asked for it."""
+    libraries: dict[str, str] = {}
+
+    @property
+    def last_cache_bytes(self) -> int | None:
+        """Size of the last level of cache; None where it is not known."""
+        return max(self.caches.values(), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Something two machines do not share."""
+
+    what: str
+    ours: str
+    theirs: str
+    matters: bool
+    """Whether it makes their speeds incomparable; otherwise it is worth knowing."""
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        return f"{self.what}: {self.ours} against {self.theirs}"
+
+
+def differences(ours: MachineHeader, theirs: MachineHeader) -> tuple[Difference, ...]:
+    """Return what differs, the important things first. Something unknown on either side is no difference."""
+    pairs = [
+        ("CPU", ours.cpu, theirs.cpu, True),
+        ("instruction sets", " ".join(ours.isa), " ".join(theirs.isa), True),
+        ("usable CPUs", *_texts(ours.n_cpus_effective, theirs.n_cpus_effective), True),
+        ("usable physical cores", *_texts(ours.n_cores_effective, theirs.n_cores_effective), True),
+        ("caches", _caches(ours), _caches(theirs), True),
+        ("memory", *_sizes(ours.memory_bytes, theirs.memory_bytes), True),
+        ("virtualisation", ours.virtualisation, theirs.virtualisation, True),
+        ("frequency governor", ours.governor, theirs.governor, True),
+        ("read bandwidth", *_bandwidths(ours.read_bytes_per_s, theirs.read_bytes_per_s), True),
+        *(
+            (name, ours.libraries[name], theirs.libraries[name], True)
+            for name in sorted(_shared_libraries(ours, theirs))
+        ),
+        ("Python", ours.python, theirs.python, False),
+        ("kernel", ours.kernel, theirs.kernel, False),
+        ("container", ours.container, theirs.container, False),
+        ("CPUs of the machine", *_texts(ours.n_cpus, theirs.n_cpus), False),
+    ]
+    found = (Difference(what, a, b, matters) for what, a, b, matters in pairs if a and b and a != b)
+    return tuple(sorted(found, key=lambda difference: not difference.matters))
+
+
+def _shared_libraries(ours: MachineHeader, theirs: MachineHeader) -> set[str]:
+    return ours.libraries.keys() & theirs.libraries.keys()
+
+
+def _texts(ours: int | None, theirs: int | None) -> tuple[str | None, str | None]:
+    return str(ours) if ours else None, str(theirs) if theirs else None
+
+
+def _sizes(ours: int, theirs: int) -> tuple[str | None, str | None]:
+    return (fmt.size(ours), fmt.size(theirs)) if _apart(ours, theirs, _SAME_SIZE) else (None, None)
+
+
+def _bandwidths(ours: int | None, theirs: int | None) -> tuple[str | None, str | None]:
+    if not ours or not theirs or not _apart(ours, theirs, _SAME_BANDWIDTH):
+        return None, None
+    return f"{ours / 1e9:.1f} GB/s", f"{theirs / 1e9:.1f} GB/s"
+
+
+def _apart(ours: int, theirs: int, factor: float) -> bool:
+    return max(ours, theirs) > factor * min(ours, theirs)
+
+
+def _caches(machine: MachineHeader) -> str:
+    return ", ".join(f"{level} {fmt.size(n_bytes)}" for level, n_bytes in sorted(machine.caches.items()))
