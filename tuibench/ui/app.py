@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from textual import constants, on, work
 from textual.app import App, SystemCommand, get_system_commands_provider
 from textual.binding import Binding
+from textual.driver import Driver
+from textual.drivers.linux_driver import LinuxDriver
 from textual.screen import Screen
 
 from tuibench import paths
@@ -19,6 +21,7 @@ from tuibench.config import Config, LoadedConfig, save_theme
 from tuibench.core import format as fmt
 from tuibench.store.schema import SessionError
 from tuibench.ui.glyphs import GlyphFilter, detect_glyphs
+from tuibench.ui.hangup import TerminalDriver
 from tuibench.ui.keymap import bindings
 from tuibench.ui.messages import ComparisonWanted, MethodToggled, SessionChosen
 from tuibench.ui.painting import Painted
@@ -104,6 +107,11 @@ class TuibenchApp(App[int]):
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
         """Paint only what the terminal does not show already."""
         super()._display(screen, self._painted.update(renderable))
+
+    def get_driver_class(self) -> type[Driver]:
+        """Use our own driver, unless the environment names one."""
+        usual = super().get_driver_class()
+        return TerminalDriver if usual is LinuxDriver else usual
 
     def get_key_display(self, binding: Binding) -> str:
         """Write function keys as they are printed on the keyboard."""
