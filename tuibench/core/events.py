@@ -9,6 +9,8 @@ from enum import StrEnum
 
 import msgspec
 
+from tuibench.core.kv_cache import KvCacheSize
+
 PROTOCOL_VERSION = 1
 """Raised whenever a parent and a worker of different age could misunderstand each other."""
 
@@ -97,6 +99,10 @@ class EngineReady(_Event, frozen=True, kw_only=True, tag="engine_ready"):
     context_window: int | None = None
     facts: dict[str, str] = {}
     """What decides the method's speed here: precision, kernels, libraries with their versions."""
+    prepare_peak_bytes: int | None = None
+    """The high-water mark when preparation was over."""
+    kv_cache: KvCacheSize | None = None
+    """What the method's KV-cache takes; None for a method without one."""
     memory: Memory = Memory()
 
 
@@ -126,6 +132,8 @@ class TrialFinished(_Event, frozen=True, kw_only=True, tag="trial_finished"):
     text_tail: str = ""
     """Text that the last tokens left incomplete."""
     prefill_ns: int
+    prefill_peak_bytes: int | None = None
+    """The high-water mark when the prompt had been read."""
     cpu_ns: int
     """CPU time of all the worker's threads between acceptance and the last token."""
     memory: Memory = Memory()

@@ -7,6 +7,8 @@ from datetime import datetime
 import msgspec
 
 from tuibench.core.events import FailureKind, FinishReason, Phase
+from tuibench.core.kv_cache import KvCacheSize
+from tuibench.core.validity import Lamp
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,11 +51,20 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Characters that each token added to `text`; what is left over came with the end."""
     text: str = ""
 
+    prepare_peak_bytes: int | None = None
+    """High-water marks of the worker's resident memory at the end of each phase, since the process began: they rise."""
+    load_peak_bytes: int | None = None
+    prefill_peak_bytes: int | None = None
     peak_rss_bytes: int | None = None
+    """At the end of decoding."""
     rss_anon_bytes: int | None = None
     rss_file_bytes: int | None = None
     artifact_bytes: int | None = None
     weight_bytes: int | None = None
+    kv_bytes_per_token: int | None = None
+    """With the two below, as in `KvCacheSize`; None for a method without a KV-cache."""
+    kv_sliding_bytes_per_token: int | None = None
+    kv_window: int | None = None
     parameters: int | None = None
     context_window: int | None = None
     worker_cpu_ns: int | None = None
@@ -63,6 +74,10 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """What decides the speed here, as `name: value`."""
     validity: tuple[str, ...] = ()
     """Reasons to distrust the figures; empty when none was seen."""
+    lamp: Lamp | None = None
+    """How bad the worst of them is; None where conditions were not watched (a failed trial, an older version)."""
+    energy_uj: int | None = None
+    """What the processor packages used, everything that ran on them included."""
 
     finished: datetime
     """Time zone included. Written last, so that a record cut short cannot pass for a whole one."""
@@ -76,6 +91,17 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     def n_gen(self) -> int:
         """Tokens generated; an EOS that ends a free generation is not counted."""
         return len(self.token_ids)
+
+    @property
+    def kv_cache(self) -> KvCacheSize | None:
+        """What the KV-cache takes; None for a method without one, and for a turn that found the model loaded."""
+        if self.kv_bytes_per_token is None:
+            return None
+        return KvCacheSize(
+            bytes_per_token=self.kv_bytes_per_token,
+            sliding_bytes_per_token=self.kv_sliding_bytes_per_token or 0,
+            window=self.kv_window,
+        )
 
     def pieces(self) -> list[str]:
         """Return the text that each token added, as it was streamed."""

@@ -35,6 +35,7 @@ from tuibench.core.run_events import (
     TurnsAdded,
     TurnsDropped,
 )
+from tuibench.core.validity import Lamp
 
 
 @dataclass(slots=True)
@@ -276,6 +277,8 @@ def trial_record(
     validity: tuple[str, ...],
     failure: Failure | None,
     finished: datetime,
+    lamp: Lamp | None = None,
+    energy_uj: int | None = None,
 ) -> TrialRecord:
     """Return what is kept of a trial.
 
@@ -286,9 +289,12 @@ def trial_record(
         validity: Reasons to distrust the figures.
         failure: Why it has no result; None if it has.
         finished: Now.
+        lamp: How bad the worst of those reasons is; None if conditions were not watched.
+        energy_uj: What the processor packages used; None where it cannot be read.
     """
     memory, done = _memory(trial), trial.finished
     ready = trial.ready if fresh else None
+    kv_cache = ready.kv_cache if ready else None
     tokenise_ns = None
     if trial.tokenised_ns is not None and trial.requested_ns is not None:
         tokenise_ns = trial.tokenised_ns - trial.requested_ns
@@ -311,17 +317,25 @@ def trial_record(
         token_ids=tuple(trial.log.ids[: trial.n_gen]),
         piece_chars=tuple(len(piece) for piece in trial.log.pieces[: trial.n_gen]),
         text=trial.text,
+        prepare_peak_bytes=ready.prepare_peak_bytes if ready else None,
+        load_peak_bytes=ready.memory.peak_rss_bytes if ready else None,
+        prefill_peak_bytes=done.prefill_peak_bytes if done else None,
         peak_rss_bytes=memory.peak_rss_bytes,
         rss_anon_bytes=memory.rss_anon_bytes,
         rss_file_bytes=memory.rss_file_bytes,
         artifact_bytes=ready.artifact_bytes if ready else None,
         weight_bytes=ready.weight_bytes if ready else None,
+        kv_bytes_per_token=kv_cache.bytes_per_token if kv_cache else None,
+        kv_sliding_bytes_per_token=(kv_cache.sliding_bytes_per_token or None) if kv_cache else None,
+        kv_window=kv_cache.window if kv_cache else None,
         parameters=ready.parameters if ready else None,
         context_window=ready.context_window if ready else None,
         worker_cpu_ns=done.cpu_ns if done else None,
         observer_cpu_ns=observer_cpu_ns,
         facts=tuple(f"{name}: {value}" for name, value in ready.facts.items()) if ready else (),
         validity=validity,
+        lamp=lamp,
+        energy_uj=energy_uj,
         finished=finished,
     )
 

@@ -1,4 +1,4 @@
-"""The machine a run took place on: what it is, and what of it this process may use."""
+"""The machine a run takes place on: what it is, and what of it this process may use."""
 
 from __future__ import annotations
 
@@ -11,20 +11,24 @@ from pathlib import Path
 import psutil
 
 from tuibench.core.fingerprint import MachineHeader
+from tuibench.measure import effective_cpus as cpus
 
 _CPUINFO = Path("/proc/cpuinfo")
-_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
-_ISA = ("avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "neon")
-_LIBRARIES = ("torch", "transformers", "onnxruntime", "onnx", "numba", "numpy", "textual")
+_ISA = (
+    "avx", "avx2", "fma", "avx512f", "avx512bw", "avx512_vnni", "avx_vnni", "avx512_bf16", "avx512_fp16", "amx_tile",
+    "amx_int8", "amx_bf16", "asimd", "asimddp", "i8mm", "bf16", "sve", "sve2",
+)  # fmt: skip
+_LIBRARIES = (
+    "torch", "transformers", "tokenizers", "onnxruntime", "onnx", "onnxscript", "numba", "llvmlite", "numpy", "textual",
+)  # fmt: skip
+_MAX_CPUS_READ = 64
+"""Cache sizes and governors of more CPUs tell nothing new."""
 
 
 @cache
 def _cpuinfo() -> dict[str, str]:
     """Return the first processor's entries."""
-    try:
-        first, _, _ = _CPUINFO.read_text().partition("\n\n")
-    except OSError:
-        return {}
+    first, _, _ = _text(_CPUINFO).partition("\n\n")
     pairs = (line.partition(":") for line in first.splitlines())
     return {key.strip(): value.strip() for key, _, value in pairs}
 
@@ -36,30 +40,19 @@ def cpu_name() -> str:
 
 def isa_flags() -> tuple[str, ...]:
     """Return the instruction sets that decide the speed of inference."""
-    flags = set(_cpuinfo().get("flags", "").split())
+    info = _cpuinfo()
+    flags = {*info.get("flags", "").split(), *info.get("Features", "").split()}  # x86 and ARM
     return tuple(flag for flag in _ISA if flag in flags)
-
-
-def quota_cpus() -> float | None:
-    """Return how many CPUs' worth of time the cgroup may use; None without a limit."""
-    try:
-        quota, period = _CPU_MAX.read_text().split()
-    except (OSError, ValueError):
-        return None
-    return None if quota == "max" else int(quota) / int(period)
 
 
 def effective_cpus() -> int:
     """Return how many CPUs this process may really use: affinity and cgroup quota, not what the machine has."""
-    allowed = len(os.sched_getaffinity(0))
-    quota = quota_cpus()
-    return allowed if quota is None else max(1, min(allowed, round(quota)))
+    return cpus.effective_cpus().n_usable
 
 
 def default_threads() -> int:
     """Return the thread count that decoding wants: one per physical core that this process may use."""
-    physical = psutil.cpu_count(logical=False) or os.cpu_count() or 1
-    return max(1, min(physical, effective_cpus()))
+    return cpus.effective_cpus().n_threads
 
 
 def cpu_label() -> str:
@@ -73,22 +66,80 @@ def cpu_label() -> str:
 
 def machine_header() -> MachineHeader:
     """Return what a session keeps of the machine. No host name, no user name."""
+    usable = cpus.effective_cpus()
     return MachineHeader(
         cpu=cpu_name(),
         isa=isa_flags(),
-        n_cpus=os.cpu_count() or 1,
-        n_cpus_effective=effective_cpus(),
+        n_cpus=usable.n_machine,
+        n_cpus_effective=usable.n_usable,
+        n_cores_effective=usable.n_threads,
+        smt=usable.smt,
+        caches=cache_bytes(),
         memory_bytes=psutil.virtual_memory().total,
         kernel=f"{platform.system()} {platform.release()}",
+        container=container(),
+        virtualisation=virtualisation(),
+        governor=governor(),
         python=platform.python_version(),
-        libraries={name: found for name in _LIBRARIES if (found := _installed(name))},
+        libraries=libraries(),
     )
 
 
-def validity_flags(n_threads: int) -> tuple[str, ...]:
-    """Return the reasons known before a run to distrust what it will measure."""
-    cpus = effective_cpus()
-    return (f"{n_threads} threads on {cpus} usable CPUs",) if n_threads > cpus else ()
+def libraries() -> dict[str, str]:
+    """Return the installed versions of what inference runs on; nothing is imported for it."""
+    return {name: found for name in _LIBRARIES if (found := _installed(name))}
+
+
+def cache_bytes(root: Path = cpus.CPUS) -> dict[str, int]:
+    """Return the size of each level of cache; of unequal cores, the larger."""
+    found: dict[str, int] = {}
+    for cpu in _own_cpus():
+        for index in sorted((root / f"cpu{cpu}" / "cache").glob("index*")):
+            level, kind = _text(index / "level").strip(), _text(index / "type").strip()
+            n_kib = _text(index / "size").strip().removesuffix("K")
+            if kind != "Instruction" and level and n_kib.isdigit():
+                name = f"L{level}d" if kind == "Data" else f"L{level}"
+                found[name] = max(found.get(name, 0), int(n_kib) * 1024)
+    return found
+
+
+def governor(root: Path = cpus.CPUS) -> str | None:
+    """Return how the kernel picks the clock; None where it does not, as in most virtual machines."""
+    texts = (_text(root / f"cpu{cpu}" / "cpufreq" / "scaling_governor").strip() for cpu in _own_cpus())
+    return ", ".join(sorted({text for text in texts if text})) or None
+
+
+def container(root: Path = Path("/")) -> str | None:
+    """Return the kind of container this process runs in; None where no sign of one is seen."""
+    if "KUBERNETES_SERVICE_HOST" in os.environ:
+        return "kubernetes"
+    if (root / ".dockerenv").exists():
+        return "docker"
+    if (root / "run/.containerenv").exists():
+        return "podman"
+    if told := _text(root / "run/systemd/container").strip():
+        return told
+    groups = _text(root / "proc/self/cgroup")
+    return next((name for name in ("docker", "kubepods", "containerd", "lxc") if name in groups), None)
+
+
+def virtualisation(root: Path = Path("/")) -> str | None:
+    """Return who provides the virtual machine; None on bare metal."""
+    if "hypervisor" not in _cpuinfo().get("flags", "").split():
+        return None
+    told = _text(root / "sys/hypervisor/type").strip() or _text(root / "sys/class/dmi/id/sys_vendor").strip()
+    return told or "virtual machine"
+
+
+def _own_cpus() -> list[int]:
+    return sorted(os.sched_getaffinity(0))[:_MAX_CPUS_READ]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
 
 
 def _installed(name: str) -> str | None:
@@ -96,3 +147,9 @@ def _installed(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
+
+
+def validity_flags(n_threads: int) -> tuple[str, ...]:
+    """Return the reasons known before a run to distrust what it will measure."""
+    doubt = cpus.effective_cpus().doubt(n_threads)
+    return (doubt[0],) if doubt else ()

@@ -1,0 +1,194 @@
+"""Whether a trial's figures can be trusted: two readings of the machine, and what changed between them.
+
+Every limit stands in one table. A reason is a sentence with its number; the lamp is the colour of the worst of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Lamp(StrEnum):
+    """How far a trial can be trusted."""
+
+    GREEN = "green"
+    """Nothing was seen that could have disturbed it."""
+    YELLOW = "yellow"
+    """Something was: small differences between trials may come from it."""
+    RED = "red"
+    """The figures say more about the disturbance than about the method."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """One reading of the machine. Counters run since some past moment; None where the system does not tell."""
+
+    monotonic_ns: int
+    """Time that stops while the machine is suspended."""
+    boot_ns: int | None = None
+    """Time that does not."""
+    wall_ns: int
+    n_cpus: int
+    """Logical CPUs that the two figures below are summed over: those this process may use."""
+    tick_ns: int = 10_000_000
+    """Grain of the processor-time counters."""
+    busy_ns: int | None = None
+    """Time those CPUs worked, for whomever."""
+    stolen_ns: int | None = None
+    """Time they wanted to work and the hypervisor ran something else."""
+    worker_ns: int | None = None
+    """CPU time of the measured process."""
+    observer_ns: int = 0
+    """CPU time of this one."""
+    n_throttled: int | None = None
+    throttled_ns: int | None = None
+    """Waiting for the control group's next quota."""
+    n_swapped_pages: int | None = None
+    """In and out, the whole machine."""
+    worker_major_faults: int | None = None
+    """Pages that the measured process had to wait for the disk for."""
+    n_hot: int | None = None
+    """Times a core or package slowed down because of heat."""
+    clock_khz: int | None = None
+    on_battery: bool | None = None
+    energy_uj: int | None = None
+    """What the processor packages used; wraps around at `energy_range_uj`."""
+    energy_range_uj: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """From which value on a lamp changes its colour; None: never."""
+
+    yellow: float
+    red: float | None
+
+
+LIMITS = {
+    "others": Limits(0.05, 0.20),  # share of the CPUs that processes beside worker and observer used
+    "stolen": Limits(0.01, 0.05),  # share of the CPUs' time
+    "observer": Limits(0.02, 0.05),  # share of the CPUs that the dashboard and samplers used
+    "throttled": Limits(1, 3),  # periods in which the quota was used up
+    "clock": Limits(0.10, 0.25),  # share of the clock rate lost since the fastest reading of the run
+    "swapped": Limits(64, 4096),  # pages, 256 KiB and 16 MiB
+    "major_faults": Limits(1, 100),  # pages
+    "hot": Limits(1, None),  # events
+    "suspended": Limits(0.05, 0.05),  # seconds
+    "wall_jump": Limits(1.0, None),  # seconds; no interval is measured with the wall clock
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A reason to distrust a trial."""
+
+    lamp: Lamp
+    reason: str
+
+
+def lamp_of(doubts: Iterable[Doubt]) -> Lamp:
+    """Return the colour of the worst reason; green without any."""
+    lamps = {doubt.lamp for doubt in doubts}
+    return next((lamp for lamp in (Lamp.RED, Lamp.YELLOW) if lamp in lamps), Lamp.GREEN)
+
+
+def doubts_between(before: Conditions, after: Conditions) -> tuple[Doubt, ...]:
+    """Return what happened between two readings that a trial's figures may suffer from."""
+    judged = [
+        _judge("others", others_share(before, after), "other processes used {:.0%} of the CPU"),
+        _judge("stolen", stolen_share(before, after), "CPU time stolen by the hypervisor: {:.1%}"),
+        _judge("observer", observer_share(before, after), "dashboard and samplers used {:.1%} of the CPU"),
+        _throttled(before, after),
+        _clock(before, after),
+        _judge("swapped", _rise(before.n_swapped_pages, after.n_swapped_pages), "the machine swapped {:.0f} pages"),
+        _judge(
+            "major_faults",
+            _rise(before.worker_major_faults, after.worker_major_faults),
+            "the worker waited for the disk {:.0f} times (major page faults)",
+        ),
+        _judge("hot", _rise(before.n_hot, after.n_hot), "the processor slowed down because of heat {:.0f} times"),
+        _judge("suspended", _suspended_s(before, after), "the machine was suspended for {:.1f} s"),
+        _judge("wall_jump", _wall_jump_s(before, after), "the wall clock was set by {:.1f} s"),
+        _power(before, after),
+    ]
+    return tuple(doubt for doubt in judged if doubt is not None)
+
+
+def others_share(before: Conditions, after: Conditions) -> float | None:
+    """Return the share of the CPUs that neither worker nor observer used, less what the counters' grain can explain."""
+    busy = _rise(before.busy_ns, after.busy_ns)
+    worker = _rise(before.worker_ns, after.worker_ns)
+    if busy is None or worker is None:
+        return None
+    grain_ns = before.tick_ns * before.n_cpus
+    others_ns = busy - worker - (after.observer_ns - before.observer_ns) - grain_ns
+    return _share(max(0, others_ns), before, after)
+
+
+def stolen_share(before: Conditions, after: Conditions) -> float | None:
+    """Return the share of the CPUs' time that the hypervisor gave to somebody else."""
+    stolen = _rise(before.stolen_ns, after.stolen_ns)
+    return None if stolen is None else _share(stolen, before, after)
+
+
+def observer_share(before: Conditions, after: Conditions) -> float | None:
+    """Return the share of the CPUs that this program used beside the worker."""
+    return _share(after.observer_ns - before.observer_ns, before, after)
+
+
+def energy_uj(before: Conditions, after: Conditions) -> int | None:
+    """Return the energy that the processor packages used; None where it cannot be read."""
+    if before.energy_uj is None or after.energy_uj is None:
+        return None
+    used = after.energy_uj - before.energy_uj
+    return used if used >= 0 else used + (after.energy_range_uj or 0)
+
+
+def _share(cpu_ns: float, before: Conditions, after: Conditions) -> float | None:
+    capacity_ns = (after.monotonic_ns - before.monotonic_ns) * before.n_cpus
+    return cpu_ns / capacity_ns if capacity_ns > 0 else None
+
+
+def _judge(name: str, value: float | None, sentence: str) -> Doubt | None:
+    limits = LIMITS[name]
+    if value is None or value < limits.yellow:
+        return None
+    lamp = Lamp.RED if limits.red is not None and value >= limits.red else Lamp.YELLOW
+    return Doubt(lamp, sentence.format(value))
+
+
+def _rise(before: int | None, after: int | None) -> int | None:
+    return None if before is None or after is None else max(0, after - before)
+
+
+def _throttled(before: Conditions, after: Conditions) -> Doubt | None:
+    waited_ms = (_rise(before.throttled_ns, after.throttled_ns) or 0) / 1e6
+    sentence = "the CPU quota held threads back in {:.0f} periods, " + f"{waited_ms:.0f} ms in all"
+    return _judge("throttled", _rise(before.n_throttled, after.n_throttled), sentence)
+
+
+def _clock(before: Conditions, after: Conditions) -> Doubt | None:
+    if not before.clock_khz or not after.clock_khz:
+        return None
+    rates = f"{after.clock_khz / 1e6:.2f} GHz, {before.clock_khz / 1e6:.2f} before"
+    return _judge("clock", 1 - after.clock_khz / before.clock_khz, "the clock rate fell by {:.0%} (" + rates + ")")
+
+
+def _suspended_s(before: Conditions, after: Conditions) -> float | None:
+    if before.boot_ns is None or after.boot_ns is None:
+        return None
+    return ((after.boot_ns - before.boot_ns) - (after.monotonic_ns - before.monotonic_ns)) / 1e9
+
+
+def _wall_jump_s(before: Conditions, after: Conditions) -> float | None:
+    start_ns = before.monotonic_ns if before.boot_ns is None else before.boot_ns
+    end_ns = after.monotonic_ns if after.boot_ns is None else after.boot_ns
+    return abs((after.wall_ns - before.wall_ns) - (end_ns - start_ns)) / 1e9
+
+
+def _power(before: Conditions, after: Conditions) -> Doubt | None:
+    if before.on_battery is not None and after.on_battery is not None and before.on_battery != after.on_battery:
+        return Doubt(Lamp.RED, f"the power source changed to {'battery' if after.on_battery else 'mains'}")
+    return Doubt(Lamp.YELLOW, "running on battery") if after.on_battery else None
