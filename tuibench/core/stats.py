@@ -1,0 +1,252 @@
+"""What the trials of a method say, and with what certainty.
+
+Trials are the unit: tokens within one are correlated. Times and speeds are positive and their noise multiplies, so all
+intervals are made on the logarithm.
+
+Which interval holds what it promises was decided by simulation (`tests/campaigns/aa_series.py`): the same method
+against itself, log-normal noise, outliers, drift and steps. The plain percentile bootstrap of a median does not: it
+called 24 % of three against three identical trials different, and still 9 % of ten against ten, because resampled
+medians cannot leave the few values that were seen. Hence two supports for it:
+
+- below `FEW` trials, Student's t on the logarithms, which is exact for log-normal noise and wide for outliers;
+- from `FEW` on, the interval of order statistics whose coverage is exact for any distribution.
+
+The interval spans the bootstrap's and its support's, and never claims less than either. Below `MIN_TRIALS` there is
+none: that is "too few trials to tell", not "no difference".
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from itertools import accumulate
+from math import exp, floor, log, sqrt
+from statistics import fmean, median, variance
+
+from tuibench.core.distributions import (
+    beta_cdf,
+    bootstrap_median_weights,
+    n_outside_median_interval,
+    student_t_quantile,
+)
+
+COVERAGE = 0.95
+MIN_TRIALS = 3
+"""Fewest trials a side for any statement."""
+FEW = 10
+"""From so many trials on, order statistics alone carry an interval."""
+
+_LOW, _HIGH = (1 - COVERAGE) / 2, (1 + COVERAGE) / 2
+
+
+class Outcome(StrEnum):
+    """What can be said of two sets of trials."""
+
+    GREATER = "greater"
+    LESS = "less"
+    NONE = "no difference"
+    """The interval of the ratio holds 1."""
+    UNKNOWN = "too few trials to tell"
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A median over trials."""
+
+    median: float
+    low: float | None
+    """With `high`, the interval that holds the true median with 95 % probability; None below `MIN_TRIALS` trials."""
+    high: float | None
+    n: int
+
+    @property
+    def precision(self) -> float | None:
+        """The longer half of the interval as a fraction of the median."""
+        if self.low is None or self.high is None or not self.median:
+            return None
+        return max(self.high - self.median, self.median - self.low) / self.median
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """The ratio of two medians."""
+
+    value: float
+    low: float | None
+    """With `high`, its 95 % interval; None below `MIN_TRIALS` trials a side."""
+    high: float | None
+    n: int
+    """Trials of the side that has fewer; with `paired`, rounds that both took part in."""
+    paired: bool
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the interval says."""
+        if self.low is None or self.high is None:
+            return Outcome.UNKNOWN
+        if self.low > 1:
+            return Outcome.GREATER
+        return Outcome.LESS if self.high < 1 else Outcome.NONE
+
+
+def estimate(values: Sequence[float]) -> Estimate | None:
+    """Return the median of some trials with its interval; None without values.
+
+    Values that are zero or negative have no logarithm: they get no interval.
+    """
+    if not values:
+        return None
+    low, high = _median_interval(values) or (None, None)
+    return Estimate(median(values), low, high, len(values))
+
+
+def ratio_of_medians(ours: Sequence[float], theirs: Sequence[float]) -> Ratio | None:
+    """Return the ratio of the medians of two independent sets of trials; None when either is empty or not positive."""
+    if not ours or not theirs or min(*ours, *theirs) <= 0:
+        return None
+    value, n = median(ours) / median(theirs), min(len(ours), len(theirs))
+    if n < MIN_TRIALS:
+        return Ratio(value, None, None, n, paired=False)
+    bounds = [_bootstrap_ratio_interval(sorted(ours), sorted(theirs))]
+    if n < FEW:
+        bounds.append(_welch_interval(ours, theirs))
+    return Ratio(value, *_spanned(bounds, value), n, paired=False)
+
+
+def ratio_by_round(ours: Sequence[float], theirs: Sequence[float]) -> Ratio | None:
+    """Return the ratio of the medians of trials taken in common rounds: `ours[i]` was measured next to `theirs[i]`.
+
+    The interval is that of the median ratio within a round: what drifts from round to round cancels. Where the drift
+    is strong, the ratio of the medians may lie at its edge; the interval then reaches to it.
+    """
+    if not ours or min(*ours, *theirs) <= 0:
+        return None
+    value = median(ours) / median(theirs)
+    interval = _median_interval([a / b for a, b in zip(ours, theirs, strict=True)])
+    if interval is None:
+        return Ratio(value, None, None, len(ours), paired=True)
+    return Ratio(value, *_spanned([interval], value), len(ours), paired=True)
+
+
+def _spanned(intervals: Sequence[tuple[float, float]], value: float) -> tuple[float, float]:
+    return min(value, *(low for low, _ in intervals)), max(value, *(high for _, high in intervals))
+
+
+def _median_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    n = len(values)
+    if n < MIN_TRIALS or min(values) <= 0:
+        return None
+    ordered = sorted(values)
+    bounds = [_bootstrap_median_interval(ordered)]
+    if n < FEW:
+        logs = [log(value) for value in values]
+        half = student_t_quantile(_HIGH, n - 1) * sqrt(variance(logs) / n)
+        bounds.append((exp(fmean(logs) - half), exp(fmean(logs) + half)))
+    else:
+        n_outside = n_outside_median_interval(n, COVERAGE)
+        bounds.append((ordered[n_outside - 1], ordered[n - n_outside]))
+    return _spanned(bounds, median(ordered))
+
+
+def _bootstrap_median_interval(ordered: Sequence[float]) -> tuple[float, float]:
+    first, weights = bootstrap_median_weights(len(ordered))
+    cumulative = list(accumulate(weights))
+    last = len(ordered) - 1
+    return (
+        ordered[min(last, first + bisect_right(cumulative, _LOW))],
+        ordered[min(last, first + bisect_right(cumulative, _HIGH))],
+    )
+
+
+def _welch_interval(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float]:
+    """Return the interval of the ratio that Welch's t test on the logarithms gives."""
+    a, b = [log(value) for value in ours], [log(value) for value in theirs]
+    var_a, var_b = variance(a) / len(a), variance(b) / len(b)
+    middle = fmean(a) - fmean(b)
+    if not var_a + var_b:
+        return exp(middle), exp(middle)
+    df = (var_a + var_b) ** 2 / (var_a**2 / (len(a) - 1) + var_b**2 / (len(b) - 1))
+    half = student_t_quantile(_HIGH, df) * sqrt(var_a + var_b)
+    return exp(middle - half), exp(middle + half)
+
+
+def _bootstrap_ratio_interval(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float]:
+    """Return the percentile interval of the ratio of two bootstrapped medians, from their exact distributions."""
+    values, cumulative = _bootstrap_median_distribution(ours)
+    first, weights = bootstrap_median_weights(len(theirs))
+    divisors = theirs[first : first + len(weights)]
+
+    def probability_up_to(ratio: float) -> float:
+        return sum(
+            weight * cumulative[bisect_right(values, ratio * divisor)]
+            for divisor, weight in zip(divisors, weights, strict=True)
+        )
+
+    least, most = values[0] / divisors[-1], values[-1] / divisors[0]
+    return _quantile(probability_up_to, _LOW, least, most), _quantile(probability_up_to, _HIGH, least, most)
+
+
+def _bootstrap_median_distribution(ordered: Sequence[float]) -> tuple[Sequence[float], list[float]]:
+    """Return the values that a bootstrapped median can take, and the probability that it is among the first k."""
+    first, weights = bootstrap_median_weights(len(ordered))
+    return ordered[first : first + len(weights)], list(accumulate(weights, initial=0.0))
+
+
+def _quantile(probability_up_to: Callable[[float], float], wanted: float, low: float, high: float) -> float:
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (low, middle) if probability_up_to(middle) >= wanted else (middle, high)
+    return high
+
+
+@cache
+def min_samples(share: float) -> int:
+    """Return the fewest samples that a percentile may be taken from, by MLPerf's early-stopping rule.
+
+    The smallest n for which at most one of n samples lies above the percentile with a probability of no more than 1 %
+    (MLCommons inference rules, early stopping, c = 0.99, d = 0, t = 1): 64 for p90, 130 for p95, 662 for p99.
+    """
+    n = 2
+    while beta_cdf(share, n - 1, 2) > 1 - _MLPERF_CONFIDENCE:
+        n += 1
+    return n
+
+
+_MLPERF_CONFIDENCE = 0.99
+PERCENTILES = (0.50, 0.90, 0.95, 0.99)
+
+
+def percentiles(values: Sequence[float], shares: Sequence[float] = PERCENTILES) -> dict[float, float | None]:
+    """Return percentiles by share, interpolated between neighbours; None where there are too few samples for one."""
+    ordered = sorted(values)
+    return {share: _interpolated(ordered, share) if len(ordered) >= min_samples(share) else None for share in shares}
+
+
+def _interpolated(ordered: Sequence[float], share: float) -> float:
+    position = share * (len(ordered) - 1)
+    below = floor(position)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (position - below) * (ordered[above] - ordered[below])
+
+
+_OUTLIER_SCORE = 3.5
+_NORMAL_MAD = 0.6745
+_MIN_FOR_OUTLIERS = 5
+_LEAST_SPREAD = 0.005
+
+
+def outliers(values: Sequence[float]) -> tuple[int, ...]:
+    """Return the indices of values far from the others, for a flag beside them: nothing is ever dropped.
+
+    The modified z-score of the logarithm above 3.5 (Iglewicz & Hoaglin 1993). None are told from fewer than five
+    values, and a spread below 0.5 % counts as 0.5 %: among trials that agree so well, nothing else is worth a word.
+    """
+    if len(values) < _MIN_FOR_OUTLIERS or min(values) <= 0:
+        return ()
+    logs = [log(value) for value in values]
+    middle = median(logs)
+    spread = max(_LEAST_SPREAD, median(abs(value - middle) for value in logs))
+    return tuple(i for i, value in enumerate(logs) if _NORMAL_MAD * abs(value - middle) / spread > _OUTLIER_SCORE)
