@@ -37,6 +37,8 @@ class EngineInfo:
     """Most tokens, prompt and output together, that the model was made for; None where there is no limit."""
     facts: dict[str, str] = field(default_factory=dict)
     """What decides the speed here: precision, kernels, library versions."""
+    kv_value_bytes: int | None = 4
+    """Size of one number in the KV-cache; None for a method without one."""
 
 
 class Engine(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -82,6 +83,9 @@ class Baseline(_TorchEager):
         precision="fp32",
         requires=("torch", "transformers"),
     )
+
+    def _adapted(self, info: EngineInfo, progress: Progress) -> EngineInfo:  # noqa: ARG002
+        return replace(info, kv_value_bytes=None)
 
     def prefill(self, token_ids: Sequence[int], max_length: int) -> Logits:
         import torch

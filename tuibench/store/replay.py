@@ -46,6 +46,8 @@ def trial_events(record: TrialRecord) -> Iterator[Event]:
         artifact_bytes=record.artifact_bytes,
         weight_bytes=record.weight_bytes,
         context_window=record.context_window,
+        prepare_peak_bytes=record.prepare_peak_bytes,
+        kv_cache=record.kv_cache,
         facts=dict(fact.split(": ", 1) for fact in record.facts if ": " in fact),
         memory=memory,
     )
@@ -63,6 +65,7 @@ def trial_events(record: TrialRecord) -> Iterator[Event]:
             finish_reason=record.finish_reason or FinishReason.LENGTH,
             text_tail=record.text[sum(record.piece_chars) :],
             prefill_ns=record.prefill_ns or 0,
+            prefill_peak_bytes=record.prefill_peak_bytes,
             cpu_ns=record.worker_cpu_ns or 0,
             memory=memory,
         )

@@ -10,7 +10,7 @@ from tuibench.core.events import Event, FinishReason, PromptTokenised, TokenEmit
 from tuibench.core.spec import TrialRequest
 from tuibench.engines.base import Engine
 from tuibench.models.tokenizer import PromptTokenizer
-from tuibench.worker.memory import own_memory
+from tuibench.worker.memory import own_memory, peak_rss_bytes
 from tuibench.worker.sampling import Sampler
 
 
@@ -53,6 +53,7 @@ def _generate(
     emit(PromptTokenised(at_ns=prefill_start_ns, n_prompt=len(prompt_ids)))
     logits = engine.prefill(prompt_ids, len(prompt_ids) + n_allowed)
     prefill_ns = perf_counter_ns() - prefill_start_ns
+    prefill_peak_bytes = peak_rss_bytes()
 
     reason = FinishReason.LENGTH if n_allowed == request.max_new_tokens else FinishReason.WINDOW
     for index in range(n_allowed):
@@ -65,16 +66,23 @@ def _generate(
         if index + 1 < n_allowed:
             logits = engine.decode(token_id)
     cpu_ns = process_time_ns() - cpu_start_ns
+    memory = own_memory()
     emit(
         TrialFinished(
             at_ns=perf_counter_ns(),
             finish_reason=reason,
             text_tail=detokenizer.finish(),
             prefill_ns=prefill_ns,
+            prefill_peak_bytes=_at_most(prefill_peak_bytes, memory.peak_rss_bytes),
             cpu_ns=cpu_ns,
-            memory=own_memory(),
+            memory=memory,
         )
     )
+
+
+def _at_most(peak_bytes: int, later_peak_bytes: int | None) -> int:
+    """Return a quick reading of the high-water mark, which never falls, below the exact one taken later."""
+    return peak_bytes if later_peak_bytes is None else min(peak_bytes, later_peak_bytes)
 
 
 def _room(n_prompt: int, window: int | None, max_new_tokens: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 import traceback
@@ -20,6 +21,7 @@ from tuibench.core.events import (
     PhaseStarted,
     WorkerFailed,
 )
+from tuibench.core.kv_cache import KvCacheSize, kv_cache_size
 from tuibench.core.spec import LoadRequest, TrialRequest
 from tuibench.engines.base import Engine, EngineInfo, UnsupportedModelError
 from tuibench.methods import UnknownMethodError, engine_class
@@ -65,6 +67,7 @@ def _load(engine: Engine, load: LoadRequest, emit: EventWriter, started_ns: int)
     prepare_start_ns = perf_counter_ns()
     emit(PhaseStarted(at_ns=prepare_start_ns, phase=Phase.PREPARE))
     prepared = engine.prepare(model_dir, progress)
+    prepare_peak_bytes = own_memory().peak_rss_bytes if prepared else None
     load_start_ns = perf_counter_ns()
     emit(PhaseStarted(at_ns=load_start_ns, phase=Phase.LOAD))
     info = engine.load(model_dir, load.n_threads, progress)
@@ -79,10 +82,19 @@ def _load(engine: Engine, load: LoadRequest, emit: EventWriter, started_ns: int)
             weight_bytes=info.weight_bytes,
             context_window=info.context_window,
             facts=info.facts,
+            prepare_peak_bytes=prepare_peak_bytes,
+            kv_cache=_kv_cache(model_dir, info),
             memory=own_memory(),
         )
     )
     return info
+
+
+def _kv_cache(model_dir: Path, info: EngineInfo) -> KvCacheSize | None:
+    if info.kv_value_bytes is None:
+        return None
+    # The engine has read the same file: there is nothing left to complain about.
+    return kv_cache_size(json.loads((model_dir / "config.json").read_bytes()), info.kv_value_bytes)
 
 
 def beat(emit: Callable[[Event], None]) -> None:
