@@ -147,9 +147,3 @@ def _installed(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
-
-
-def validity_flags(n_threads: int) -> tuple[str, ...]:
-    """Return the reasons known before a run to distrust what it will measure."""
-    doubt = cpus.effective_cpus().doubt(n_threads)
-    return (doubt[0],) if doubt else ()

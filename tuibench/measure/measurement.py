@@ -32,9 +32,9 @@ from tuibench.core.state import TrialState, fold_trial, trial_record
 from tuibench.core.stopping import precise_enough
 from tuibench.measure.failure import WorkerFailureError
 from tuibench.measure.lock import measuring
-from tuibench.measure.machine import validity_flags
 from tuibench.measure.session_start import session_path, start_header
 from tuibench.measure.supervisor import WORKER_COMMAND, TimeLimits, WorkerProcess
+from tuibench.measure.validity import Watch, Watched
 from tuibench.models.local import LocalModel
 from tuibench.store.redact import redact
 from tuibench.store.writer import SessionWriter
@@ -76,7 +76,7 @@ class Measurement:
         self._turns = trial_order(spec.methods, spec.n_trials)
         header = start_header(spec, model, self._turns)
         self._writer = SessionWriter(session_path(header, sessions), header)
-        self._validity = validity_flags(spec.n_threads)
+        self._watch = Watch(spec.n_threads)
         self._worker: WorkerProcess | None = None
         self._ready: EngineReady | None = None
         self._measured: dict[str, list[TrialRecord]] = {method: [] for method in spec.methods}
@@ -213,11 +213,13 @@ class Measurement:
                 async for event in worker.ready():
                     observe(event)
                 self._ready = state.ready
+            self._watch.begin(worker.pid)
             async for event in worker.trial(self._request(n_tokens)):
                 observe(event)
+            watched = self._watch.end()
         except WorkerFailureError as error:
-            failure = error
-        return self._record(state, failure, fresh=fresh)
+            failure, watched = error, self._watch.give_up()
+        return self._record(state, failure, watched, fresh=fresh)
 
     def _request(self, n_tokens: int) -> TrialRequest:
         spec = self._spec
@@ -241,12 +243,16 @@ class Measurement:
         if worker is not None:
             await worker.end()
 
-    def _record(self, state: TrialState, failure: WorkerFailureError | None, *, fresh: bool) -> TrialRecord:
+    def _record(
+        self, state: TrialState, failure: WorkerFailureError | None, watched: Watched, *, fresh: bool
+    ) -> TrialRecord:
         return trial_record(
             state,
             fresh=fresh,
             observer_cpu_ns=self._worker.observer_cpu_ns if self._worker else None,
-            validity=self._validity,
+            validity=watched.reasons,
+            lamp=watched.lamp,
+            energy_uj=watched.energy_uj,
             failure=_shareable(failure) if failure else None,
             finished=datetime.now(UTC),
         )
