@@ -1,0 +1,148 @@
+import random
+
+import pytest
+
+from tests.scripted import FINISHED, failed, record
+from tuibench.core.comparison import MeasuredRun, UnknownBaselineError, compare, nearest_rungs, pareto
+from tuibench.core.events import FailureKind
+from tuibench.core.metrics import DECODE
+from tuibench.core.record import QualityRecord
+from tuibench.core.stats import Outcome
+from tuibench.core.validity import Lamp
+
+PARENTS = {"baseline": None, "kv-cache": "baseline", "onnx": "kv-cache", "onnx-fused": "onnx", "int8": "onnx-fused"}
+
+
+def trials(method, tps, n=3, **changes):
+    source = random.Random(method)
+    return [
+        record(method, index=i, step_ns=(round(1e9 / tps * source.lognormvariate(0, 0.01)),), **changes)
+        for i in range(n)
+    ]
+
+
+def quality(method, kld, **changes):
+    return QualityRecord(
+        method=method, eval_name="text", eval_sha256="0", kld_mean=kld, kld_mean_se=kld / 10, top1=0.97,
+        finished=FINISHED, **changes,
+    )  # fmt: skip
+
+
+def measured(label="first", *, quality_of=(), **speeds_tps):
+    named = {name.replace("_", "-"): tps for name, tps in speeds_tps.items()}
+    records = [each for method, tps in named.items() for each in trials(method, tps)]
+    return MeasuredRun(label, tuple(named), tuple(records), tuple(quality_of))
+
+
+def test_step_and_total_gain_skip_rungs_that_were_not_measured():
+    run = measured(baseline=3, kv_cache=12, onnx_fused=36)
+    row = compare([run], parents=PARENTS).row(0, "onnx-fused")
+    assert (row.step.method, row.total.method) == ("kv-cache", "baseline")
+    assert row.step.ratio.value == pytest.approx(3, rel=0.05)
+    assert row.total.ratio.value == pytest.approx(12, rel=0.05)
+    assert row.step.ratio.paired
+    assert row.step.ratio.outcome is Outcome.GREATER
+
+
+def test_the_lowest_rung_gains_over_nothing():
+    row = compare([measured(baseline=3, kv_cache=12)], parents=PARENTS).row(0, "baseline")
+    assert row.step is None
+    assert row.total is None
+
+
+def test_baseline_is_the_fp32_reference_or_the_lowest_rung_or_what_was_asked_for():
+    assert compare([measured(baseline=3, kv_cache=12)], parents=PARENTS).baseline == "kv-cache"
+    assert compare([measured(int8=30, onnx=12)], parents=PARENTS).baseline == "onnx"
+    assert compare([measured(baseline=3, kv_cache=12)], parents=PARENTS, baseline="baseline").baseline == "baseline"
+    assert compare([measured()], parents=PARENTS).baseline is None
+    with pytest.raises(UnknownBaselineError, match="'onnx' was not measured; measured: baseline, kv-cache"):
+        compare([measured(baseline=3, kv_cache=12)], parents=PARENTS, baseline="onnx")
+
+
+def test_same_method_is_compared_with_the_first_run():
+    found = compare([measured(kv_cache=12), measured("second", kv_cache=6)], parents=PARENTS)
+    assert found.row(0, "kv-cache").against_first is None
+    ratio = found.row(1, "kv-cache").against_first
+    assert ratio.value == pytest.approx(0.5, rel=0.05)
+    assert not ratio.paired
+    assert ratio.outcome is Outcome.LESS
+
+
+def test_a_run_without_the_baseline_is_compared_with_that_of_another():
+    found = compare([measured(kv_cache=10), measured("second", int8=30)], parents=PARENTS)
+    against = found.row(1, "int8").against_baseline
+    assert against.method == "kv-cache"
+    assert against.ratio.value == pytest.approx(3, rel=0.05)
+    assert not against.ratio.paired
+
+
+def test_rounds_that_both_survived_are_paired_and_too_few_of_them_are_not():
+    ours, theirs = trials("int8", 30, n=5), trials("kv-cache", 10, n=5)
+    run = MeasuredRun("a", ("kv-cache", "int8"), (*theirs[:4], *ours[1:]))
+    ratio = compare([run], parents=PARENTS).row(0, "int8").against_baseline.ratio
+    assert (ratio.n, ratio.paired) == (3, True)
+    run = MeasuredRun("a", ("kv-cache", "int8"), (*theirs[:3], *ours[2:]))
+    assert not compare([run], parents=PARENTS).row(0, "int8").against_baseline.ratio.paired
+
+
+def test_a_failed_method_keeps_its_row_without_numbers():
+    run = MeasuredRun("a", ("kv-cache", "int8"), (*trials("kv-cache", 10), failed("int8", FailureKind.CRASHED)))
+    row = compare([run], parents=PARENTS).row(0, "int8")
+    assert row.n_trials == 0
+    assert row.median(DECODE) is None
+    assert row.step is None
+    assert row.failure.failure_kind is FailureKind.CRASHED
+
+
+def test_warmups_are_in_no_figure():
+    run = MeasuredRun("a", ("kv-cache",), (record("kv-cache", warmup=True, step_ns=(1,)), *trials("kv-cache", 10)))
+    assert compare([run], parents=PARENTS).row(0, "kv-cache").metrics["decode_tps"].n == 3
+
+
+def test_text_is_compared_with_the_reference_where_tokens_were_not_drawn():
+    run = MeasuredRun(
+        "a",
+        ("kv-cache", "int8"),
+        (*trials("kv-cache", 10, token_ids=(1, 2, 3)), *trials("int8", 20, token_ids=(1, 2, 4))),
+    )
+    row = compare([run], parents=PARENTS).row(0, "int8")
+    assert (row.agreement.first_divergence, row.agreement.n_compared) == (2, 3)
+    assert compare([run], parents=PARENTS).row(0, "kv-cache").agreement is None
+    assert compare([run], parents=PARENTS, greedy=False).row(0, "int8").agreement is None
+
+
+def test_flags_are_told_once_and_the_worst_lamp_counts():
+    records = trials("kv-cache", 10, n=6, validity=("2 threads on 1 usable CPUs",), lamp=Lamp.YELLOW)
+    run = MeasuredRun("a", ("kv-cache",), (*records, record("kv-cache", index=6, step_ns=(10**9,), lamp=Lamp.GREEN)))
+    row = compare([run], parents=PARENTS).row(0, "kv-cache")
+    assert row.flags == ("2 threads on 1 usable CPUs", "trial 7 is an outlier (1 tok/s)")
+    assert row.lamp is Lamp.YELLOW
+    assert compare([measured(onnx=3)], parents=PARENTS).row(0, "onnx").lamp is None
+
+
+def test_pareto_set_leaves_out_what_is_slower_and_worse():
+    scores = [quality("onnx-fused", 1e-7), quality("int8", 0.004), quality("int4", 0.4)]
+    run = measured(quality_of=scores, kv_cache=12, onnx_fused=30, int8=60, int4=50)
+    best = {row.method for row in compare([run], parents=PARENTS).rows if row.best_for_its_quality}
+    assert best == {"onnx-fused", "int8"}  # 1e-7 is rounding: kv-cache is only slower
+
+
+def test_nothing_is_best_without_quality():
+    assert not any(row.best_for_its_quality for row in compare([measured(kv_cache=1, int8=2)], parents=PARENTS).rows)
+
+
+def test_pareto_keeps_equals():
+    assert pareto({"a": (1.0, 0.1), "b": (1.0, 0.1), "c": (0.5, 0.1)}) == {"a", "b"}
+
+
+def test_failed_quality_has_no_divergence():
+    broken = QualityRecord(
+        method="int8", eval_name="text", eval_sha256="0", failure_kind=FailureKind.ERROR, finished=FINISHED
+    )
+    row = compare([measured(quality_of=[broken], int8=3)], parents=PARENTS).row(0, "int8")
+    assert row.quality is broken
+    assert row.kld is None
+
+
+def test_a_ladder_that_bites_its_tail_ends():
+    assert list(nearest_rungs("a", {"a": "b", "b": "a"})) == ["b"]

@@ -1,0 +1,301 @@
+"""The one structure behind every table, plot and verdict: what each method of each run achieved, and against what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from tuibench.core.drift import Drift, drift
+from tuibench.core.metrics import DECODE, METRICS, Metric, first_divergence
+from tuibench.core.record import QualityRecord, TrialRecord
+from tuibench.core.stats import (
+    MIN_TRIALS,
+    Estimate,
+    Ratio,
+    estimate,
+    outliers,
+    percentiles,
+    ratio_by_round,
+    ratio_of_medians,
+)
+from tuibench.core.validity import Lamp
+
+REFERENCE = "kv-cache"
+"""The FP32 method that quality and text are compared with."""
+
+NEGLIGIBLE_KLD = 1e-4
+"""Nats per token: below it lies the rounding of another order of summation, which makes no method the better one."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredRun:
+    """One run, live or stored, as far as it has come."""
+
+    label: str
+    """What tells it from the others: a session's name."""
+    methods: tuple[str, ...]
+    trials: tuple[TrialRecord, ...]
+    """In the order they took place; warm-ups and failures included."""
+    quality: tuple[QualityRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Against:
+    """A decode speed relative to another row's."""
+
+    method: str
+    """The other row's method."""
+    ratio: Ratio
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How far a greedy output follows the reference's."""
+
+    first_divergence: int | None
+    """Index of the first token that differs; None: none does."""
+    n_compared: int
+    """Tokens that both have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One method of one run."""
+
+    run: int
+    """Index into `Comparison.runs`."""
+    method: str
+    n_trials: int
+    """Measured trials that went well."""
+    metrics: Mapping[str, Estimate]
+    """By metric id; a metric that no trial has is missing."""
+    itl_ns: Mapping[float, float | None]
+    """Percentiles of the gaps between tokens, all trials together; None where they are too few (MLPerf's rule)."""
+    step: Against | None = None
+    """Gain over the nearest measured rung below."""
+    total: Against | None = None
+    """Gain over the lowest measured rung below."""
+    against_baseline: Against | None = None
+    """Gain over the comparison's baseline, in the same run where that has it."""
+    against_first: Ratio | None = None
+    """Speed relative to the same method in the first run; None in the first run itself."""
+    quality: QualityRecord | None = None
+    """With a failed record, why there are no figures."""
+    agreement: Agreement | None = None
+    """None for the reference itself, without it, and where tokens were drawn at random."""
+    failure: TrialRecord | None = None
+    """The latest failed trial."""
+    lamp: Lamp | None = None
+    """The worst of its trials; None where none was judged."""
+    flags: tuple[str, ...] = ()
+    """Reasons to distrust the row, each once."""
+    best_for_its_quality: bool = False
+    """Whether no other row of the run is both as fast and as close to the reference."""
+
+    def median(self, metric: Metric) -> float | None:
+        """Return the median of a metric; None where no trial has it."""
+        found = self.metrics.get(metric.id)
+        return found.median if found else None
+
+    @property
+    def kld(self) -> float | None:
+        """Mean KL divergence from the reference, in nats per token."""
+        return self.quality.kld_mean if self.quality and not self.quality.failed else None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Any number of runs, row by row."""
+
+    runs: tuple[MeasuredRun, ...]
+    rows: tuple[Row, ...]
+    """Run by run, in the order of its methods."""
+    baseline: str | None
+    """The method that `Row.against_baseline` refers to; None where nothing was measured."""
+    drifts: tuple[Drift | None, ...]
+    """Of each run."""
+
+    def of_run(self, run: int) -> tuple[Row, ...]:
+        """Return the rows of one run."""
+        return tuple(row for row in self.rows if row.run == run)
+
+    def row(self, run: int, method: str) -> Row | None:
+        """Return the row of a method in a run."""
+        return next((row for row in self.rows if (row.run, row.method) == (run, method)), None)
+
+
+class UnknownBaselineError(ValueError):
+    """A baseline was asked for that no run measured."""
+
+
+def compare(
+    runs: Sequence[MeasuredRun],
+    *,
+    parents: Mapping[str, str | None],
+    baseline: str | None = None,
+    greedy: bool = True,
+) -> Comparison:
+    """Compare all methods of all runs.
+
+    Args:
+        runs: The first is what the others are compared with.
+        parents: The ladder: each method's next rung down; None for the lowest.
+        baseline: The method that all others are compared with; by default the FP32 reference where it was measured,
+            else the first method that has no lower rung.
+        greedy: Whether tokens were the most likely ones, so that texts can be compared.
+
+    Raises:
+        UnknownBaselineError: No run has a successful trial of `baseline`.
+    """
+    measured = [_by_method(run) for run in runs]
+    if baseline is not None and not any(baseline in methods for methods in measured):
+        known = ", ".join(dict.fromkeys(method for methods in measured for method in methods))
+        raise UnknownBaselineError(f"baseline {baseline!r} was not measured; measured: {known or 'nothing'}")
+    baseline = baseline or _default_baseline(measured, parents)
+    rows: list[Row] = []
+    for number, run in enumerate(runs):
+        builder = _Rows(number, run, measured, parents, baseline, greedy=greedy)
+        rows.extend(_with_pareto([builder.row(method) for method in _methods(run)]))
+    return Comparison(tuple(runs), tuple(rows), baseline, tuple(drift(run.trials) for run in runs))
+
+
+def nearest_rungs(method: str, parents: Mapping[str, str | None]) -> Iterator[str]:
+    """Yield the rungs below a method, nearest first."""
+    seen = {method}
+    while (below := parents.get(method)) is not None and below not in seen:
+        yield below
+        seen.add(below)
+        method = below
+
+
+def pareto(points: Mapping[str, tuple[float, float]]) -> frozenset[str]:
+    """Return the names of those (speed, divergence) points that no other beats in one without losing in the other."""
+
+    def beaten(name: str) -> bool:
+        speed, divergence = points[name]
+        return any(
+            (s >= speed and d <= divergence) and (s, d) != (speed, divergence)
+            for other, (s, d) in points.items()
+            if other != name
+        )
+
+    return frozenset(name for name in points if not beaten(name))
+
+
+_Trials = dict[str, list[TrialRecord]]
+
+
+def _by_method(run: MeasuredRun) -> _Trials:
+    found: _Trials = {}
+    for record in run.trials:
+        if not record.warmup and not record.failed:
+            found.setdefault(record.method, []).append(record)
+    return found
+
+
+def _methods(run: MeasuredRun) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*run.methods, *(record.method for record in run.trials))))
+
+
+def _default_baseline(measured: Sequence[_Trials], parents: Mapping[str, str | None]) -> str | None:
+    methods = dict.fromkeys(method for trials in measured for method in trials)
+    if REFERENCE in methods:
+        return REFERENCE
+    return next((each for each in methods if not any(rung in methods for rung in nearest_rungs(each, parents))), None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """What the rows of one run are made from."""
+
+    number: int
+    run: MeasuredRun
+    measured: Sequence[_Trials]
+    parents: Mapping[str, str | None]
+    baseline: str | None
+    greedy: bool
+
+    def row(self, method: str) -> Row:
+        here = self.measured[self.number]
+        trials = here.get(method, [])
+        rungs = [rung for rung in nearest_rungs(method, self.parents) if rung in here]
+        first = self.measured[0].get(method) if self.number else None
+        lamps = {record.lamp for record in trials}
+        return Row(
+            run=self.number,
+            method=method,
+            n_trials=len(trials),
+            metrics=_estimates(trials),
+            itl_ns=percentiles([gap for record in trials for gap in record.step_ns]),
+            step=self._against(rungs[0], trials) if rungs else None,
+            total=self._against(rungs[-1], trials) if rungs else None,
+            against_baseline=self._against(self.baseline, trials) if self.baseline not in {None, method} else None,
+            against_first=ratio_of_medians(_speeds(trials), _speeds(first)) if first else None,
+            quality=next((each for each in reversed(self.run.quality) if each.method == method), None),
+            agreement=self._agreement(method, trials),
+            failure=next((each for each in reversed(self.run.trials) if each.method == method and each.failed), None),
+            lamp=next((lamp for lamp in (Lamp.RED, Lamp.YELLOW, Lamp.GREEN) if lamp in lamps), None),
+            flags=(*dict.fromkeys(reason for record in trials for reason in record.validity), *_outlier_flags(trials)),
+        )
+
+    def _against(self, method: str | None, ours: Sequence[TrialRecord]) -> Against | None:
+        """Return the gain over a method of this run; of the first run that has it, where this one has not."""
+        here = self.measured[self.number]
+        if method in here:
+            ratio = ratio_within_run(ours, here[method])
+        else:
+            elsewhere = next((trials[method] for trials in self.measured if method in trials), [])
+            ratio = ratio_of_medians(_speeds(ours), _speeds(elsewhere))
+        return Against(method, ratio) if method and ratio else None
+
+    def _agreement(self, method: str, trials: Sequence[TrialRecord]) -> Agreement | None:
+        reference = self.measured[self.number].get(REFERENCE)
+        if not self.greedy or not trials or not reference or method == REFERENCE:
+            return None
+        ours, theirs = trials[0], reference[0]
+        return Agreement(first_divergence(ours, theirs), min(ours.n_gen, theirs.n_gen))
+
+
+def ratio_within_run(ours: Sequence[TrialRecord], theirs: Sequence[TrialRecord]) -> Ratio | None:
+    """Return the ratio of decode speeds of two methods of one run, round by round where they share enough rounds."""
+    by_round = {record.index: speed for record in theirs if (speed := DECODE.compute(record))}
+    pairs = [
+        (speed, by_round[record.index])
+        for record in ours
+        if record.index in by_round and (speed := DECODE.compute(record))
+    ]
+    if len(pairs) < MIN_TRIALS:
+        return ratio_of_medians(_speeds(ours), _speeds(theirs))
+    return ratio_by_round([a for a, _ in pairs], [b for _, b in pairs])
+
+
+def _speeds(trials: Sequence[TrialRecord]) -> list[float]:
+    return [speed for record in trials if (speed := DECODE.compute(record))]
+
+
+def _estimates(trials: Sequence[TrialRecord]) -> dict[str, Estimate]:
+    found = ((metric.id, estimate(_values(metric, trials))) for metric in METRICS)
+    return {metric_id: each for metric_id, each in found if each is not None}
+
+
+def _values(metric: Metric, trials: Sequence[TrialRecord]) -> list[float]:
+    return [value for record in trials if (value := metric.compute(record)) is not None]
+
+
+def _outlier_flags(trials: Sequence[TrialRecord]) -> list[str]:
+    speeds = [(record.index, speed) for record in trials if (speed := DECODE.compute(record))]
+    far = outliers([speed for _, speed in speeds])
+    return [f"trial {speeds[i][0] + 1} is an outlier ({speeds[i][1]:.3g} tok/s)" for i in far]
+
+
+def _with_pareto(rows: list[Row]) -> list[Row]:
+    points: dict[str, tuple[float, float]] = {}
+    scored = any(row.kld is not None for row in rows)
+    for row in rows:
+        # The reference diverges from itself by nothing, measured or not.
+        kld = row.kld if row.kld is not None or row.method != REFERENCE or not scored else 0.0
+        speed = row.median(DECODE)
+        if speed is not None and kld is not None:
+            points[row.method] = speed, kld if kld > NEGLIGIBLE_KLD else 0.0
+    best = pareto(points)
+    return [replace(row, best_for_its_quality=row.method in best) for row in rows]
