@@ -1,7 +1,6 @@
-import random
-
 import pytest
 
+from tests.measured_runs import PARENTS, measured, quality, trials
 from tests.scripted import FINISHED, failed, record
 from tuibench.core.comparison import MeasuredRun, UnknownBaselineError, compare, nearest_rungs, pareto
 from tuibench.core.events import FailureKind
@@ -9,29 +8,6 @@ from tuibench.core.metrics import DECODE
 from tuibench.core.record import QualityRecord
 from tuibench.core.stats import Outcome
 from tuibench.core.validity import Lamp
-
-PARENTS = {"baseline": None, "kv-cache": "baseline", "onnx": "kv-cache", "onnx-fused": "onnx", "int8": "onnx-fused"}
-
-
-def trials(method, tps, n=3, **changes):
-    source = random.Random(method)
-    return [
-        record(method, index=i, step_ns=(round(1e9 / tps * source.lognormvariate(0, 0.01)),), **changes)
-        for i in range(n)
-    ]
-
-
-def quality(method, kld, **changes):
-    return QualityRecord(
-        method=method, eval_name="text", eval_sha256="0", kld_mean=kld, kld_mean_se=kld / 10, top1=0.97,
-        finished=FINISHED, **changes,
-    )  # fmt: skip
-
-
-def measured(label="first", *, quality_of=(), **speeds_tps):
-    named = {name.replace("_", "-"): tps for name, tps in speeds_tps.items()}
-    records = [each for method, tps in named.items() for each in trials(method, tps)]
-    return MeasuredRun(label, tuple(named), tuple(records), tuple(quality_of))
 
 
 def test_step_and_total_gain_skip_rungs_that_were_not_measured():

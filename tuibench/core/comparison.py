@@ -89,6 +89,8 @@ class Row:
     """The worst of its trials; None where none was judged."""
     flags: tuple[str, ...] = ()
     """Reasons to distrust the row, each once."""
+    not_same_model: str | None = None
+    """Why an FP32 method fails the test of being the reference's model; None where it does not."""
     best_for_its_quality: bool = False
     """Whether no other row of the run is both as fast and as close to the reference."""
 
@@ -118,6 +120,11 @@ class Comparison:
     def of_run(self, run: int) -> tuple[Row, ...]:
         """Return the rows of one run."""
         return tuple(row for row in self.rows if row.run == run)
+
+    def speed_ratio(self, run: int, ours: str, theirs: str) -> Ratio | None:
+        """Return the ratio of decode speeds of any two methods of one run; None where either has none."""
+        measured = _by_method(self.runs[run])
+        return _ratio_within_run(measured.get(ours, _Trials()), measured.get(theirs, _Trials()))
 
     def row(self, run: int, method: str) -> Row | None:
         """Return the row of a method in a run."""
@@ -182,22 +189,32 @@ def pareto(points: Mapping[str, tuple[float, float]]) -> frozenset[str]:
     return frozenset(name for name in points if not beaten(name))
 
 
-_Trials = dict[str, list[TrialRecord]]
+@dataclass(frozen=True, slots=True)
+class _Trials:
+    """What was measured of one method of one run."""
+
+    records: tuple[TrialRecord, ...] = ()
+    speeds: tuple[tuple[int, float], ...] = ()
+    """Decode speeds with their rounds: taken once, since every gain needs them."""
 
 
-def _by_method(run: MeasuredRun) -> _Trials:
-    found: _Trials = {}
+def _by_method(run: MeasuredRun) -> dict[str, _Trials]:
+    found: dict[str, list[TrialRecord]] = {}
     for record in run.trials:
         if not record.warmup and not record.failed:
             found.setdefault(record.method, []).append(record)
-    return found
+    return {method: _Trials(tuple(records), tuple(_speeds(records))) for method, records in found.items()}
+
+
+def _speeds(records: Sequence[TrialRecord]) -> Iterator[tuple[int, float]]:
+    return ((record.index, speed) for record in records if (speed := DECODE.compute(record)))
 
 
 def _methods(run: MeasuredRun) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*run.methods, *(record.method for record in run.trials))))
 
 
-def _default_baseline(measured: Sequence[_Trials], parents: Mapping[str, str | None]) -> str | None:
+def _default_baseline(measured: Sequence[Mapping[str, _Trials]], parents: Mapping[str, str | None]) -> str | None:
     methods = dict.fromkeys(method for trials in measured for method in trials)
     if REFERENCE in methods:
         return REFERENCE
@@ -210,82 +227,81 @@ class _Rows:
 
     number: int
     run: MeasuredRun
-    measured: Sequence[_Trials]
+    measured: Sequence[Mapping[str, _Trials]]
     parents: Mapping[str, str | None]
     baseline: str | None
     greedy: bool
 
     def row(self, method: str) -> Row:
         here = self.measured[self.number]
-        trials = here.get(method, [])
+        trials = here.get(method, _Trials())
+        records = trials.records
         rungs = [rung for rung in nearest_rungs(method, self.parents) if rung in here]
         first = self.measured[0].get(method) if self.number else None
-        lamps = {record.lamp for record in trials}
+        lamps = {record.lamp for record in records}
+        reasons = dict.fromkeys(reason for record in records for reason in record.validity)
         return Row(
             run=self.number,
             method=method,
-            n_trials=len(trials),
-            metrics=_estimates(trials),
-            itl_ns=percentiles([gap for record in trials for gap in record.step_ns]),
+            n_trials=len(records),
+            metrics=_estimates(records),
+            itl_ns=percentiles([gap for record in records for gap in record.step_ns]),
             step=self._against(rungs[0], trials) if rungs else None,
             total=self._against(rungs[-1], trials) if rungs else None,
             against_baseline=self._against(self.baseline, trials) if self.baseline not in {None, method} else None,
-            against_first=ratio_of_medians(_speeds(trials), _speeds(first)) if first else None,
+            against_first=_ratio_between_runs(trials, first) if first else None,
             quality=next((each for each in reversed(self.run.quality) if each.method == method), None),
-            agreement=self._agreement(method, trials),
+            agreement=self._agreement(method, records),
             failure=next((each for each in reversed(self.run.trials) if each.method == method and each.failed), None),
             lamp=next((lamp for lamp in (Lamp.RED, Lamp.YELLOW, Lamp.GREEN) if lamp in lamps), None),
-            flags=(*dict.fromkeys(reason for record in trials for reason in record.validity), *_outlier_flags(trials)),
+            flags=(*reasons, *_outlier_flags(trials)),
         )
 
-    def _against(self, method: str | None, ours: Sequence[TrialRecord]) -> Against | None:
+    def _against(self, method: str | None, ours: _Trials) -> Against | None:
         """Return the gain over a method of this run; of the first run that has it, where this one has not."""
+        if method is None:
+            return None
         here = self.measured[self.number]
         if method in here:
-            ratio = ratio_within_run(ours, here[method])
+            ratio = _ratio_within_run(ours, here[method])
         else:
-            elsewhere = next((trials[method] for trials in self.measured if method in trials), [])
-            ratio = ratio_of_medians(_speeds(ours), _speeds(elsewhere))
-        return Against(method, ratio) if method and ratio else None
+            ratio = _ratio_between_runs(ours, next(trials[method] for trials in self.measured if method in trials))
+        return Against(method, ratio) if ratio else None
 
-    def _agreement(self, method: str, trials: Sequence[TrialRecord]) -> Agreement | None:
+    def _agreement(self, method: str, records: Sequence[TrialRecord]) -> Agreement | None:
         reference = self.measured[self.number].get(REFERENCE)
-        if not self.greedy or not trials or not reference or method == REFERENCE:
+        if not self.greedy or not records or not reference or method == REFERENCE:
             return None
-        ours, theirs = trials[0], reference[0]
+        ours, theirs = records[0], reference.records[0]
         return Agreement(first_divergence(ours, theirs), min(ours.n_gen, theirs.n_gen))
 
 
-def ratio_within_run(ours: Sequence[TrialRecord], theirs: Sequence[TrialRecord]) -> Ratio | None:
+def _ratio_within_run(ours: _Trials, theirs: _Trials) -> Ratio | None:
     """Return the ratio of decode speeds of two methods of one run, round by round where they share enough rounds."""
-    by_round = {record.index: speed for record in theirs if (speed := DECODE.compute(record))}
-    pairs = [
-        (speed, by_round[record.index])
-        for record in ours
-        if record.index in by_round and (speed := DECODE.compute(record))
-    ]
+    by_round = dict(theirs.speeds)
+    pairs = [(speed, by_round[index]) for index, speed in ours.speeds if index in by_round]
     if len(pairs) < MIN_TRIALS:
-        return ratio_of_medians(_speeds(ours), _speeds(theirs))
+        return _ratio_between_runs(ours, theirs)
     return ratio_by_round([a for a, _ in pairs], [b for _, b in pairs])
 
 
-def _speeds(trials: Sequence[TrialRecord]) -> list[float]:
-    return [speed for record in trials if (speed := DECODE.compute(record))]
+def _ratio_between_runs(ours: _Trials, theirs: _Trials) -> Ratio | None:
+    return ratio_of_medians([speed for _, speed in ours.speeds], [speed for _, speed in theirs.speeds])
 
 
-def _estimates(trials: Sequence[TrialRecord]) -> dict[str, Estimate]:
-    found = ((metric.id, estimate(_values(metric, trials))) for metric in METRICS)
+def _estimates(records: Sequence[TrialRecord]) -> dict[str, Estimate]:
+    found = ((metric.id, estimate(_values(metric, records))) for metric in METRICS)
     return {metric_id: each for metric_id, each in found if each is not None}
 
 
-def _values(metric: Metric, trials: Sequence[TrialRecord]) -> list[float]:
-    return [value for record in trials if (value := metric.compute(record)) is not None]
+def _values(metric: Metric, records: Sequence[TrialRecord]) -> list[float]:
+    compute = metric.compute
+    return [value for record in records if (value := compute(record)) is not None]
 
 
-def _outlier_flags(trials: Sequence[TrialRecord]) -> list[str]:
-    speeds = [(record.index, speed) for record in trials if (speed := DECODE.compute(record))]
-    far = outliers([speed for _, speed in speeds])
-    return [f"trial {speeds[i][0] + 1} is an outlier ({speeds[i][1]:.3g} tok/s)" for i in far]
+def _outlier_flags(trials: _Trials) -> list[str]:
+    far = (trials.speeds[i] for i in outliers([speed for _, speed in trials.speeds]))
+    return [f"trial {index + 1} is an outlier ({speed:.3g} tok/s)" for index, speed in far]
 
 
 def _with_pareto(rows: list[Row]) -> list[Row]:

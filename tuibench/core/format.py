@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from tuibench.core.metrics import Metric, Summary
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tuibench.core.metrics import Metric, Summary
+    from tuibench.core.stats import Ratio
 
 MISSING = "–"
 _KIB = 1024
 _KB = 1000
+_LEAST_DIVERGENCE = 0.00005
 
 
 def duration(ns: float | None) -> str:
@@ -49,6 +54,43 @@ def count(n: float | None) -> str:
 def ratio(value: float | None) -> str:
     """Return a speed-up."""
     return MISSING if value is None else f"{value:.2f}×"
+
+
+def times(value: float | None) -> str:
+    """Return a factor to three digits."""
+    return MISSING if value is None else f"{_three_digits(value)}×"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """Return an interval's ends in brackets; empty where there is none."""
+    return "" if low is None or high is None else f"[{_three_digits(low)}, {_three_digits(high)}]"
+
+
+def gain(found: Ratio | None) -> str:
+    """Return a ratio with its interval; a question mark stands where there are too few trials for one."""
+    return MISSING if found is None else f"{times(found.value)} {interval(found.low, found.high) or '[?]'}"
+
+
+def change(fraction: float | None) -> str:
+    """Return a relative change in per cent, with its sign."""
+    if fraction is None:
+        return MISSING
+    percent = round(100 * fraction)
+    return f"{'−' if percent < 0 else '+' if percent else '±'}{abs(percent)} %"
+
+
+def share(fraction: float | None) -> str:
+    """Return a share in per cent."""
+    return MISSING if fraction is None else f"{100 * fraction:.1f} %"
+
+
+def divergence(nats: float | None, standard_error: float | None = None) -> str:
+    """Return a KL divergence, with its standard error where there is one; what rounds to nothing is 0."""
+    if nats is None:
+        return MISSING
+    if abs(nats) < _LEAST_DIVERGENCE:
+        return "0"
+    return f"{nats:.4f}" if standard_error is None else f"{nats:.4f} ± {standard_error:.4f}"
 
 
 def clock(seconds: float | None) -> str:

@@ -99,13 +99,14 @@ def estimate(values: Sequence[float]) -> Estimate | None:
     """
     if not values:
         return None
-    low, high = _median_interval(values) or (None, None)
-    return Estimate(median(values), low, high, len(values))
+    ordered = sorted(values)
+    low, high = _median_interval(ordered) or (None, None)
+    return Estimate(median(ordered), low, high, len(values))
 
 
 def ratio_of_medians(ours: Sequence[float], theirs: Sequence[float]) -> Ratio | None:
     """Return the ratio of the medians of two independent sets of trials; None when either is empty or not positive."""
-    if not ours or not theirs or min(*ours, *theirs) <= 0:
+    if not ours or not theirs or min(ours) <= 0 or min(theirs) <= 0:
         return None
     value, n = median(ours) / median(theirs), min(len(ours), len(theirs))
     if n < MIN_TRIALS:
@@ -122,10 +123,10 @@ def ratio_by_round(ours: Sequence[float], theirs: Sequence[float]) -> Ratio | No
     The interval is that of the median ratio within a round: what drifts from round to round cancels. Where the drift
     is strong, the ratio of the medians may lie at its edge; the interval then reaches to it.
     """
-    if not ours or min(*ours, *theirs) <= 0:
+    if not ours or min(ours) <= 0 or min(theirs) <= 0:
         return None
     value = median(ours) / median(theirs)
-    interval = _median_interval([a / b for a, b in zip(ours, theirs, strict=True)])
+    interval = _median_interval(sorted(a / b for a, b in zip(ours, theirs, strict=True)))
     if interval is None:
         return Ratio(value, None, None, len(ours), paired=True)
     return Ratio(value, *_spanned([interval], value), len(ours), paired=True)
@@ -135,14 +136,13 @@ def _spanned(intervals: Sequence[tuple[float, float]], value: float) -> tuple[fl
     return min(value, *(low for low, _ in intervals)), max(value, *(high for _, high in intervals))
 
 
-def _median_interval(values: Sequence[float]) -> tuple[float, float] | None:
-    n = len(values)
-    if n < MIN_TRIALS or min(values) <= 0:
+def _median_interval(ordered: Sequence[float]) -> tuple[float, float] | None:
+    n = len(ordered)
+    if n < MIN_TRIALS or ordered[0] <= 0:
         return None
-    ordered = sorted(values)
     bounds = [_bootstrap_median_interval(ordered)]
     if n < FEW:
-        logs = [log(value) for value in values]
+        logs = [log(value) for value in ordered]
         half = student_t_quantile(_HIGH, n - 1) * sqrt(variance(logs) / n)
         bounds.append((exp(fmean(logs) - half), exp(fmean(logs) + half)))
     else:
