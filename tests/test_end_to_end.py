@@ -1,47 +1,15 @@
 """The main job as a newcomer does it: the real program, in tmux, on the real model."""
 
 import shlex
-import subprocess
 import sys
-import time
 
 import pytest
 
+from tests.tmux import Tmux
 from tuibench.store.session import load
 
 PROMPT = "Why is the sky blue?"
 N_TOKENS = 24
-
-
-class Tmux:
-    """A terminal of its own, with a shell in it."""
-
-    def __init__(self, socket, width, height):
-        self.socket = str(socket)
-        self.run("new-session", "-d", "-x", str(width), "-y", str(height), "env", "PS1=ready>", "sh")
-
-    def run(self, *arguments):
-        done = subprocess.run(["tmux", "-S", self.socket, *arguments], capture_output=True, text=True, check=True)
-        return done.stdout
-
-    def type(self, text):
-        self.run("send-keys", "-l", text)
-
-    def press(self, *keys):
-        self.run("send-keys", *keys)
-
-    def screen(self):
-        return self.run("capture-pane", "-p")
-
-    def wait_for(self, text, timeout_s=240):
-        deadline_s = time.monotonic() + timeout_s
-        while text not in (screen := self.screen()):
-            assert time.monotonic() < deadline_s, f"{text!r} did not appear:\n{screen}"
-            time.sleep(0.2)
-        return screen
-
-    def close(self):
-        self.run("kill-server")
 
 
 @pytest.fixture(params=[(120, 40), (80, 24)], ids=["120x40", "80x24"])
