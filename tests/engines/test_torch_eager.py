@@ -1,10 +1,11 @@
 import json
 
+import numpy as np
 import pytest
 import torch
 
 from tuibench.engines.base import UnsupportedModelError
-from tuibench.engines.torch_eager import Baseline, KvCache
+from tuibench.engines.torch_eager import SCORED_TOKENS, Baseline, KvCache
 
 
 def no_progress(label, done, total):
@@ -56,6 +57,25 @@ def test_logits_of_both_methods_agree_at_every_step(tiny_model):
         assert ours.shape == (tiny_vocabulary(tiny_model),)
         assert abs(ours - theirs).max() < 1e-4
         ours, theirs = cached.decode(token), baseline.decode(token)
+
+
+def test_scores_of_both_methods_are_the_logits_of_decoding(tiny_model):
+    tokens = [int(token) for token in np.random.default_rng(3).integers(3, 384, SCORED_TOKENS + 7)]
+    cached = loaded(KvCache, tiny_model)[0]
+    decoded = [cached.prefill(tokens[:1], len(tokens)).copy()]
+    decoded += [cached.decode(token).copy() for token in tokens[1:]]
+    for engine_class in (Baseline, KvCache):
+        scored = np.concatenate([block.copy() for block in loaded(engine_class, tiny_model)[0].score(tokens)])
+        np.testing.assert_allclose(scored, np.stack(decoded), atol=2e-4)
+
+
+def test_head_inputs_times_the_head_are_the_scores(tiny_model):
+    tokens = [int(token) for token in np.random.default_rng(3).integers(3, 384, SCORED_TOKENS + 7)]
+    engine = loaded(KvCache, tiny_model)[0]
+    head = engine._model.get_output_embeddings().weight.detach().numpy()
+    inputs = np.concatenate([block.copy() for block in engine.head_inputs(tokens)])
+    scored = np.concatenate([block.copy() for block in engine.score(tokens)])
+    np.testing.assert_allclose(inputs @ head.T, scored, atol=2e-4)
 
 
 def tiny_vocabulary(model):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -13,9 +13,14 @@ from tuibench.core.spec import Method
 from tuibench.engines.base import EngineInfo, Progress, UnsupportedModelError
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
     from tuibench.engines.base import Logits
+
+SCORED_TOKENS = 128
+"""Positions of a text that go through the model at once: enough for its products, and few logits (25 MB for 49,152)."""
 
 
 class _TorchEager:
@@ -71,6 +76,11 @@ class _TorchEager:
         logits: Logits = output.logits[0, -1].numpy()
         return logits
 
+    def _all_logits(self, token_ids: torch.Tensor, **options: Any) -> NDArray[np.float32]:  # noqa: ANN401
+        options = {**dict.fromkeys(self._forward_options, 0), **options}
+        logits: NDArray[np.float32] = self._model(input_ids=token_ids, **options).logits[0].numpy()
+        return logits
+
 
 class Baseline(_TorchEager):
     """The whole sequence is recomputed for every token: cost per token grows with the length."""
@@ -99,6 +109,14 @@ class Baseline(_TorchEager):
         self._ids[0, self._length] = token_id
         self._length += 1
         return self._recompute()
+
+    def score(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
+        """Yield one block, from one pass over the whole text: without a cache there is nothing to go on from."""
+        import torch
+
+        with torch.inference_mode():
+            logits = self._all_logits(torch.tensor([list(token_ids)]), use_cache=False)
+        yield logits
 
     def _recompute(self) -> Logits:
         import torch
@@ -135,6 +153,38 @@ class KvCache(_TorchEager):
         with torch.inference_mode():
             self._token[0, 0] = token_id
             return self._last_logits(self._token, past_key_values=self._cache, use_cache=True)
+
+    def score(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
+        """Yield the logits of a text block by block, each going on from the cache of those before."""
+        import torch
+
+        for block, cache in self._scored_blocks(token_ids):
+            with torch.inference_mode():
+                logits = self._all_logits(block, past_key_values=cache, use_cache=True)
+            yield logits
+
+    def head_inputs(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
+        """Yield the final hidden states of a text, `[positions, hidden]`: what the output head would turn into logits.
+
+        Some models scale or cap the logits after that, or the states before: whoever multiplies these with the head
+        must compare the product with `score`.
+        """
+        import torch
+
+        for block, cache in self._scored_blocks(token_ids):
+            with torch.inference_mode():
+                output = self._model.base_model(input_ids=block, past_key_values=cache, use_cache=True)
+                states: NDArray[np.float32] = output.last_hidden_state[0].numpy()
+            yield states
+
+    def _scored_blocks(self, token_ids: Sequence[int]) -> Iterator[tuple[torch.Tensor, Any]]:
+        import torch
+
+        from tuibench.engines.torch_cache import preallocated_cache
+
+        cache = preallocated_cache(self._model.config, len(token_ids))
+        for start in range(0, len(token_ids), SCORED_TOKENS):
+            yield torch.tensor([list(token_ids[start : start + SCORED_TOKENS])]), cache
 
 
 def _describe(model: Any, model_dir: Path, n_threads: int) -> EngineInfo:  # noqa: ANN401 - transformers' own
