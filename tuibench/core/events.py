@@ -24,6 +24,7 @@ class Phase(StrEnum):
     IDLE = "idle"
     PREFILL = "prefill"
     DECODE = "decode"
+    QUALITY = "quality"
 
 
 class FailureKind(StrEnum):
@@ -139,6 +140,35 @@ class TrialFinished(_Event, frozen=True, kw_only=True, tag="trial_finished"):
     memory: Memory = Memory()
 
 
+class QualityFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """What `QualityRecord` says under the same names."""
+
+    n_scored: int
+    perplexity: float
+    perplexity_se: float
+    kld_mean: float
+    kld_mean_se: float
+    kld_median: float
+    kld_p99: float
+    kld_max: float
+    delta_p_mean: float
+    delta_p_mean_se: float
+    delta_p_rms: float
+    delta_p_rms_se: float
+    top1: float
+    top1_se: float
+
+
+class QualityMeasured(_Event, frozen=True, kw_only=True, tag="quality_measured"):
+    """The text is scored."""
+
+    figures: QualityFigures
+    duration_ns: int
+    """Scoring alone, without making the reference."""
+    reference_bytes: int
+    memory: Memory = Memory()
+
+
 class Heartbeat(_Event, frozen=True, kw_only=True, tag="heartbeat"):
     """The process is alive, once a second, whatever it computes."""
 
@@ -162,6 +192,7 @@ Event = (
     | PromptTokenised
     | TokenEmitted
     | TrialFinished
+    | QualityMeasured
     | Heartbeat
     | WorkerFailed
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tuibench.core.events import Event
+from tuibench.core.fingerprint import MachineHeader
 from tuibench.core.plan import Turn
-from tuibench.core.record import TrialRecord
+from tuibench.core.record import QualityRecord, TrialRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,14 @@ class TurnsAdded:
     """The figures are not precise enough yet: one more round follows."""
 
     turns: tuple[Turn, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MachineDescribed:
+    """What the run takes place on, the read bandwidth included where it could be measured."""
+
+    machine: MachineHeader
+    n_threads: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +60,20 @@ class TrialEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class QualityStarted:
+    """A method's predictions are compared with the reference's; `TrialObserved` tells how far it is."""
+
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class QualityEnded:
+    """The comparison is over and its record, figures or failure, is saved."""
+
+    record: QualityRecord
+
+
+@dataclass(frozen=True, slots=True)
 class TurnsDropped:
     """The method's remaining trials will not take place."""
 
@@ -71,4 +94,16 @@ class RunEnded:
     cancelled: bool = False
 
 
-RunEvent = RunStarted | TurnsAdded | TrialStarted | TrialObserved | TrialEnded | TurnsDropped | Noticed | RunEnded
+RunEvent = (
+    RunStarted
+    | MachineDescribed
+    | TurnsAdded
+    | TrialStarted
+    | TrialObserved
+    | TrialEnded
+    | QualityStarted
+    | QualityEnded
+    | TurnsDropped
+    | Noticed
+    | RunEnded
+)

@@ -58,7 +58,23 @@ class TrialRequest(msgspec.Struct, frozen=True, kw_only=True, tag_field="request
     sampling: Sampling = Sampling()
 
 
-Request = LoadRequest | TrialRequest
+class QualityRequest(msgspec.Struct, frozen=True, kw_only=True, tag_field="request", tag="quality"):
+    """Score a text with the loaded method, against the reference's predictions of the same text."""
+
+    text: str
+    make_reference: bool
+    """Whether this method is the reference, and may make what the cache lacks."""
+
+
+Request = LoadRequest | TrialRequest | QualityRequest
+
+
+class EvalText(msgspec.Struct, frozen=True, kw_only=True):
+    """A text that quality is measured on."""
+
+    name: str
+    """As shown and stored: no folder in it."""
+    text: str
 
 
 class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +99,8 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Short generations at the start of each worker process: stored, never part of a figure."""
     n_threads: int = 1
     sampling: Sampling = Sampling()
+    eval_text: EvalText | None = None
+    """Each measured method is scored on it at the end; None measures no quality."""
     timeout_s: float | None = None
     """Longest a phase may take; None takes the default of each phase."""
     name: str = ""

@@ -17,15 +17,20 @@ from tuibench.core.events import (
     PhaseProgressed,
     PhaseStarted,
     PromptTokenised,
+    QualityMeasured,
     TokenEmitted,
     TrialAccepted,
     TrialFinished,
     WorkerFailed,
     WorkerStarted,
 )
-from tuibench.core.record import Failure, TrialRecord
+from tuibench.core.fingerprint import MachineHeader
+from tuibench.core.record import Failure, QualityRecord, TrialRecord
 from tuibench.core.run_events import (
+    MachineDescribed,
     Noticed,
+    QualityEnded,
+    QualityStarted,
     RunEnded,
     RunEvent,
     RunStarted,
@@ -128,6 +133,8 @@ def fold_trial(state: TrialState, event: Event) -> TrialState:  # noqa: C901, PL
             return _with_token(state, event)
         case TrialFinished():
             return replace(state, finished=event, phase=Phase.IDLE, phase_since_ns=event.at_ns)
+        case QualityMeasured():
+            return replace(state, phase=Phase.IDLE, phase_since_ns=event.at_ns, progress=None)
         case Heartbeat(rss_bytes=rss_bytes):
             return replace(state, rss_bytes=rss_bytes)
         case WorkerFailed():
@@ -170,6 +177,10 @@ class MethodState:
     trial: TrialState | None = None
     """The trial under way, or the latest one, which keeps its text on the screen."""
     running: bool = False
+    scoring: bool = False
+    """Whether what is running is the scoring of its quality, whose progress is the trial's."""
+    quality: QualityRecord | None = None
+    """How far it is from FP32, or why that is not known; None before it was scored."""
     dropped: bool = False
     """Whether the trials that were still planned will not take place."""
 
@@ -212,6 +223,9 @@ class RunState:
 
     methods: dict[str, MethodState] = field(default_factory=dict)
     """In the order of the run. Never mutated: each state has its own."""
+    machine: MachineHeader | None = None
+    """None until it is told."""
+    n_threads: int = 1
     n_turns: int = 0
     running: bool = False
     cancelled: bool = False
@@ -233,13 +247,15 @@ class RunState:
         return (record for method in self.methods.values() for record in method.records)
 
 
-def fold(state: RunState, event: RunEvent) -> RunState:  # noqa: C901, PLR0911 - one arm per event
+def fold(state: RunState, event: RunEvent) -> RunState:  # noqa: C901, PLR0911, PLR0912 - one arm per event
     """Return the run's state after `event`; `state` is left alone."""
     match event:
         case RunStarted(methods=methods, turns=turns):
             planned = {method: sum(turn.method == method for turn in turns) for method in methods}
             fresh = {method: MethodState(method, n_planned=n) for method, n in planned.items()}
             return RunState(methods=fresh, n_turns=len(turns), running=True)
+        case MachineDescribed(machine=machine, n_threads=n_threads):
+            return replace(state, machine=machine, n_threads=n_threads)
         case TurnsAdded(turns=turns):
             for turn in turns:
                 before = state.methods[turn.method]
@@ -257,6 +273,11 @@ def fold(state: RunState, event: RunEvent) -> RunState:  # noqa: C901, PLR0911 -
         case TrialEnded(record=record):
             before = state.methods[record.method]
             return _with_method(state, replace(before, records=(*before.records, record), running=False))
+        case QualityStarted(method=method):
+            return _with_method(state, replace(state.methods[method], running=True, scoring=True))
+        case QualityEnded(record=record):
+            before = state.methods[record.method]
+            return _with_method(state, replace(before, running=False, scoring=False, quality=record))
         case TurnsDropped(method=method):
             return _with_method(state, replace(state.methods[method], dropped=True))
         case Noticed(text=text):
