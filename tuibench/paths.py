@@ -32,6 +32,16 @@ def user_themes() -> Path:
     return Path(os.environ.get("TUIBENCH_THEMES") or _dirs.user_config_path / "themes")
 
 
+def user_prompts() -> Path:
+    """Return the folder of the user's prompts, one text file each; it need not exist."""
+    return Path(os.environ.get("TUIBENCH_PROMPTS") or _dirs.user_config_path / "prompts")
+
+
+def prompt_history() -> Path:
+    """Return the file of the prompts that were measured with."""
+    return Path(os.environ.get("TUIBENCH_HISTORY") or _dirs.user_state_path / "prompts.jsonl")
+
+
 def sample_sessions() -> Path:
     """Return the folder of the recorded sessions that ship."""
     return _packaged("sessions")
@@ -70,6 +80,11 @@ def logs_dir() -> Path:
 def session_index() -> Path:
     """Return the file that remembers what is in the session files."""
     return cache_dir() / "sessions.json"
+
+
+def bandwidth_file() -> Path:
+    """Return the file that remembers today's read bandwidth of this machine."""
+    return cache_dir() / "bandwidth.json"
 
 
 def measurement_lock() -> Path:

@@ -1,0 +1,130 @@
+"""The read bandwidth of this machine, measured in a process of its own and remembered for the day."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import msgspec
+import psutil
+
+from tuibench import paths
+from tuibench.core.fingerprint import MachineHeader
+from tuibench.measure.machine import machine_header
+
+PROBE_COMMAND = (sys.executable, "-m", "tuibench.worker.read_bandwidth")
+_PATIENCE_S = 60
+_LEAST_BYTES = 512 << 20
+_TIMES_CACHE = 4
+"""A buffer this much larger than the last level of cache leaves nothing there between two passes."""
+_MEMORY_SHARE = 4
+"""…but it takes no more than this part of the memory that is free."""
+
+
+class BandwidthError(Exception):
+    """The bandwidth could not be measured; the message says why."""
+
+
+class _Known(msgspec.Struct, frozen=True):
+    machine: str
+    n_threads: int
+    day: str
+    read_bytes_per_s: int
+
+    def is_about(self, machine: str, n_threads: int) -> bool:
+        return (self.machine, self.n_threads) == (machine, n_threads)
+
+
+class _Probed(msgspec.Struct, frozen=True):
+    read_bytes_per_s: int
+
+
+async def read_bandwidth(n_threads: int, *, again: bool = False, command: Sequence[str] = PROBE_COMMAND) -> int:
+    """Return how many bytes a second this machine reads with so many threads: today's measurement, or a new one.
+
+    A new one takes about three seconds and disturbs whatever else runs.
+
+    Args:
+        n_threads: Threads that read, each a part of its own.
+        again: Measure even if today's is known.
+        command: How to start the measurement.
+
+    Raises:
+        BandwidthError: It could not be measured.
+    """
+    machine = machine_header()
+    key, day = _key(machine), f"{datetime.now(UTC):%Y-%m-%d}"
+    todays = [entry for entry in _remembered() if entry.day == day]
+    known = next((entry for entry in todays if entry.is_about(key, n_threads)), None)
+    if known is not None and not again:
+        return known.read_bytes_per_s
+    found = await _probe((*command, str(n_threads), str(buffer_bytes(machine))))
+    others = [entry for entry in todays if not entry.is_about(key, n_threads)]
+    _remember([*others, _Known(key, n_threads, day, found)])
+    return found
+
+
+def buffer_bytes(machine: MachineHeader) -> int:
+    """Return how much memory to read: far more than the caches hold, and not more than can be spared."""
+    wanted = max(_LEAST_BYTES, _TIMES_CACHE * (machine.last_cache_bytes or 0))
+    return min(wanted, psutil.virtual_memory().available // _MEMORY_SHARE)
+
+
+async def _probe(command: Sequence[str]) -> int:
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},  # NumPy's own pool has nothing to do here
+        start_new_session=True,
+    )
+    try:
+        answer, complaint = await asyncio.wait_for(process.communicate(), _PATIENCE_S)
+    except TimeoutError:
+        raise BandwidthError(f"read bandwidth: no answer within {_PATIENCE_S} s") from None
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+    try:
+        return msgspec.json.decode(answer, type=_Probed).read_bytes_per_s
+    except msgspec.DecodeError:
+        said = complaint.decode(errors="replace").strip().splitlines()
+        why = said[-1] if said else f"exit code {process.returncode}"
+        raise BandwidthError(f"read bandwidth could not be measured: {why}") from None
+
+
+def _key(machine: MachineHeader) -> str:
+    """Return a digest of what the bandwidth depends on."""
+    parts = (
+        machine.cpu,
+        machine.n_cpus_effective,
+        sorted(machine.caches.items()),
+        machine.memory_bytes,
+        machine.kernel,
+    )
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def _remembered() -> list[_Known]:
+    try:
+        return msgspec.json.decode(paths.bandwidth_file().read_bytes(), type=list[_Known])
+    except (OSError, msgspec.DecodeError):  # never measured, or by another version: it is measured anew
+        return []
+
+
+def _remember(entries: list[_Known]) -> None:
+    path = paths.bandwidth_file()
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    # A cache that cannot be written costs three seconds next time, nothing else.
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(msgspec.json.encode(entries))
+        temporary.replace(path)

@@ -1,0 +1,71 @@
+"""How fast this machine reads memory: `python -m tuibench.worker.read_bandwidth THREADS BYTES` prints one JSON object.
+
+Each thread reads a part of its own, from huge pages where the system gives them: what reads fastest is the roof that a
+decoder is measured against. NumPy's maximum of 8-bit integers does next to nothing with a byte beside reading it; the
+32-bit maximum stands in where the 8-bit one has no vector code.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import sys
+from collections.abc import Callable
+from statistics import median
+from threading import Thread
+from time import perf_counter_ns
+
+import numpy as np
+from numpy.typing import NDArray
+
+Part = NDArray[np.uint8]
+
+_READ_NS = 350_000_000
+"""Time given to each way of reading."""
+_MIN_PASSES = 3
+_HUGE_PAGE_BYTES = 2 << 20
+
+
+def main() -> None:
+    """Measure, and print the median speed of the faster way of reading."""
+    n_threads, n_bytes = int(sys.argv[1]), int(sys.argv[2])
+    parts = [_touched(n_bytes // n_threads) for _ in range(n_threads)]
+    speeds = [_bytes_per_s(parts, read) for read in (_largest_int8, _largest_float32)]
+    print(json.dumps({"read_bytes_per_s": round(max(speeds))}))  # noqa: T201 - the parent reads it
+
+
+def _largest_int8(part: Part) -> None:
+    part.view(np.int8).max()
+
+
+def _largest_float32(part: Part) -> None:
+    part.view(np.float32).max()
+
+
+def _touched(n_bytes: int) -> Part:
+    """Return memory that is really there: a page never written to would be read from one shared page of zeros."""
+    n_bytes -= n_bytes % _HUGE_PAGE_BYTES
+    memory = mmap.mmap(-1, n_bytes)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    part = np.frombuffer(memory, dtype=np.uint8)
+    part[:] = 0
+    return part
+
+
+def _bytes_per_s(parts: list[Part], read: Callable[[Part], None]) -> float:
+    n_bytes = sum(part.nbytes for part in parts)
+    spent_ns: list[int] = []
+    while len(spent_ns) < _MIN_PASSES or sum(spent_ns) < _READ_NS:
+        threads = [Thread(target=read, args=(part,)) for part in parts]
+        start_ns = perf_counter_ns()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        spent_ns.append(perf_counter_ns() - start_ns)
+    return n_bytes * 1e9 / median(spent_ns)
+
+
+if __name__ == "__main__":
+    main()
