@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from tuibench.core.events import PROTOCOL_VERSION, EngineReady, Event, FailureKi
 from tuibench.core.plan import Turn, trial_order, trial_round
 from tuibench.core.record import Failure, TrialRecord
 from tuibench.core.run_events import (
+    MachineDescribed,
     Noticed,
     RunEnded,
     RunEvent,
@@ -30,6 +31,7 @@ from tuibench.core.run_events import (
 from tuibench.core.spec import LoadRequest, RunSpec, TrialRequest
 from tuibench.core.state import TrialState, fold_trial, trial_record
 from tuibench.core.stopping import precise_enough
+from tuibench.measure.bandwidth import BandwidthError
 from tuibench.measure.failure import WorkerFailureError
 from tuibench.measure.lock import measuring
 from tuibench.measure.session_start import session_path, start_header
@@ -59,6 +61,7 @@ class Measurement:
         *,
         limits: TimeLimits | None = None,
         worker_command: Sequence[str] = WORKER_COMMAND,
+        bandwidth: Callable[[int], Awaitable[int]] | None = None,
     ) -> None:
         """Say what to measure; nothing starts yet.
 
@@ -68,10 +71,12 @@ class Measurement:
             sessions: The folder for the session file.
             limits: Time-outs; by default the spec's, or each phase's own.
             worker_command: How to start a worker.
+            bandwidth: Measures the machine's read bandwidth for so many threads, in bytes a second; None leaves it out.
         """
         self._spec = spec
         self._model = model
         self._command = worker_command
+        self._bandwidth = bandwidth
         self._limits = limits or (TimeLimits.uniform(spec.timeout_s) if spec.timeout_s else TimeLimits())
         self._turns = trial_order(spec.methods, spec.n_trials)
         header = start_header(spec, model, self._turns)
@@ -119,6 +124,7 @@ class Measurement:
         self._emit(RunStarted(self._spec.methods, self._turns))
         async with measuring(paths.measurement_lock(), on_wait=self._emit_waiting, give_up=lambda: self._stopped):
             try:
+                await self._describe_machine()
                 await self._rounds()
             finally:
                 await self._end_worker()
@@ -127,6 +133,18 @@ class Measurement:
 
     def _emit_waiting(self) -> None:
         self._emit(Noticed("another tuibench measures on this machine: waiting until it has finished"))
+
+    async def _describe_machine(self) -> None:
+        header = self._writer.header
+        if self._bandwidth is not None and not self._stopped and header.machine.read_bytes_per_s is None:
+            try:
+                read_bytes_per_s = await self._bandwidth(self._spec.n_threads)
+            except BandwidthError as error:
+                self._emit(Noticed(str(error)))
+            else:
+                machine = msgspec.structs.replace(header.machine, read_bytes_per_s=read_bytes_per_s)
+                self._writer.header = header = msgspec.structs.replace(header, machine=machine)
+        self._emit(MachineDescribed(header.machine, self._spec.n_threads))
 
     async def _rounds(self) -> None:
         """Take the planned rounds, then as many as the precision asks for, as long as there is time."""

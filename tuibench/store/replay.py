@@ -18,6 +18,7 @@ from tuibench.core.events import (
 )
 from tuibench.core.record import TrialRecord
 from tuibench.core.run_events import (
+    MachineDescribed,
     RunEnded,
     RunEvent,
     RunStarted,
@@ -82,9 +83,14 @@ def _opening(session: Session) -> RunStarted:
     return RunStarted(methods, settings.turns())
 
 
+def _machine(session: Session) -> MachineDescribed:
+    return MachineDescribed(session.header.machine, session.header.settings.n_threads)
+
+
 def stored_state(session: Session) -> RunState:
     """Return the state at the session's end, every trial folded."""
     state = fold(RunState(), _opening(session))
+    state = fold(state, _machine(session))
     for record in session.trials:
         state = fold(state, _started(record))
         for event in trial_events(record):
@@ -128,13 +134,19 @@ class Replay:
 
     async def events(self) -> AsyncGenerator[RunEvent]:
         """Yield the events of the whole run, waiting in between as long as the recording says."""
-        opening = _opening(self._session)
-        yield RunStarted(opening.methods, tuple(turn for turn in opening.turns if turn.index == 0))
-        streams = [self._stream(record) for record in self._trials.values()]
-        for at_ns, _, event in heapq.merge(*streams):
+        for at_ns, event in self.timed_events():
             await self._reach(at_ns)
             yield event
-        yield RunEnded()
+
+    def timed_events(self) -> Iterator[tuple[int, RunEvent]]:
+        """Yield the events of the whole run, each with its recorded time."""
+        opening = _opening(self._session)
+        yield 0, RunStarted(opening.methods, tuple(turn for turn in opening.turns if turn.index == 0))
+        yield 0, _machine(self._session)
+        streams = [self._stream(record) for record in self._trials.values()]
+        for at_ns, _, event in heapq.merge(*streams):
+            yield at_ns, event
+        yield self.duration_ns, RunEnded()
 
     def _stream(self, record: TrialRecord) -> Iterator[tuple[int, str, RunEvent]]:
         """Yield one method's events with their times; the method's name settles ties, so that events never compare."""

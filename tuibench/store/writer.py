@@ -24,7 +24,8 @@ class SessionWriter:
             header: Written once, at its top.
         """
         self.path = path
-        self._header = header
+        self.header = header
+        """May be replaced until the file exists."""
         self._pending: list[str] = []
         self.created = False
         """Whether the file exists."""
@@ -62,7 +63,7 @@ class SessionWriter:
 
     def _create(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        text = toml_text(_as_table(self._header))
+        text = toml_text(_as_table(self.header))
         temporary = self.path.with_suffix(".tmp")
         with temporary.open("wb") as file:
             file.write(text.encode())
