@@ -53,6 +53,11 @@ def available_methods() -> dict[str, Method]:
     return {method.id: method for method in ordered}
 
 
+def ladder_parents() -> dict[str, str | None]:
+    """Return each installed method's next rung down; None for the lowest."""
+    return {method.id: method.parent for method in available_methods().values()}
+
+
 def resolve_methods(names: str) -> tuple[str, ...]:
     """Return the method ids of a comma-separated list; `all` and `ladder` mean every installed one, in ladder order.
 

@@ -51,7 +51,8 @@ async def _print(session: Session, speed: float) -> int:
                     pass
     except asyncio.CancelledError:
         return INTERRUPTED
-    print("\n".join(["", *result_lines(stored_state(session))]))
+    greedy = session.header.settings.sampling.greedy
+    print("\n".join(["", *result_lines(stored_state(session), greedy=greedy)]))
     return OK
 
 

@@ -1,50 +1,76 @@
-"""The result of a run as a plain table: the same columns whether it was just measured or stored."""
+"""The result of a run as plain text: the ladder's table and what it means, whether just measured or stored."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Sequence
 
-from tuibench.core import format as fmt
-from tuibench.core.metrics import DECODE, LOAD, PEAK_RSS, SIZE, TTFT, first_divergence, speedup, summarise
-from tuibench.core.state import MethodState, RunState
+from tuibench.core.columns import LADDER, METHOD, Column, Table, cells, filled
+from tuibench.core.comparison import Comparison, Row, compare, run_of_state
+from tuibench.core.state import RunState
+from tuibench.core.verdict import verdict_lines
+from tuibench.methods import ladder_parents
 
-_METRICS = (TTFT, DECODE, LOAD, PEAK_RSS, SIZE)
+_FALLBACK_SIZE = (100, 24)
+"""Columns and lines where standard output is no terminal and `COLUMNS` says nothing."""
+
+# What is given up first in a narrow terminal: intervals before numbers, numbers that other commands show before those
+# that decide. A column is first shortened, then, named again, left out.
+_GIVEN_UP = ("total", "kld", "trials", "artifact_bytes", "step", "ttft_ns", "total", "top1", "peak_rss_bytes")
 
 
-def result_lines(state: RunState) -> list[str]:
-    """Return the table's lines, and under it one line for each method that failed."""
-    methods = list(state.methods.values())
-    heading = ["method", "trials", *(metric.short for metric in _METRICS), "speed-up", "text"]
-    failures = (method.failure for method in methods)
+def result_lines(state: RunState, *, greedy: bool = True, width: int | None = None) -> list[str]:
+    """Return the table's lines and under it a sentence for each method, a drift if there was one, a recommendation.
+
+    Args:
+        state: The run, as far as it went.
+        greedy: Whether tokens were the most likely ones, so that texts can be compared.
+        width: Characters a line of the table may have; by default the terminal's.
+    """
+    comparison = compare([run_of_state(state)], parents=ladder_parents(), greedy=greedy)
+    return [*fitted(LADDER, comparison, comparison.rows, width=width), "", *verdict_lines(comparison)]
+
+
+def fitted(
+    columns: Sequence[Column],
+    comparison: Comparison,
+    rows: Sequence[Row],
+    *,
+    given_up: Sequence[str] = _GIVEN_UP,
+    width: int | None = None,
+) -> list[str]:
+    """Return a table's lines, without columns that have no value, narrowed until it fits."""
+    room = terminal_columns() if width is None else width
+    shown, short = filled(columns, comparison, rows), frozenset[str]()
+    lines = _aligned_columns(shown, cells(shown, comparison, rows, short=short))
+    for id_ in given_up:
+        if _width(lines) <= room:
+            break
+        can_shorten = any(column.id == id_ and column.short for column in shown) and id_ not in short
+        short |= {id_} if can_shorten else frozenset()
+        shown = shown if can_shorten else tuple(column for column in shown if column.id != id_ or column is METHOD)
+        lines = _aligned_columns(shown, cells(shown, comparison, rows, short=short))
+    return lines
+
+
+def terminal_columns() -> int:
+    """Return how many characters a line of standard output holds."""
+    return shutil.get_terminal_size(_FALLBACK_SIZE).columns
+
+
+def _width(lines: Iterable[str]) -> int:
+    return max(map(len, lines), default=0)
+
+
+def _aligned_columns(columns: Sequence[Column], table: Table) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return [
-        *aligned([heading, *(_row(method, methods[0]) for method in methods)]),
-        *(
-            fmt.printable(f"{failure.method}: {failure.failure_kind}: {failure.failure_message}")
-            for failure in failures
-            if failure is not None
-        ),
+        "  ".join(
+            cell.ljust(width) if column.left else cell.rjust(width)
+            for column, cell, width in zip(columns, row, widths, strict=True)
+        ).rstrip()
+        for row in table
     ]
-
-
-def _row(method: MethodState, reference: MethodState) -> list[str]:
-    measured = method.measured
-    return [
-        fmt.printable(method.method),
-        f"{len(measured)}/{method.n_planned}",
-        *(fmt.summary(metric, summarise(metric, measured)) for metric in _METRICS),
-        fmt.ratio(speedup(measured, reference.measured)),
-        _agreement(method, reference),
-    ]
-
-
-def _agreement(method: MethodState, reference: MethodState) -> str:
-    """Return whether the method writes what the first one writes."""
-    if not method.measured or not reference.measured:
-        return fmt.MISSING
-    if method is reference:
-        return "reference"
-    index = first_divergence(method.measured[0], reference.measured[0])
-    return "same" if index is None else f"differs at token {index + 1}"
 
 
 def aligned(rows: Iterable[Sequence[str]]) -> list[str]:

@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     with open_progress() as progress:
         state = asyncio.run(_measure(measurement, progress, stream=options.format == "jsonl"))
     if options.format == "table":
-        print("\n".join(result_lines(state)))
+        print("\n".join(result_lines(state, greedy=spec.sampling.greedy)))
     elif options.format == "json":
         print(as_json(state))
     if measurement.session_path is not None:

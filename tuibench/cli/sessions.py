@@ -85,7 +85,7 @@ def _show(name: str, output: str) -> int:
         print("\n".join(map(as_json_line, session.trials)))
     else:
         print(fmt.printable("\n".join(_about(path, session))))
-        print("\n".join(result_lines(state)))
+        print("\n".join(result_lines(state, greedy=session.header.settings.sampling.greedy)))
     return OK
 
 

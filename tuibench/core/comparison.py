@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from tuibench.core.drift import Drift, drift
 from tuibench.core.metrics import DECODE, METRICS, Metric, first_divergence
 from tuibench.core.record import QualityRecord, TrialRecord
+from tuibench.core.state import RunState
 from tuibench.core.stats import (
     MIN_TRIALS,
     Estimate,
@@ -37,6 +38,18 @@ class MeasuredRun:
     trials: tuple[TrialRecord, ...]
     """In the order they took place; warm-ups and failures included."""
     quality: tuple[QualityRecord, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """What may differ between runs, as text: model, prompt, threads."""
+
+
+def run_of_state(state: RunState, label: str = "") -> MeasuredRun:
+    """Return a run as far as its state knows it."""
+    return MeasuredRun(
+        label,
+        tuple(state.methods),
+        tuple(sorted(state.records, key=lambda record: record.finished)),
+        tuple(found for method in state.methods.values() if (found := getattr(method, "quality", None)) is not None),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,85 @@
+from dataclasses import replace
+
+import pytest
+
+from tests.measured_runs import quality, trials
+from tests.scripted import failed
+from tuibench.cli.result_table import result_lines
+from tuibench.core.events import FailureKind
+from tuibench.core.run_events import RunStarted, TrialEnded
+from tuibench.core.state import RunState, fold
+
+METHODS = ("baseline", "kv-cache", "onnx", "onnx-fused", "int8-dynamic", "int4-onnx")
+
+
+def run(*records, methods=METHODS):
+    state = fold(RunState(), RunStarted(methods, ()))
+    for each in records:
+        state = fold(state, TrialEnded(each))
+    return state
+
+
+def ladder(*, scored=False):
+    speeds = dict(zip(METHODS, (3, 12, 14, 38, 59, 80), strict=True))
+    state = run(*(each for method, tps in speeds.items() for each in trials(method, tps)))
+    if not scored:
+        return state
+    rated = {name: method for name, method in state.methods.items() if name != "kv-cache"}
+    with_quality = {name: replace(method, quality=quality(name, 0.0045)) for name, method in rated.items()}
+    return replace(state, methods=state.methods | with_quality)
+
+
+def table(lines):
+    return lines[: lines.index("")]
+
+
+@pytest.mark.parametrize("width", [80, 100, 140])
+@pytest.mark.parametrize("scored", [False, True])
+def test_table_fits_the_terminal(width, scored):
+    lines = table(result_lines(ladder(scored=scored), width=width))
+    assert max(map(len, lines)) <= width
+    assert [line.split()[0] for line in lines] == ["method", *METHODS]
+
+
+def test_wide_table_has_both_gains_with_intervals_and_quality():
+    heading, *_, int8, _ = table(result_lines(ladder(scored=True), width=140))
+    assert heading.split("  ")[0] == "method"
+    for name in ("step", "total", "TTFT", "decode", "peak RSS", "size", "KLD", "top-1"):
+        assert name in heading
+    assert int8.count("[") == 2
+    assert "0.0045 ± 0.0004" in int8
+
+
+def test_narrow_table_keeps_gains_decode_and_divergence():
+    heading, *_, int8, _ = table(result_lines(ladder(scored=True), width=80))
+    for name in ("step", "total", "decode", "KLD"):
+        assert name in heading
+    assert "0.0045" in int8
+    assert "±" not in int8
+
+
+def test_columns_without_a_value_are_hidden():
+    heading, *_ = table(result_lines(ladder(), width=140))
+    assert "KLD" not in heading
+    assert "top-1" not in heading
+
+
+def test_a_failed_method_keeps_its_row_and_says_why_below():
+    state = run(
+        *trials("kv-cache", 12),
+        failed("int8-static", FailureKind.BAD_INPUT, message="calibration text too short\x1b[1m"),
+        methods=("kv-cache", "int8-static"),
+    )
+    lines = result_lines(state)
+    assert table(lines)[2].split() == ["int8-static", "0", *"––––"]
+    assert "int8-static: bad-input: calibration text too short␛[1m" in lines
+
+
+def test_a_run_without_a_measurement_has_a_table():
+    assert table(result_lines(run(methods=("kv-cache",))))[0].split() == ["method", "n"]
+
+
+def test_texts_drawn_at_random_are_not_compared():
+    state = run(*trials("kv-cache", 12), *trials("onnx", 13, token_ids=(9, 9)), methods=("kv-cache", "onnx"))
+    assert any("first difference" in line for line in result_lines(state))
+    assert not any("first difference" in line for line in result_lines(state, greedy=False))
