@@ -21,7 +21,6 @@ from tuibench.config import Config, LoadedConfig, save_theme
 from tuibench.core import format as fmt
 from tuibench.store.schema import SessionError
 from tuibench.ui.glyphs import GlyphFilter, detect_glyphs
-from tuibench.ui.hangup import TerminalDriver
 from tuibench.ui.keymap import bindings
 from tuibench.ui.messages import ComparisonWanted, MethodToggled, SessionChosen
 from tuibench.ui.painting import Painted
@@ -29,6 +28,7 @@ from tuibench.ui.remapping import remap
 from tuibench.ui.screens.bench import BenchScreen
 from tuibench.ui.series import SeriesMap
 from tuibench.ui.services import Context, Services
+from tuibench.ui.terminal_driver import TerminalDriver
 from tuibench.ui.theming import DEFAULT_THEME, THEME_OF_16_COLOURS, ThemeFolders, variable_defaults
 
 if TYPE_CHECKING:

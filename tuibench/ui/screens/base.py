@@ -10,12 +10,12 @@ from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.getters import query_one
 from textual.reactive import var
-from textual.screen import Screen
 from textual.widget import Widget
 
 from tuibench.core.spec import Method
 from tuibench.core.state import MethodStatus, RunState
 from tuibench.ui.messages import MethodPointed, RunProgressed
+from tuibench.ui.pacing import PacedScreen
 from tuibench.ui.services import Context
 from tuibench.ui.widgets.live_panel import LivePanel
 from tuibench.ui.widgets.results_table import ResultsTable
@@ -36,7 +36,7 @@ class TooSmall(Widget):
         )
 
 
-class DashboardScreen(Screen[None]):
+class DashboardScreen(PacedScreen[None]):
     """A screen whose body gives way to a notice below 60×15 (by the breakpoint classes)."""
 
     def compose(self) -> ComposeResult:

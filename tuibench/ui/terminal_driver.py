@@ -1,14 +1,22 @@
-"""When the connection is lost or the program is told to end: the worker stops, the session is whole, nothing hangs."""
+"""The terminal, at the end of a line that may be slow, and may be cut.
+
+When the connection is lost or the program is told to end, the worker stops, the session is whole, and nothing hangs.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import errno
 import signal
+import sys
 from functools import partial
 from typing import TextIO
 
 from textual.drivers.linux_driver import LinuxDriver
+from textual.events import CursorPosition
+from textual.message import Message
+
+from tuibench.ui.pacing import QUESTION, PacedScreen, Pacer
 
 _ENDINGS = (signal.SIGHUP, signal.SIGTERM)
 _INTERRUPTED = 130
@@ -45,11 +53,12 @@ def _gone(error: OSError) -> int:
 
 
 class TerminalDriver(LinuxDriver):
-    """Textual's driver, on a terminal that may vanish, in a program that others may end."""
+    """Textual's driver, on a terminal that may be slow or vanish, in a program that others may end."""
 
     def __init__(self, *arguments: object, **options: object) -> None:
         super().__init__(*arguments, **options)  # type: ignore[arg-type] # handed on as they are
-        self._file = _Deaf(self._file)  # type: ignore[assignment] # all that the writer thread asks of a file
+        self._file = _Deaf(sys.__stderr__ or sys.stderr)  # type: ignore[assignment] # all that is asked of a file
+        self.pacer = Pacer()
 
     def start_application_mode(self) -> None:
         """Take over the terminal; from now on, the end of the connection is an orderly end of the program.
@@ -57,7 +66,32 @@ class TerminalDriver(LinuxDriver):
         Without it, the process would die at once: a worker ends by itself when its standard input closes, but a
         terminal that is still there would be left in raw mode.
         """
-        super().start_application_mode()
+        super().start_application_mode()  # type: ignore[no-untyped-call]
         loop = asyncio.get_running_loop()
         for number in _ENDINGS:
             loop.add_signal_handler(number, partial(self._app.exit, return_code=_INTERRUPTED))
+
+    def write(self, data: str) -> None:
+        """Write, and count."""
+        super().write(data)
+        self.pacer.wrote(len(data))
+
+    def flush(self) -> None:
+        """End a frame: ask the terminal how far it has come, unless it still owes an answer."""
+        super().flush()
+        if self._writer_thread is not None and self.pacer.wants_to_ask():
+            super().write(QUESTION)
+
+    def process_message(self, message: Message) -> None:
+        """Take the answers out of what comes from the terminal. Runs in the thread that reads it."""
+        if isinstance(message, CursorPosition):
+            self._loop.call_soon_threadsafe(self._answered)
+        else:
+            super().process_message(message)
+
+    def _answered(self) -> None:
+        self.pacer.answered()
+        screen = self._app.screen_stack[-1] if self._app.screen_stack else None
+        if isinstance(screen, PacedScreen):
+            screen.pay_paint()
+        self.flush()

@@ -1,0 +1,70 @@
+"""What a slow line does to keys, to painting and to the measurement: `python -m tests.bench.slow_link [BYTES_PER_S]`.
+
+The same run of one method in the dashboard at the end of a line that is drained slowly, once with a terminal that says
+how far it has read, and once with one that does not. Keys are pressed while the method generates.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.bench.observer import LETTERS, PROMPT, measured_tps, wait_for_session
+from tests.slow_terminal import SlowTerminal
+from tests.terminal import CTRL_Q, F5, TUIBENCH
+
+
+def run(bytes_per_s: float, *, answers: bool, keys: list[str], low_bandwidth: bool = False) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        command = [*TUIBENCH, *(["--low-bandwidth"] if low_bandwidth else [])]
+        terminal = SlowTerminal(
+            command, bytes_per_s=bytes_per_s, answers=answers, env={"TUIBENCH_SESSIONS": name}, width=100, height=30
+        )
+        try:
+            terminal.wait_for("palette")
+            time.sleep(3)
+            for key in keys:
+                terminal.send(key)
+                time.sleep(0.7)
+            mark = terminal.mark()
+            terminal.send(F5)
+            terminal.wait_for("decode", mark, timeout_s=120)
+            time.sleep(4)
+            terminal.send("\x1b")
+            time.sleep(1)
+            n_read, waited_ms, started_s = terminal.mark(), [], time.perf_counter()
+            for letter in LETTERS[:12]:
+                mark = terminal.mark()
+                sent_s = terminal.send(letter)
+                waited_ms.append((terminal.wait_for(letter, mark, timeout_s=60) - sent_s) * 1e3)
+                time.sleep(0.3)
+            painted = (terminal.mark() - n_read) / (time.perf_counter() - started_s)
+            wait_for_session(folder)
+        finally:
+            terminal.send(CTRL_Q)
+            time.sleep(0.5)
+            terminal.close()
+        print(
+            f"{bytes_per_s / 1e3:.0f} kB/s{', low bandwidth' if low_bandwidth else ''}, "
+            f"{'says' if answers else 'does not say'} how far it has read: "
+            f"{measured_tps(folder):.2f} tok/s, keys p50 {statistics.median(waited_ms):.0f} ms, "
+            f"max {max(waited_ms):.0f} ms (n {len(waited_ms)}), painted {painted / 1e3:.1f} kB/s, "
+            f"at most {terminal.most_waiting / 1e3:.0f} kB on their way"
+        )
+
+
+def main() -> None:
+    bytes_per_s = float(sys.argv[1]) if len(sys.argv) > 1 else 8e3
+    keys = [PROMPT, "\t", " ", "\t", "192", "\t", "1"]  # as in the bench of the observer
+    run(1e6, answers=True, keys=keys)
+    run(bytes_per_s, answers=True, keys=keys)
+    run(bytes_per_s, answers=False, keys=keys)
+    run(bytes_per_s, answers=True, keys=keys, low_bandwidth=True)
+
+
+if __name__ == "__main__":
+    main()
