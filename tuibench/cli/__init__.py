@@ -56,6 +56,11 @@ def parser() -> argparse.ArgumentParser:
 
     methods = verbs.add_parser("methods", help="list the methods that can be compared")
     methods.set_defaults(verb="methods")
+
+    doctor = verbs.add_parser("doctor", help="tell what this machine is good for, and what would spoil a measurement")
+    doctor.add_argument("--format", choices=("table", "json"), default="table")
+    doctor.add_argument("--remeasure", action="store_true", help="measure the read bandwidth anew (three seconds)")
+    doctor.set_defaults(verb="doctor")
     return top
 
 

@@ -128,7 +128,7 @@ def virtualisation(root: Path = Path("/")) -> str | None:
     if "hypervisor" not in _cpuinfo().get("flags", "").split():
         return None
     told = _text(root / "sys/hypervisor/type").strip() or _text(root / "sys/class/dmi/id/sys_vendor").strip()
-    return told or "virtual machine"
+    return told or "unnamed hypervisor"
 
 
 def _own_cpus() -> list[int]:
