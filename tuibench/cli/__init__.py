@@ -43,9 +43,12 @@ def parser() -> argparse.ArgumentParser:
     replay.add_argument("--plain", action="store_true", help="print lines instead of opening the dashboard")
     replay.set_defaults(verb="replay")
 
-    sessions = verbs.add_parser("sessions", help="list, show or remove stored sessions")
-    sessions.add_argument("action", nargs="?", choices=("list", "show", "rm"), default="list")
+    sessions = verbs.add_parser("sessions", help="list, show, name, tag or remove stored sessions")
+    sessions.add_argument("action", nargs="?", choices=("list", "show", "edit", "rm", "restore"), default="list")
     sessions.add_argument("session", nargs="?", metavar="SESSION")
+    sessions.add_argument("--name", metavar="NAME", help="with edit: another name")
+    sessions.add_argument("--tags", metavar="TAGS", help="with edit: tags instead of those it has, by blanks or commas")
+    sessions.add_argument("--note", metavar="TEXT", help="with edit: what to remember of it")
     sessions.add_argument("--format", choices=("table", "json", "jsonl"), default="table")
     sessions.set_defaults(verb="sessions")
 

@@ -11,6 +11,7 @@ from tuibench import paths
 from tuibench.cli import OK
 from tuibench.cli.arguments import UsageError
 from tuibench.cli.result_table import aligned, result_lines
+from tuibench.cli.session_changes import bring_back, edit, remove
 from tuibench.core import format as fmt
 from tuibench.store.catalogue import SessionSummary, find_session, list_sessions
 from tuibench.store.export import as_json, as_json_line
@@ -45,18 +46,22 @@ def open_session(name: str) -> tuple[Path, Session]:
 
 
 def run(options: argparse.Namespace) -> int:
-    """List, show or remove sessions."""
+    """List, show or change sessions."""
     if options.action == "list":
         return _list(options.format)
+    if options.action == "restore":
+        return bring_back(options.session)
     if options.session is None:
         raise UsageError(f"which session? `tuibench sessions {options.action} NAME`; `tuibench sessions` lists them")
     if options.action == "rm":
-        return _remove(options.session)
+        return remove(options.session)
+    if options.action == "edit":
+        return edit(options)
     return _show(options.session, options.format)
 
 
 def _list(output: str) -> int:
-    sessions = list_sessions(session_folders())
+    sessions = list_sessions(session_folders(), index=paths.session_index())
     if output != "table":
         rows = [{**msgspec.to_builtins(session, enc_hook=str)} for session in sessions]
         lines = [msgspec.json.encode(row).decode() for row in rows]
@@ -73,7 +78,8 @@ def _row(session: SessionSummary) -> tuple[str, str, str, str]:
     if session.problem:
         what = session.problem if not session.model else f"{what}; {session.problem}"
     created = f"{session.created:%Y-%m-%d %H:%M}" if session.created else fmt.MISSING
-    return fmt.printable(session.path.stem), created, str(session.n_trials), fmt.printable(what)
+    tags = "".join(f" #{tag}" for tag in session.tags)
+    return fmt.printable(session.path.stem), created, str(session.n_trials), fmt.printable(what + tags)
 
 
 def _show(name: str, output: str) -> int:
@@ -93,22 +99,10 @@ def _about(path: Path, session: Session) -> list[str]:
     header, settings = session.header, session.header.settings
     sampling = "greedy" if settings.sampling.greedy else f"temperature {settings.sampling.temperature:g}"
     return [
-        f"{header.name or path.stem} · {header.created:%Y-%m-%d %H:%M %Z} · tuibench {header.tuibench_version}",
+        f"{session.name or path.stem} · {header.created:%Y-%m-%d %H:%M %Z} · tuibench {header.tuibench_version}",
         f"{header.model.name} ({header.model.source}) · {fmt.count(header.model.parameters)} parameters",
         f"{header.machine.cpu} · {header.machine.n_cpus_effective} CPUs · {fmt.size(header.machine.memory_bytes)}",
         f"{settings.max_new_tokens} tokens · {settings.n_threads} threads · {settings.n_trials} trials · {sampling}",
         f"prompt: {settings.prompt}",
         "",
     ]
-
-
-def _remove(name: str) -> int:
-    try:
-        path = find_session(name, (paths.sessions_dir(),))
-        path.unlink()
-    except SessionError as error:
-        raise UsageError(fmt.printable(str(error))) from error
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be removed: {error.strerror}") from error
-    print(f"removed {fmt.printable(str(path))}", file=sys.stderr)
-    return OK
