@@ -22,6 +22,11 @@ def packaged_themes() -> Path:
     return _packaged("themes")
 
 
+def evaluation_text() -> Path:
+    """Return the text that quality is measured on unless the user has one; where it is from stands beside it."""
+    return _package / "quality" / "data" / "jargon.txt"
+
+
 def config_file() -> Path:
     """Return the file of the user's settings; it need not exist."""
     return Path(os.environ.get("TUIBENCH_CONFIG") or _dirs.user_config_path / "config.toml")

@@ -1,4 +1,4 @@
-"""Load one method, then serve trials until the parent has had enough."""
+"""Load one method, then serve trials and scores until the parent has had enough."""
 
 from __future__ import annotations
 
@@ -22,14 +22,18 @@ from tuibench.core.events import (
     WorkerFailed,
 )
 from tuibench.core.kv_cache import KvCacheSize, kv_cache_size
-from tuibench.core.spec import LoadRequest, TrialRequest
+from tuibench.core.spec import LoadRequest, QualityRequest, TrialRequest
 from tuibench.engines.base import Engine, EngineInfo, UnsupportedModelError
 from tuibench.methods import UnknownMethodError, engine_class
 from tuibench.models.local import ModelError
 from tuibench.models.tokenizer import PromptTokenizer
+from tuibench.quality.divergence import NotFiniteError
+from tuibench.quality.reference import StaleReferenceError
+from tuibench.quality.windows import EvalTextError
 from tuibench.worker.generate import PromptError, generate
 from tuibench.worker.memory import own_memory
 from tuibench.worker.pipe import EventWriter, RequestReader
+from tuibench.worker.score import MissingReferenceError, score
 
 HEARTBEAT_S = 1.0
 
@@ -42,7 +46,7 @@ def serve(requests: RequestReader, emit: EventWriter, started_ns: int) -> None:
     """Serve requests; returns only by an exception.
 
     Args:
-        requests: A load request, then trial requests.
+        requests: A load request, then trial and quality requests.
         emit: Where events go.
         started_ns: When this process began, for the load time.
     """
@@ -53,9 +57,13 @@ def serve(requests: RequestReader, emit: EventWriter, started_ns: int) -> None:
     tokenizer = PromptTokenizer(Path(load.model_dir))
     info = _load(engine, load, emit, started_ns)
     for request in requests:
-        if not isinstance(request, TrialRequest):
-            raise UnexpectedRequestError("the model is loaded already")
-        generate(engine, tokenizer, info.context_window, request, emit)
+        match request:
+            case TrialRequest():
+                generate(engine, tokenizer, info.context_window, request, emit)
+            case QualityRequest():
+                score(engine, tokenizer, Path(load.model_dir), info.context_window, request, emit)
+            case LoadRequest():
+                raise UnexpectedRequestError("the model is loaded already")
         emit.flush()
 
 
@@ -119,8 +127,10 @@ def report_failure(error: Exception, emit: EventWriter) -> None:
 def _explain(error: Exception) -> tuple[FailureKind, str]:
     if isinstance(error, UnsupportedModelError | UnknownMethodError):
         return FailureKind.UNSUPPORTED, str(error)
-    if isinstance(error, PromptError | ModelError):
+    if isinstance(error, PromptError | ModelError | EvalTextError):
         return FailureKind.BAD_INPUT, str(error)
+    if isinstance(error, NotFiniteError | MissingReferenceError | StaleReferenceError):
+        return FailureKind.ERROR, str(error)
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     # PyTorch and ONNX Runtime raise a RuntimeError when the allocator gives up.
     if isinstance(error, MemoryError) or "can't allocate memory" in text or "Failed to allocate memory" in text:

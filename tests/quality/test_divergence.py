@@ -1,0 +1,93 @@
+"""The figures against the formulas of llama-perplexity, written out one position at a time in float64."""
+
+import math
+
+import numpy as np
+import pytest
+
+from tuibench.quality.divergence import Divergence, NotFiniteError, log_softmax
+
+
+def figures(reference, ours, targets, block=7):
+    divergence = Divergence()
+    for start in range(0, len(targets), block):
+        rows = slice(start, start + block)
+        divergence.add(log_softmax(reference[rows]), ours[rows], targets[rows])
+    return divergence.figures()
+
+
+def by_hand(reference, ours, targets):
+    """`log_softmax`, `kl_divergence` and `mean_and_uncertainty` of llama.cpp's perplexity.cpp, without its 16 bits."""
+    sums = dict.fromkeys(("nll", "nll2", "kld", "kld2", "dp", "dp2", "dp4", "same"), 0.0)
+    klds = []
+    for p_logits, q_logits, target in zip(reference.astype(float), ours.astype(float), targets, strict=True):
+        log_p = [x - math.log(sum(math.exp(y) for y in p_logits)) for x in p_logits]
+        log_q = [x - math.log(sum(math.exp(y) for y in q_logits)) for x in q_logits]
+        kld = sum(math.exp(a) * (a - b) for a, b in zip(log_p, log_q, strict=True))
+        nll, dp = -log_q[target], math.exp(log_q[target]) - math.exp(log_p[target])
+        klds.append(kld)
+        for key, value in (("nll", nll), ("nll2", nll**2), ("kld", kld), ("kld2", kld**2)):
+            sums[key] += value
+        for key, value in (("dp", dp), ("dp2", dp**2), ("dp4", dp**4)):
+            sums[key] += value
+        sums["same"] += log_p.index(max(log_p)) == log_q.index(max(log_q))
+    n = len(targets)
+
+    def mean(first, second):
+        average = sums[first] / n
+        return average, math.sqrt((sums[second] / n - average**2) / (n - 1))
+
+    nll, nll_se = mean("nll", "nll2")
+    mse, mse_se = mean("dp2", "dp4")
+    top1 = sums["same"] / n
+    klds.sort()
+    place = 0.99 * (n - 1)
+    below = int(place)
+    return {
+        "n_scored": n,
+        "perplexity": math.exp(nll),
+        "perplexity_se": math.exp(nll) * nll_se,
+        "kld_mean": mean("kld", "kld2")[0],
+        "kld_mean_se": mean("kld", "kld2")[1],
+        "kld_median": (klds[n // 2] + klds[n // 2 - 1]) / 2 if n % 2 == 0 else klds[n // 2],
+        "kld_p99": klds[below] + (place - below) * (klds[min(below + 1, n - 1)] - klds[below]),
+        "kld_max": klds[-1],
+        "delta_p_mean": mean("dp", "dp2")[0],
+        "delta_p_mean_se": mean("dp", "dp2")[1],
+        "delta_p_rms": math.sqrt(mse),
+        "delta_p_rms_se": 0.5 / math.sqrt(mse) * mse_se,
+        "top1": top1,
+        "top1_se": math.sqrt(top1 * (1 - top1) / (n - 1)),
+    }
+
+
+@pytest.mark.parametrize(("n", "noise"), [(40, 0.5), (41, 0.01)])
+def test_figures_are_those_of_llama_perplexity(n, noise):
+    random = np.random.default_rng(1)
+    reference = random.normal(0, 3, (n, 300)).astype(np.float32)
+    ours = (reference + random.normal(0, noise, reference.shape)).astype(np.float32)
+    targets = random.integers(0, 300, n)
+    found = figures(reference, ours, targets)
+    for name, expected in by_hand(reference, ours, targets).items():
+        assert getattr(found, name) == pytest.approx(expected, rel=2e-3, abs=2e-7), name
+
+
+def test_a_shift_of_all_logits_changes_nothing():
+    logits = np.random.default_rng(2).normal(0, 3, (30, 200)).astype(np.float32)
+    found = figures(logits, logits + np.float32(4), np.zeros(30, int))
+    assert found.kld_max < 1e-6
+    assert found.top1 == 1
+    assert found.delta_p_rms < 1e-6
+
+
+def test_probabilities_of_large_logits_do_not_overflow():
+    logits = np.array([[1e4, 0, -1e4]], np.float32)
+    assert np.exp(log_softmax(logits)).tolist() == [[1, 0, 0]]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_logits_that_are_no_numbers_are_an_error(value):
+    logits = np.zeros((3, 10), np.float32)
+    logits[1, 4] = value
+    with pytest.raises(NotFiniteError):
+        Divergence().add(np.zeros((3, 10), np.float32), logits, np.zeros(3, np.int64))

@@ -1,0 +1,42 @@
+"""What identifies a model's FP32 predictions of a text, which quality is measured against, in the artifact cache."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from tuibench.models.artifacts import Recipe, find_artifact, versions_of
+from tuibench.models.digest import remembered_sha256
+from tuibench.models.folder import weight_files
+
+REFERENCE_METHOD = "kv-cache"
+"""The method whose predictions they are."""
+_LAYOUT_VERSION = "1"
+"""Raised whenever what is stored, or which positions of a text it is of, changes."""
+
+
+def reference_recipe(model_dir: Path, text: str) -> Recipe:
+    """Return what a model's predictions of a text are kept under.
+
+    Raises:
+        ModelError: The model has no readable weights.
+    """
+    digest = hashlib.sha256(remembered_sha256(weight_files(model_dir, model_dir.name)).encode())
+    for name in ("config.json", "tokenizer.json"):
+        path = model_dir / name
+        digest.update(path.read_bytes() if path.is_file() else b"")
+    return Recipe(
+        method="reference",
+        model_digest=digest.hexdigest(),
+        options={"text": hashlib.sha256(text.encode()).hexdigest(), "method": REFERENCE_METHOD},
+        versions={"layout": _LAYOUT_VERSION, **versions_of("torch", "transformers")},
+    )
+
+
+def has_reference(model_dir: Path, text: str) -> bool:
+    """Return whether the predictions are in the cache and undamaged.
+
+    Raises:
+        ModelError: The model has no readable weights.
+    """
+    return find_artifact(reference_recipe(model_dir, text)) is not None

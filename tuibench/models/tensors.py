@@ -1,0 +1,66 @@
+"""Matrices of a safetensors folder, mapped into memory and read only where they are used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_PREFIX_BYTES = 8
+
+
+class _Tensor(msgspec.Struct, frozen=True):
+    dtype: str
+    shape: list[int]
+    data_offsets: tuple[int, int]
+
+
+class MappedMatrix:
+    """One matrix in the type it is stored in."""
+
+    def __init__(self, name: str, stored: NDArray[Any]) -> None:
+        self.name = name
+        self._stored = stored
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return int(self._stored.shape[0])
+
+    def rows(self, start: int, end: int) -> NDArray[np.float32]:
+        """Return some rows as FP32; a copy unless they are stored so."""
+        import numpy as np
+
+        return np.asarray(self._stored[start:end], dtype=np.float32)
+
+
+def matrices_of_shape(files: Sequence[Path], shape: tuple[int, int]) -> list[MappedMatrix]:
+    """Return a model's floating-point matrices of a shape; output heads, going by their names, come first.
+
+    Args:
+        files: Safetensors files that `models.weights.read_header` has found whole.
+        shape: Rows and columns.
+    """
+    import ml_dtypes
+    import numpy as np
+
+    dtypes = {"F32": np.float32, "F16": np.float16, "BF16": ml_dtypes.bfloat16}
+    found = []
+    for path in files:
+        with path.open("rb") as file:
+            header_bytes = int.from_bytes(file.read(_PREFIX_BYTES), "little")
+            raw = msgspec.json.decode(file.read(header_bytes), type=dict[str, msgspec.Raw])
+        raw.pop("__metadata__", None)
+        for name, value in raw.items():
+            tensor = msgspec.json.decode(value, type=_Tensor)
+            if tuple(tensor.shape) == shape and tensor.dtype in dtypes:
+                start = _PREFIX_BYTES + header_bytes + tensor.data_offsets[0]
+                stored = np.memmap(path, dtype=dtypes[tensor.dtype], mode="r", offset=start, shape=shape)
+                found.append(MappedMatrix(name, stored))
+    return sorted(found, key=lambda matrix: (not any(part in matrix.name for part in ("head", "out")), matrix.name))

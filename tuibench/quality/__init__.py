@@ -1,0 +1,1 @@
+"""How far a method's predictions are from the FP32 reference's: divergence, perplexity, agreement on one text."""

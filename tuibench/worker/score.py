@@ -1,0 +1,105 @@
+"""A text through the loaded method, compared with the reference's predictions of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from time import perf_counter_ns
+
+from tuibench.core.events import Event, Phase, PhaseProgressed, PhaseStarted, QualityMeasured
+from tuibench.core.spec import QualityRequest
+from tuibench.engines.base import Engine
+from tuibench.engines.score_by_decoding import score_by_decoding
+from tuibench.models.artifacts import CachedArtifact, find_artifact
+from tuibench.models.folder import weight_files
+from tuibench.models.references import reference_recipe
+from tuibench.models.tokenizer import PromptTokenizer
+from tuibench.quality.reference import Predict, ReferenceMaker, open_reference
+from tuibench.quality.scoring import score_text
+from tuibench.quality.windows import Windows, windows_of
+from tuibench.worker.memory import own_memory
+
+_REPORT_NS = 200_000_000
+"""Between two reports of progress."""
+
+
+class MissingReferenceError(Exception):
+    """There is nothing to compare with; the message says what to do."""
+
+
+def score(
+    engine: Engine,
+    tokenizer: PromptTokenizer,
+    model_dir: Path,
+    context_window: int | None,
+    request: QualityRequest,
+    emit: Callable[[Event], None],
+) -> None:
+    """Score a text and emit the figures.
+
+    Raises:
+        EvalTextError: The text is too short.
+        MissingReferenceError: The reference is not in the cache, and this method may not make it.
+        NotFiniteError: The method's logits are no numbers.
+    """
+    emit(PhaseStarted(at_ns=perf_counter_ns(), phase=Phase.QUALITY))
+    windows = windows_of(
+        tokenizer.encode(request.text, raw=True),
+        opening=tokenizer.encode("", raw=True),
+        context_window=context_window,
+    )
+    predict: Predict = engine.score if hasattr(engine, "score") else partial(score_by_decoding, engine)
+    artifact = _reference(predict, engine, model_dir, request, windows, emit)
+    reference = open_reference(artifact, weight_files(model_dir, model_dir.name), windows)
+    started_ns = perf_counter_ns()
+    figures = score_text(predict, windows, reference, _Reporter("scoring the text", emit))
+    emit(
+        QualityMeasured(
+            at_ns=perf_counter_ns(),
+            figures=figures,
+            duration_ns=perf_counter_ns() - started_ns,
+            reference_bytes=artifact.disk_bytes,
+            memory=own_memory(),
+        )
+    )
+
+
+def _reference(
+    predict: Predict,
+    engine: Engine,
+    model_dir: Path,
+    request: QualityRequest,
+    windows: Windows,
+    emit: Callable[[Event], None],
+) -> CachedArtifact:
+    recipe = reference_recipe(model_dir, request.text)
+    found = find_artifact(recipe)
+    if found is not None:
+        return found
+    if not request.make_reference:
+        raise MissingReferenceError("the FP32 reference of this text is not in the cache; run again to have it made")
+    maker = ReferenceMaker(
+        windows=windows,
+        weights=weight_files(model_dir, model_dir.name),
+        score=predict,
+        head_inputs=getattr(engine, "head_inputs", None),
+        progress=_Reporter("making the FP32 reference", emit),
+    )
+    return maker.make(recipe, model_dir.name)
+
+
+class _Reporter:
+    """Tells how far it is, a few times a second."""
+
+    def __init__(self, label: str, emit: Callable[[Event], None]) -> None:
+        self._label = label
+        self._emit = emit
+        self._told_ns = 0
+
+    def __call__(self, done: int, total: int) -> None:
+        now_ns = perf_counter_ns()
+        if done < total and now_ns - self._told_ns < _REPORT_NS:
+            return
+        self._told_ns = now_ns
+        self._emit(PhaseProgressed(at_ns=now_ns, label=self._label, done=done, total=total))
