@@ -85,3 +85,25 @@ def test_a_second_prompt_forgets_the_first(model_dir):
     engine.decode(3)
     np.testing.assert_array_equal(engine.prefill(TOKENS[:5], len(TOKENS)), fresh)
     engine.close()
+
+
+@pytest.mark.parametrize("engine_class", [FusedFp32, FusedInt8, FusedInt4])
+def test_a_scored_text_has_the_logits_of_decoding(model_dir, engine_class):
+    text = TOKENS + TOKENS[:35]  # two blocks, the second one not of whole tiles
+    engine = engine_class()
+    engine.load(model_dir, 2, no_progress)
+    one_by_one = [engine.prefill(text[:1], len(text)).copy()] + [engine.decode(token).copy() for token in text[1:]]
+    scored = np.concatenate([block.copy() for block in engine.score(text)])
+    engine.close()
+    # Sums in another order, which may round an activation of the quantised methods to the next of 2^15 steps.
+    tolerance = FP32_TOLERANCE if engine_class is FusedFp32 else 5e-4
+    np.testing.assert_allclose(scored, one_by_one, rtol=0, atol=tolerance * np.abs(scored).max())
+
+
+def test_a_prompt_can_follow_a_scored_text(model_dir):
+    engine = FusedInt8()
+    engine.load(model_dir, 2, no_progress)
+    fresh = engine.prefill(TOKENS[:5], 8).copy()
+    next(engine.score(TOKENS))
+    np.testing.assert_array_equal(engine.prefill(TOKENS[:5], 8), fresh)
+    engine.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -10,6 +10,9 @@ from tuibench.core.spec import Method
 from tuibench.engines.base import EngineInfo, Progress
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from tuibench.engines.base import Logits
     from tuibench.engines.fused.matrices import StackWriter
     from tuibench.engines.fused.session import Session
@@ -50,6 +53,10 @@ class _FusedEngine:
     def decode(self, token_id: int) -> Logits:
         assert self._session is not None  # noqa: S101 - the protocol loads first
         return self._session.decode(token_id)
+
+    def score(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
+        assert self._session is not None  # noqa: S101 - the protocol loads first
+        return self._session.score(token_ids)
 
     def close(self) -> None:
         if self._session is not None:

@@ -39,10 +39,28 @@ class Batch(NamedTuple):
 
 @kernel
 def prepare_token(matrix: Matrix, batch: Batch, token: int, n_inputs: int) -> None:
-    """Derive what the product needs from `batch.values[token]`."""
-    prepare_inputs(
-        matrix, Inputs(batch.values[token], batch.codes[token], batch.scales[token], batch.sums[token]), n_inputs
-    )
+    """Derive what the product needs from `batch.values[token]`: rounded for each token by itself, as in decoding."""
+    inputs = Inputs(batch.values[token], batch.codes[token], batch.scales[token], batch.sums[token])
+    prepare_inputs(matrix, inputs, n_inputs)
+    _round_values(matrix, inputs, n_inputs)
+
+
+def _round_values(matrix: Matrix, inputs: Inputs, n_inputs: int) -> None:
+    """Where the product multiplies `values` although decoding multiplies `codes`, make them the same numbers."""
+    raise NotImplementedError  # chosen by type, while compiling
+
+
+@kernel
+def _values_of_codes(inputs: Inputs, n_inputs: int) -> None:
+    for k in range(n_inputs):
+        inputs.values[k] = np.float32(inputs.codes[k]) * inputs.scale[0]
+
+
+@overload(_round_values, jit_options=OPTIONS, strict=False)  # type: ignore[untyped-decorator]  # Numba carries no types
+def _choose_rounding(matrix: Any, inputs: Any, n_inputs: Any) -> Any:  # noqa: ANN401, ARG001 - the signature counts
+    if holds(matrix, Int4Matrix):
+        return lambda matrix, inputs, n_inputs: _values_of_codes(inputs, n_inputs)  # noqa: ARG005
+    return lambda matrix, inputs, n_inputs: None  # noqa: ARG005
 
 
 def multiply_batch(

@@ -18,7 +18,7 @@ from tuibench.engines.fused.kernels_tile import Batch, Tokens, multiply_batch, p
 from tuibench.engines.fused.kernels_vector import Vector, add, gelu, norm, rotate, silu_gate
 from tuibench.engines.fused.matrices import INT4_BLOCK, padded
 from tuibench.engines.fused.model import Model
-from tuibench.engines.fused.team import await_order, barrier, share
+from tuibench.engines.fused.team import await_order, barrier, order_of, share
 from tuibench.engines.fused.vector_ir import INT4_LANES, TILE
 
 _STAGGER = 32
@@ -237,6 +237,39 @@ def prefill_prompt(
             scratch.residual[:] = prompt.residual[-1]
         barrier(team, n_workers)
         project_logits(worker, n_workers, model, scratch, inputs_of(scratch, worker), logits)
+        barrier(team, n_workers)
+        if worker == 0:
+            break
+    return seen
+
+
+@entry
+def score_block(
+    worker: int,
+    n_workers: int,
+    team: NDArray[np.int64],
+    seen: int,
+    model: Model,
+    prompt: Prompt,
+    batch: Batch,
+    logits: Tokens,
+) -> int:
+    """Take a block of the prompt's positions, from the one ordered, through the head: `logits = W_head · norm(x)`.
+
+    `prefill_prompt` comes first. `logits` has a row for each position of the block.
+    """
+    while await_order(team, worker, seen):
+        seen += 1
+        shape, vectors, start = model.shape, model.vectors, order_of(team)
+        first, last = share(logits.shape[0], worker, n_workers)
+        for t in range(first, last):
+            out = batch.values[t][: shape.hidden]
+            norm(prompt.residual[start + t], vectors.final_norm, vectors.final_norm_bias, shape.epsilon, out)
+            prepare_token(model.head, batch, t, shape.hidden)
+        barrier(team, n_workers)
+        first, last = share((logits.shape[1] + TILE - 1) // TILE, worker, n_workers)
+        last = min(last * TILE, logits.shape[1])
+        multiply_batch(model.head, 0, first * TILE, last, batch, worker, shape.hidden, logits)
         barrier(team, n_workers)
         if worker == 0:
             break

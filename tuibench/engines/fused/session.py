@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +13,10 @@ from tuibench.engines.fused.compiler import was_compiled
 from tuibench.engines.fused.decode import Cache, Scratch, decode_tokens, new_scratch
 from tuibench.engines.fused.matrices import StackWriter, allocate
 from tuibench.engines.fused.model import TOY_WIDTH, Model, pack_model, toy_model
-from tuibench.engines.fused.prefill import new_prompt, prefill_prompt
+from tuibench.engines.fused.prefill import Batch, Prompt, new_prompt, prefill_prompt, score_block
 from tuibench.engines.fused.team import Team
 from tuibench.engines.ort.checkpoint import Checkpoint
-from tuibench.engines.ort.decoder import Decoder, read_decoder
+from tuibench.engines.ort.decoder import SCORED_TOKENS, Decoder, read_decoder
 from tuibench.engines.ort.rope import rope_tables
 
 
@@ -51,12 +51,20 @@ class Session:
 
     def prefill(self, token_ids: Sequence[int], max_length: int) -> NDArray[np.float32]:
         cache, scratch = self._room(max_length)
-        prompt, batch = new_prompt(self.model, self._embedding.rows(token_ids, 0), self.n_workers)
-        self._team.set_work(prefill_prompt, self.model, cache, scratch, self._logits, prompt, batch)
-        self._team.order(0)
+        self._read(token_ids, cache, scratch)
         self._team.set_work(decode_tokens, self.model, cache, scratch, self._logits)
         self._length = len(token_ids)
         return self._logits
+
+    def score(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
+        """Yield the logits at every position, a block of positions at a time; ends what `prefill` began."""
+        prompt, batch = self._read(token_ids, *self._room(len(token_ids)))
+        for start in range(0, len(token_ids), SCORED_TOKENS):
+            n_positions = min(SCORED_TOKENS, len(token_ids) - start)
+            logits = np.empty((n_positions, self._logits.size), np.float32)
+            self._team.set_work(score_block, self.model, prompt, batch, logits)
+            self._team.order(start)
+            yield logits
 
     def decode(self, token_id: int) -> NDArray[np.float32]:
         assert self._scratch is not None  # noqa: S101 - the protocol prefills first
@@ -64,6 +72,13 @@ class Session:
         self._team.order(self._length)
         self._length += 1
         return self._logits
+
+    def _read(self, token_ids: Sequence[int], cache: Cache, scratch: Scratch) -> tuple[Prompt, Batch]:
+        """Fill the cache; the last position's logits are in `_logits` then, and every position's last layer in the prompt."""
+        prompt, batch = new_prompt(self.model, self._embedding.rows(token_ids, 0), self.n_workers)
+        self._team.set_work(prefill_prompt, self.model, cache, scratch, self._logits, prompt, batch)
+        self._team.order(0)
+        return prompt, batch
 
     @property
     def n_workers(self) -> int:
@@ -109,4 +124,6 @@ def compile_kernels(writer: type[StackWriter]) -> bool:
     prompt, batch = new_prompt(model, np.zeros((1, TOY_WIDTH), np.float32), 1)
     team.set_work(prefill_prompt, model, cache, scratch, logits, prompt, batch)
     team.order(0)
-    return was_compiled(decode_tokens) or was_compiled(prefill_prompt)
+    team.set_work(score_block, model, prompt, batch, logits[None])
+    team.order(0)
+    return any(was_compiled(function) for function in (decode_tokens, prefill_prompt, score_block))

@@ -157,6 +157,22 @@ def float_of_half(_context: Any, _bits: Any) -> Any:  # noqa: ANN401 - Numba's o
     return types.float32(types.uint16), generate
 
 
+@intrinsic  # type: ignore[untyped-decorator]  # Numba carries no types
+def prefetch(_context: Any, array: Any, index: Any) -> Any:  # noqa: ANN401, ARG001 - Numba's own
+    """Ask for the cache line of an element, which may lie behind the end: such a request is dropped."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+        address = builder.gep(_data(context, builder, signature.args[0], arguments[0]), [arguments[1]])
+        byte = builder.bitcast(address, ir.IntType(8).as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [byte.type, _I32, _I32, _I32])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        read, keep, data = (ir.Constant(_I32, value) for value in (0, 3, 1))
+        builder.call(function, [byte, read, keep, data])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), generate
+
+
 def _has(context: Any, feature: str) -> bool:  # noqa: ANN401 - Numba's own
     return f"+{feature}" in context.codegen().magic_tuple()[-1].split(",")
 
