@@ -10,6 +10,7 @@ from tuibench.core.comparison import Comparison, Row, compare, run_of_state
 from tuibench.core.state import RunState
 from tuibench.core.verdict import verdict_lines
 from tuibench.methods import ladder_parents
+from tuibench.store.export.json_text import as_json
 
 _FALLBACK_SIZE = (100, 24)
 """Columns and lines where standard output is no terminal and `COLUMNS` says nothing."""
@@ -27,8 +28,18 @@ def result_lines(state: RunState, *, greedy: bool = True, width: int | None = No
         greedy: Whether tokens were the most likely ones, so that texts can be compared.
         width: Characters a line of the table may have; by default the terminal's.
     """
-    comparison = compare([run_of_state(state)], parents=ladder_parents(), greedy=greedy)
+    comparison = _compared(state, greedy=greedy)
     return [*fitted(LADDER, comparison, comparison.rows, width=width), "", *verdict_lines(comparison)]
+
+
+def result_json(state: RunState, *, greedy: bool = True) -> str:
+    """Return the result of a run as JSON, with where each method stands."""
+    status = {name: method.status.value for name, method in state.methods.items()}
+    return as_json(_compared(state, greedy=greedy), status)
+
+
+def _compared(state: RunState, *, greedy: bool) -> Comparison:
+    return compare([run_of_state(state)], parents=ladder_parents(), greedy=greedy)
 
 
 def fitted(

@@ -15,12 +15,12 @@ from tuibench.cli import INTERRUPTED, OK, SOME_FAILED
 from tuibench.cli.arguments import UsageError, run_spec
 from tuibench.cli.models import ensure_model
 from tuibench.cli.progress import Progress, open_progress
-from tuibench.cli.result_table import result_lines
+from tuibench.cli.result_table import result_json, result_lines
 from tuibench.core.run_events import TrialEnded
 from tuibench.core.state import MethodStatus, RunState, fold
 from tuibench.measure.machine import effective_cpus
 from tuibench.measure.measurement import Measurement
-from tuibench.store.export import as_json, as_json_line
+from tuibench.store.export.json_text import as_json_line
 
 if TYPE_CHECKING:
     import argparse
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     if options.format == "table":
         print("\n".join(result_lines(state, greedy=spec.sampling.greedy)))
     elif options.format == "json":
-        print(as_json(state))
+        print(result_json(state, greedy=spec.sampling.greedy))
     if measurement.session_path is not None:
         sys.stdout.flush()
         print(measurement.session_path, file=sys.stderr)

@@ -10,11 +10,11 @@ import msgspec
 from tuibench import paths
 from tuibench.cli import OK
 from tuibench.cli.arguments import UsageError
-from tuibench.cli.result_table import aligned, result_lines
+from tuibench.cli.result_table import aligned, result_json, result_lines
 from tuibench.cli.session_changes import bring_back, edit, remove
 from tuibench.core import format as fmt
 from tuibench.store.catalogue import SessionSummary, find_session, list_sessions
-from tuibench.store.export import as_json, as_json_line
+from tuibench.store.export.json_text import as_json_line
 from tuibench.store.replay import stored_state
 from tuibench.store.schema import Session, SessionError
 from tuibench.store.session import load
@@ -85,13 +85,14 @@ def _row(session: SessionSummary) -> tuple[str, str, str, str]:
 def _show(name: str, output: str) -> int:
     path, session = open_session(name)
     state = stored_state(session)
+    greedy = session.header.settings.sampling.greedy
     if output == "json":
-        print(as_json(state))
+        print(result_json(state, greedy=greedy))
     elif output == "jsonl":
         print("\n".join(map(as_json_line, session.trials)))
     else:
         print(fmt.printable("\n".join(_about(path, session))))
-        print("\n".join(result_lines(state, greedy=session.header.settings.sampling.greedy)))
+        print("\n".join(result_lines(state, greedy=greedy)))
     return OK
 
 

@@ -48,7 +48,7 @@ def run_of_state(state: RunState, label: str = "") -> MeasuredRun:
         label,
         tuple(state.methods),
         tuple(sorted(state.records, key=lambda record: record.finished)),
-        tuple(found for method in state.methods.values() if (found := getattr(method, "quality", None)) is not None),
+        tuple(found for method in state.methods.values() if (found := method.quality) is not None),
     )
 
 

@@ -119,6 +119,12 @@ def summary(declared: Metric, found: Summary | None) -> str:
     return metric(declared, found.median if found else None)
 
 
+def shortened(text: str, n_chars: int) -> str:
+    """Return the first line of a text, cut to `n_chars` characters with an ellipsis."""
+    first, _, rest = text.strip().partition("\n")
+    return first if len(first) <= n_chars and not rest else f"{first[: n_chars - 1]}…"
+
+
 def printable(text: str) -> str:
     """Return text that no terminal acts on: control characters become visible, line ends and tabs stay.
 

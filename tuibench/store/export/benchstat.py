@@ -1,0 +1,53 @@
+"""Go's benchmark format, which `benchstat` compares (golang.org/design/14313-benchmark-format).
+
+One line per measured trial. An operation is one decoded token after the first, so `ns/op` is TPOT; the other figures
+have units of their own, whose meaning the `Unit` lines declare. The number after the last hyphen of a name is the
+thread count, as Go writes its GOMAXPROCS.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from tuibench.core.comparison import Comparison, MeasuredRun
+from tuibench.core.format import printable
+from tuibench.core.metrics import DECODE, PEAK_RSS, PREFILL, SIZE, TPOT, TTFT
+from tuibench.core.record import TrialRecord
+
+_UNITS = (
+    (TPOT, "ns/op", ""),
+    (DECODE, "tok/s", "better=higher"),
+    (TTFT, "ttft-ns", "better=lower"),
+    (PREFILL, "prefill-tok/s", "better=higher"),
+    (PEAK_RSS, "peak-RSS-bytes", "better=lower"),
+    (SIZE, "size-bytes", "better=lower assume=exact"),
+)
+_NO_NAME = re.compile(r"[^\w.=+:-]+")
+
+
+def as_benchstat(comparison: Comparison) -> str:
+    """Return every measured trial of all runs as lines that `benchstat` reads; `-col session` compares runs."""
+    lines = [f"Unit {unit} {meaning}" for _, unit, meaning in _UNITS if meaning]
+    for run in comparison.runs:
+        lines += ["", *_configuration(run), *_results(run)]
+    return "\n".join(lines) + "\n"
+
+
+def _configuration(run: MeasuredRun) -> Iterator[str]:
+    """Yield `key: value` lines; keys are lower-case by construction, values must stay on their line."""
+    for key, value in (("session", run.label), *run.facts.items()):
+        yield f"{key}: {' '.join(printable(value).split())}"
+
+
+def _results(run: MeasuredRun) -> Iterator[str]:
+    threads = run.facts.get("threads", "1")
+    for record in run.trials:
+        if not record.warmup and not record.failed and record.step_ns:
+            yield _result(record, threads)
+
+
+def _result(record: TrialRecord, threads: str) -> str:
+    figures = ((metric.compute(record), unit) for metric, unit, _ in _UNITS)
+    told = " ".join(f"{value:.10g} {unit}" for value, unit in figures if value is not None)
+    return f"BenchmarkDecode/method={_NO_NAME.sub('_', record.method)}-{threads} {len(record.step_ns)} {told}"

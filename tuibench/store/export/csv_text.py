@@ -1,0 +1,75 @@
+"""CSV: one line per method of a run, raw numbers in base units, intervals in columns of their own."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+
+from tuibench.core.comparison import Against, Comparison, Row
+from tuibench.core.metrics import METRICS
+from tuibench.core.stats import PERCENTILES, Ratio
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+_QUALITY = (
+    "n_scored", "perplexity", "perplexity_se", "kld_mean", "kld_mean_se", "kld_median", "kld_p99", "kld_max",
+    "delta_p_mean", "delta_p_mean_se", "delta_p_rms", "delta_p_rms_se", "top1", "top1_se",
+)  # fmt: skip
+
+Value = str | float | int | None
+
+
+def as_csv(comparison: Comparison) -> str:
+    """Return a comparison as CSV. A number that does not exist is an empty cell."""
+    lines = [dict(_cells(comparison, row)) for row in comparison.rows]
+    names = list(dict.fromkeys(name for line in lines for name in line))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    for line in lines:
+        writer.writerow({name: _inert(value) for name, value in line.items()})
+    return text.getvalue()
+
+
+def _inert(value: Value) -> Value:
+    """Return a value that no spreadsheet takes for a formula; numbers stay numbers."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_STARTS) else value
+
+
+def _cells(comparison: Comparison, row: Row) -> Iterator[tuple[str, Value]]:
+    run = comparison.runs[row.run]
+    yield "session", run.label
+    yield from run.facts.items()
+    yield "method", row.method
+    yield "n_trials", row.n_trials
+    for metric in METRICS:
+        found = row.metrics.get(metric.id)
+        yield metric.id, found.median if found else None
+        yield f"{metric.id}_low", found.low if found else None
+        yield f"{metric.id}_high", found.high if found else None
+    for share in PERCENTILES:
+        yield f"itl_p{share * 100:g}_ns", row.itl_ns.get(share)
+    for name, against in (("step", row.step), ("total", row.total), ("baseline", row.against_baseline)):
+        yield from _against(name, against)
+    yield from _ratio("first_session", row.against_first)
+    for name in _QUALITY:
+        yield name, getattr(row.quality, name) if row.quality else None
+    yield "first_divergence", row.agreement.first_divergence if row.agreement else None
+    yield "n_compared", row.agreement.n_compared if row.agreement else None
+    yield "best_for_its_quality", int(row.best_for_its_quality)
+    yield "lamp", row.lamp
+    yield "flags", "; ".join(row.flags)
+    yield "failure_kind", row.failure.failure_kind if row.failure else None
+    yield "failure_message", row.failure.failure_message if row.failure else None
+
+
+def _against(name: str, against: Against | None) -> Iterator[tuple[str, Value]]:
+    yield f"{name}_method", against.method if against else None
+    yield from _ratio(name, against.ratio if against else None)
+
+
+def _ratio(name: str, ratio: Ratio | None) -> Iterator[tuple[str, Value]]:
+    yield f"{name}_ratio", ratio.value if ratio else None
+    yield f"{name}_low", ratio.low if ratio else None
+    yield f"{name}_high", ratio.high if ratio else None
+    yield f"{name}_outcome", ratio.outcome if ratio else None

@@ -1,0 +1,40 @@
+"""A stored session as one run of a comparison."""
+
+from __future__ import annotations
+
+from tuibench.core import format as fmt
+from tuibench.core.comparison import MeasuredRun
+from tuibench.store.schema import Session
+
+
+def measured_run(session: Session, label: str | None = None) -> MeasuredRun:
+    """Return what was measured, with the facts that may differ from another session's.
+
+    Args:
+        session: As loaded.
+        label: What tells it from others; by default its name, else its id.
+    """
+    return MeasuredRun(
+        label=label or session.name or session.header.id,
+        methods=session.header.settings.methods,
+        trials=session.trials,
+        quality=getattr(session, "quality", ()),
+        facts=_facts(session),
+    )
+
+
+def _facts(session: Session) -> dict[str, str]:
+    header, settings = session.header, session.header.settings
+    sampling = settings.sampling
+    drawn = f"temperature {sampling.temperature:g}, top-k {sampling.top_k}, top-p {sampling.top_p:g}, {sampling.seed=}"
+    return {
+        "model": header.model.name,
+        "digest": header.model.digest[:12],
+        "cpu": header.machine.cpu,
+        "cpus": str(header.machine.n_cpus_effective),
+        "threads": str(settings.n_threads),
+        "tokens": str(settings.max_new_tokens),
+        "prompt": f"{fmt.shortened(settings.prompt, 24)} ({settings.prompt_sha256[:8]})",
+        "sampling": "greedy" if sampling.greedy else drawn.replace("sampling.seed=", "seed "),
+        "tuibench": " ".join(filter(None, (header.tuibench_version, (header.tuibench_commit or "")[:12]))),
+    }

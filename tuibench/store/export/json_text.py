@@ -1,0 +1,80 @@
+"""JSON: whole comparisons, and single trials line by line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from tuibench.core.comparison import Against, Comparison, Row
+from tuibench.core.record import TrialRecord
+from tuibench.core.stats import Ratio
+from tuibench.core.verdict import MAX_KLD, method_sentence, recommend
+
+
+def as_json_line(record: TrialRecord) -> str:
+    """Return one trial as a line of JSON, raw numbers as in the session file."""
+    return msgspec.json.encode(record).decode()
+
+
+def as_json(comparison: Comparison, status: Mapping[str, str] | None = None) -> str:
+    """Return a comparison row by row, with every interval, and what it recommends.
+
+    Args:
+        comparison: Of one or several runs.
+        status: Where each method of a single run stands.
+    """
+    runs = [
+        {
+            "label": run.label,
+            "facts": run.facts,
+            "drift": comparison.drifts[number],
+            "max_kld": MAX_KLD,
+            "recommendation": recommend(comparison, number),
+        }
+        for number, run in enumerate(comparison.runs)
+    ]
+    rows = [_row(comparison, row, (status or {}).get(row.method)) for row in comparison.rows]
+    whole = {"baseline": comparison.baseline, "runs": runs, "methods": rows}
+    return msgspec.json.format(msgspec.json.encode(whole), indent=2).decode()
+
+
+def _row(comparison: Comparison, row: Row, status: str | None) -> dict[str, object]:
+    failure = row.failure
+    return {
+        "run": comparison.runs[row.run].label,
+        "method": row.method,
+        **({"status": status} if status else {}),
+        "n_trials": row.n_trials,
+        "metrics": row.metrics,
+        "itl_ns": {f"p{share * 100:g}": value for share, value in row.itl_ns.items()},
+        "step": _against(row.step),
+        "total": _against(row.total),
+        "against_baseline": _against(row.against_baseline),
+        "against_first_run": _ratio(row.against_first),
+        "quality": row.quality,
+        "agreement": row.agreement,
+        "not_same_model": row.not_same_model,
+        "lamp": row.lamp,
+        "flags": row.flags,
+        "best_for_its_quality": row.best_for_its_quality,
+        "verdict": method_sentence(comparison, row),
+        "failure": failure and {"kind": failure.failure_kind, "message": failure.failure_message},
+    }
+
+
+def _against(against: Against | None) -> dict[str, object] | None:
+    return {"method": against.method, **(_ratio(against.ratio) or {})} if against else None
+
+
+def _ratio(ratio: Ratio | None) -> dict[str, object] | None:
+    if ratio is None:
+        return None
+    return {
+        "ratio": ratio.value,
+        "low": ratio.low,
+        "high": ratio.high,
+        "n": ratio.n,
+        "paired": ratio.paired,
+        "outcome": ratio.outcome,
+    }

@@ -1,0 +1,41 @@
+"""Markdown: what a pull request or a report needs, constant columns told once above the table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from tuibench.core.columns import Column, cells, comparison_columns, constants, filled, varying
+from tuibench.core.comparison import Comparison
+from tuibench.core.format import printable
+from tuibench.core.verdict import verdict_lines
+
+_SPECIAL = re.compile(r"([\\`*_\[\]<>#|~])")
+
+
+def as_markdown(comparison: Comparison) -> str:
+    """Return a comparison as a Markdown table with its verdicts."""
+    columns = filled(comparison_columns(comparison), comparison, comparison.rows)
+    shown = varying(columns, comparison, comparison.rows)
+    common = constants(columns, comparison, comparison.rows)
+    parts = [f"- {escaped(heading)}: {escaped(text)}" for heading, text in common.items()]
+    parts += [*([""] if parts else []), *_table(shown, comparison)]
+    for number, run in enumerate(comparison.runs):
+        label = [f"**{escaped(run.label)}**", ""] if len(comparison.runs) > 1 else []
+        parts += ["", *label, *(f"- {escaped(line)}" for line in verdict_lines(comparison, number))]
+    return "\n".join(parts) + "\n"
+
+
+def _table(columns: Sequence[Column], comparison: Comparison) -> list[str]:
+    heading, *lines = cells(columns, comparison, comparison.rows, short=frozenset())
+    rule = [":--" if column.left else "--:" for column in columns]
+    return [f"| {' | '.join(line)} |" for line in (_escaped(heading), rule, *map(_escaped, lines))]
+
+
+def _escaped(line: Sequence[str]) -> list[str]:
+    return [escaped(cell) for cell in line]
+
+
+def escaped(text: str) -> str:
+    """Return text that Markdown shows as it is, in one line."""
+    return _SPECIAL.sub(r"\\\1", " ".join(printable(text).split()))
