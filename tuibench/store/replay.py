@@ -134,8 +134,9 @@ class Replay:
 
     async def events(self) -> AsyncGenerator[RunEvent]:
         """Yield the events of the whole run, waiting in between as long as the recording says."""
-        for at_ns, event in self.timed_events():
-            await self._reach(at_ns)
+        for number, (at_ns, event) in enumerate(self.timed_events()):
+            if number:  # the run's start needs no time
+                await self._reach(at_ns)
             yield event
 
     def timed_events(self) -> Iterator[tuple[int, RunEvent]]:
