@@ -26,7 +26,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     mouse: bool = True
     low_bandwidth: bool = False
     keys: dict[str, str] = {}
-    """Other keys for an action, by the id in the help panel: `"run.start" = "f6,ctrl+g"`."""
+    """Other keys for an action, by the id in the help panel: `"run.start" = "f6,ctrl+n"`."""
 
 
 @dataclass(frozen=True, slots=True)

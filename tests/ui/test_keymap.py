@@ -62,9 +62,9 @@ def test_one_id_means_one_thing():
 
 
 def test_good_keys_of_the_user_are_used():
-    remapping = remap({"run.start": "f6, ctrl+g", "sessions.delete": "D", "list.down": "n"})
+    remapping = remap({"run.start": "f6, ctrl+n", "sessions.delete": "D", "list.down": "n"})
     assert remapping.problems == ("keys: list.down: n is Cancel (confirm.no)",)
-    assert remapping.keymap == {"run.start": "f6,ctrl+g", "sessions.delete": "D"}
+    assert remapping.keymap == {"run.start": "f6,ctrl+n", "sessions.delete": "D"}
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from inspect import isawaitable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from textual.screen import Screen
 from tuibench import paths
 from tuibench.config import Config, LoadedConfig, save_theme
 from tuibench.core import format as fmt
+from tuibench.models.local import ModelError
 from tuibench.store.schema import SessionError
 from tuibench.ui.glyphs import GlyphFilter, detect_glyphs
 from tuibench.ui.keymap import bindings
@@ -96,6 +98,7 @@ class TuibenchApp(App[int]):
         self._wanted_theme = theme or loaded.config.theme
         self._theme_folders = ThemeFolders(theme_folders or (paths.packaged_themes(), paths.user_themes()))
         self._our_themes: tuple[str, ...] = ()
+        self._bench: BenchScreen | None = None
         self._session_to_open = open_session
         self._replay_speed = replay_speed
         self.add_mode("bench", self._bench_screen)
@@ -185,7 +188,8 @@ class TuibenchApp(App[int]):
                 self.notify(fmt.printable(f"{paths.config_file().name}: {error}"), title="Not saved", severity="error")
 
     def _bench_screen(self) -> Screen[None]:
-        return BenchScreen(self.context)
+        self._bench = BenchScreen(self.context)
+        return self._bench
 
     def _sessions_screen(self) -> Screen[None]:
         from tuibench.ui.screens.sessions import SessionsScreen  # noqa: PLC0415 - not part of the first frame
@@ -201,6 +205,8 @@ class TuibenchApp(App[int]):
                 self.notify(fmt.printable("\n".join(problems)), title=title, severity="warning", timeout=10)
         if self._session_to_open is not None:
             self._open(self._session_to_open, play=self._replay_speed is not None)
+        else:
+            self._welcome()
 
     def notify(self, message: str, **options: object) -> None:
         """Show a notice. Notices quote file names and error texts, so square brackets in them are only brackets."""
@@ -223,6 +229,49 @@ class TuibenchApp(App[int]):
         if isinstance(self.screen, ReplayScreen):
             await self.pop_screen()
         await self.push_screen(ReplayScreen(self.context, session, play=play, speed=self._replay_speed or 1.0))
+
+    @property
+    def session_under_way(self) -> Path | None:
+        """The file that a run is being written into."""
+        return self._bench.session_under_way if self._bench is not None else None
+
+    @work(group="welcome")
+    async def _welcome(self) -> None:
+        """Where nothing was measured and there is no model to measure, play the recording that ships."""
+        services = self.context.services
+        with suppress(ModelError):
+            if await asyncio.to_thread(services.find_model, self.context.model) is not None:
+                return
+        sessions = await asyncio.to_thread(services.sessions, 0)
+        shipped = paths.sample_sessions()
+        if any(session.path.parent != shipped for session in sessions) or not sessions:
+            return
+        from tuibench.ui.screens.replay import ReplayScreen  # noqa: PLC0415 - not part of the first frame
+        from tuibench.ui.widgets.offer import Offer  # noqa: PLC0415 - once in the life of a machine
+
+        with suppress(SessionError):
+            session = await asyncio.to_thread(services.load_session, sessions[0].path)
+            screen = ReplayScreen(self.context, session, play=True)
+            await self.push_screen(screen)
+            await screen.query_one("#body").mount(Offer(self.context.model, "ctrl+g"), before=0)
+
+    def action_pull_model(self) -> None:
+        """Fetch the model."""
+        self._pull_model()
+
+    @work(exclusive=True, group="pull")
+    async def _pull_model(self) -> None:
+        from tuibench.ui.screens.pull import PullScreen  # noqa: PLC0415 - once in the life of a machine
+
+        if isinstance(self.screen, PullScreen):
+            return
+        with suppress(ModelError):
+            if await asyncio.to_thread(self.context.services.find_model, self.context.model) is not None:
+                self.notify(f"{fmt.printable(self.context.model)} is here – F2, type a prompt, press F5")
+                return
+        if await self.push_screen_wait(PullScreen(self.context)) and self._bench is not None:
+            await self._bench.look_for_model()
+            self.notify("the model is here – esc, type a prompt, press F5", title="Model")
 
     @on(MethodToggled)
     async def toggle_method(self, event: MethodToggled) -> None:

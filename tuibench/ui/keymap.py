@@ -31,6 +31,7 @@ KEYS: dict[str, tuple[Key, ...]] = {
     "app": (
         Key("app.bench", "f2", "show_mode('bench')", "Bench", "Measure: prompt, methods, live panels", show=False),
         Key("app.sessions", "f3", "show_mode('sessions')", "Sessions", "Stored measurements: open, replay"),
+        Key("app.pull", "ctrl+g", "pull_model", "Pull", "Fetch the model that is to be measured", show=False),
         Key("app.theme", "f12", "change_theme", "Theme", "Look at the themes and take one", show=False),
         Key("app.help", "question_mark", "toggle_help", "Keys", "All keys and what they do", show=False),
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual import on, work
@@ -90,11 +91,12 @@ class BenchScreen(RunScreen):
         cpus = services.cpus()
         self._cpu_label = cpus.label
         self.settings.use_machine(n_threads=cpus.n_default_threads, n_cpus=cpus.n_usable)
-        await self._look_for_model()
+        await self.look_for_model()
         self._tick()
         self._facts_known.set()
 
-    async def _look_for_model(self) -> None:
+    async def look_for_model(self) -> None:
+        """See whether the model is on this machine by now."""
         try:
             self._model = await asyncio.to_thread(self.context.services.find_model, self.context.model)
         except ModelError as error:
@@ -203,7 +205,7 @@ class BenchScreen(RunScreen):
 
         if not await self.app.push_screen_wait(PullScreen(self.context)):
             return False
-        await self._look_for_model()
+        await self.look_for_model()
         return self._model is not None
 
     @work(exclusive=True, group="run")
@@ -240,6 +242,11 @@ class BenchScreen(RunScreen):
             self.notify(fmt.printable(event.problem), title="The run broke off", severity="error", timeout=15)
         elif event.session is not None:
             self.notify(f"saved as {fmt.printable(event.session.name)}", title=describe.run_label(event.state))
+
+    @property
+    def session_under_way(self) -> Path | None:
+        """The file of the live run."""
+        return self._live.session_path if self._live is not None else None
 
     def action_stop_run(self) -> None:
         """End the run; what is finished is kept."""

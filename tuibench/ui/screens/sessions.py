@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ from tuibench.ui.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
     from tuibench.store.catalogue import SessionSummary
+    from tuibench.ui.app import TuibenchApp
     from tuibench.ui.services import Context
 
 # The first five are those that a terminal of 80 columns shows.
@@ -302,8 +303,12 @@ class SessionsScreen(DashboardScreen):
                 self._tell(error)
         self.action_reload()
 
-    def _may_change(self, chosen: Iterable[SessionSummary]) -> bool:
-        """Whether these are the user's own: a recording that ships stays as it is."""
+    def _may_change(self, chosen: Sequence[SessionSummary]) -> bool:
+        """Whether these are the user's own, and finished: a recording that ships stays as it is."""
+        app: TuibenchApp = self.app  # type: ignore[assignment] # screen of this app only
+        if any(session.path == app.session_under_way for session in chosen):
+            self.notify("this session is being measured – F8 on the bench stops it", severity="warning")
+            return False
         shipped = paths.sample_sessions().resolve()
         own = paths.sessions_dir().resolve()
         fixed = [session for session in chosen if session.path.resolve().parent == shipped != own]
