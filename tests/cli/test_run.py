@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,12 +11,14 @@ import time
 import psutil
 import pytest
 
+from tuibench.measure.bandwidth import remember
 from tuibench.store.session import load
 
 
 @pytest.fixture
 def arguments(tiny_llama, tmp_path, monkeypatch):
     monkeypatch.setenv("TUIBENCH_CACHE", str(tmp_path / "cache"))
+    remember(1, 20_000_000_000)
     return [
         sys.executable, "-m", "tuibench", "run", "--model", str(tiny_llama.directory), "--prompt", "Hello",
         "--methods", "baseline,kv-cache", "--max-new-tokens", "12", "--trials", "1", "--threads", "1",
@@ -26,9 +29,11 @@ def arguments(tiny_llama, tmp_path, monkeypatch):
 def test_a_run_prints_its_result_and_the_path_of_a_session_that_names_no_folder_or_host(arguments, tmp_path):
     done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    table, verdict = done.stdout.split("\n\n")
+    table, verdict, machine = done.stdout.split("\n\n")
     assert [line.split()[0] for line in table.splitlines()] == ["method", "baseline", "kv-cache"]
     assert "text identical" in verdict
+    assert machine.startswith("read bandwidth with 1 thread: 20.0 GB/s\n  baseline")
+    assert "of the CPU while it measured" in machine
     (path,) = (tmp_path / "out").glob("*.toml")
     assert done.stderr.splitlines()[-1] == str(path)
     session = load(path)
@@ -37,7 +42,7 @@ def test_a_run_prints_its_result_and_the_path_of_a_session_that_names_no_folder_
     assert measured[0].token_ids == measured[1].token_ids
     text = path.read_text()
     assert str(tmp_path) not in text
-    assert os.uname().nodename not in text
+    assert not re.search(rf"\b{re.escape(os.uname().nodename)}\b", text)
 
 
 @pytest.mark.parametrize("output", ["json", "jsonl"])

@@ -11,11 +11,11 @@ from tuibench.core.validity import Lamp
 
 
 def machine_lines(state: RunState) -> list[str]:
-    """Return the lines; none where nothing was measured."""
+    """Return the lines, the first of them empty; none where nothing was measured."""
     measured = [record for method in state.methods.values() for record in method.measured]
     if state.machine is None or not measured:
         return []
-    return [*_roofs(state, state.machine), *_cost(state, state.machine), *_conditions(state)]
+    return ["", *_roofs(state, state.machine), *_cost(state, state.machine), *_conditions(state)]
 
 
 def _roofs(state: RunState, machine: MachineHeader) -> list[str]:

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 from tuibench import paths
 from tuibench.cli import INTERRUPTED, OK, SOME_FAILED
 from tuibench.cli.arguments import UsageError, run_spec
+from tuibench.cli.machine_lines import machine_lines
 from tuibench.cli.models import ensure_model
 from tuibench.cli.progress import Progress, open_progress
 from tuibench.cli.result_table import result_json, result_lines
 from tuibench.core.run_events import TrialEnded
 from tuibench.core.state import MethodStatus, RunState, fold
-from tuibench.measure.machine import effective_cpus
+from tuibench.measure.bandwidth import read_bandwidth
+from tuibench.measure.effective_cpus import effective_cpus
 from tuibench.measure.measurement import Measurement
 from tuibench.store.export.json_text import as_json_line
 
@@ -32,14 +34,13 @@ def run(options: argparse.Namespace) -> int:
     sessions = paths.sessions_dir(options.output)
     _check_writable(sessions)
     model = ensure_model(spec.model)
-    usable = effective_cpus()
-    if spec.n_threads > usable:
-        print(f"tuibench: {spec.n_threads} threads share {usable} usable CPUs: expect slow results", file=sys.stderr)
-    measurement = Measurement(spec, model, sessions)
+    if doubt := effective_cpus().doubt(spec.n_threads):
+        print(f"tuibench: {doubt[0]}: expect slow results", file=sys.stderr)
+    measurement = Measurement(spec, model, sessions, bandwidth=read_bandwidth)
     with open_progress() as progress:
         state = asyncio.run(_measure(measurement, progress, stream=options.format == "jsonl"))
     if options.format == "table":
-        print("\n".join(result_lines(state, greedy=spec.sampling.greedy)))
+        print("\n".join([*result_lines(state, greedy=spec.sampling.greedy), *machine_lines(state)]))
     elif options.format == "json":
         print(result_json(state, greedy=spec.sampling.greedy))
     if measurement.session_path is not None:

@@ -58,15 +58,26 @@ async def read_bandwidth(n_threads: int, *, again: bool = False, command: Sequen
         BandwidthError: It could not be measured.
     """
     machine = machine_header()
-    key, day = _key(machine), f"{datetime.now(UTC):%Y-%m-%d}"
-    todays = [entry for entry in _remembered() if entry.day == day]
-    known = next((entry for entry in todays if entry.is_about(key, n_threads)), None)
+    known = next((entry for entry in _todays() if entry.is_about(_key(machine), n_threads)), None)
     if known is not None and not again:
         return known.read_bytes_per_s
     found = await _probe((*command, str(n_threads), str(buffer_bytes(machine))))
-    others = [entry for entry in todays if not entry.is_about(key, n_threads)]
-    _remember([*others, _Known(key, n_threads, day, found)])
+    remember(n_threads, found)
     return found
+
+
+def remember(n_threads: int, read_bytes_per_s: int) -> None:
+    """Keep a measurement for today."""
+    key = _key(machine_header())
+    others = [entry for entry in _todays() if not entry.is_about(key, n_threads)]
+    entries = [*others, _Known(key, n_threads, _today(), read_bytes_per_s)]
+    path = paths.bandwidth_file()
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    # A cache that cannot be written costs three seconds next time, nothing else.
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(msgspec.json.encode(entries))
+        temporary.replace(path)
 
 
 def buffer_bytes(machine: MachineHeader) -> int:
@@ -76,14 +87,17 @@ def buffer_bytes(machine: MachineHeader) -> int:
 
 
 async def _probe(command: Sequence[str]) -> int:
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},  # NumPy's own pool has nothing to do here
-        start_new_session=True,
-    )
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},  # NumPy's own pool has nothing to do here
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise BandwidthError(f"read bandwidth could not be measured: {error.strerror}: {error.filename}") from error
     try:
         answer, complaint = await asyncio.wait_for(process.communicate(), _PATIENCE_S)
     except TimeoutError:
@@ -113,18 +127,13 @@ def _key(machine: MachineHeader) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
-def _remembered() -> list[_Known]:
+def _today() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%d}"
+
+
+def _todays() -> list[_Known]:
     try:
-        return msgspec.json.decode(paths.bandwidth_file().read_bytes(), type=list[_Known])
+        entries = msgspec.json.decode(paths.bandwidth_file().read_bytes(), type=list[_Known])
     except (OSError, msgspec.DecodeError):  # never measured, or by another version: it is measured anew
         return []
-
-
-def _remember(entries: list[_Known]) -> None:
-    path = paths.bandwidth_file()
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    # A cache that cannot be written costs three seconds next time, nothing else.
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(msgspec.json.encode(entries))
-        temporary.replace(path)
+    return [entry for entry in entries if entry.day == _today()]
