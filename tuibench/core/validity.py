@@ -102,13 +102,15 @@ def doubts_between(before: Conditions, after: Conditions) -> tuple[Doubt, ...]:
         _judge("observer", observer_share(before, after), "dashboard and samplers used {:.1%} of the CPU"),
         _throttled(before, after),
         _clock(before, after),
-        _judge("swapped", _rise(before.n_swapped_pages, after.n_swapped_pages), "the machine swapped {:.0f} pages"),
+        _judge(
+            "swapped", _rise(before.n_swapped_pages, after.n_swapped_pages), "pages that the machine swapped: {:.0f}"
+        ),
         _judge(
             "major_faults",
             _rise(before.worker_major_faults, after.worker_major_faults),
-            "the worker waited for the disk {:.0f} times (major page faults)",
+            "waits of the worker for the disk (major page faults): {:.0f}",
         ),
-        _judge("hot", _rise(before.n_hot, after.n_hot), "the processor slowed down because of heat {:.0f} times"),
+        _judge("hot", _rise(before.n_hot, after.n_hot), "times the processor slowed down because of heat: {:.0f}"),
         _judge("suspended", _suspended_s(before, after), "the machine was suspended for {:.1f} s"),
         _judge("wall_jump", _wall_jump_s(before, after), "the wall clock was set by {:.1f} s"),
         _power(before, after),
@@ -165,7 +167,7 @@ def _rise(before: int | None, after: int | None) -> int | None:
 
 def _throttled(before: Conditions, after: Conditions) -> Doubt | None:
     waited_ms = (_rise(before.throttled_ns, after.throttled_ns) or 0) / 1e6
-    sentence = "the CPU quota held threads back in {:.0f} periods, " + f"{waited_ms:.0f} ms in all"
+    sentence = "periods in which the CPU quota held threads back: {:.0f}" + f" ({waited_ms:.0f} ms in all)"
     return _judge("throttled", _rise(before.n_throttled, after.n_throttled), sentence)
 
 

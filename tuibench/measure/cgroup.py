@@ -37,7 +37,8 @@ def own_groups(controller: str = "cpu", own: Path = _OWN, mount: Path = _MOUNT) 
         if controllers and controller not in controllers.split(","):
             continue
         for root in _roots(mount, controllers):
-            inner = root / path.lstrip("/")
+            # "/../name": a group outside what this process may see.
+            inner = root if ".." in path else root / path.lstrip("/")
             for folder in (inner, *inner.parents):
                 if folder.is_relative_to(root) and folder.is_dir():
                     found[folder] = None

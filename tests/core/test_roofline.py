@@ -1,0 +1,82 @@
+import msgspec
+import pytest
+
+from tests.scripted import header, record
+from tuibench.core.observer import observer_share
+from tuibench.core.roofline import Bound, roofline
+
+MACHINE = msgspec.structs.replace(
+    header().machine, n_cores_effective=2, read_bytes_per_s=20_000_000_000, caches={"L3": 32 << 20}
+)
+KV = {"kv_bytes_per_token": 1_000_000}
+
+
+def trials(gap_ns, weight_bytes=400_000_000, **changes):
+    """Return a warm-up that was told the model's facts, and a trial of 3 steps after 10 prompt tokens."""
+    told = {"weight_bytes": weight_bytes, **KV, **changes}
+    measured = record("m", step_ns=(gap_ns,) * 3)
+    return [
+        msgspec.structs.replace(record("m", warmup=True), **told),
+        msgspec.structs.replace(measured, n_prompt=10, weight_bytes=None),
+    ]
+
+
+def test_mbu_counts_weights_and_the_cache_at_its_mean_length():
+    found = roofline(trials(gap_ns=40_000_000), MACHINE, 2)
+    assert found.kv_bytes == 12_000_000  # steps at 11, 12 and 13 tokens
+    assert found.bytes_per_token == 412_000_000
+    assert found.mbu == pytest.approx(412e6 * 25 / 20e9)
+
+
+@pytest.mark.parametrize(
+    ("gap_ms", "bound", "words"),
+    [
+        (25, Bound.MEMORY, "82% of this machine's read bandwidth: memory-bound; fewer bytes per weight help"),
+        (40, Bound.PARTLY_MEMORY, "52% of this machine's read bandwidth: fewer bytes per weight help in part"),
+        (200, Bound.COMPUTE, "10% of this machine's read bandwidth: compute- or overhead-bound"),
+        (10, Bound.UNKNOWN, "206% of this machine's read bandwidth, which cannot be"),
+    ],
+)  # fmt: skip
+def test_the_share_of_the_bandwidth_decides_the_sentence(gap_ms, bound, words):
+    found = roofline(trials(gap_ms * 1_000_000), MACHINE, 2)
+    assert found.bound is bound
+    assert words in found.sentence
+
+
+def test_as_many_threads_as_cores_leave_nothing_to_gain():
+    assert roofline(trials(25_000_000), MACHINE, 2).sentence.endswith("more threads do not")
+
+
+def test_fewer_threads_than_cores_may_still_gain():
+    assert "more threads may, up to the 2 cores" in roofline(trials(25_000_000), MACHINE, 1).sentence
+
+
+def test_weights_that_fit_the_cache_may_be_faster_than_memory():
+    found = roofline(trials(gap_ns=500_000, weight_bytes=20_000_000, kv_bytes_per_token=0), MACHINE, 2)
+    assert found.bound is Bound.CACHE
+    assert "20 MB that a token reads fit into the cache of 34 MB" in found.sentence
+
+
+def test_without_a_kv_cache_the_whole_sequence_is_the_reason():
+    found = roofline(trials(gap_ns=300_000_000, kv_bytes_per_token=None), MACHINE, 2)
+    assert found.kv_bytes == 0
+    assert "computed again for each token" in found.sentence
+
+
+@pytest.mark.parametrize("gap", ["speed", "weights", "bandwidth"])
+def test_nothing_is_said_without_all_three_numbers(gap):
+    records, machine = trials(25_000_000), MACHINE
+    if gap == "speed":
+        records = records[:1]
+    elif gap == "weights":
+        records = records[1:]
+    else:
+        machine = msgspec.structs.replace(machine, read_bytes_per_s=None)
+    assert roofline(records, machine, 2) is None
+
+
+def test_the_observers_share_is_taken_over_the_timed_windows():
+    timed = msgspec.structs.replace(record("m", step_ns=(500_000_000,) * 2), ttft_ns=1_000_000_000)
+    watched = msgspec.structs.replace(timed, observer_cpu_ns=40_000_000)
+    assert observer_share([watched, timed], 2) == pytest.approx(0.01)
+    assert observer_share([timed], 2) is None
