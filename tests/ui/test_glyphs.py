@@ -18,6 +18,7 @@ BLACK = Color(0, 0, 0)
         ({"TERM": "xterm", "LANG": "de_DE.ISO-8859-1", "LC_CTYPE": "C.utf8"}, "unicode"),
         ({"TERM": "linux", "LANG": "en_US.UTF-8"}, "console"),
         ({"TERM": "linux", "LC_ALL": "POSIX"}, "ascii"),
+        ({"LC_ALL": "C", "TEXTUAL_DRIVER": "textual.drivers.web_driver:WebDriver"}, "unicode"),
     ],
 )
 def test_what_can_be_drawn_follows_locale_and_terminal(environ, glyphs):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 import tuibench
-from tuibench.cli.arguments import UsageError, add_dashboard_arguments, add_run_arguments
+from tuibench.cli.arguments import UsageError, add_dashboard_arguments, add_run_arguments, natural_int
 
 OK, SOME_FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -64,6 +64,10 @@ def parser() -> argparse.ArgumentParser:
     doctor.add_argument("--format", choices=("table", "json"), default="table")
     doctor.add_argument("--remeasure", action="store_true", help="measure the read bandwidth anew (three seconds)")
     doctor.set_defaults(verb="doctor")
+
+    serve = verbs.add_parser("serve", help="the dashboard in a browser on this machine")
+    serve.add_argument("--port", type=natural_int, default=8000, metavar="N", help="0 for any (default: 8000)")
+    serve.set_defaults(verb="serve")
     return top
 
 

@@ -29,9 +29,10 @@ def open_dashboard(options: argparse.Namespace, open_session: Path | None = None
         UsageError: It is not.
     """
     # Textual draws on standard error, so that standard output stays free.
-    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
+    in_browser = "TEXTUAL_DRIVER" in os.environ
+    if not in_browser and not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         raise UsageError("the dashboard needs a terminal; `tuibench run` measures without one")
-    if os.environ.get("TERM", "") in ("", "dumb"):
+    if not in_browser and os.environ.get("TERM", "") in ("", "dumb"):
         raise UsageError("this terminal (TERM=dumb) shows no dashboard; `tuibench run` measures without one")
     loaded = load_config(paths.config_file())
     _choose_colours(options.color or loaded.config.color)

@@ -53,6 +53,8 @@ def detect_glyphs(environ: Mapping[str, str]) -> Glyphs:
     Python turns an unset locale into `C.UTF-8`, which is right: hardly a terminal is left that is no UTF-8 terminal
     and does not say so.
     """
+    if "WebDriver" in environ.get("TEXTUAL_DRIVER", ""):
+        return "unicode"  # a browser shows everything, whatever the server's locale
     locale = environ.get("LC_ALL") or environ.get("LC_CTYPE") or environ.get("LANG") or ""
     _, _, codeset = locale.partition(".")
     if locale in {"C", "POSIX"} or (codeset and not codeset.lower().replace("-", "").startswith("utf8")):
