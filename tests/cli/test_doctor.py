@@ -1,0 +1,43 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tuibench.measure.bandwidth import remember
+from tuibench.measure.effective_cpus import effective_cpus
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("TUIBENCH_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cache" / "models" / "one").mkdir(parents=True)
+    (tmp_path / "cache" / "models" / "one" / "weights").write_bytes(bytes(10_000))
+    remember(effective_cpus().n_threads, 20_000_000_000)
+
+
+def doctor(*arguments, **environment):
+    command = [sys.executable, "-m", "tuibench", "doctor", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **environment)
+
+
+def test_the_doctor_tells_machine_bandwidth_advice_and_problems_and_is_content():
+    done = doctor()
+    assert (done.returncode, done.stderr) == (0, "")
+    for words in ("processor", "threads to use", "20.0 GB/s", "other processes", "colours", "onnxruntime", "models"):
+        assert words in done.stdout
+    assert "doubtful now" in done.stdout
+
+
+def test_the_doctors_json_is_only_that():
+    found = json.loads(doctor("--format", "json").stdout)
+    assert found["machine"]["read_bytes_per_s"] == 20_000_000_000
+    assert found["cpus"]["n_threads_advised"] == effective_cpus().n_threads
+    assert found["cache_bytes"]["models"] > 0
+    assert {"lamp", "what", "remedy"} == set().union(*found["problems"]) or not found["problems"]
+    assert found["terminal"]["is_terminal"] is False
+
+
+def test_an_escape_sequence_in_the_environment_reaches_no_terminal(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm\x1b[2J")
+    assert "\x1b" not in doctor().stdout
