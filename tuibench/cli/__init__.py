@@ -10,13 +10,20 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 import tuibench
-from tuibench.cli.arguments import UsageError, add_dashboard_arguments, add_run_arguments, natural_int
+from tuibench.cli.arguments import (
+    UsageError,
+    add_compare_arguments,
+    add_dashboard_arguments,
+    add_export_arguments,
+    add_run_arguments,
+    natural_int,
+)
 
-OK, SOME_FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
+OK, SOME_FAILED, BAD_USAGE, REGRESSED, INTERRUPTED = 0, 1, 2, 3, 130
 
 _EPILOG = """\
 exit codes: 0 all rows measured; 1 some rows failed (they are in the session, with reasons);
-2 bad usage or input; 130 interrupted (everything finished is saved)
+2 bad usage or input; 3 regression found; 130 interrupted (everything finished is saved)
 """
 
 
@@ -42,6 +49,14 @@ def parser() -> argparse.ArgumentParser:
     replay.add_argument("--speed", type=float, default=1.0, metavar="X", help="2 is twice as fast (default: 1)")
     replay.add_argument("--plain", action="store_true", help="print lines instead of opening the dashboard")
     replay.set_defaults(verb="replay")
+
+    compare = verbs.add_parser("compare", help="compare methods and sessions, with intervals", epilog=_EPILOG)
+    add_compare_arguments(compare)
+    compare.set_defaults(verb="compare")
+
+    export = verbs.add_parser("export", help="write a session as a table, a page, a plot or for benchstat")
+    add_export_arguments(export)
+    export.set_defaults(verb="export")
 
     sessions = verbs.add_parser("sessions", help="list, show, name, tag or remove stored sessions")
     sessions.add_argument("action", nargs="?", choices=("list", "show", "edit", "rm", "restore"), default="list")

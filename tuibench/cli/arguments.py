@@ -103,6 +103,35 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add("--output", type=Path, metavar="DIR", help="folder for the session file")
 
 
+_SESSION_HELP = "file, name or beginning of a name; `last` for the newest"
+
+
+def percentage(text: str) -> float:
+    """Return a share from 0 to 1, given in per cent: `5` or `5%`."""
+    return _float_in(text.removesuffix("%"), 0, 100, "percentage") / 100
+
+
+def add_compare_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what a comparison takes."""
+    parser.add_argument("sessions", nargs="+", metavar="SESSION", help=f"{_SESSION_HELP}; the first is the yardstick")
+    parser.add_argument("--baseline", metavar="METHOD", help="the method all are compared with (default: kv-cache)")
+    parser.add_argument("--format", choices=("table", "md", "csv", "json", "benchstat"), default="table")
+    parser.add_argument(
+        "--fail-on-regression",
+        type=percentage,
+        metavar="PCT",
+        help="exit with 3 if a method is slower than in the first session by more than PCT and its interval agrees",
+    )
+
+
+def add_export_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what an export takes."""
+    formats = ("md", "csv", "json", "jsonl", "html", "svg", "png", "benchstat")
+    parser.add_argument("session", metavar="SESSION", help=_SESSION_HELP)
+    parser.add_argument("--format", choices=formats, required=True)
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: standard output")
+
+
 def run_spec(options: argparse.Namespace) -> RunSpec:
     """Return the run that a command line asks for.
 

@@ -12,6 +12,9 @@ from tuibench.core.stats import Outcome, Ratio
 MAX_KLD = 0.05
 """Nats per token: the divergence up to which a method is recommended."""
 
+_NOTABLY_LESS = 0.95
+"""Share of the fastest method's memory below which a smaller one is worth a word."""
+
 
 def method_sentence(comparison: Comparison, row: Row) -> str:
     """Return what one method achieves against the comparison's baseline, and whether that can be trusted.
@@ -155,7 +158,7 @@ def _sentence(
         parts[0] += f" (not told apart from {rival})"
     if exact and exact != best:
         parts.append(f"{exact} if the output must be identical")
-    if small and small.method != best:
+    if small and (small.median(PEAK_RSS) or 0) < _NOTABLY_LESS * (good[0].median(PEAK_RSS) or 0):
         parts.append(f"smallest: {small.method} ({fmt.size(small.median(PEAK_RSS))})")
     if pareto:
         parts.append(f"Pareto set: {', '.join(pareto)}")

@@ -32,7 +32,9 @@ def as_csv(comparison: Comparison) -> str:
 
 
 def _inert(value: Value) -> Value:
-    """Return a value that no spreadsheet takes for a formula; numbers stay numbers."""
+    """Return a value that no spreadsheet takes for a formula; numbers stay numbers, to 12 digits."""
+    if isinstance(value, float):
+        return f"{value:.12g}"
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_STARTS) else value
 
 

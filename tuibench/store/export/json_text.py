@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -36,7 +37,16 @@ def as_json(comparison: Comparison, status: Mapping[str, str] | None = None) -> 
     ]
     rows = [_row(comparison, row, (status or {}).get(row.method)) for row in comparison.rows]
     whole = {"baseline": comparison.baseline, "runs": runs, "methods": rows}
-    return msgspec.json.format(msgspec.json.encode(whole), indent=2).decode()
+    return msgspec.json.format(msgspec.json.encode(_rounded(msgspec.to_builtins(whole))), indent=2).decode()
+
+
+def _rounded(value: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
+    """Return the same with numbers to 12 digits: what lies behind them differs from one C library to the next."""
+    if isinstance(value, dict):
+        return {name: _rounded(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(each) for each in value]
+    return float(f"{value:.12g}") if isinstance(value, float) else value
 
 
 def _row(comparison: Comparison, row: Row, status: str | None) -> dict[str, object]:

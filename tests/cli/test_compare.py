@@ -1,0 +1,150 @@
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.measured_runs import trials
+from tests.scripted import header
+from tuibench.cli import BAD_USAGE, OK, REGRESSED, main
+from tuibench.store.writer import SessionWriter
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    monkeypatch.setenv("TUIBENCH_SESSIONS", str(tmp_path))
+
+    def write(name, *records, **changes):
+        path = tmp_path / f"{name}.toml"
+        writer = SessionWriter(path, changed(**changes))
+        for each in records:
+            writer.append(each)
+        return str(path)
+
+    return write
+
+
+def changed(*, cpu=None, **settings):
+    """The header of a session on another CPU, with other settings."""
+    top = header()
+    machine = msgspec.structs.replace(top.machine, cpu=cpu or top.machine.cpu)
+    return msgspec.structs.replace(top, machine=machine, settings=msgspec.structs.replace(top.settings, **settings))
+
+
+@pytest.fixture
+def before(store):
+    return store("before", *trials("baseline", 3), *trials("kv-cache", 12))
+
+
+def test_one_session_is_compared_method_by_method(before, capsys):
+    assert main(["compare", before]) == OK
+    out, err = capsys.readouterr()
+    assert "baseline: 0.2" in out
+    assert "× kv-cache" in out
+    assert err == ""
+
+
+def test_baseline_can_be_chosen(before, capsys):
+    assert main(["compare", before, "--baseline", "baseline"]) == OK
+    assert "× baseline" in capsys.readouterr().out
+
+
+def test_unknown_baseline_is_refused_with_what_there_is(before, capsys):
+    assert main(["compare", before, "--baseline", "onnx"]) == BAD_USAGE
+    assert "measured: baseline, kv-cache" in capsys.readouterr().err
+
+
+def test_a_slower_method_is_a_regression(store, before, capsys):
+    after = store("after", *trials("baseline", 3), *trials("kv-cache", 9))
+    assert main(["compare", before, after, "--fail-on-regression", "5"]) == REGRESSED
+    assert "regression: kv-cache in after runs at 0.7" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("allowed", ["5", "5%"])
+def test_the_same_speed_is_none(store, before, allowed):
+    after = store("after", *trials("baseline", 3), *trials("kv-cache", 12.02))
+    assert main(["compare", before, after, "--fail-on-regression", allowed]) == OK
+
+
+def test_a_loss_that_is_allowed_is_none(store, before):
+    after = store("after", *trials("baseline", 3), *trials("kv-cache", 9))
+    assert main(["compare", before, after, "--fail-on-regression", "40"]) == OK
+
+
+def test_a_loss_that_noise_explains_is_none(store, before):
+    after = store("after", *trials("baseline", 3), *trials("kv-cache", 10, sigma=0.5))
+    assert main(["compare", before, after, "--fail-on-regression", "1"]) == OK
+
+
+def test_one_trial_cannot_fail_a_build_but_is_told(store, before, capsys):
+    after = store("after", *trials("kv-cache", 6, n=1))
+    assert main(["compare", before, after, "--fail-on-regression", "5"]) == OK
+    err = capsys.readouterr().err
+    assert "too few trials to tell: kv-cache in after" in err
+    assert "baseline was not measured in after" in err
+
+
+def test_a_regression_needs_two_sessions(before, capsys):
+    assert main(["compare", before, "--fail-on-regression", "5"]) == BAD_USAGE
+    assert "name at least two" in capsys.readouterr().err
+
+
+def test_another_machine_or_task_is_warned_of(store, before, capsys):
+    after = store("after", *trials("kv-cache", 12), cpu="Another CPU", n_threads=7)
+    assert main(["compare", before, after]) == OK
+    err = capsys.readouterr().err
+    assert "differ in what matters: threads: 7 against" in err
+    assert "CPU: Another CPU against Example CPU" in err
+
+
+def test_what_sessions_have_in_common_is_told_once(store, before, capsys):
+    after = store("after", *trials("kv-cache", 12), n_threads=7)
+    main(["compare", before, after])
+    head, table, *_ = capsys.readouterr().out.split("\n\n")
+    assert "model: SmolLM2-135M-Instruct" in head
+    assert "SmolLM2" not in table
+    assert "threads" in table.splitlines()[0]
+
+
+def test_a_session_twice_gets_two_names(before, capsys):
+    main(["compare", before, before, "--format", "json"])
+    labels = [run["label"] for run in json.loads(capsys.readouterr().out)["runs"]]
+    assert labels == ["before", "before (2)"]
+
+
+@pytest.mark.parametrize("name", ["md", "csv", "json", "benchstat"])
+def test_formats_go_to_standard_output(before, name, capsys):
+    assert main(["compare", before, "--format", name]) == OK
+    assert "kv-cache" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("width", ["80", "100"])
+def test_the_table_fits_the_terminal(store, before, width, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", width)
+    main(["compare", before, store("after", *trials("kv-cache", 11), n_threads=7)])
+    table = capsys.readouterr().out.split("\n\n")[1]
+    assert max(map(len, table.splitlines())) <= int(width)
+
+
+@pytest.mark.usefixtures("store")
+def test_a_missing_session_is_refused(capsys):
+    assert main(["compare", "nothing"]) == BAD_USAGE
+    assert "nothing" in capsys.readouterr().err
+
+
+def test_export_writes_a_file(before, tmp_path, capsys):
+    target = tmp_path / "page.html"
+    assert main(["export", before, "--format", "html", "-o", str(target)]) == OK
+    assert target.read_text().startswith("<!doctype html>")
+    assert capsys.readouterr().out == ""
+
+
+def test_export_writes_bytes_to_standard_output(before, capfdbinary):
+    assert main(["export", before, "--format", "png"]) == OK
+    assert capfdbinary.readouterr().out.startswith(b"\x89PNG")
+
+
+def test_export_to_a_folder_that_is_not_there_is_refused(before, capsys):
+    target = Path("/nonexistent/page.svg")
+    assert main(["export", before, "--format", "svg", "-o", str(target)]) == BAD_USAGE
+    assert f"{target}: cannot be written" in capsys.readouterr().err

@@ -1,0 +1,176 @@
+import csv
+import io
+import json
+import os
+import random
+import re
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.measured_runs import PARENTS, quality
+from tests.scripted import failed, header, record
+from tuibench.core.comparison import MeasuredRun, compare
+from tuibench.core.events import FailureKind
+from tuibench.core.validity import Lamp
+from tuibench.store.export.facts import measured_run
+from tuibench.store.export.formats import FORMATS, exported
+from tuibench.store.export.html import as_html
+from tuibench.store.export.plots import as_svg, latency_curve
+from tuibench.store.export.png import MissingExtraError, as_png
+from tuibench.store.schema import Session
+
+GOLDEN = Path(__file__).parent / "golden"
+HOSTILE = "=cmd|' /C calc'!A1<script>alert(1)</script> | `x` \x1b[2J"
+
+
+def session_run(label="Kitchen table"):
+    """A run of three methods, one of them broken, with every kind of figure."""
+    source = random.Random(7)
+    trials = []
+    for index in range(4):
+        for method, tps, n_mib in (("baseline", 6, 900), ("kv-cache", 30, 900), ("int8", 150, 300)):
+            steps = (1e9 / tps * source.lognormvariate(0, 0.02) * (1 + position / 20) for position in range(8))
+            trials.append(
+                record(
+                    method, index=index, step_ns=tuple(map(round, steps)), token_ids=(1, 2, 3, 4, 5, 6, 7, 8, 9),
+                    piece_chars=(), text="Hello", lamp=Lamp.GREEN, peak_rss_bytes=n_mib << 20,
+                )
+            )  # fmt: skip
+    trials.append(failed("int4", FailureKind.OUT_OF_MEMORY, message="killed at 8 GiB"))
+    facts = {"model": "Tiny", "cpu": "Some CPU", "threads": "2", "tokens": "9"}
+    scores = (quality("baseline", 1e-12), quality("int8", 0.0045))
+    return MeasuredRun(label, ("baseline", "kv-cache", "int8", "int4"), tuple(trials), scores, facts)
+
+
+def comparison(*labels):
+    return compare([session_run(label) for label in labels or ("Kitchen table",)], parents=PARENTS)
+
+
+def hostile():
+    """Everything that comes from outside tries to be something else."""
+    run = MeasuredRun(
+        HOSTILE,
+        ("kv-cache", HOSTILE),
+        (record("kv-cache", text=HOSTILE, validity=(HOSTILE,)), failed(HOSTILE, FailureKind.ERROR, message=HOSTILE)),
+        facts={"model": HOSTILE},
+    )
+    return compare([run], parents=PARENTS)
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS.keys() - {"png"}))
+def test_export_is_as_it_was(name):
+    content = exported(comparison(), name)
+    path = GOLDEN / f"session.{name}"
+    if os.environ.get("TUIBENCH_UPDATE_GOLDEN"):
+        path.write_bytes(content)
+    assert content == path.read_bytes()
+
+
+def test_comparison_of_two_sessions_is_as_it_was():
+    content = exported(comparison("before", "after"), "md")
+    path = GOLDEN / "two_sessions.md"
+    if os.environ.get("TUIBENCH_UPDATE_GOLDEN"):
+        path.write_bytes(content)
+    assert content == path.read_bytes()
+
+
+def test_csv_has_one_line_per_method_and_raw_numbers():
+    lines = list(csv.DictReader(io.StringIO(exported(comparison(), "csv").decode())))
+    assert [line["method"] for line in lines] == ["baseline", "kv-cache", "int8", "int4"]
+    assert float(lines[2]["decode_tps"]) > 100
+    assert lines[2]["step_method"] == "kv-cache"
+    assert lines[3]["decode_tps"] == ""
+    assert lines[3]["failure_message"] == "killed at 8 GiB"
+
+
+def test_no_cell_of_a_csv_is_a_formula():
+    for line in csv.reader(io.StringIO(exported(hostile(), "csv").decode())):
+        assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in line)
+
+
+def test_json_round_trips_with_every_interval():
+    whole = json.loads(exported(comparison(), "json"))
+    int8 = whole["methods"][2]
+    assert int8["step"]["method"] == "kv-cache"
+    assert int8["step"]["low"] < int8["step"]["ratio"] < int8["step"]["high"]
+    assert whole["runs"][0]["recommendation"]["fastest"] == "int8"
+    assert whole["methods"][3]["failure"] == {"kind": "out-of-memory", "message": "killed at 8 GiB"}
+
+
+def test_html_is_self_contained_and_takes_no_text_for_markup():
+    page = as_html(hostile())
+    assert "<script" not in page
+    assert "\x1b" not in page
+    assert not re.search(r"""(src|href)\s*=|url\(|@import""", page)
+    assert "default-src 'none'" in page
+
+
+@pytest.mark.parametrize("make", [comparison, hostile])
+def test_svg_is_well_formed_and_draws_no_foreign_markup(make):
+    drawing = ElementTree.fromstring(as_svg(make()))  # noqa: S314 - our own text
+    names = {element.tag.rpartition("}")[2] for element in drawing.iter()}
+    assert names <= {"svg", "g", "rect", "text", "line", "polyline", "circle"}
+
+
+def test_svg_draws_each_method_in_one_colour():
+    drawing = as_svg(comparison())
+    assert drawing.count('fill="#0072b2"') >= 3  # bar, point and name of the first method
+    assert as_svg(compare([MeasuredRun("a", ("kv-cache",), ())], parents=PARENTS)).count("<text") == 1
+
+
+def test_png_is_a_picture_of_the_svg():
+    picture = as_png(comparison())
+    assert picture.startswith(b"\x89PNG")
+    assert int.from_bytes(picture[16:20], "big") == 1440
+
+
+def test_png_without_its_library_names_the_remedy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "resvg_py", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'tuibench\[png\]'"):
+        as_png(comparison())
+
+
+def test_markdown_shows_hostile_text_as_text():
+    text = exported(hostile(), "md").decode()
+    assert "<script" not in text.replace("\\<script", "")
+    assert "\x1b" not in text
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table}) == 1
+
+
+def test_benchstat_lines_are_gos_format():
+    text = exported(hostile(), "benchstat").decode() + exported(comparison(), "benchstat").decode()
+    for line in filter(None, text.splitlines()):
+        if line.startswith("Unit "):
+            assert re.fullmatch(r"Unit \S+( \w+=\w+)+", line)
+        elif line.startswith("Benchmark"):
+            name, count, *figures = line.split()
+            assert re.fullmatch(r"BenchmarkDecode/method=[^\s/]+-\d+", name)
+            assert int(count) > 0
+            assert len(figures) % 2 == 0
+            assert all(float(value) > 0 for value in figures[::2])
+        else:
+            assert re.fullmatch(r"[a-z][^\sA-Z]*: .*", line)
+
+
+def test_benchstat_has_a_line_for_every_measured_trial():
+    assert exported(comparison(), "benchstat").decode().count("BenchmarkDecode/") == 12
+
+
+def test_latency_curve_is_the_median_over_trials_and_thinned():
+    trials = tuple(record("kv-cache", index=i, step_ns=(i + 1,) * 1000) for i in range(3))
+    found = compare([MeasuredRun("a", ("kv-cache",), trials)], parents=PARENTS)
+    curve = latency_curve(found, 0, "kv-cache")
+    assert len(curve) <= 400
+    assert {ns for _, ns in curve} == {2}
+    assert curve[0][0] == 1
+
+
+def test_facts_of_a_session_hold_what_may_differ():
+    run = measured_run(Session(header=header(), trials=(record("kv-cache"),)), "mine")
+    assert run.label == "mine"
+    assert run.facts["threads"] == str(header().settings.n_threads)
+    assert {"model", "digest", "cpu", "prompt", "sampling", "tokens", "tuibench"} <= run.facts.keys()

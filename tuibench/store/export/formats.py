@@ -1,0 +1,37 @@
+"""Which format is written by what, and which of them are binary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from tuibench.core.comparison import Comparison
+from tuibench.store.export.benchstat import as_benchstat
+from tuibench.store.export.csv_text import as_csv
+from tuibench.store.export.html import as_html
+from tuibench.store.export.json_text import as_json, as_json_line
+from tuibench.store.export.markdown import as_markdown
+from tuibench.store.export.plots import as_svg
+from tuibench.store.export.png import as_png
+
+
+def _as_json_lines(comparison: Comparison) -> str:
+    return "".join(f"{as_json_line(record)}\n" for run in comparison.runs for record in run.trials)
+
+
+FORMATS: Mapping[str, Callable[[Comparison], str | bytes]] = {
+    "md": as_markdown,
+    "csv": as_csv,
+    "json": as_json,
+    "jsonl": _as_json_lines,
+    "html": as_html,
+    "svg": as_svg,
+    "png": as_png,
+    "benchstat": as_benchstat,
+}
+"""Each returns the whole file; `png` raises `MissingExtraError` where its library is not installed."""
+
+
+def exported(comparison: Comparison, name: str) -> bytes:
+    """Return a comparison in one of `FORMATS`, as the bytes of a file."""
+    content = FORMATS[name](comparison)
+    return content.encode() if isinstance(content, str) else content

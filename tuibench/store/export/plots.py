@@ -1,0 +1,204 @@
+"""Plots of one run: speed against divergence, latency by token position, gains with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from tuibench.core import format as fmt
+from tuibench.core.comparison import NEGLIGIBLE_KLD, REFERENCE, Comparison, Row
+from tuibench.core.metrics import DECODE
+from tuibench.store.export.svg import (
+    FONT,
+    GRID,
+    INK,
+    MUTED,
+    PAPER,
+    SERIES,
+    Scale,
+    element,
+    line,
+    polyline,
+    scale_over,
+    text,
+)
+
+WIDTH, HEIGHT = 720.0, 320.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70.0, 24.0, 40.0, 46.0
+_MAX_POINTS = 400
+"""Points a curve is drawn with; longer outputs are thinned to medians of neighbours."""
+_BAR = 26.0
+_BAR_LABELS, _BAR_VALUES = 140.0, 210.0
+_DIVERGENCE = f"mean KL divergence in nats per token, logarithmic; all that is less stands at {NEGLIGIBLE_KLD:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A drawing of its own size."""
+
+    title: str
+    height: float
+    body: str
+
+    def standalone(self) -> str:
+        """Return it as a whole SVG element."""
+        return _svg(self.body, self.height)
+
+
+def as_svg(comparison: Comparison) -> str:
+    """Return all plots of a comparison's first run, one below the other, as an SVG file."""
+    parts, y = [], 0.0
+    for plot in plots(comparison):
+        parts.append(element("g", plot.body, transform=f"translate(0 {y:g})"))
+        y += plot.height
+    nothing = text(20.0, 40.0, "Nothing was measured: there is nothing to plot.")
+    return _svg("".join(parts) or nothing, y or 80.0) + "\n"
+
+
+def plots(comparison: Comparison, run: int = 0) -> list[Plot]:
+    """Return the plots of a run that has the figures for them."""
+    made = (_gains(comparison, run), _scatter(comparison, run), _latency(comparison, run))
+    return [plot for plot in made if plot is not None]
+
+
+def _svg(body: str, height: float) -> str:
+    paper = element("rect", width="100%", height="100%", fill=PAPER)
+    return element(
+        "svg", paper, body, xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {WIDTH:g} {height:g}",
+        width=WIDTH, height=height, font_family=FONT, font_size=12,
+    )  # fmt: skip
+
+
+def _colours(comparison: Comparison, run: int) -> dict[str, str]:
+    """Return one colour per method, the same in every plot of the run."""
+    return {row.method: SERIES[number % len(SERIES)] for number, row in enumerate(comparison.of_run(run))}
+
+
+def _title(words: str) -> str:
+    return text(16.0, 24.0, words, font_size=15, font_weight="bold")
+
+
+def _axes(x: Scale, y: Scale, x_label: str, y_label: str, *, name_x: Namer, name_y: Namer) -> str:
+    bottom, left = y.start, x.start
+    parts = [line(left, bottom, x.end, bottom, stroke=MUTED)]
+    for value in y.ticks():
+        parts.append(line(left, y(value), x.end, y(value)))
+        parts.append(text(left - 8, y(value) + 4, name_y(value), text_anchor="end", fill=MUTED))
+    for value in x.ticks():
+        parts.append(line(x(value), bottom, x(value), bottom + 4, stroke=MUTED))
+        parts.append(text(x(value), bottom + 18, name_x(value), text_anchor="middle", fill=MUTED))
+    parts.append(text((left + x.end) / 2, bottom + 38, x_label, text_anchor="middle"))
+    middle = (y.start + y.end) / 2
+    parts.append(text(16.0, middle, y_label, text_anchor="middle", transform=f"rotate(-90 16 {middle:g})"))
+    return "".join(parts)
+
+
+Namer = Callable[[float], str]
+
+
+def _plain(value: float) -> str:
+    return f"{value:g}"
+
+
+def _scatter(comparison: Comparison, run: int) -> Plot | None:
+    """Return decode speed against divergence, the Pareto front as a line."""
+    rows = [row for row in comparison.of_run(run) if row.median(DECODE) and _divergence(comparison, row) is not None]
+    if not any(row.kld is not None for row in rows):
+        return None
+    title = "Speed against divergence from FP32"
+    colours = _colours(comparison, run)
+    points = [
+        (row, row.median(DECODE) or 0.0, max(_divergence(comparison, row) or 0.0, NEGLIGIBLE_KLD)) for row in rows
+    ]
+    y = scale_over([speed for _, speed, _ in points], HEIGHT - _BOTTOM, _TOP, from_zero=True)
+    x = scale_over([kld for _, _, kld in points], _LEFT, WIDTH - _RIGHT - 90, logarithmic=True)
+    best = sorted((x(kld), y(speed)) for row, speed, kld in points if row.best_for_its_quality)
+    label_at = _spread([(y(speed), row.method) for row, speed, _ in points], apart=12.0)
+    parts = [
+        _title(title),
+        _axes(x, y, _DIVERGENCE, "tok/s", name_x=_plain, name_y=_plain),
+        polyline(best, stroke=MUTED, stroke_dasharray="4 3"),
+    ]
+    for row, speed, kld in points:
+        parts.append(element("circle", cx=x(kld), cy=y(speed), r=5, fill=colours[row.method]))
+        parts.append(text(x(kld) + 9, label_at[row.method] + 4, row.method, fill=colours[row.method]))
+    return Plot(title, HEIGHT, "".join(parts))
+
+
+def _divergence(comparison: Comparison, row: Row) -> float | None:
+    scored = any(other.kld is not None for other in comparison.of_run(row.run))
+    return 0.0 if row.kld is None and row.method == REFERENCE and scored else row.kld
+
+
+def _latency(comparison: Comparison, run: int) -> Plot | None:
+    """Return each method's time per token by the token's position: without a KV-cache it climbs."""
+    curves = {row.method: latency_curve(comparison, run, row.method) for row in comparison.of_run(run)}
+    curves = {method: curve for method, curve in curves.items() if curve}
+    if not curves:
+        return None
+    title = "Time per token by position"
+    times = [ns / 1e6 for curve in curves.values() for _, ns in curve if ns > 0]
+    positions = [float(position) for curve in curves.values() for position, _ in curve]
+    if not times:
+        return None
+    y = scale_over(times, HEIGHT - _BOTTOM, _TOP, logarithmic=True)
+    x = Scale(0.0, max(positions), _LEFT, WIDTH - _RIGHT - 110)
+    colours = _colours(comparison, run)
+    parts = [_title(title), _axes(x, y, "token", "ms, logarithmic", name_x=_plain, name_y=_plain)]
+    label_at = _spread([(y(curve[-1][1] / 1e6), method) for method, curve in curves.items() if curve[-1][1] > 0])
+    for method, curve in curves.items():
+        drawn = ((x(position), y(ns / 1e6)) for position, ns in curve if ns > 0)
+        parts.append(polyline(drawn, stroke=colours[method], stroke_width=1.5))
+        if method in label_at:
+            parts.append(text(x.end + 6, label_at[method] + 4, method, fill=colours[method]))
+    return Plot(title, HEIGHT, "".join(parts))
+
+
+def _spread(wanted: Sequence[tuple[float, str]], apart: float = 14.0) -> dict[str, float]:
+    """Return heights near those wanted, far enough apart for labels not to cover each other."""
+    placed: dict[str, float] = {}
+    last = float("-inf")
+    for y, name in sorted(wanted):
+        last = max(y, last + apart)
+        placed[name] = last
+    return placed
+
+
+def latency_curve(comparison: Comparison, run: int, method: str) -> list[tuple[int, float]]:
+    """Return (position, median gap in ns over the trials), thinned to at most 400 points; empty without trials."""
+    trials = [
+        record.step_ns
+        for record in comparison.runs[run].trials
+        if record.method == method and not record.warmup and not record.failed
+    ]
+    length = max(map(len, trials), default=0)
+    gaps = [median(steps[position] for steps in trials if len(steps) > position) for position in range(length)]
+    bucket = -(-length // _MAX_POINTS) or 1
+    return [(start + 1, median(gaps[start : start + bucket])) for start in range(0, length, bucket)]
+
+
+def _gains(comparison: Comparison, run: int) -> Plot | None:
+    """Return decode speeds as bars with their intervals."""
+    rows = [row for row in comparison.of_run(run) if row.median(DECODE)]
+    if not rows:
+        return None
+    title = "Decode speed, median and 95 % interval"
+    colours = _colours(comparison, run)
+    highest = max(row.metrics[DECODE.id].high or row.metrics[DECODE.id].median for row in rows)
+    x = Scale(0.0, highest, _BAR_LABELS, WIDTH - _BAR_VALUES)
+    parts = [_title(title)]
+    for number, row in enumerate(rows):
+        found = row.metrics[DECODE.id]
+        y = _TOP + number * _BAR
+        middle = y + _BAR / 2 - 2
+        parts.append(text(_BAR_LABELS - 8, middle + 4, row.method, text_anchor="end"))
+        width = x(found.median) - _BAR_LABELS
+        parts.append(element("rect", x=_BAR_LABELS, y=y, width=width, height=_BAR - 8, fill=colours[row.method], rx=2))
+        if found.low is not None and found.high is not None:
+            parts.append(line(x(found.low), middle, x(found.high), middle, stroke=INK))
+            parts += [line(x(end), middle - 4, x(end), middle + 4, stroke=INK) for end in (found.low, found.high)]
+        gain = fmt.gain(row.against_baseline.ratio) if row.against_baseline else "baseline"
+        parts.append(text(x.end + 8, middle + 4, f"{fmt.rate(found.median)}  {gain}", fill=MUTED))
+    parts.append(line(_BAR_LABELS, _TOP - 4, _BAR_LABELS, _TOP + len(rows) * _BAR, stroke=GRID))
+    return Plot(title, _TOP + len(rows) * _BAR + 16, "".join(parts))
