@@ -106,7 +106,7 @@ def test_any_text_survives_the_file(tmp_path_factory, text, message):
     path = tmp_path_factory.mktemp("any") / "s.toml"
     pieces = tuple(map(len, text))
     records = (
-        record(text=text, piece_chars=pieces, token_ids=tuple(range(len(pieces)))),
+        record(text=text, piece_chars=pieces, token_ids=tuple(range(len(pieces))), step_ns=pieces[1:]),
         failed("x", FailureKind.ERROR, message=message),
     )
     assert load(write(path, *records)).trials == records

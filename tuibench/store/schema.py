@@ -1,4 +1,4 @@
-"""What a session file holds. The header comes first, then one `[[trials]]` table per finished trial."""
+"""What a session file holds: a header, then one `[[trials]]` table per finished trial, one `[[quality]]` per method."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 from tuibench.core.fingerprint import MachineHeader
 from tuibench.core.plan import Turn
-from tuibench.core.record import TrialRecord
+from tuibench.core.record import QualityRecord, TrialRecord
 from tuibench.core.spec import Sampling
 
 SCHEMA_VERSION = 1
@@ -88,14 +88,37 @@ class Annotation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return msgspec.structs.replace(earlier, written=self.written, **said)
 
 
+class Resumption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A run that went on: the trials after this table were measured from then on."""
+
+    n_trials: int
+    """Trials that the file held before, warm-up included."""
+    retry_failed: bool = False
+    """Whether the turns of failed trials were taken again, not only the missing ones."""
+    tuibench_version: str
+    tuibench_commit: str | None = None
+    resumed: datetime
+    """Time zone included, written last, as in a trial's record."""
+
+
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     """A session as loaded."""
 
     header: SessionHeader
     trials: tuple[TrialRecord, ...] = ()
+    quality: tuple[QualityRecord, ...] = ()
+    """The latest of each method."""
     annotation: Annotation | None = None
+    resumed: tuple[Resumption, ...] = ()
+    superseded: tuple[TrialRecord, ...] = ()
+    """Failed trials whose turn was taken again later: they stay in the file, and count for nothing."""
     dropped: tuple[str, ...] = ()
     """What of the file could not be read, one sentence each."""
+
+    @property
+    def newer(self) -> bool:
+        """Whether a newer tuibench wrote it: shown as far as it is understood, never written to."""
+        return self.header.schema_version > SCHEMA_VERSION
 
     @property
     def name(self) -> str:

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import re
-import tomllib
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-from tuibench.core.record import TrialRecord
-from tuibench.store.schema import SCHEMA_VERSION, Annotation, Session, SessionError, SessionHeader
+from tuibench.core.record import QualityRecord, TrialRecord
+from tuibench.core.resume import split_superseded
+from tuibench.store.migrations import OLDEST, migrate
+from tuibench.store.plausible import check_header, check_quality, check_record
+from tuibench.store.schema import SCHEMA_VERSION, Annotation, Resumption, Session, SessionError, SessionHeader
+from tuibench.toml_input import TomlInputError, parse, read_text
 
-_MAX_BYTES = 256 << 20
+T = TypeVar("T")
+
+_MAX_BYTES = 64 << 20
+_MAX_HEADER_CHARS = 16 << 20
+"""A prompt of 4 MiB may be written in escapes."""
+_MAX_TABLE_CHARS = 8 << 20
+"""A trial that fills the largest context windows has 3 MB."""
+_MAX_TABLES = 50_000
+_MAX_TOLD = 20
 # A lone bracket at the very end is all that is left of a table cut after its first byte.
 _TABLE_START = re.compile(r"^(?=\[\[|\[\Z)", re.MULTILINE)
 
@@ -23,23 +35,36 @@ def load(path: Path) -> Session:
     Raises:
         SessionError: The file cannot be read, or its header is no session header.
     """
-    text = _read(path)
-    head, *tables = _TABLE_START.split(text)
+    return session_from(_read(path), path)
+
+
+def session_from(text: str, path: Path) -> Session:
+    """Return the session that a text holds.
+
+    Args:
+        text: The file's content.
+        path: The file, for messages.
+
+    Raises:
+        SessionError: The header is no session header.
+    """
+    head, *tables = _TABLE_START.split(text, maxsplit=_MAX_TABLES)
     header = _header(path, head)
-    trials: list[TrialRecord] = []
-    annotation: Annotation | None = None
-    dropped: list[str] = []
+    found = _Tables(header.schema_version)
     line = head.count("\n") + 1
     for table in tables:
-        try:
-            raw = tomllib.loads(table)
-            trials.extend(_records(raw))
-            for said in msgspec.convert(raw.get("annotations", []), list[Annotation]):
-                annotation = said.after(annotation)
-        except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-            dropped.append(f"line {line}: a table was dropped, it is damaged or cut short ({error})")
+        found.add(table, line)
         line += table.count("\n")
-    return Session(header=header, trials=tuple(trials), annotation=annotation, dropped=tuple(dropped))
+    counted, superseded = split_superseded(found.trials)
+    return Session(
+        header=header,
+        trials=counted,
+        quality=tuple(found.quality.values()),
+        annotation=found.annotation,
+        resumed=tuple(found.resumed),
+        superseded=superseded,
+        dropped=found.told(),
+    )
 
 
 def load_header(path: Path) -> SessionHeader:
@@ -52,36 +77,84 @@ def load_header(path: Path) -> SessionHeader:
     return _header(path, head)
 
 
+@dataclass(slots=True)
+class _Tables:
+    """What the tables after the header say, as they are read one by one."""
+
+    version: int
+    trials: list[TrialRecord] = field(default_factory=list)
+    quality: dict[str, QualityRecord] = field(default_factory=dict)
+    resumed: list[Resumption] = field(default_factory=list)
+    annotation: Annotation | None = None
+    dropped: list[str] = field(default_factory=list)
+
+    def add(self, text: str, line: int) -> None:
+        """Read one table; a damaged one is dropped and told."""
+        try:
+            self._add(text)
+        except (TomlInputError, msgspec.ValidationError) as error:
+            self.dropped.append(f"line {line}: a table was dropped, it is damaged or cut short ({error})")
+
+    def _add(self, text: str) -> None:
+        if len(text) > _MAX_TABLE_CHARS:
+            raise TomlInputError("larger than any trial")
+        raw = parse(text)
+        trials = self._rows(raw, "trials", TrialRecord)
+        for record in trials:
+            check_record(record)
+        self.trials += trials
+        for quality in self._rows(raw, "quality", QualityRecord):
+            check_quality(quality)
+            self.quality[quality.method] = quality
+        self.resumed += self._rows(raw, "resumed", Resumption)
+        for said in self._rows(raw, "annotations", Annotation):
+            self.annotation = said.after(self.annotation)
+
+    def _rows(self, raw: dict[str, Any], name: str, kind: type[T]) -> list[T]:
+        rows = msgspec.convert(raw.get(name, []), list[dict[str, Any]])
+        return [msgspec.convert(migrate(name, row, self.version), kind) for row in rows]
+
+    def told(self) -> tuple[str, ...]:
+        """Return what to tell the reader of the file."""
+        told = self.dropped[:_MAX_TOLD]
+        if more := len(self.dropped) - len(told):
+            told.append(f"{more} further tables were dropped")
+        if self.version > SCHEMA_VERSION:
+            told.insert(0, f"{_newer(self.version)}: shown as far as this one understands it, and not to be changed")
+        return tuple(told)
+
+
 def _read(path: Path) -> str:
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise SessionError(f"{path}: larger than {_MAX_BYTES >> 20} MiB, which no session is")
-        return path.read_bytes().decode("utf-8", errors="replace")
-    except FileNotFoundError:
+        return read_text(path, _MAX_BYTES)
+    except TomlInputError as error:
+        raise SessionError(f"{path}: {error}, so it is no session") from error
+    except (FileNotFoundError, NotADirectoryError):
         raise SessionError(f"{path}: no such session; `tuibench sessions list` shows what there is") from None
-    except OSError as error:
-        raise SessionError(f"{path}: cannot be read: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise SessionError(f"{path}: cannot be read: {reason}") from error
 
 
 def _header(path: Path, head: str) -> SessionHeader:
+    if len(head) > _MAX_HEADER_CHARS:
+        raise SessionError(f"{path}: its header is larger than any session's")
     try:
-        raw = tomllib.loads(head)
-    except tomllib.TOMLDecodeError as error:
+        raw = parse(head)
+    except TomlInputError as error:
         raise SessionError(f"{path}: no valid TOML at its top: {error}") from error
     version = raw.get("schema_version")
-    if not isinstance(version, int):
+    if type(version) is not int or version < OLDEST:
         raise SessionError(f"{path}: no tuibench session: it has no schema_version")
-    if version > SCHEMA_VERSION:
-        raise SessionError(f"{path}: written by a newer tuibench (schema {version}); update tuibench to read it")
     try:
-        return msgspec.convert(raw, SessionHeader)
+        header = msgspec.convert(migrate("header", raw, version), SessionHeader)
+        check_header(header)
     except msgspec.ValidationError as error:
+        if version > SCHEMA_VERSION:
+            raise SessionError(f"{path}: {_newer(version)}; update tuibench to read it ({error})") from error
         raise SessionError(f"{path}: its header is incomplete or damaged: {error}") from error
+    return header
 
 
-def _records(raw: dict[str, Any]) -> list[TrialRecord]:
-    records = msgspec.convert(raw.get("trials", []), list[TrialRecord])
-    for record in records:
-        if record.finished.tzinfo is None:
-            raise msgspec.ValidationError("`finished` has no time zone")
-    return records
+def _newer(version: int) -> str:
+    return f"written by a newer tuibench (schema {version}, this one writes {SCHEMA_VERSION})"

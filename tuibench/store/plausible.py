@@ -1,0 +1,67 @@
+"""What types cannot say of a session: numbers that belong together, sizes that an honest session has.
+
+Code that reads sessions computes with them: a record that passed here divides by no zero and indexes nothing missing.
+"""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from tuibench.core.record import QualityRecord, TrialRecord
+from tuibench.store.schema import SessionHeader
+
+_MAX_METHODS = 256
+_MAX_TURNS = 20_000
+
+
+def check_header(header: SessionHeader) -> None:
+    """Check the top of a file.
+
+    Raises:
+        msgspec.ValidationError: It is none that this program could have written.
+    """
+    settings = header.settings
+    _require(header.created.tzinfo is not None, "`created` has no time zone")
+    _require(len(settings.methods) <= _MAX_METHODS, "too many methods")
+    _require(len(settings.order) <= _MAX_TURNS, "too many turns")
+    _require(len(set(settings.methods)) == len(settings.methods), "a method is named twice")
+    _require(set(settings.order) <= set(settings.methods), "`order` names a method that `methods` lacks")
+    counts = (settings.max_new_tokens, settings.n_trials, settings.n_warmup, settings.n_threads, settings.sampling.seed)
+    _require(min(counts) >= 0, "a setting is negative")
+
+
+def check_record(record: TrialRecord) -> None:
+    """Check a trial.
+
+    Raises:
+        msgspec.ValidationError: Its parts do not fit each other.
+    """
+    n_tokens = len(record.token_ids)
+    _require(record.finished.tzinfo is not None, "`finished` has no time zone")
+    _require(len(record.piece_chars) == n_tokens, "`piece_chars` and `token_ids` differ in length")
+    _require(len(record.step_ns) >= n_tokens - 1, "`step_ns` has too few gaps for its tokens")
+    _require(min(record.step_ns, default=0) >= 0, "a gap between tokens is negative")
+    _require(min(record.piece_chars, default=0) >= 0, "`piece_chars` holds a negative length")
+    _require(sum(record.piece_chars) <= len(record.text), "`piece_chars` exceeds the text")
+    _require(record.ttft_ns != 0, "`ttft_ns` is zero")
+    numbers = (getattr(record, name) for name in record.__struct_fields__)
+    _require(all(value >= 0 for value in numbers if isinstance(value, int)), "a number is negative")
+
+
+def check_quality(record: QualityRecord) -> None:
+    """Check a method's quality.
+
+    Raises:
+        msgspec.ValidationError: Its parts do not fit each other.
+    """
+    _require(record.finished.tzinfo is not None, "`finished` has no time zone")
+    numbers = (getattr(record, name) for name in record.__struct_fields__)
+    _require(all(math.isfinite(value) for value in numbers if isinstance(value, int | float)), "a figure is no number")
+    _require(record.failed or (record.kld_mean is not None and record.top1 is not None), "figures are missing")
+
+
+def _require(condition: bool, otherwise: str) -> None:
+    if not condition:
+        raise msgspec.ValidationError(otherwise)
