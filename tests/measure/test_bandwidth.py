@@ -14,6 +14,12 @@ def _own_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("TUIBENCH_CACHE", str(tmp_path / "cache"))
 
 
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch):
+    """Nothing disturbs a measurement, unless a test says so."""
+    monkeypatch.setattr(bandwidth, "doubts_between", lambda *_: ())
+
+
 def probe(tmp_path, answer):
     """Return a command that answers, and counts its calls in a file."""
     calls = tmp_path / "calls"
@@ -22,7 +28,7 @@ def probe(tmp_path, answer):
 
 
 async def test_a_measurement_is_good_for_the_day_and_the_thread_count(tmp_path):
-    command, n_calls = probe(tmp_path, "print('{\"read_bytes_per_s\": ' + sys.argv[1] + '000}')")
+    command, n_calls = probe(tmp_path, "print('{\"cpu_ns\": 1, \"read_bytes_per_s\": ' + sys.argv[1] + '000}')")
     assert await read_bandwidth(2, command=command) == 2000
     assert await read_bandwidth(2, command=command) == 2000
     assert n_calls() == 1
@@ -31,12 +37,26 @@ async def test_a_measurement_is_good_for_the_day_and_the_thread_count(tmp_path):
     assert n_calls() == 3
 
 
+async def test_a_disturbed_measurement_is_repeated_once_and_not_kept(tmp_path, monkeypatch):
+    answers = tmp_path / "answers"
+    answers.write_text("9")
+    file = f"open({str(answers)!r}"
+    command, n_calls = probe(
+        tmp_path,
+        f"n = {file}).read(); {file}, 'w').write('8'); print('{{\"cpu_ns\": 1, \"read_bytes_per_s\": ' + n + '}}')",
+    )
+    monkeypatch.setattr(bandwidth, "doubts_between", lambda *_: ("somebody compiles",))
+    assert await read_bandwidth(1, command=command) == 9
+    assert n_calls() == 2
+    assert not paths.bandwidth_file().exists()
+
+
 @pytest.mark.parametrize(("field", "value"), [("day", "2001-01-01"), ("machine", "another")])
 async def test_another_day_or_machine_is_measured_anew(tmp_path, field, value):
     bandwidth.remember(1, 5)
     (entry,) = json.loads(paths.bandwidth_file().read_bytes())
     paths.bandwidth_file().write_text(json.dumps([entry | {field: value}]))
-    command, n_calls = probe(tmp_path, "print('{\"read_bytes_per_s\": 7}')")
+    command, n_calls = probe(tmp_path, 'print(\'{"cpu_ns": 1, "read_bytes_per_s": 7}\')')
     assert await read_bandwidth(1, command=command) == 7
     assert n_calls() == 1
 
@@ -45,14 +65,18 @@ async def test_another_day_or_machine_is_measured_anew(tmp_path, field, value):
 async def test_a_damaged_memory_is_measured_over(tmp_path, content):
     paths.cache_dir().mkdir()
     paths.bandwidth_file().write_bytes(content)
-    command, _ = probe(tmp_path, "print('{\"read_bytes_per_s\": 7}')")
+    command, _ = probe(tmp_path, 'print(\'{"cpu_ns": 1, "read_bytes_per_s": 7}\')')
     assert await read_bandwidth(1, command=command) == 7
     assert await read_bandwidth(1, command=("no-such-program",)) == 7
 
 
 @pytest.mark.parametrize(
     ("answer", "words"),
-    [("raise MemoryError('not that much')", "not that much"), ("sys.exit(3)", "exit code 3"), ("print('{}')", "exit code 0")],
+    [
+        ("raise MemoryError('not that much')", "not that much"),
+        ("sys.exit(3)", "exit code 3"),
+        ("print('{}')", "exit code 0"),
+    ],
 )
 async def test_a_failed_measurement_says_why(tmp_path, answer, words):
     command, _ = probe(tmp_path, answer)
