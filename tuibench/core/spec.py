@@ -39,6 +39,18 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
         return self.temperature == 0.0
 
 
+Ranges = Literal["min-max", "percentile", "entropy"]
+
+
+class Calibration(msgspec.Struct, frozen=True, kw_only=True):
+    """What the methods that fix the ranges of activations beforehand find them on."""
+
+    file: str | None = None
+    """UTF-8 text on this machine; None takes the one that ships. Sessions keep its name and hash, never its folder."""
+    ranges: Ranges = "min-max"
+    """How much of the values seen the levels cover: all, nearly all, or what changes their distribution least."""
+
+
 class LoadRequest(msgspec.Struct, frozen=True, kw_only=True, tag_field="request", tag="load"):
     """The first line on a worker's standard input."""
 
@@ -46,6 +58,7 @@ class LoadRequest(msgspec.Struct, frozen=True, kw_only=True, tag_field="request"
     method: str
     model_dir: str
     n_threads: int
+    calibration: Calibration = Calibration()
 
 
 class TrialRequest(msgspec.Struct, frozen=True, kw_only=True, tag_field="request", tag="trial"):
@@ -101,6 +114,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     sampling: Sampling = Sampling()
     eval_text: EvalText | None = None
     """Each measured method is scored on it at the end; None measures no quality."""
+    calibration: Calibration = Calibration()
     timeout_s: float | None = None
     """Longest a phase may take; None takes the default of each phase."""
     name: str = ""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
-from tuibench.core.spec import Method
+from tuibench.core.spec import Calibration, Method
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +22,10 @@ Progress = Callable[[str, int, int | None], None]
 
 class UnsupportedModelError(Exception):
     """The method cannot run this model; the message says why."""
+
+
+class CalibrationError(Exception):
+    """The calibration text cannot be used; the message names it, the reason and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +80,11 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free what the engine holds."""
+
+
+@runtime_checkable
+class CalibratedEngine(Protocol):
+    """What an engine has besides if its weights or ranges depend on a text."""
+
+    def calibrate_on(self, calibration: Calibration) -> None:
+        """Have `prepare()` use this text and this way to pick ranges; called before it, or not at all."""

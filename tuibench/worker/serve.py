@@ -23,8 +23,9 @@ from tuibench.core.events import (
 )
 from tuibench.core.kv_cache import KvCacheSize, kv_cache_size
 from tuibench.core.spec import LoadRequest, QualityRequest, TrialRequest
-from tuibench.engines.base import Engine, EngineInfo, UnsupportedModelError
+from tuibench.engines.base import CalibratedEngine, CalibrationError, Engine, EngineInfo, UnsupportedModelError
 from tuibench.methods import UnknownMethodError, engine_class
+from tuibench.models.artifacts import ArtifactError
 from tuibench.models.local import ModelError
 from tuibench.models.tokenizer import PromptTokenizer
 from tuibench.quality.divergence import NotFiniteError
@@ -74,6 +75,8 @@ def _load(engine: Engine, load: LoadRequest, emit: EventWriter, started_ns: int)
     model_dir = Path(load.model_dir)
     prepare_start_ns = perf_counter_ns()
     emit(PhaseStarted(at_ns=prepare_start_ns, phase=Phase.PREPARE))
+    if isinstance(engine, CalibratedEngine):
+        engine.calibrate_on(load.calibration)
     prepared = engine.prepare(model_dir, progress)
     prepare_peak_bytes = own_memory().peak_rss_bytes if prepared else None
     load_start_ns = perf_counter_ns()
@@ -127,9 +130,9 @@ def report_failure(error: Exception, emit: EventWriter) -> None:
 def _explain(error: Exception) -> tuple[FailureKind, str]:
     if isinstance(error, UnsupportedModelError | UnknownMethodError):
         return FailureKind.UNSUPPORTED, str(error)
-    if isinstance(error, PromptError | ModelError | EvalTextError):
+    if isinstance(error, PromptError | ModelError | EvalTextError | CalibrationError):
         return FailureKind.BAD_INPUT, str(error)
-    if isinstance(error, NotFiniteError | MissingReferenceError | StaleReferenceError):
+    if isinstance(error, ArtifactError | NotFiniteError | MissingReferenceError | StaleReferenceError):
         return FailureKind.ERROR, str(error)
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     # PyTorch and ONNX Runtime raise a RuntimeError when the allocator gives up.

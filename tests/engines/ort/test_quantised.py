@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tests.engines.ort.generation import divergence, forced, opened
+from tuibench.engines.base import CalibrationError
 from tuibench.engines.ort.recipes import OPTIONS
-from tuibench.models.local import ModelError
 
 TEXT = [int(token) for token in np.random.default_rng(3).integers(3, 384, 60)]
 # Random tiny weights are harder to round than trained ones; the bounds tell a working method from a broken one.
@@ -88,7 +88,7 @@ def test_short_calibration_text_is_refused_and_leaves_nothing(tiny_model, empty_
     text = tmp_path / "short.txt"
     text.write_text("Too short.")
     options = msgspec.structs.replace(OPTIONS["int8-static"], calibration=str(text))
-    with pytest.raises(ModelError, match=r"short\.txt has \d+ tokens; at least 256"):
+    with pytest.raises(CalibrationError, match=r"short\.txt has \d+ tokens; at least 256"):
         opened("int8-static", tiny_model("llama"), options=options)
     assert not list((empty_cache / "artifacts").glob("int8-static*"))
     assert not list((empty_cache / "artifacts" / ".staging").glob("*"))
@@ -97,5 +97,5 @@ def test_short_calibration_text_is_refused_and_leaves_nothing(tiny_model, empty_
 @pytest.mark.usefixtures("empty_cache")
 def test_missing_calibration_text_is_refused(tiny_model, tmp_path):
     options = msgspec.structs.replace(OPTIONS["int8-static"], calibration=str(tmp_path / "none.txt"))
-    with pytest.raises(ModelError, match=r"none\.txt cannot be read"):
+    with pytest.raises(CalibrationError, match=r"none\.txt cannot be read"):
         opened("int8-static", tiny_model("llama"), options=options)

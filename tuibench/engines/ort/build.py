@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from tuibench.engines.base import Progress, UnsupportedModelError
+from tuibench.engines.base import CalibrationError, Progress, UnsupportedModelError
 from tuibench.engines.ort.recipes import OPTIONS, Exported, Fused, Options, Static, recipe_for
 from tuibench.models.artifacts import ArtifactError, CachedArtifact, make_artifact
 from tuibench.models.local import ModelError
@@ -34,7 +34,7 @@ class _Refusal(msgspec.Struct, frozen=True, tag="refusal"):
 
 
 _REASONS: dict[str, type[Exception]] = {
-    kind.__name__: kind for kind in (UnsupportedModelError, ModelError, ArtifactError, MemoryError)
+    kind.__name__: kind for kind in (UnsupportedModelError, CalibrationError, ModelError, ArtifactError, MemoryError)
 }
 
 
@@ -44,6 +44,7 @@ def build_in_child(method: str, options: Options, model_dir: Path, progress: Pro
     Raises:
         UnsupportedModelError: The method cannot run this model.
         ModelError: The model's files are damaged.
+        CalibrationError: The calibration text cannot be used.
         ArtifactError: The files cannot be made; the message says why.
     """
     encoded = msgspec.json.encode(options).decode()

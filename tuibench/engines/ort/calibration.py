@@ -17,15 +17,16 @@ import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from tuibench.engines.base import Progress
+from tuibench.engines.base import CalibrationError, Progress
 from tuibench.engines.ort.decoder import Decoder
 from tuibench.engines.ort.graph_info import MODEL_FILE
 from tuibench.engines.ort.session import DecoderSession, session_options
-from tuibench.models.local import ModelError
 from tuibench.models.tokenizer import PromptTokenizer
 
 CHUNK_TOKENS = 128
 MIN_TOKENS = 256
+_MOST_CHARACTERS_A_TOKEN = 32
+"""Beyond this much text nothing is tokenised: a user's file may have any size."""
 _N_BINS = 2048
 _LEVELS = 127
 """Steps on each side of zero."""
@@ -118,16 +119,20 @@ def calibration_chunks(path: Path, model_dir: Path, n_tokens: int, vocabulary: i
     """Return a text's tokens in chunks, each read as a prompt of its own.
 
     Raises:
-        ModelError: The text cannot be read, or is too short.
+        CalibrationError: The text cannot be read, or is too short.
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"the calibration text {path.name} cannot be read: {error}") from error
-    ids = [token for token in PromptTokenizer(model_dir).encode(text, raw=True) if token < vocabulary]
+    except OSError as error:
+        raise CalibrationError(f"the calibration text {path.name} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise CalibrationError(f"the calibration text {path.name} is no UTF-8 text (byte {error.start})") from error
+    encoded = PromptTokenizer(model_dir).encode(text[: n_tokens * _MOST_CHARACTERS_A_TOKEN], raw=True)
+    ids = [token for token in encoded if token < vocabulary]
     if len(ids) < MIN_TOKENS:
-        raise ModelError(
-            f"the calibration text {path.name} has {len(ids)} tokens; at least {MIN_TOKENS} are needed to find ranges"
+        raise CalibrationError(
+            f"the calibration text {path.name} has {len(ids)} tokens; at least {MIN_TOKENS} are needed to find ranges, "
+            "so give a longer one"
         )
     ids = ids[:n_tokens]
     return [ids[start : start + CHUNK_TOKENS] for start in range(0, len(ids), CHUNK_TOKENS)]

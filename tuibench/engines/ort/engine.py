@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from tuibench.core.spec import Method
+from tuibench.core.spec import Calibration, Method
 from tuibench.engines.base import EngineInfo, Progress
-from tuibench.engines.ort.recipes import OPTIONS, Options
+from tuibench.engines.ort.recipes import CALIBRATION_TEXT, OPTIONS, Options, Static
 
 if TYPE_CHECKING:
     import numpy as np
@@ -141,6 +141,10 @@ class Int8Static(_GraphEngine):
         precision="int8",
         requires=_REQUIRES,
     )
+
+    def calibrate_on(self, calibration: Calibration) -> None:
+        text = CALIBRATION_TEXT if calibration.file is None else Path(calibration.file)
+        self.options = Static(calibration=str(text), ranges=calibration.ranges)
 
 
 class Int4(_GraphEngine):

@@ -9,19 +9,17 @@ from typing import Literal
 
 import msgspec
 
+from tuibench.core.spec import Ranges
+from tuibench.engines.base import CalibrationError
 from tuibench.models.artifacts import Recipe, as_options, versions_of
 from tuibench.models.digest import remembered_sha256
 from tuibench.models.folder import weight_files
-from tuibench.models.local import ModelError
 
 LAYOUT_VERSION = "2"
 """Raised whenever the graphs built here change, so that older files are not taken for new ones."""
 
-CALIBRATION_TEXT = Path(__file__).parent / "data" / "alice.txt"
-"""English prose after the opening of Lewis Carroll's Alice's Adventures in Wonderland (1865, public domain).
-
-Not compared with a published edition, so its wording may differ; what a run used is told by its hash.
-"""
+CALIBRATION_TEXT = Path(__file__).parent / "data" / "alice29.txt"
+"""Two chapters of Lewis Carroll's Alice's Adventures in Wonderland; `SOURCE.md` beside it says where from."""
 
 
 class Exported(msgspec.Struct, frozen=True, kw_only=True, tag="exported"):
@@ -50,7 +48,7 @@ class Static(msgspec.Struct, frozen=True, kw_only=True, tag="static"):
 
     calibration: str = str(CALIBRATION_TEXT)
     """File with the text."""
-    ranges: Literal["min-max", "percentile", "entropy"] = "min-max"
+    ranges: Ranges = "min-max"
     """How much of the seen range the 256 levels cover."""
     percentile: float = 99.99
     smoothing: float = 0.7
@@ -78,7 +76,8 @@ def recipe_for(method: str, options: Options, model_dir: Path) -> Recipe:
     """Return what identifies a method's files for a model.
 
     Raises:
-        ModelError: The model has no readable weights, or the calibration text cannot be read.
+        ModelError: The model has no readable weights.
+        CalibrationError: The calibration text cannot be read.
     """
     digest = hashlib.sha256(remembered_sha256(weight_files(model_dir, model_dir.name)).encode())
     digest.update((model_dir / "config.json").read_bytes())
@@ -101,7 +100,7 @@ def _calibration_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ModelError(f"the calibration text {path.name} cannot be read: {error.strerror}") from error
+        raise CalibrationError(f"the calibration text {path.name} cannot be read: {error.strerror}") from error
 
 
 def _read_if_any(path: Path) -> bytes:

@@ -35,7 +35,7 @@ def write_static(
         n_threads: For the calibration.
 
     Raises:
-        ModelError: The text is too short.
+        CalibrationError: The text cannot be read, or is too short.
         ArtifactError: The finished graph gives no finite numbers.
     """
     decoder, checkpoint = read_decoder(model_dir), Checkpoint(model_dir)
