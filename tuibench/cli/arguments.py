@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tuibench.core.spec import RunSpec
+    from tuibench.core.spec import Calibration, RunSpec
 
 _MAX_PROMPT_BYTES = 4 << 20
 
@@ -97,6 +97,9 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add("--top-k", type=natural_int, default=0, metavar="K")
     add("--top-p", type=probability, default=1.0, metavar="P")
     add("--seed", type=natural_int, default=0, metavar="S")
+    add("--calibration", type=Path, metavar="F", help="UTF-8 text that int8-static finds its ranges on (default: ships)")
+    ranges = ("min-max", "percentile", "entropy")
+    add("--calibration-ranges", choices=ranges, default="min-max", help="how they are picked (default: min-max)")
     add("--timeout", type=seconds, metavar="SECONDS", help="longest a phase of a trial may take")
     add("--name", default="", metavar="NAME", help="name of the session")
     add("--format", choices=("table", "json", "jsonl"), default="table", help="what is printed on standard output")
@@ -161,9 +164,24 @@ def run_spec(options: argparse.Namespace) -> RunSpec:
         n_warmup=options.warmup,
         n_threads=options.threads or default_threads(),
         sampling=Sampling(temperature=options.temperature, top_k=options.top_k, top_p=options.top_p, seed=options.seed),
+        calibration=_calibration(options),
         timeout_s=options.timeout,
         name=options.name,
     )
+
+
+def _calibration(options: argparse.Namespace) -> Calibration:
+    from tuibench.core.spec import Calibration  # noqa: PLC0415
+
+    path = options.calibration
+    if path is None:
+        return Calibration(ranges=options.calibration_ranges)
+    try:
+        with path.open("rb") as file:
+            file.read(1)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}; --calibration wants a UTF-8 text file") from error
+    return Calibration(file=str(path.absolute()), ranges=options.calibration_ranges)
 
 
 def _prompt(options: argparse.Namespace) -> str:

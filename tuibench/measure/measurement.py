@@ -249,6 +249,7 @@ class Measurement:
             method=method,
             model_dir=str(self._model.directory),
             n_threads=self._spec.n_threads,
+            calibration=self._spec.calibration,
         )
         log = paths.logs_dir() / f"{self._writer.path.stem}.{method}.log"
         self._worker = await WorkerProcess.start(load, log, self._limits, self._command)
