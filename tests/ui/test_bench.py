@@ -1,6 +1,7 @@
 import dataclasses
 import itertools
 
+import msgspec
 import pytest
 from textual._compositor import Compositor
 from textual.widgets import Input
@@ -14,8 +15,10 @@ from tuibench.models.local import ModelError
 from tuibench.models.pull_process import Progress, Pulled, PullFailed
 from tuibench.ui.screens.bench import BenchScreen
 from tuibench.ui.screens.details import DetailsScreen
+from tuibench.ui.screens.prompts import PromptsScreen
 from tuibench.ui.screens.pull import PullScreen
-from tuibench.ui.widgets.live_panel import LivePanel
+from tuibench.ui.widgets.choice import Choice
+from tuibench.ui.widgets.settings_form import Settings
 from tuibench.ui.widgets.stream_text import StreamText
 
 BOTH = ("baseline", "kv-cache")
@@ -57,8 +60,8 @@ async def test_a_run_is_measured_as_asked(key):
         assert spec.prompt == "Hi"
         assert spec.methods == BOTH
         assert (spec.max_new_tokens, spec.n_trials, spec.n_threads) == (128, 3, 2)
-        assert screen.table.row_count == 2
-        assert str(screen.table.get_cell("kv-cache", "speed-up")) == "5.56×"
+        assert screen.ladder.keys == BOTH
+        assert "5.56×" in screen.ladder.plain_rows[1]
         assert any("20260301-first.toml" in notice for notice in notices(pilot.app))
 
 
@@ -67,11 +70,11 @@ async def test_settings_and_methods_are_those_on_the_screen():
     async with program.app().run_test(size=(120, 40)) as pilot:
         screen = await ready(pilot)
         screen.prompt.text = "Hi"
-        screen.picker.focus()
+        screen.ladder.focus()
         await pilot.press("space")
         for name, value in (("tokens", "7"), ("trials", "2"), ("threads", "1")):
             screen.query_one(f"#{name}", Input).value = value
-        await until(pilot, lambda: len(screen.query(LivePanel)) == 1)
+        assert screen.ladder.chosen == ("kv-cache",)
         await pilot.press("f5")
         await until(pilot, lambda: program.specs)
         (spec,) = program.specs
@@ -111,7 +114,7 @@ async def test_no_method_is_refused_with_what_to_do():
     program = Program()
     async with program.app().run_test(size=(120, 40)) as pilot:
         screen = await ready(pilot)
-        screen.picker.deselect_all()
+        screen.ladder.choose(())
         await start(pilot)
         await until(pilot, lambda: notices(pilot.app) == ["no method is selected – select one with the space bar"])
 
@@ -126,7 +129,7 @@ async def test_f8_stops_the_run_and_keeps_what_is_there():
         assert program.run.stopped == 1
         assert screen.run.cancelled
         assert "stopped" in screen.status.state
-        assert screen.query(StreamText).first().shown_lines[0].startswith("A key-value cache")
+        assert screen.focused_panel.text.shown_lines[0].startswith("A key-value cache")
 
 
 async def test_f9_skips_the_method():
@@ -138,7 +141,7 @@ async def test_f9_skips_the_method():
         await pilot.press("f9")
         screen = await ended(pilot)
         assert program.run.skipped == 1
-        assert str(screen.table.get_cell("baseline", "state")).startswith("skipped")
+        assert "skipped" in screen.ladder.plain_rows[0]
 
 
 async def test_ctrl_l_clears_the_screen_only_when_nothing_runs():
@@ -155,9 +158,9 @@ async def test_ctrl_l_clears_the_screen_only_when_nothing_runs():
         await pilot.press("ctrl+l")
         await pilot.pause()
         assert not screen.run.methods
-        assert not screen.table.display
+        assert METHODS["kv-cache"].explanation in screen.ladder.plain_rows[1]
         assert screen.status.state == "idle"
-        assert all(panel.text.shown_lines == [""] for panel in screen.query(LivePanel))
+        assert screen.focused_panel.text.shown_lines == [""]
 
 
 @pytest.mark.parametrize("key", ["f8", "f9"])
@@ -182,9 +185,8 @@ async def test_a_failed_method_says_why_and_d_shows_its_log():
     async with Program(FAILING).app().run_test(size=(120, 40)) as pilot:
         await start(pilot)
         screen = await ended(pilot)
-        panel = screen.query(LivePanel).last()
-        assert "no memory left" in str(panel.note.content)
-        assert str(screen.table.get_cell("kv-cache", "state")) == "out-of-memory"
+        assert "no memory left" in str(screen.focused_panel.note.content)
+        assert "out-of-memory" in screen.ladder.plain_rows[1]
         await pilot.press("d")
         await pilot.pause()
         assert isinstance(pilot.app.screen, DetailsScreen)
@@ -200,26 +202,24 @@ async def test_details_before_any_trial_say_what_to_do():
         assert "run first" in notices(pilot.app)[0]
 
 
-async def test_f4_and_the_table_choose_the_panel_that_a_small_terminal_shows():
-    async with Program().app().run_test(size=(80, 24)) as pilot:
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_f4_and_the_ladder_choose_whose_text_is_shown(size):
+    async with Program().app().run_test(size=size) as pilot:
         await start(pilot)
         screen = await ended(pilot)
 
         def shown():
-            return [panel.method_id for panel in screen.query(LivePanel) if panel.display]
+            return screen.focused_panel.method_id
 
-        assert len(shown()) == 1
         before = shown()
         await pilot.press("f4")
         assert shown() != before
-        screen.table.focus()
-        screen.table.move_cursor(row=0)
+        screen.ladder.point("baseline")
         await pilot.press("down")
-        await pilot.pause()
-        assert shown() == ["kv-cache"]
-        await pilot.press("up")
-        await pilot.pause()
-        assert shown() == ["baseline"]
+        await until(pilot, lambda: shown() == "kv-cache")
+        await pilot.press("k")
+        await until(pilot, lambda: shown() == "baseline")
+        assert str(screen.focused_panel.border_title) == "baseline"
 
 
 async def test_the_running_method_is_shown_without_being_asked_for():
@@ -227,23 +227,118 @@ async def test_the_running_method_is_shown_without_being_asked_for():
     async with Program(script).app().run_test(size=(80, 24)) as pilot:
         await start(pilot)
         screen = pilot.app.screen
-        await until(pilot, lambda: screen._pointed == "kv-cache")
-        await pilot.pause()
-        assert [panel.method_id for panel in screen.query(LivePanel) if panel.display] == ["kv-cache"]
+        await until(pilot, lambda: screen.focused_panel.method_id == "kv-cache")
+        assert screen.ladder.pointed == "kv-cache"
 
 
-async def test_methods_and_settings_of_a_small_terminal_show_while_they_are_used():
+async def test_where_there_is_room_for_one_v_shows_the_latency_or_the_text():
     async with Program().app().run_test(size=(80, 24)) as pilot:
         await start(pilot)
         screen = await ended(pilot)
-        assert not screen.picker.is_on_screen
+        assert (screen.focused_panel.display, screen.curves.display) == (True, False)
+        await pilot.press("v")
+        assert (screen.focused_panel.display, screen.curves.display) == (False, True)
+
+
+async def test_the_ladder_says_what_each_method_does_until_it_is_measured():
+    async with Program(HELD).app().run_test(size=(120, 40)) as pilot:
+        screen = await ready(pilot)
+        assert METHODS["kv-cache"].explanation in screen.ladder.plain_rows[1]
+        await start(pilot)
+        await until(pilot, lambda: screen.run.methods)
+        await until(pilot, lambda: "1/1" in screen.ladder.plain_rows[0])
+        assert "waiting" in screen.ladder.plain_rows[1]
+
+
+async def test_text_that_differs_from_the_reference_stands_out():
+    script = [RunStarted(BOTH, trial_order(BOTH, 1)), *trial("kv-cache", n_gen=12)]
+    other = trial("baseline", n_gen=12, end=False)
+    changed = dataclasses.replace(other[-1], event=msgspec.structs.replace(other[-1].event, token_id=999))
+    program = Program([*script, *other[:-1], changed, HOLD])
+    async with program.app().run_test(size=(120, 40)) as pilot:
+        await start(pilot)
+        panel = pilot.app.screen.focused_panel
+        await until(pilot, lambda: panel.method_id == "baseline" and panel.text.different_text.strip() == "for")
+        assert "at token 12" in str(panel.border_subtitle)
+
+
+@pytest.mark.parametrize(("low_bandwidth", "redrawn"), [(True, False), (False, True)])
+async def test_where_every_byte_counts_latency_is_drawn_once_a_trial(low_bandwidth, redrawn):
+    script = [RunStarted(BOTH, trial_order(BOTH, 1)), *trial("baseline", n_gen=9, end=False), HOLD]
+    async with Program(script).app(low_bandwidth=low_bandwidth).run_test(size=(120, 40)) as pilot:
+        await start(pilot)
+        screen = pilot.app.screen
+        await until(pilot, lambda: screen.run.methods and screen.run.methods["baseline"].trial)
+        shown = []
+        screen.curves.show = shown.append
+        state = screen.run
+        for event in trial("baseline", n_gen=30, end=False):
+            state = fold(state, event)
+        screen.run = state
+        assert bool(shown) is redrawn
+
+
+async def test_a_preset_fills_the_fields_and_a_changed_field_is_no_preset():
+    program = Program()
+    async with program.app().run_test(size=(120, 40)) as pilot:
+        screen = await ready(pilot)
+        screen.query_one("#preset", Choice).focus()
+        await pilot.press("right")
+        assert screen.query_one("#tokens", Input).value == "256"
+        assert "256 tokens × 5+" in screen.settings.summary
+        await pilot.press("left", "h")
+        assert screen.settings.read() == Settings(48, 1, 2, quality=False)
+        screen.query_one("#tokens", Input).value = "49"
+        await until(pilot, lambda: screen.query_one("#preset", Choice).value == "own")
+
+
+async def test_prompts_used_before_lie_above_the_first_line():
+    async with Program().app().run_test(size=(120, 40)) as pilot:
+        await start(pilot, "the first one")
+        screen = await ended(pilot)
+        screen.prompt.text = "the second one"
+        await pilot.press("f5")
+        await until(pilot, lambda: len(screen.context.services.prompt_history().prompts()) == 2)
+        screen.prompt.text = "a draft"
+        screen.prompt.focus()
+        await pilot.press("up")
+        assert screen.prompt.text == "the second one"
+        await pilot.press("up")
+        assert screen.prompt.text == "the first one"
+        await pilot.press("down", "down")
+        assert screen.prompt.text == "a draft"
+
+
+async def test_a_prompt_is_taken_from_the_list(tmp_path):
+    folder = tmp_path / "prompts"
+    folder.mkdir()
+    (folder / "mine.txt").write_text("Name three rivers.")
+    (folder / "empty.txt").write_text("")
+    async with Program().app().run_test(size=(120, 40)) as pilot:
+        screen = await ready(pilot)
+        await pilot.press("ctrl+o")
+        await until(pilot, lambda: isinstance(pilot.app.screen, PromptsScreen))
+        await pilot.pause()
+        assert any("empty.txt: empty" in notice for notice in notices(pilot.app))
+        await pilot.press(*"rivers")
+        await until(pilot, lambda: len(pilot.app.screen.rows.keys) == 1)
+        await pilot.press("enter")
+        await until(pilot, lambda: pilot.app.screen is screen)
+        assert screen.prompt.text == "Name three rivers."
+
+
+async def test_settings_of_a_small_terminal_show_while_they_are_used():
+    async with Program().app().run_test(size=(80, 24)) as pilot:
+        await start(pilot)
+        screen = await ended(pilot)
+        assert not screen.settings.display
         await pilot.press("escape")
         await pilot.pause()
-        assert screen.query_one("#setup").display
+        assert screen.settings.display
         await pilot.press("escape")
         await pilot.pause()
-        assert screen.table.has_focus
-        assert not screen.query_one("#setup").display
+        assert screen.ladder.has_focus
+        assert not screen.settings.display
 
 
 async def test_the_tab_key_reaches_everything():
@@ -253,7 +348,7 @@ async def test_the_tab_key_reaches_everything():
         for _ in range(8):
             seen.add(screen.focused.id)
             await pilot.press("tab")
-        assert {"prompt", "methods", "tokens", "trials", "threads"} <= seen
+        assert {"prompt", "ladder", "preset", "quality", "tokens", "trials", "threads"} <= seen
 
 
 @pytest.mark.parametrize(("size", "small"), [((59, 24), True), ((80, 14), True), ((60, 15), False)])
@@ -274,7 +369,7 @@ async def test_growing_and_shrinking_during_a_run_loses_nothing():
         for size in ((50, 10), (80, 24), (1, 1), (300, 80), (60, 15), (120, 40)):
             await pilot.resize_terminal(*size)
             await pilot.pause()
-        assert screen.query(StreamText).first().shown_lines[0].startswith("A key-value cache")
+        assert screen.focused_panel.text.shown_lines[0].startswith("A key-value cache")
 
 
 async def test_a_hidden_screen_does_not_paint_and_catches_up():
@@ -296,19 +391,20 @@ async def test_a_hidden_screen_does_not_paint_and_catches_up():
         assert len(list(bench.run.records)) == 1
 
 
-async def test_panels_of_other_methods_are_left_alone(monkeypatch):
-    script = [RunStarted(BOTH, trial_order(BOTH, 1)), *trial("baseline"), HOLD, *trial("kv-cache"), RunEnded()]
+async def test_the_text_of_another_method_is_left_alone(monkeypatch):
+    script = [RunStarted(BOTH, trial_order(BOTH, 1)), *trial("kv-cache"), HOLD, *trial("baseline"), RunEnded()]
     program = Program(script)
     async with program.app().run_test(size=(120, 40)) as pilot:
         await start(pilot)
         screen = pilot.app.screen
         await until(pilot, lambda: screen.run.methods and screen.run.n_done == 1)
-        await pilot.pause()
+        await pilot.press("down")
+        await until(pilot, lambda: screen._chosen_by_user)
         painted = []
-        monkeypatch.setattr(LivePanel, "_show", lambda panel, _method: painted.append(panel.method_id))
+        monkeypatch.setattr(StreamText, "show", lambda *_, **__: painted.append(1))
         program.run.go_on()
         await ended(pilot)
-        assert set(painted) == {"kv-cache"}
+        assert not painted
 
 
 async def test_a_broken_source_is_told_and_the_dashboard_lives_on():
@@ -395,11 +491,11 @@ async def test_the_same_method_has_the_same_colour_everywhere():
     async with Program(script).app().run_test(size=(120, 40)) as pilot:
         await start(pilot)
         screen = await ended(pilot)
-        (panel,) = screen.query(LivePanel)
         number = pilot.app.context.series.number("kv-cache")
         assert list(METHODS).index("kv-cache") + 1 == number
-        assert panel.has_class(f"series-{number}")
-        assert str(screen.table.get_cell("kv-cache", "method").style) == pilot.app.theme_variables[f"series-{number}"]
+        assert screen.focused_panel.has_class(f"series-{number}")
+        row = screen.ladder._rows[screen.ladder.keys.index("kv-cache")]
+        assert f"$series-{number}" in {span.style for span in row.spans}
 
 
 @pytest.mark.parametrize("n_cores", [1, 2, 8, 128])
@@ -433,6 +529,7 @@ async def test_a_snapshot_neither_lays_out_nor_repaints_the_whole_screen(monkeyp
             await pilot.pause()
 
         await show(400)  # far enough for the scrollbar to be there
+        await show(40)
         await pilot.pause(0.1)
         costly = []
         monkeypatch.setattr(BenchScreen, "_refresh_layout", lambda *_, **__: costly.append("layout"))
@@ -442,5 +539,5 @@ async def test_a_snapshot_neither_lays_out_nor_repaints_the_whole_screen(monkeyp
         )
         for _ in range(10):
             await show(20)
-        assert len(screen.query(LivePanel).last().text.shown_lines) > 20
+        assert len(screen.focused_panel.text.shown_lines) > 20
         assert costly == []

@@ -88,10 +88,20 @@ def test_a_record_streams_the_same_text_as_the_trial_did():
     assert ours.step_ns(3) == theirs.step_ns(3)
 
 
-def test_speed_ups_are_stated_against_baseline_or_the_first():
-    assert describe.reference_of(state_of(whole_run(("kv-cache", "baseline")))).method == "baseline"
-    assert describe.reference_of(state_of(whole_run(("onnx", "kv-cache")))).method == "onnx"
-    assert describe.reference_of(RunState()) is None
+def test_texts_are_held_against_kv_cache_or_the_first():
+    assert describe.text_reference(state_of(whole_run(("baseline", "kv-cache")))).method == "kv-cache"
+    assert describe.text_reference(state_of(whole_run(("onnx", "int8-torch")))).method == "onnx"
+    assert describe.text_reference(RunState()) is None
+
+
+def test_a_first_difference_counts_only_as_far_as_both_go():
+    def stream(ids, n):
+        return describe.Stream("k", ["x"] * len(ids), n, "", 9, ids, None)
+
+    assert describe.first_difference(stream([1, 2, 9], 3), stream((1, 2, 3), 3)) == 2
+    assert describe.first_difference(stream([1, 2, 9], 2), stream((1, 2, 3), 3)) is None
+    assert describe.first_difference(stream([1, 2, 9], 3), stream((1, 2, 3), 2)) is None
+    assert describe.first_difference(stream([1], 1), None) is None
 
 
 def test_the_run_says_where_it_stands():

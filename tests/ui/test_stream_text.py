@@ -1,22 +1,21 @@
 from textual.app import App
-from textual.geometry import Size
 
 from tuibench.core.state import TrialState
 from tuibench.ui.describe import Stream
-from tuibench.ui.widgets.latency_plot import LatencyPlot
+from tuibench.ui.widgets.latency_curves import Curve, LatencyCurves
 from tuibench.ui.widgets.stream_text import StreamText
 
 
 class Box(App):
-    CSS = "StreamText { height: 6; width: 40; } LatencyPlot { height: 8; width: 40; }"
+    CSS = "StreamText { height: 6; width: 40; } LatencyCurves { height: 9; width: 60; }"
 
     def compose(self):
         yield StreamText()
-        yield LatencyPlot()
+        yield LatencyCurves()
 
 
 def stream(pieces, n=None, tail="", key="a"):
-    return Stream(key, pieces, len(pieces) if n is None else n, tail, 100, TrialState("m", 0, False, 100))
+    return Stream(key, pieces, len(pieces) if n is None else n, tail, 100, range(9999), TrialState("m", 0, False, 100))
 
 
 async def test_an_update_costs_what_is_new_however_much_is_shown():
@@ -114,19 +113,59 @@ async def test_a_new_width_wraps_everything_again():
         assert max(map(len, text.shown_lines)) <= 10
 
 
+async def test_the_difference_stays_marked_wherever_its_word_is_wrapped_to():
+    async with Box().run_test() as pilot:
+        text = pilot.app.query_one(StreamText)
+        pieces = ["word "] * 7 + ["abc", "def", "ghi", " end"]
+        for n in range(1, len(pieces) + 1):
+            text.show(stream(pieces, n), differs_at=8 if n > 8 else None)
+        assert text.shown_lines[1].startswith("abcdefghi")
+        assert text.different_text == "defghi end"
+        text.styles.width = 20
+        await pilot.pause()
+        assert text.different_text == "defghi end"
+
+
+async def test_a_difference_that_is_found_later_marks_what_is_shown_already():
+    async with Box().run_test() as pilot:
+        text = pilot.app.query_one(StreamText)
+        text.show(stream(["one", " two", " three"]))
+        text.show(stream(["one", " two", " three"]), differs_at=1)
+        assert text.different_text == " two three"
+        text.show(stream(["one", " two", " three"]))
+        assert text.different_text == ""
+
+
+def gaps(key, gap_ms, n=100):
+    state = TrialState("m", 0, False, n)
+    state.log.at_ns.extend(index * gap_ms * 1_000_000 for index in range(n))
+    object.__setattr__(state, "n_gen", n)
+    return Stream(key, [], n, "", n, range(n), state)
+
+
 async def test_every_row_of_the_plot_is_as_wide_as_the_plot():
     async with Box().run_test() as pilot:
-        plot = pilot.app.query_one(LatencyPlot)
-        state = TrialState("m", 0, False, 100)
-        for n in range(100):
-            state.log.at_ns.append(n * n * 1_000_000)
-        shown = Stream("a", [], 0, "", 100, state)
-        object.__setattr__(state, "n_gen", 100)
-        object.__setattr__(shown, "n", 100)
-        plot.show(shown)
-        assert plot.size == Size(40, 8)
-        rows = [plot.render_line(y) for y in range(8)]
-        assert {row.cell_length for row in rows} == {40}
-        assert "200 ms ┤" in rows[0].text
-        assert "token 100" in rows[-1].text
-        assert any("⠀" < char <= "⣿" for char in rows[3].text)
+        plot = pilot.app.query_one(LatencyCurves)
+        plot.show([Curve("slow", "$series-1", gaps("a", 95)), Curve("fast", "$series-2", gaps("b", 4))])
+        await pilot.pause()
+        rows = plot.render().plain.splitlines()
+        assert len(rows) == 9
+        assert all(len(row) <= 60 for row in rows)
+        assert "100 ms ┤" in rows[0]
+        assert "token 100" in rows[-1]
+        assert rows[0].endswith(" slow")
+        assert any(row.endswith(" fast") for row in rows[4:])
+
+
+async def test_a_plot_takes_over_only_what_is_new(monkeypatch):
+    asked = []
+    step_ns = Stream.step_ns
+    monkeypatch.setattr(Stream, "step_ns", lambda self, start=0: asked.append(start) or step_ns(self, start))
+    async with Box().run_test() as pilot:
+        plot = pilot.app.query_one(LatencyCurves)
+        state = gaps("a", 10).source
+        for n in (10, 20):
+            object.__setattr__(state, "n_gen", n)
+            plot.show([Curve("a", "", Stream("a", [], n, "", 100, range(100), state))])
+            await pilot.pause()
+        assert asked[-1] == 9

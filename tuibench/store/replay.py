@@ -19,6 +19,7 @@ from tuibench.core.events import (
 from tuibench.core.record import TrialRecord
 from tuibench.core.run_events import (
     MachineDescribed,
+    QualityEnded,
     RunEnded,
     RunEvent,
     RunStarted,
@@ -80,7 +81,12 @@ def _opening(session: Session) -> RunStarted:
     settings = session.header.settings
     measured = {trial.method for trial in session.trials}
     methods = (*settings.methods, *sorted(measured - set(settings.methods)))
-    return RunStarted(methods, settings.turns())
+    return RunStarted(methods, settings.turns(), scored=bool(session.quality))
+
+
+def _qualities(session: Session) -> list[QualityEnded]:
+    methods = _opening(session).methods
+    return [QualityEnded(record) for record in session.quality if record.method in methods]
 
 
 def _machine(session: Session) -> MachineDescribed:
@@ -96,6 +102,8 @@ def stored_state(session: Session) -> RunState:
         for event in trial_events(record):
             state = fold(state, TrialObserved(record.method, event))
         state = fold(state, TrialEnded(record))
+    for ended in _qualities(session):
+        state = fold(state, ended)
     for method in state.methods.values():
         if method.n_done < method.n_planned:
             state = fold(state, TurnsDropped(method.method))
@@ -147,6 +155,8 @@ class Replay:
         streams = [self._stream(record) for record in self._trials.values()]
         for at_ns, _, event in heapq.merge(*streams):
             yield at_ns, event
+        for ended in _qualities(self._session):
+            yield self.duration_ns, ended
         yield self.duration_ns, RunEnded()
 
     def _stream(self, record: TrialRecord) -> Iterator[tuple[int, str, RunEvent]]:

@@ -69,7 +69,7 @@ class TuibenchApp(App[int]):
     """Two modes, bench and sessions; an opened session lies over the mode it was opened from."""
 
     TITLE = "tuibench"
-    CSS_PATH = "tuibench.tcss"
+    CSS_PATH = ["tuibench.tcss", "run.tcss"]
     BINDINGS = [*bindings("app"), *bindings("list")]
     COMMANDS = {get_system_commands_provider, _method_commands, _session_commands}
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (100, "-wide"), (170, "-very-wide")]
@@ -109,7 +109,7 @@ class TuibenchApp(App[int]):
 
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
         """Paint only what the terminal does not show already."""
-        super()._display(screen, self._painted.update(renderable))
+        super()._display(screen, self._painted.update(renderable))  # type: ignore[arg-type] # Textual's own parts, too
 
     def get_driver_class(self) -> type[Driver]:
         """Use our own driver, unless the environment names one."""
@@ -228,7 +228,9 @@ class TuibenchApp(App[int]):
             return
         if isinstance(self.screen, ReplayScreen):
             await self.pop_screen()
-        await self.push_screen(ReplayScreen(self.context, session, play=play, speed=self._replay_speed or 1.0))
+        await self.push_screen(
+            ReplayScreen(self.context, session, path=path, play=play, speed=self._replay_speed or 1.0)
+        )
 
     @property
     def session_under_way(self) -> Path | None:
@@ -279,7 +281,7 @@ class TuibenchApp(App[int]):
         await self.switch_mode("bench")
         for screen in self.screen_stack:
             if isinstance(screen, BenchScreen):
-                screen.picker.toggle(event.method)
+                screen.ladder.toggle(event.method)
 
     async def action_show_mode(self, mode: str) -> None:
         """Go to the bench or to the sessions; what runs goes on."""

@@ -1,8 +1,10 @@
-"""A line drawn with braille cells: numbers in, rows of characters out. Knows nothing of a terminal."""
+"""Lines drawn with braille cells: numbers in, rows of characters out. Knows nothing of a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 DOTS_X = 2
 DOTS_Y = 4
@@ -35,22 +37,81 @@ class Columns:
             self.largest = value if self.largest is None else max(self.largest, value)
 
 
-def braille_rows(columns: Sequence[float | None], height: int, top: float) -> list[str]:
-    """Draw one value per dot column as `height` rows of braille cells, neighbours joined; None leaves a gap."""
-    width = (len(columns) + 1) // DOTS_X
-    cells = [[0] * width for _ in range(height)]
-    floor = DOTS_Y * height - 1
-    last_y: int | None = None
-    for x, value in enumerate(columns):
-        if value is None:
-            last_y = None
-            continue
-        y = floor - round(min(max(value, 0.0), top) / top * floor)
-        low, high = (y, y) if last_y is None else (min(y, last_y), max(y, last_y))
-        for dot in range(low, high + 1):
-            cells[dot // DOTS_Y][x // DOTS_X] |= _DOTS[dot % DOTS_Y][x % DOTS_X]
-        last_y = y
-    return ["".join(chr(_BLANK + cell) if cell else " " for cell in row) for row in cells]
+@dataclass(frozen=True, slots=True)
+class LogScale:
+    """From `low` at the bottom to `high` at the top, as many decades as needed: fast and slow in one plot."""
+
+    low: float
+    high: float
+
+    def share(self, value: float) -> float:
+        """Return how high up a value is, 0 to 1."""
+        if value <= self.low:
+            return 0.0
+        return min(1.0, math.log(value / self.low) / math.log(self.high / self.low))
+
+    def ticks(self) -> list[float]:
+        """Return 1, 2 and 5 times the powers of ten in between, the ends included."""
+        found = []
+        exponent = math.floor(math.log10(self.low))
+        while (power := 10.0**exponent) <= self.high * 1.001:
+            found += [step * power for step in (1, 2, 5) if self.low <= step * power * 1.001 <= self.high * 1.002]
+            exponent += 1
+        return found
+
+
+def log_scale(low: float, high: float) -> LogScale:
+    """Return the scale whose ends are the round numbers around a range of positive values."""
+    power = 10.0 ** math.floor(math.log10(low))
+    bottom = max(step * power for step in (1, 2, 5) if step * power <= low * 1.001)
+    top = nice_top(high)
+    return LogScale(bottom, top if top > bottom else bottom * 2)
+
+
+class Canvas:
+    """Braille cells that remember which line drew on them last: that line's colour is the cell's."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self.width, self.height = width, height
+        self._dots = [[0] * width for _ in range(height)]
+        self._owner = [[-1] * width for _ in range(height)]
+
+    def dot(self, x: int, y: int, owner: int) -> None:
+        """Set one dot, (0, 0) at the top left; one outside is left out."""
+        if 0 <= x < self.width * DOTS_X and 0 <= y < self.height * DOTS_Y:
+            self._dots[y // DOTS_Y][x // DOTS_X] |= _DOTS[y % DOTS_Y][x % DOTS_X]
+            self._owner[y // DOTS_Y][x // DOTS_X] = owner
+
+    def line(self, values: Sequence[float | None], share: Callable[[float], float], owner: int) -> int | None:
+        """Draw one value per dot column, neighbours joined; return the row of the last one."""
+        floor = DOTS_Y * self.height - 1
+        last_y: int | None = None
+        row: int | None = None
+        for x, value in enumerate(values):
+            if value is None:
+                last_y = None
+                continue
+            y = floor - round(share(value) * floor)
+            low, high = (y, y) if last_y is None else (min(y, last_y), max(y, last_y))
+            for dot in range(low, high + 1):
+                self.dot(x, dot, owner)
+            last_y = y
+            row = y // DOTS_Y
+        return row
+
+    def rows(self) -> list[list[tuple[str, int]]]:
+        """Return each row as stretches of text of one owner; -1 owns what is empty."""
+        rows = []
+        for dots, owners in zip(self._dots, self._owner, strict=True):
+            row: list[tuple[str, int]] = []
+            for cell, owner in zip(dots, owners, strict=True):
+                char = chr(_BLANK + cell) if cell else " "
+                if row and row[-1][1] == owner:
+                    row[-1] = (row[-1][0] + char, owner)
+                else:
+                    row.append((char, owner))
+            rows.append(row)
+        return rows
 
 
 def nice_top(value: float) -> float:

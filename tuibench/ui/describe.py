@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tuibench.core import format as fmt
@@ -39,6 +40,8 @@ class Stream:
     """Only the first `n` pieces belong to the stream."""
     tail: str
     n_expected: int
+    ids: Sequence[int]
+    """Token ids; as with the pieces, only the first `n` belong to the stream."""
     source: TrialState | TrialRecord
 
     def step_ns(self, start: int) -> list[int]:
@@ -53,13 +56,24 @@ def stream_of(method: MethodState) -> Stream | None:
     trial = method.trial
     if trial is not None and (trial.n_gen or method.running):
         tail = trial.finished.text_tail if trial.finished else ""
-        return Stream(id(trial.log), trial.log.pieces, trial.n_gen, tail, trial.n_expected, trial)
+        return Stream(id(trial.log), trial.log.pieces, trial.n_gen, tail, trial.n_expected, trial.log.ids, trial)
     if not method.measured:
         return None
     record = method.measured[-1]
     pieces = record.pieces()
     tail = record.text[sum(record.piece_chars) :]
-    return Stream(id(record), pieces, len(pieces), tail, max(record.n_gen, 1), record)
+    return Stream(id(record), pieces, len(pieces), tail, max(record.n_gen, 1), record.token_ids, record)
+
+
+def first_difference(stream: Stream | None, reference: Stream | None) -> int | None:
+    """Return the index of the first token that is another than the reference's; None as long as there is none."""
+    if stream is None or reference is None:
+        return None
+    n = min(stream.n, reference.n)
+    if stream.ids[:n] == reference.ids[:n]:
+        return None
+    pairs = zip(stream.ids[:n], reference.ids[:n], strict=True)
+    return next((index for index, (ours, theirs) in enumerate(pairs) if ours != theirs), None)
 
 
 def decode_tps(method: MethodState) -> float | None:
@@ -86,15 +100,20 @@ def trial_label(method: MethodState) -> str:
     return "warm-up" if trial.warmup else f"trial {trial.index + 1}/{method.n_planned}"
 
 
+def phase_word(method: MethodState) -> str:
+    """Return the phase of the trial under way in a word or two."""
+    trial = method.trial
+    if trial is None:
+        return ""
+    return fmt.printable(trial.progress.label) if trial.progress is not None else _PHASES[trial.phase]
+
+
 def phase_label(method: MethodState) -> str:
     """Return what the method is doing now."""
     trial = method.trial
     match method.status:
         case MethodStatus.RUNNING if trial is not None:
-            phase = _PHASES[trial.phase]
-            if trial.progress is not None:
-                phase = fmt.printable(trial.progress.label)
-            return " · ".join(part for part in (trial_label(method), phase) if part)
+            return " · ".join(part for part in (trial_label(method), phase_word(method)) if part)
         case MethodStatus.DONE:
             return "done" if len(method.measured) == 1 else f"median of {len(method.measured)}"
         case MethodStatus.FAILED | MethodStatus.SKIPPED | MethodStatus.STOPPED as ended:
@@ -145,8 +164,6 @@ def failure_text(record: TrialRecord) -> str:
     return f"{kind}{where}\n{reason}"
 
 
-def reference_of(run: RunState) -> MethodState | None:
-    """Return the method that speed-ups are stated against: `baseline`, else the first of the run."""
-    if "baseline" in run.methods:
-        return run.methods["baseline"]
-    return next(iter(run.methods.values()), None)
+def text_reference(run: RunState) -> MethodState | None:
+    """Return the method whose text the others' are held against: `kv-cache`, else the lowest rung of the run."""
+    return run.methods.get("kv-cache") or next(iter(run.methods.values()), None)

@@ -33,7 +33,7 @@ class Painted:
         self._lines: dict[int, list[Cell | None]] = {}
         """None is a cell of which nothing is known."""
 
-    def update(self, renderable: RenderableType | None) -> RenderableType | None:
+    def update(self, renderable: RenderableType | None) -> RenderableType | CompositorUpdate | None:
         """Return what is painted in the place of an update; anything unknown passes, and is not relied on."""
         match renderable:
             case ChopsUpdate():

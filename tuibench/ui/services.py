@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tuibench.models.local import LocalModel
     from tuibench.models.pull_process import Progress, Pulled, PullFailed
     from tuibench.store.catalogue import SessionSummary
+    from tuibench.store.prompts import PromptHistory, PromptLibrary
     from tuibench.store.schema import Session
 
 
@@ -45,16 +46,19 @@ class LiveRun(Protocol):
         """End the method under way."""
 
 
-class ReplaySource(Protocol):
-    """A stored session as events: `tuibench.store.replay.Replay`."""
+class SessionTimeline(Protocol):
+    """A stored session as a state for every moment of it: `tuibench.store.timeline.Timeline`."""
 
-    speed: float
-    paused: bool
-    position_ns: int
     duration_ns: int
 
-    def events(self) -> AsyncGenerator[RunEvent, None]:
-        """Yield the events at their recorded times."""
+    def at(self, position_ns: int) -> RunState:
+        """Return the state at a time."""
+
+    def next_token_ns(self, position_ns: int) -> int:
+        """Return when the next token of any method came."""
+
+    def token_before_ns(self, position_ns: int) -> int:
+        """Return when the token before came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +120,30 @@ def _stored_state(session: Session) -> RunState:
     return stored_state(session)
 
 
-def _replay(session: Session, speed: float) -> ReplaySource:
-    from tuibench.store.replay import Replay
+def _timeline(session: Session) -> SessionTimeline:
+    from tuibench.store.timeline import Timeline
 
-    return Replay(session, speed)
+    return Timeline(session)
+
+
+def _divergences_ns(session: Session, reference: str) -> dict[str, int]:
+    from tuibench.store.timeline import divergences_ns
+
+    return divergences_ns(session, reference)
+
+
+def _prompt_library() -> PromptLibrary:
+    from tuibench import paths
+    from tuibench.store.prompts import PromptLibrary
+
+    return PromptLibrary(paths.user_prompts())
+
+
+def _prompt_history() -> PromptHistory:
+    from tuibench import paths
+    from tuibench.store.prompts import PromptHistory
+
+    return PromptHistory(paths.prompt_history())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +161,10 @@ class Services:
     """How many files to read whole, None for all, is its only argument; of the others there is the header."""
     load_session: Callable[[Path], Session] = _load_session
     stored_state: Callable[[Session], RunState] = _stored_state
-    replay: Callable[[Session, float], ReplaySource] = _replay
+    timeline: Callable[[Session], SessionTimeline] = _timeline
+    divergences_ns: Callable[[Session, str], dict[str, int]] = _divergences_ns
+    prompt_library: Callable[[], PromptLibrary] = _prompt_library
+    prompt_history: Callable[[], PromptHistory] = _prompt_history
     clock_s: Callable[[], float] = time.monotonic
 
 

@@ -20,6 +20,8 @@ class StreamWrap:
         """Lines that will not change any more."""
         self.n_examined = 0
         """Characters looked at since the start: the cost of this wrap, for tests to count."""
+        self.marked: tuple[int, int] | None = None
+        """Line and column of the marked place; it moves with the word that it is in."""
         self._open = ""
         self._cells = 0
         self._break_at = 0
@@ -28,6 +30,10 @@ class StreamWrap:
     def open_line(self) -> str:
         """The last line, which the next piece continues."""
         return self._open
+
+    def mark(self) -> None:
+        """Remember the place where the next text goes."""
+        self.marked = (len(self.lines), len(self._open))
 
     def feed(self, text: str) -> None:
         """Append text."""
@@ -55,6 +61,8 @@ class StreamWrap:
 
     def _close(self, end: int) -> None:
         rest = self._open[end:]
+        if self.marked is not None and self.marked[0] == len(self.lines) and self.marked[1] >= end:
+            self.marked = (len(self.lines) + 1, self.marked[1] - end)
         self.lines.append(self._open[:end].rstrip(" "))
         self._open = rest
         self._cells = sum(get_character_cell_size(char) for char in rest)

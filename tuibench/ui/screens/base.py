@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.getters import query_one
 from textual.reactive import var
 from textual.widget import Widget
 
+from tuibench.core import format as fmt
 from tuibench.core.spec import Method
 from tuibench.core.state import MethodStatus, RunState
+from tuibench.ui import describe
 from tuibench.ui.messages import MethodPointed, RunProgressed
 from tuibench.ui.pacing import PacedScreen
 from tuibench.ui.services import Context
+from tuibench.ui.widgets.ladder import Ladder
+from tuibench.ui.widgets.latency_curves import Curve, LatencyCurves
 from tuibench.ui.widgets.live_panel import LivePanel
-from tuibench.ui.widgets.results_table import ResultsTable
-
-_MANY = 3
 
 
 class TooSmall(Widget):
@@ -51,27 +52,30 @@ class DashboardScreen(PacedScreen[None]):
 
 
 class RunScreen(DashboardScreen):
-    """Shows a run, live or stored: one panel per method and the table. Owns the state that they are bound to."""
+    """Shows a run, live or stored: the ladder, one method's text, everybody's latency. Owns the state they show."""
 
     # No `reactive`: that would repaint the whole screen (30 ms) with every snapshot, where a few widgets are enough.
     run: var[RunState] = var(RunState, init=False)
 
-    panels = query_one("#panels", VerticalScroll)
-    table = query_one(ResultsTable)
+    ladder = query_one(Ladder)
+    focused_panel = query_one("#focused", LivePanel)
+    curves = query_one(LatencyCurves)
 
     def __init__(self, context: Context) -> None:
         super().__init__()
         self.context = context
         self._pending: RunState | None = None
         self._source: object = None
-        self._panel_ids: tuple[str, ...] = ()
         self._pointed: str | None = None
         self._chosen_by_user = False
+        self._drawn_after: int | None = None
 
     def compose_run(self) -> ComposeResult:
-        """Yield panels and table."""
-        yield VerticalScroll(id="panels", can_focus=False)
-        yield ResultsTable(self.context.series).data_bind(RunScreen.run)
+        """Yield the ladder, and beside each other the text and the latency."""
+        yield Ladder(self.context.series).data_bind(RunScreen.run)
+        with Horizontal(id="views"):
+            yield LivePanel(self.context.series, id="focused").data_bind(RunScreen.run)
+            yield LatencyCurves()
 
     @property
     def known_methods(self) -> dict[str, Method]:
@@ -101,68 +105,70 @@ class RunScreen(DashboardScreen):
         if self._pending is None:
             return
         state, self._pending = self._pending, None
+        self.context.series.add(state.methods)
         with self.app.batch_update():
-            if state.methods:
-                self.show_panels(state.methods)
             self.run = state
 
     def watch_run(self, run: RunState) -> None:
-        """Show the table once there is something in it, and follow what is running, or went wrong at the end."""
+        """Follow what is running, or went wrong at the end, and draw its latency."""
         self.set_class(not run.methods, "-no-results")
-        if self._chosen_by_user:
-            return
-        failed = (method for method in run.methods.values() if method.status is MethodStatus.FAILED)
-        current = run.current or (None if run.running else next(failed, None))
-        if current is not None:
-            self.point(current.method)
+        if not self._chosen_by_user:
+            failed = (method for method in run.methods.values() if method.status is MethodStatus.FAILED)
+            current = run.current or (None if run.running else next(failed, None))
+            if current is not None:
+                self.point(current.method)
+            elif run.methods and self._pointed not in run.methods:
+                self.point(next(iter(run.methods)))
+        self._draw_curves()
 
-    def show_panels(self, method_ids: Iterable[str]) -> None:
-        """Have one panel for each of these methods."""
-        wanted = tuple(method_ids)
-        if wanted == self._panel_ids:
+    def _draw_curves(self, *, anew: bool = False) -> None:
+        """Draw the latency; where every byte counts, only when a trial ended."""
+        n_ended = sum(len(method.records) for method in self.run.methods.values())
+        if self.context.low_bandwidth and not anew and n_ended == self._drawn_after:
             return
-        self._panel_ids = wanted
-        self.panels.remove_children()
-        known = self.known_methods
-        panels = [
-            LivePanel(name, known.get(name), self.context.series.number(name)).data_bind(RunScreen.run)
-            for name in wanted
-        ]
-        self.panels.set_class(len(wanted) == 1, "-one")
-        self.panels.set_class(len(wanted) >= _MANY, "-many")
-        self.panels.mount_all(panels)
-        self.point(self._pointed if self._pointed in wanted else next(iter(wanted), None))
+        self._drawn_after = n_ended
+        found = []
+        for name, method in self.run.methods.items():
+            stream = describe.stream_of(method)
+            if stream is not None:
+                found.append(Curve(fmt.printable(name), self.context.series.variable(name), stream))
+        found.sort(key=lambda curve: curve.name == fmt.printable(self._pointed or ""))
+        self.curves.show(found)
 
     def point(self, method_id: str | None) -> None:
-        """Show a method's panel: the only one where there is room for one, in view where they scroll."""
+        """Look at a method: its row, its text, its curve in front."""
         changed, self._pointed = method_id != self._pointed, method_id
-        for panel in self.panels.query_children(LivePanel):
-            panel.set_class(panel.method_id == method_id, "-pointed")
-            if panel.method_id == method_id and changed:
-                panel.scroll_visible(animate=False)
+        self.focused_panel.show_method(method_id, self.known_methods)
         if method_id is not None:
-            self.table.point(method_id)
+            self.ladder.point(method_id)
+        if changed and self.run.methods:
+            self._draw_curves(anew=True)
 
     @on(MethodPointed)
     def follow_user(self, event: MethodPointed) -> None:
-        """Show the panel of the row that the user moved to."""
+        """Look at the method whose row the user moved to."""
         event.stop()
         self._chosen_by_user = True
         self.point(event.method)
 
     def action_next_panel(self) -> None:
-        """Show the panel after the one that is shown."""
-        if self._panel_ids:
-            at = self._panel_ids.index(self._pointed) if self._pointed in self._panel_ids else -1
+        """Look at the method in the next row."""
+        names = self.ladder.keys
+        if names:
+            at = names.index(self._pointed) if self._pointed in names else -1
             self._chosen_by_user = True
-            self.point(self._panel_ids[(at + 1) % len(self._panel_ids)])
+            self.point(names[(at + 1) % len(names)])
+
+    def action_swap_view(self) -> None:
+        """Show the latency where there is room for one, and the text again."""
+        self.toggle_class("-plot")
 
     def action_show_details(self) -> None:
-        """Show all that is known of the pointed method's latest trial."""
+        """Show all that is known of the method that is looked at."""
         method = self.run.methods.get(self._pointed or "")
         if method is None or not method.records:
             self.notify("no finished trial yet: run first, then look at the details", severity="warning")
             return
         from tuibench.ui.screens.details import DetailsScreen  # noqa: PLC0415 - rarely opened, so loaded late
 
-        self.app.push_screen(DetailsScreen(method))
+        self.app.push_screen(DetailsScreen(method, self.known_methods.get(method.method)))

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from textual import on, work
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal
 from textual.events import DescendantFocus
 from textual.getters import query_one
-from textual.widgets import Footer, Input, SelectionList
+from textual.widgets import Footer
 
 from tuibench.core import format as fmt
 from tuibench.core.spec import Method, RunSpec
@@ -22,10 +22,10 @@ from tuibench.store.schema import SessionError
 from tuibench.ui import describe
 from tuibench.ui.feed import Feed
 from tuibench.ui.keymap import bindings
-from tuibench.ui.messages import FeedEnded
+from tuibench.ui.messages import ComparisonWanted, FeedEnded, SessionChosen
 from tuibench.ui.screens.base import RunScreen
+from tuibench.ui.widgets.ladder import Ladder
 from tuibench.ui.widgets.machine_panel import MachinePanel
-from tuibench.ui.widgets.method_picker import MethodPicker
 from tuibench.ui.widgets.prompt_box import PromptBox
 from tuibench.ui.widgets.settings_form import SettingsError, SettingsForm
 from tuibench.ui.widgets.status_line import StatusLine
@@ -42,7 +42,6 @@ class BenchScreen(RunScreen):
     AUTO_FOCUS = "#prompt"
 
     prompt = query_one(PromptBox)
-    picker = query_one(MethodPicker)
     settings = query_one(SettingsForm)
     machine = query_one(MachinePanel)
     status = query_one(StatusLine)
@@ -56,16 +55,15 @@ class BenchScreen(RunScreen):
         self._facts_known = asyncio.Event()
         self._started_s: float | None = None
         self._ended_s: float | None = None
+        self._session: Path | None = None
 
     def compose_body(self) -> ComposeResult:
         """Lay out the screen."""
         yield StatusLine()
         with Horizontal(id="top"):
             yield PromptBox()
-            with Vertical(id="setup"):
-                yield MethodPicker(self.context.series)
-                yield SettingsForm(n_threads=1, n_cpus=1)
-            yield MachinePanel().data_bind(RunScreen.run)
+            yield SettingsForm(n_threads=1, n_cpus=1)
+            yield MachinePanel(thrifty=self.context.low_bandwidth).data_bind(RunScreen.run)
         yield from self.compose_run()
         yield Footer(compact=True)
 
@@ -87,16 +85,18 @@ class BenchScreen(RunScreen):
         """Find out about methods, machine and model; none of it may delay the first frame."""
         services = self.context.services
         self._methods = services.methods()
-        self.picker.offer(self._methods)
+        self.ladder.offer(self._methods)
+        self.point(next(iter(self._methods), None))
         cpus = services.cpus()
         self._cpu_label = cpus.label
         self.settings.use_machine(n_threads=cpus.n_default_threads, n_cpus=cpus.n_usable)
+        self.prompt.remember(services.prompt_history().prompts())
         await self.look_for_model()
         self._tick()
         self._facts_known.set()
 
     async def look_for_model(self) -> None:
-        """See whether the model is on this machine by now."""
+        """Look whether the model is on this machine, as after it was pulled."""
         try:
             self._model = await asyncio.to_thread(self.context.services.find_model, self.context.model)
         except ModelError as error:
@@ -125,32 +125,37 @@ class BenchScreen(RunScreen):
             now_s = self.context.services.clock_s() if self._ended_s is None else self._ended_s
             label = f"{label} · {fmt.clock(now_s - self._started_s)}"
         self.status.state = label
-        self.prompt.border_subtitle = f"{len(self.picker.chosen)} methods · {self.settings.summary}"
+        self.prompt.border_subtitle = f"{len(self.ladder.chosen)} methods · {self.settings.summary}"
 
     # What the user changes ------------------------------------------------------------------------------------------
 
-    @on(SelectionList.SelectedChanged)
-    def show_chosen(self) -> None:
-        """Have a panel for each selected method, unless a run is on the screen."""
-        if not self.run.methods:
-            self.show_panels(self.picker.chosen)
-        self._write_state()
-
-    @on(Input.Changed)
+    @on(Ladder.ChoiceChanged)
+    @on(SettingsForm.Changed)
     def show_settings(self) -> None:
         """Keep the summary beside the prompt up to date."""
         self._write_state()
 
     @on(DescendantFocus)
     def make_room(self, event: DescendantFocus) -> None:
-        """Where there is little room, show methods and settings only while they, or the prompt, are in use."""
+        """Show the settings, and much of the prompt, only while either is in use."""
         top = self.query_one("#top")
         self.set_class(top in event.widget.ancestors, "-editing")
 
+    @work(group="prompts")
+    async def action_choose_prompt(self) -> None:
+        """Take a prompt from those used before and those that are kept."""
+        from tuibench.ui.screens.prompts import PromptsScreen  # noqa: PLC0415 - not part of the first frame
+
+        chosen = await self.app.push_screen_wait(PromptsScreen(self.context))
+        if chosen is not None:
+            self.prompt.text = chosen
+            self.prompt.move_cursor(self.prompt.document.end)
+            self.prompt.focus()
+
     def action_leave_prompt(self) -> None:
-        """Go from what is asked to the results, and back."""
-        if self.has_class("-editing") and self.table.display:
-            self.table.focus()
+        """Go from what is asked to the ladder, and back."""
+        if self.has_class("-editing"):
+            self.ladder.focus()
         else:
             self.prompt.focus()
 
@@ -182,9 +187,9 @@ class BenchScreen(RunScreen):
             self.notify("the prompt is empty – type one, then press F5", severity="warning")
             self.prompt.focus()
             return None
-        if not self.picker.chosen:
+        if not self.ladder.chosen:
             self.notify("no method is selected – select one with the space bar", severity="warning")
-            self.picker.focus()
+            self.ladder.focus()
             return None
         try:
             settings = self.settings.read()
@@ -193,11 +198,12 @@ class BenchScreen(RunScreen):
             return None
         return RunSpec(
             model=self.context.model,
-            methods=self.picker.chosen,
+            methods=self.ladder.chosen,
             prompt=prompt,
             max_new_tokens=settings.max_new_tokens,
             n_trials=settings.n_trials,
             n_threads=settings.n_threads,
+            precision=settings.precision,
         )
 
     async def _offer_pull(self) -> bool:
@@ -208,11 +214,18 @@ class BenchScreen(RunScreen):
         await self.look_for_model()
         return self._model is not None
 
+    @property
+    def session_under_way(self) -> Path | None:
+        """The file of the run that goes on; None while nothing runs, or nothing is written yet."""
+        return self._live.session_path if self._live else None
+
     @work(exclusive=True, group="run")
     async def _measure(self, spec: RunSpec, model: LocalModel) -> None:
         self._live = live = self.context.services.measure(spec, model)
         self._started_s, self._ended_s = self.context.services.clock_s(), None
         self._chosen_by_user = False
+        self._session = None
+        self._remember(spec.prompt)
         problem = None
         feed = Feed(live.events(), self.publisher(live), interval_s=self.context.snapshot_s)
         try:
@@ -222,7 +235,16 @@ class BenchScreen(RunScreen):
         finally:
             self._live = None
             self._ended_s = self.context.services.clock_s()
+            self._session = live.session_path
         self.post_message(FeedEnded(feed.state, live.session_path, problem))
+
+    def _remember(self, prompt: str) -> None:
+        history = self.context.services.prompt_history()
+        try:
+            history.add(prompt)
+        except OSError as error:
+            self.notify(fmt.printable(f"the prompt is not remembered: {error}"), severity="warning")
+        self.prompt.remember(history.prompts())
 
     def watch_run(self, run: RunState) -> None:
         """Show the new state; as a run begins, go to its results, where single letters are keys."""
@@ -230,7 +252,7 @@ class BenchScreen(RunScreen):
         super().watch_run(run)
         self._write_state()
         if begins:
-            self.table.focus()
+            self.ladder.focus()
 
     @on(FeedEnded)
     def report_end(self, event: FeedEnded) -> None:
@@ -242,11 +264,6 @@ class BenchScreen(RunScreen):
             self.notify(fmt.printable(event.problem), title="The run broke off", severity="error", timeout=15)
         elif event.session is not None:
             self.notify(f"saved as {fmt.printable(event.session.name)}", title=describe.run_label(event.state))
-
-    @property
-    def session_under_way(self) -> Path | None:
-        """The file of the live run."""
-        return self._live.session_path if self._live is not None else None
 
     def action_stop_run(self) -> None:
         """End the run; what is finished is kept."""
@@ -268,6 +285,25 @@ class BenchScreen(RunScreen):
             self.notify("a run is under way – F8 stops it, then clear", severity="warning")
             return
         self._started_s = self._ended_s = None
+        self._session = None
         self.run = RunState()
-        self.show_panels(self.picker.chosen)
+        self._chosen_by_user = False
         self.prompt.focus()
+
+    # What to look at next -------------------------------------------------------------------------------------------
+
+    def action_compare(self) -> None:
+        """Lay the methods of the latest run side by side."""
+        if (path := self._finished_session()) is not None:
+            self.post_message(ComparisonWanted((path,)))
+
+    def action_race(self) -> None:
+        """Watch the latest run again, all methods at once."""
+        if (path := self._finished_session()) is not None:
+            self.post_message(SessionChosen(path, replay=True))
+
+    def _finished_session(self) -> Path | None:
+        path = self._session or self.session_under_way
+        if path is None:
+            self.notify("nothing measured yet – F5 starts a run, F3 shows earlier ones", severity="warning")
+        return path

@@ -11,6 +11,7 @@ from textual.widgets import Static
 from tuibench.core import format as fmt
 from tuibench.core.metrics import METRICS
 from tuibench.core.record import TrialRecord
+from tuibench.core.spec import Method
 from tuibench.core.state import MethodState
 from tuibench.ui.describe import failure_text
 from tuibench.ui.keymap import bindings
@@ -23,9 +24,10 @@ class DetailsScreen(ModalScreen[None]):
 
     BINDINGS = bindings("dialog")
 
-    def __init__(self, method: MethodState) -> None:
+    def __init__(self, method: MethodState, about: Method | None = None) -> None:
         super().__init__()
         self._method = method
+        self._about = about
 
     def compose(self) -> ComposeResult:
         """Lay out one scrolling column."""

@@ -1,63 +1,73 @@
-"""A stored session: its results at once, or all its methods streaming again side by side."""
+"""A stored session: its results, or a race: all its methods streaming again side by side at recorded times."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 
-from textual import work
 from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.events import Resize
 from textual.getters import query_one
 from textual.widgets import Footer
 
 from tuibench.core import format as fmt
-from tuibench.core.run_events import RunEvent
+from tuibench.core.comparison import REFERENCE
 from tuibench.core.spec import Method
-from tuibench.ui.feed import Feed
 from tuibench.ui.keymap import bindings
+from tuibench.ui.messages import ComparisonWanted
 from tuibench.ui.screens.base import RunScreen
+from tuibench.ui.widgets.race_lane import RaceLane
 from tuibench.ui.widgets.status_line import StatusLine
 from tuibench.ui.widgets.transport import Transport
 
 if TYPE_CHECKING:
-    from tuibench.store.schema import Session
-    from tuibench.ui.services import Context, ReplaySource
+    from pathlib import Path
 
-_AT_ONCE = 1e12
-"""Speed of winding: every wait becomes one turn of the event loop."""
-_SLOWEST, _FASTEST = 0.125, 64.0
-_TICK_S = 0.5
+    from tuibench.store.schema import Session
+    from tuibench.ui.services import Context
+
+_SLOWEST, _FASTEST = 0.25, 16.0
+_LEAST_LANE_HEIGHT = 5
+_LEAST_LANE_WIDTH = 38
 
 
 class ReplayScreen(RunScreen):
-    """Opens with all results; the space bar plays them from the start."""
+    """Opens with all results; the space bar starts the race."""
 
     BINDINGS = bindings("replay")
     BINDING_GROUP_TITLE = "Session"
 
     status = query_one(StatusLine)
     transport = query_one(Transport)
+    race = query_one("#race", VerticalScroll)
 
-    def __init__(self, context: Context, session: Session, *, play: bool = False, speed: float = 1.0) -> None:
+    def __init__(
+        self, context: Context, session: Session, *, path: Path | None = None, play: bool = False, speed: float = 1.0
+    ) -> None:
         super().__init__(context)
         self._session = session
+        self._path = path
         self._play_at_once = play
-        self._speed = speed
-        self._replay: ReplaySource | None = None
-        self._duration_ns = 0
+        self._speed = min(max(_SLOWEST, speed), _FASTEST)
+        self._timeline = context.services.timeline(session)
+        self._divergences_ns = sorted(set(context.services.divergences_ns(session, REFERENCE).values()))
+        self._position_ns = self._timeline.duration_ns
+        self._playing = False
+        self._ticked_s = 0.0
 
     def compose_body(self) -> ComposeResult:
         """Lay out the screen."""
+        whole_ns = max(1, self._timeline.duration_ns)
         yield StatusLine()
         yield from self.compose_run()
-        yield Transport()
+        yield VerticalScroll(id="race", can_focus=False)
+        yield Transport(at_ns / whole_ns for at_ns in self._divergences_ns)
         yield Footer(compact=True)
 
     @property
     def known_methods(self) -> dict[str, Method]:
-        """Nothing: a stored session explains itself, and may hold methods that are not installed here."""
-        return {}
+        """What is installed here: a stored session may hold methods that are not."""
+        return dict(self.context.services.methods())
 
     def on_mount(self) -> None:
         """Show the results, and play if asked to."""
@@ -70,58 +80,94 @@ class ReplayScreen(RunScreen):
             f"{settings.max_new_tokens} tokens × {settings.n_trials}",
         )
         self.status.state = f"{header.created:%Y-%m-%d %H:%M}"
-        self._duration_ns = self.context.services.replay(self._session, 1.0).duration_ns
-        self._pending = self.context.services.stored_state(self._session)
-        self._take_over()
-        self.table.focus()
-        self.set_interval(_TICK_S, self._write_transport)
+        self.ladder.explain(self.known_methods)
+        self._show_results()
+        self._lay_out_lanes()
+        self.ladder.focus()
+        self.set_interval(self.context.snapshot_s, self._tick)
         for dropped in self._session.dropped:
             self.notify(fmt.printable(dropped), title="Not everything could be read", severity="warning", timeout=10)
         if self._play_at_once:
-            self._play_from(0)
+            self._go_to(0)
+            self._set_playing(playing=True)
         self._write_transport()
+
+    def _show_results(self) -> None:
+        self.remove_class("-racing")
+        self._pending = self.context.services.stored_state(self._session)
+        self._take_over()
+        if self._pointed is None:
+            self.point(next(iter(self.run.methods), None))
+
+    def _lay_out_lanes(self) -> None:
+        lanes = [RaceLane(name, self.context.series.number(name)).data_bind(RunScreen.run) for name in self.run.methods]
+        self.race.mount_all(lanes)
+
+    def on_resize(self, event: Resize) -> None:
+        """Have as many lanes beside each other as stay readable, and as high as there is room for."""
+        n_lanes = max(1, len(self.run.methods))
+        n_columns = min(n_lanes, max(1, event.size.width // _LEAST_LANE_WIDTH), 4)
+        n_columns = -(-n_lanes // -(-n_lanes // n_columns))  # no emptier rows than needed
+        n_rows = -(-n_lanes // n_columns)
+        self.race.styles.grid_size_columns = n_columns
+        height = (event.size.height - 3) // n_rows
+        self.race.styles.grid_rows = str(max(_LEAST_LANE_HEIGHT, height))
 
     # Playing --------------------------------------------------------------------------------------------------------
 
-    @work(exclusive=True, group="replay")
-    async def _play(self, replay: ReplaySource, target_ns: int, *, paused: bool) -> None:
-        self._replay = replay
-        events = self._wound_to(replay, target_ns, paused=paused)
-        await Feed(events, self.publisher(replay), interval_s=self.context.snapshot_s).run()
+    def _tick(self) -> None:
+        """Let as much recorded time pass as the speed asks for."""
+        now_s = self.context.services.clock_s()
+        passed_s, self._ticked_s = now_s - self._ticked_s, now_s
+        if self._playing and self.is_current:
+            self._go_to(self._position_ns + round(passed_s * self._speed * 1e9))
+            if self._position_ns >= self._timeline.duration_ns:
+                self._set_playing(playing=False)
+
+    def _go_to(self, position_ns: int) -> None:
+        """Show the race at a time."""
+        self._position_ns = min(max(0, position_ns), self._timeline.duration_ns)
+        self.add_class("-racing")
+        self._pending = self._timeline.at(self._position_ns)
+        self._take_over()
         self._write_transport()
 
-    async def _wound_to(self, replay: ReplaySource, target_ns: int, *, paused: bool) -> AsyncGenerator[RunEvent, None]:
-        """Yield a replay's events, those before the target at once."""
-        winding = target_ns > 0
-        replay.speed = _AT_ONCE if winding else self._speed
-        async for event in replay.events():
-            yield event
-            if winding and replay.position_ns >= target_ns:
-                winding = False
-                replay.speed = self._speed
-                replay.paused = paused and target_ns < self._duration_ns
+    def _draw_curves(self, *, anew: bool = False) -> None:
+        """Draw the latency unless the race hides it."""
+        if not self.has_class("-racing"):
+            super()._draw_curves(anew=anew)
 
-    def _play_from(self, target_ns: int, *, paused: bool = False) -> None:
-        self._play(self.context.services.replay(self._session, self._speed), target_ns, paused=paused)
-
-    @property
-    def _position_ns(self) -> int:
-        return self._duration_ns if self._replay is None else self._replay.position_ns
+    def _set_playing(self, *, playing: bool) -> None:
+        self._playing = playing
+        self._ticked_s = self.context.services.clock_s()
+        self._write_transport()
 
     def action_toggle_play(self) -> None:
         """Pause, go on, or start from the beginning once it is at its end."""
-        replay = self._replay
-        if replay is None or replay.position_ns >= self._duration_ns:
-            self._play_from(0)
-        else:
-            replay.paused = not replay.paused
-        self._write_transport()
+        if not self._playing and self._position_ns >= self._timeline.duration_ns:
+            self._go_to(0)
+        self._set_playing(playing=not self._playing)
 
-    def action_seek(self, seconds: int) -> None:
+    def action_seek(self, seconds: float) -> None:
         """Go back or forth in recorded time."""
-        target_ns = min(max(0, self._position_ns + seconds * 1_000_000_000), self._duration_ns)
-        paused = self._replay is None or self._replay.paused
-        self._play_from(target_ns, paused=paused)
+        self._go_to(self._position_ns + round(seconds * 1e9))
+
+    def action_step(self, direction: int) -> None:
+        """Go to the next token of any method, or to the one before, and stand there."""
+        self._set_playing(playing=False)
+        find = self._timeline.next_token_ns if direction > 0 else self._timeline.token_before_ns
+        self._go_to(find(self._position_ns))
+
+    def action_next_difference(self) -> None:
+        """Go to where a text begins to differ from the reference's, and stand there."""
+        if not self._divergences_ns:
+            self.notify(f"no text differs from {REFERENCE}'s, as far as both go")
+            return
+        at_ns = self._position_ns if self.has_class("-racing") else -1
+        self._set_playing(playing=False)
+        self._go_to(next((mark for mark in self._divergences_ns if mark > at_ns), self._divergences_ns[0]))
+        for lane in self.race.query(RaceLane):
+            lane.show_first_difference()
 
     def action_faster(self) -> None:
         """Double the speed."""
@@ -133,24 +179,40 @@ class ReplayScreen(RunScreen):
 
     def _set_speed(self, speed: float) -> None:
         self._speed = min(max(_SLOWEST, speed), _FASTEST)
-        if self._replay is not None and self._replay.speed != _AT_ONCE:
-            self._replay.speed = self._speed
         self._write_transport()
+
+    def action_to_start(self) -> None:
+        """Stand at the start of the race."""
+        self._set_playing(playing=False)
+        self._go_to(0)
 
     def action_to_end(self) -> None:
         """Show all results at once."""
-        self.workers.cancel_group(self, "replay")
-        self._replay = self._source = None
-        self._pending = self.context.services.stored_state(self._session)
-        self._take_over()
+        self._set_playing(playing=False)
+        self._position_ns = self._timeline.duration_ns
+        self._show_results()
         self._write_transport()
 
+    def action_swap_race(self) -> None:
+        """Show the results, or the race where it stands."""
+        if self.has_class("-racing"):
+            self._set_playing(playing=False)
+            self._show_results()
+        else:
+            self._go_to(self._position_ns)
+
     def _write_transport(self) -> None:
-        replay = self._replay
-        playing = replay is not None and not replay.paused and replay.position_ns < self._duration_ns
-        whole_s = self._duration_ns / 1e9
-        at_s = whole_s if replay is None else min(whole_s, math.floor(replay.position_ns / 1e9))
-        self.transport.state = (playing, at_s, whole_s, self._speed)
+        self.transport.state = (
+            self._playing,
+            self._position_ns / 1e9,
+            self._timeline.duration_ns / 1e9,
+            self._speed,
+        )
+
+    def action_compare(self) -> None:
+        """Lay the methods of this session side by side."""
+        if self._path is not None:
+            self.post_message(ComparisonWanted((self._path,)))
 
     def action_close(self) -> None:
         """Go back to where the session was opened."""

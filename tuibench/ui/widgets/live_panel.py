@@ -1,9 +1,13 @@
-"""One method while it is measured or replayed: speed, progress, text, latency."""
+"""One method while it is measured or replayed: speed, progress, text."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from operator import is_
+
 from textual.app import ComposeResult
 from textual.containers import Container, Horizontal
+from textual.content import Content
 from textual.getters import query_one
 from textual.reactive import var
 from textual.widgets import Static
@@ -12,7 +16,8 @@ from tuibench.core import format as fmt
 from tuibench.core.spec import Method
 from tuibench.core.state import MethodState, MethodStatus, RunState
 from tuibench.ui import describe
-from tuibench.ui.widgets.latency_plot import LatencyPlot
+from tuibench.ui.describe import Stream
+from tuibench.ui.series import SeriesMap
 from tuibench.ui.widgets.progress_line import ProgressLine
 from tuibench.ui.widgets.stat_tile import StatTile
 from tuibench.ui.widgets.stream_text import StreamText
@@ -21,7 +26,7 @@ _STATUS_CLASSES = tuple(f"-{status.value}" for status in MethodStatus)
 
 
 class LivePanel(Container):
-    """Bound to the run of its screen; draws only what changed in its own method."""
+    """Bound to the run of its screen; draws only what changed in the method that it shows."""
 
     run: var[RunState] = var(RunState, init=False)
 
@@ -29,45 +34,67 @@ class LivePanel(Container):
     ttft = query_one("#ttft", StatTile)
     line = query_one(ProgressLine)
     text = query_one(StreamText)
-    plot = query_one(LatencyPlot)
     note = query_one("#note", Static)
 
-    def __init__(self, method_id: str, method: Method | None, series: int) -> None:
-        super().__init__(classes=f"series-{series}")
+    def __init__(
+        self,
+        series: SeriesMap,
+        method_id: str | None = None,
+        *,
+        id: str | None = None,  # noqa: A002 - as Textual does
+    ) -> None:
+        super().__init__(id=id)
         self.method_id = method_id
-        self._method = method
-        self._shown: MethodState | None = None
-        self.border_title = fmt.printable(method_id)
+        self.known: Mapping[str, Method] = {}
+        """What is installed here, by id."""
+        self._series = series
+        self._shown: tuple[MethodState | None, MethodState | None] | None = None
 
     def compose(self) -> ComposeResult:
         """Lay out the parts."""
         with Horizontal(classes="tiles"):
-            decode = StatTile("decode", "tok/s")
-            decode.id = "decode"
-            yield decode
-            ttft = StatTile("TTFT", "ms")
-            ttft.id = "ttft"
-            yield ttft
+            yield StatTile("decode", "tok/s", id="decode")
+            yield StatTile("TTFT", "ms", id="ttft")
+        yield Static(id="figures", markup=False)
         yield ProgressLine()
-        with Container(classes="output"):
-            yield StreamText()
-            yield LatencyPlot()
+        yield StreamText()
         yield Static(id="note", markup=False)
 
     def on_mount(self) -> None:
         """Show the state of the run that is there already."""
-        self.border_subtitle = self._method.precision if self._method else ""
-        self._show(self.run.methods.get(self.method_id))
+        self._dress()
+        self._show()
 
-    def watch_run(self, run: RunState) -> None:
+    def show_method(self, method_id: str | None, known: Mapping[str, Method]) -> None:
+        """Show another method."""
+        if method_id != self.method_id or known is not self.known:
+            self.method_id, self.known = method_id, known
+            self._shown = None
+            if self.is_mounted:
+                self._dress()
+                self._show()
+
+    def _dress(self) -> None:
+        """Put on the method's name and colour."""
+        for number in range(1, 9):
+            self.remove_class(f"series-{number}")
+        name = self.method_id
+        if name is not None:
+            self.add_class(f"series-{self._series.number(name)}")
+        self.border_title = fmt.printable(name or "")
+
+    def watch_run(self) -> None:
         """Draw the new state unless it is another method's news."""
         if self.is_mounted:
-            method = run.methods.get(self.method_id)
-            if method is not self._shown or method is None:
-                self._show(method)
+            self._show()
 
-    def _show(self, method: MethodState | None) -> None:
-        self._shown = method
+    def _show(self) -> None:
+        method = self.run.methods.get(self.method_id or "")
+        reference = describe.text_reference(self.run)
+        news = (method, reference)
+        if self._shown is not None and all(map(is_, news, self._shown)):
+            return
+        self._shown = news
         status = method.status if method else MethodStatus.WAITING
         for name in _STATUS_CLASSES:
             self.set_class(name == f"-{status.value}", name)
@@ -76,24 +103,46 @@ class LivePanel(Container):
         self.set_class(note is not None, "-note")
         if note is not None:
             self.note.update(note)
-        self.decode.value = fmt.rate(describe.decode_tps(method) if method else None)
-        self.ttft.value = fmt.duration(describe.ttft_ns(method) if method else None)
+        self._show_figures(method)
+        held_against = None if reference is method or reference is None else describe.stream_of(reference)
+        differs_at = describe.first_difference(stream, held_against)
+        self.text.show(stream, differs_at=differs_at)
+        self.border_subtitle = self._difference(reference, stream, held_against, differs_at)
+
+    def _show_figures(self, method: MethodState | None) -> None:
+        decode = fmt.rate(describe.decode_tps(method) if method else None)
+        ttft = fmt.duration(describe.ttft_ns(method) if method else None)
+        self.decode.value, self.ttft.value = decode, ttft
+        figures = Content.assemble((decode, "bold"), ("   TTFT ", "$muted"), ttft) if method else Content()
+        self.query_one("#figures", Static).update(figures, layout=False)
         if method is None:
             self.line.state = ("not measured yet", 0, None, None)
         else:
             self.line.state = (describe.phase_label(method), *describe.progress(method), describe.eta_s(method))
-        self.text.show(stream)
-        self.plot.show(stream)
+
+    def _difference(
+        self,
+        reference: MethodState | None,
+        stream: Stream | None,
+        held_against: Stream | None,
+        differs_at: int | None,
+    ) -> str:
+        about = self.known.get(self.method_id or "")
+        if reference is None or stream is None or held_against is None:
+            return about.precision if about else ""
+        if differs_at is not None:
+            return f"differs from {fmt.printable(reference.method)} at token {differs_at + 1}"
+        return f"same text as {fmt.printable(reference.method)}"
 
     def _note_for(self, method: MethodState | None, *, has_stream: bool) -> str | None:
         """Return what to say where there is no text to show."""
+        about = self.known.get(self.method_id or "")
+        explanation = about.explanation if about else ""
         if method is None:
-            return self._method.explanation if self._method else ""
+            return explanation
         failure = method.failure
         if failure is not None and method.status is MethodStatus.FAILED:
             return f"{describe.failure_text(failure)}\n\npress d for details"
         if method.status in (MethodStatus.SKIPPED, MethodStatus.STOPPED) and not has_stream:
             return f"{method.status.value} before it was measured"
-        if not has_stream:
-            return self._method.explanation if self._method else ""
-        return None
+        return None if has_stream else explanation

@@ -17,10 +17,14 @@ _BUSY = 85.0
 
 
 class MachinePanel(Widget):
-    """A box of bars; one line where there is no room for a box."""
+    """A box of bars; one line where there is no room for a box. A thrifty one does without a bar for each core."""
 
     sample: reactive[MachineSample | None] = reactive(None)
     run: var[RunState] = var(RunState, init=False)
+
+    def __init__(self, *, thrifty: bool = False) -> None:
+        super().__init__()
+        self._thrifty = thrifty
 
     def on_mount(self) -> None:
         """Name the box."""
@@ -62,7 +66,10 @@ class MachinePanel(Widget):
             _row("load", fmt.MISSING if sample.load is None else f"{sample.load:.2f}", width),
         ]
         n_free = height - len(rest)
-        if len(sample.cpu_percent) <= n_free:
+        if self._thrifty:
+            mean = sum(sample.cpu_percent) / max(1, len(sample.cpu_percent))
+            cores = [self._bar_row("cpu", mean, f"{mean:.0f} %", width)]
+        elif len(sample.cpu_percent) <= n_free:
             cores = [
                 self._bar_row(f"cpu{core}", percent, f"{percent:.0f} %", width)
                 for core, percent in enumerate(sample.cpu_percent)

@@ -1,12 +1,37 @@
-"""How much is measured: tokens, trials, threads."""
+"""How much is measured: a preset, and the numbers behind it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from textual import on
 from textual.app import ComposeResult
-from textual.containers import Horizontal
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
 from textual.widgets import Input, Label
+
+from tuibench.ui.widgets.choice import Choice
+
+_OWN = "own"
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """Settings under a name."""
+
+    max_new_tokens: int
+    n_trials: int
+    quality: bool
+    precision: float | None = None
+    """How well each decode speed shall be known, as a fraction; more trials are taken until it is."""
+
+
+PRESETS = {
+    "quick": Preset(48, 1, quality=False),
+    "standard": Preset(128, 3, quality=True),
+    "thorough": Preset(256, 5, quality=True, precision=0.02),
+}
+DEFAULT_PRESET = "standard"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,31 +41,79 @@ class Settings:
     max_new_tokens: int
     n_trials: int
     n_threads: int
+    quality: bool = False
+    precision: float | None = None
 
 
 class SettingsError(ValueError):
     """A number cannot be used; the message says which, why, and what to do."""
 
 
-class SettingsForm(Horizontal):
-    """Three small fields. What is in them is checked when a run is asked for, so that typing is never in the way."""
+class SettingsForm(Vertical):
+    """A few small fields. What is in them is checked when a run is asked for: typing is never in the way."""
+
+    @dataclass
+    class Changed(Message):
+        """Something else is asked for."""
 
     def __init__(self, *, n_threads: int, n_cpus: int) -> None:
         super().__init__(id="settings")
         self.border_title = "Settings"
         self._n_cpus = n_cpus
-        self._defaults = {"tokens": 128, "trials": 3, "threads": n_threads}
+        preset = PRESETS[DEFAULT_PRESET]
+        self._defaults = {"tokens": preset.max_new_tokens, "trials": preset.n_trials, "threads": n_threads}
 
     def compose(self) -> ComposeResult:
-        """Lay out label and field, three times."""
-        for name, value in self._defaults.items():
-            yield Label(name)
-            yield Input(str(value), id=name, type="integer", max_length=5, compact=True, select_on_focus=True)
+        """Lay out the choices, then label and field, three times."""
+        with Horizontal(classes="choices"):
+            yield Label("preset")
+            yield Choice((*PRESETS, _OWN), DEFAULT_PRESET, id="preset")
+            yield Label("quality")
+            yield Choice(("on", "off"), "on", id="quality")
+        with Horizontal(classes="numbers"):
+            for name, value in self._defaults.items():
+                yield Label(name)
+                yield Input(str(value), id=name, type="integer", max_length=5, compact=True, select_on_focus=True)
 
     def use_machine(self, *, n_threads: int, n_cpus: int) -> None:
         """Set what the machine allows and wants."""
         self._n_cpus = n_cpus
         self.query_one("#threads", Input).value = str(n_threads)
+
+    @on(Choice.Changed, "#preset")
+    def use_preset(self, event: Choice.Changed) -> None:
+        """Put the preset's numbers into the fields."""
+        event.stop()
+        preset = PRESETS.get(event.value)
+        if preset is not None:
+            with self.prevent(Input.Changed):
+                self.query_one("#tokens", Input).value = str(preset.max_new_tokens)
+                self.query_one("#trials", Input).value = str(preset.n_trials)
+            self.query_one("#quality", Choice).value = "on" if preset.quality else "off"
+        self.post_message(self.Changed())
+
+    @on(Choice.Changed, "#quality")
+    @on(Input.Changed, "#tokens, #trials")
+    def leave_preset(self, event: Choice.Changed | Input.Changed) -> None:
+        """Say that these are no preset's numbers any more."""
+        event.stop()
+        self.query_one("#preset", Choice).value = self._preset_of_fields()
+        self.post_message(self.Changed())
+
+    @on(Input.Changed, "#threads")
+    def tell(self, event: Input.Changed) -> None:
+        """Tell that something else is asked for."""
+        event.stop()
+        self.post_message(self.Changed())
+
+    def _preset_of_fields(self) -> str:
+        now = (self._text("tokens"), self._text("trials"), self.query_one("#quality", Choice).value == "on")
+        found = (
+            name
+            for name, preset in PRESETS.items()
+            if (str(preset.max_new_tokens), str(preset.n_trials), preset.quality) == now
+        )
+        return next(found, _OWN)
 
     def read(self) -> Settings:
         """Return the settings.
@@ -53,10 +126,20 @@ class SettingsForm(Horizontal):
             raise SettingsError(
                 f"threads: {numbers['threads']} asked, {self._n_cpus} CPUs usable here – set 1 to {self._n_cpus}"
             )
-        return Settings(numbers["tokens"], numbers["trials"], numbers["threads"])
+        preset = PRESETS.get(self.query_one("#preset", Choice).value)
+        return Settings(
+            numbers["tokens"],
+            numbers["trials"],
+            numbers["threads"],
+            quality=self.query_one("#quality", Choice).value == "on",
+            precision=preset.precision if preset else None,
+        )
+
+    def _text(self, name: str) -> str:
+        return self.query_one(f"#{name}", Input).value.strip()
 
     def _number(self, name: str) -> int:
-        text = self.query_one(f"#{name}", Input).value.strip()
+        text = self._text(name)
         try:
             number = int(text)
         except ValueError:
@@ -68,5 +151,8 @@ class SettingsForm(Horizontal):
     @property
     def summary(self) -> str:
         """The settings in one line, as they stand in the fields."""
-        values = {name: self.query_one(f"#{name}", Input).value or "?" for name in self._defaults}
-        return f"{values['tokens']} × {values['trials']} · {values['threads']} threads"
+        values = {name: self._text(name) or "?" for name in self._defaults}
+        preset = PRESETS.get(self.query_one("#preset", Choice).value)
+        trials = f"{values['trials']}+" if preset and preset.precision else values["trials"]
+        quality = " · quality" if self.query_one("#quality", Choice).value == "on" else ""
+        return f"{values['tokens']} tokens × {trials} · {values['threads']} threads{quality}"

@@ -37,8 +37,8 @@ class StatTile(Widget):
 
     value: reactive[str] = reactive(MISSING)
 
-    def __init__(self, label: str, unit: str, *, classes: str | None = None) -> None:
-        super().__init__(classes=classes)
+    def __init__(self, label: str, unit: str, *, id: str | None = None) -> None:  # noqa: A002 - as Textual calls it
+        super().__init__(id=id)
         self._label = label
         self._unit = unit
 

@@ -1,6 +1,12 @@
-"""Generated text as it comes: wrapped once, drawn only where it is visible, its end in view."""
+"""Generated text as it comes: wrapped once, drawn only where it is visible, its end in view.
+
+What a method says otherwise than the reference stands out from the first token on that differs.
+"""
 
 from __future__ import annotations
+
+import sys
+from typing import ClassVar
 
 from rich.segment import Segment
 from textual.geometry import Size
@@ -15,6 +21,7 @@ from tuibench.ui.wrap import StreamWrap
 class StreamText(ScrollView, can_focus=True):
     """Shows a stream of tokens. An update costs what is new in it, not what is already there."""
 
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"stream-text--different"}
     # The gutter is kept free from the start: a scrollbar that appears would wrap everything anew.
     DEFAULT_CSS = """
     StreamText { overflow-x: hidden; overflow-y: auto; scrollbar-gutter: stable; scrollbar-size-vertical: 1; }
@@ -23,6 +30,7 @@ class StreamText(ScrollView, can_focus=True):
     def __init__(self, *, classes: str | None = None) -> None:
         super().__init__(classes=classes)
         self._stream: Stream | None = None
+        self._differs_at: int | None = None
         self._n_shown = 0
         self._tail_shown = False
         self._wrap = StreamWrap(1)
@@ -37,12 +45,33 @@ class StreamText(ScrollView, can_focus=True):
         """All lines, visible or not."""
         return [*self._wrap.lines, self._wrap.open_line]
 
-    def show(self, stream: Stream | None) -> None:
-        """Show a stream, or the next part of the one that is shown."""
+    @property
+    def different_text(self) -> str:
+        """What is shown from the first difference on."""
+        if self._wrap.marked is None:
+            return ""
+        y, x = self._wrap.marked
+        return "\n".join([self.shown_lines[y][x:], *self.shown_lines[y + 1 :]])
+
+    def show(self, stream: Stream | None, *, differs_at: int | None = None) -> None:
+        """Show a stream, or the next part of the one that is shown.
+
+        Args:
+            stream: The text; None for nothing.
+            differs_at: Index of the first token that is another than the reference's; None as long as there is none.
+        """
         before, self._stream = self._stream, stream
-        if stream is None or before is None or before.key != stream.key or stream.n < self._n_shown:
+        earlier, self._differs_at = self._differs_at, differs_at
+        recoloured_from = sys.maxsize if earlier == differs_at else min(_or_end(earlier), _or_end(differs_at))
+        known = before is not None and stream is not None and before.key == stream.key and stream.n >= self._n_shown
+        if not known or recoloured_from < self._n_shown:
             self._start_over()
         self._append_new()
+
+    def show_first_difference(self) -> None:
+        """Scroll to the first token that differs; nothing happens where none does."""
+        if self._wrap.marked is not None:
+            self.scroll_to(y=max(0, self._wrap.marked[0] - 1), animate=False)
 
     def on_resize(self) -> None:
         """Wrap everything again, which only a new width asks for."""
@@ -61,15 +90,20 @@ class StreamText(ScrollView, can_focus=True):
         if stream is None:
             self.virtual_size = Size(0, 0)
             return
-        text = "".join(stream.pieces[self._n_shown : stream.n])
+        start, at = self._n_shown, self._differs_at
+        same = "".join(stream.pieces[start : min(stream.n, _or_end(at))])
+        text = "".join(stream.pieces[max(start, min(stream.n, _or_end(at))) : stream.n])
         self._n_shown = stream.n
         if stream.tail and not self._tail_shown:
             text += stream.tail
             self._tail_shown = True
-        if not text:
+        if not same and not text:
             return
         follow = self.is_vertical_scroll_end
         first_changed = len(self._wrap.lines)
+        self._wrap.feed(printable(same))
+        if text and at is not None and self._wrap.marked is None:
+            self._wrap.mark()
         self._wrap.feed(printable(text))
         self._grow_to(len(self._wrap.lines) + 1)
         if follow:
@@ -97,4 +131,16 @@ class StreamText(ScrollView, can_focus=True):
         lines = self._wrap.lines
         text = lines[index] if index < len(lines) else self._wrap.open_line if index == len(lines) else ""
         style = self.rich_style
-        return Strip([Segment(text, style)]).adjust_cell_length(self.size.width, style)
+        same, different = text, ""
+        if self._wrap.marked is not None:
+            marked_y, marked_x = self._wrap.marked
+            cut = marked_x if index == marked_y else 0 if index > marked_y else len(text)
+            same, different = text[:cut], text[cut:]
+        segments = [Segment(same, style)]
+        if different:
+            segments.append(Segment(different, self.get_component_rich_style("stream-text--different")))
+        return Strip(segments).adjust_cell_length(self.size.width, style)
+
+
+def _or_end(index: int | None) -> int:
+    return sys.maxsize if index is None else index

@@ -1,27 +1,45 @@
-"""Where a replay is, and how fast it goes."""
+"""Where a race is, how fast it goes, and where texts begin to differ."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from tuibench.core.format import clock
-
 
 class Transport(Widget):
-    """`▶ 0:12 ━━━━━━━─────── 1:03  1×`."""
+    """`▶ 0:12.4 ━━━━━◆━─────── 1:03.0  1×`."""
 
     state: reactive[tuple[bool, float, float, float]] = reactive((False, 0.0, 0.0, 1.0))
     """Playing, position and length in seconds, speed."""
 
+    def __init__(self, marks: Iterable[float] = ()) -> None:
+        """Choose the marks.
+
+        Args:
+            marks: Places on the bar, as shares of its length.
+        """
+        super().__init__()
+        self._marks = tuple(marks)
+
     def render(self) -> Content:
         """Draw the row."""
         playing, at_s, whole_s, speed = self.state
-        left = f" {'▶' if playing else '‖'} {clock(at_s)} "
-        right = f" {clock(whole_s)}  {speed:g}× "
+        left = f" {'▶' if playing else '‖'} {_clock(at_s)} "
+        right = f" {_clock(whole_s)}  {speed:g}× "
         room = max(0, self.size.width - len(left) - len(right))
         filled = round(room * min(1.0, at_s / whole_s)) if whole_s else 0
-        return Content.assemble(
-            (left, "bold $accent"), ("━" * filled, "$primary"), ("─" * (room - filled), "$line"), (right, "$muted")
-        )
+        marked = {min(room - 1, int(share * room)) for share in self._marks}
+        parts: list[tuple[str, str]] = [(left, "bold $accent")]
+        for x in range(room):
+            char, style = ("━", "$primary") if x < filled else ("─", "$line")
+            parts.append(("◆", "$warning") if x in marked else (char, style))
+        return Content.assemble(*parts, (right, "$muted"))
+
+
+def _clock(seconds: float) -> str:
+    """Return minutes, seconds and tenths: a race is over in seconds."""
+    tenths = int(seconds * 10)
+    return f"{tenths // 600}:{tenths // 10 % 60:02d}.{tenths % 10}"

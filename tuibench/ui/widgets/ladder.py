@@ -1,0 +1,133 @@
+"""The ladder: one row for each method, what it gained over the rung below it and over the lowest one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from textual import on
+from textual.message import Message
+from textual.reactive import var
+
+from tuibench.core.comparison import Row, compare, run_of_state
+from tuibench.core.spec import Method
+from tuibench.core.state import RunState
+from tuibench.ui import ladder_rows
+from tuibench.ui.columns import Widths, fit, heading
+from tuibench.ui.keymap import bindings
+from tuibench.ui.ladder_rows import COLUMNS, Rung
+from tuibench.ui.messages import MethodPointed
+from tuibench.ui.series import SeriesMap
+from tuibench.ui.widgets.row_list import RowList
+
+_SELECTED_AT_FIRST = 2
+
+
+class Ladder(RowList):
+    """Bound to the run of its screen. While nothing runs it shows what could be measured, too, to be chosen from."""
+
+    BINDINGS = bindings("ladder")
+    run: var[RunState] = var(RunState, init=False)
+
+    @dataclass
+    class ChoiceChanged(Message):
+        """Other methods take part in the next run."""
+
+    def __init__(self, series: SeriesMap) -> None:
+        super().__init__(id="ladder")
+        self._series = series
+        self._known: Mapping[str, Method] = {}
+        self._chosen: set[str] = set()
+        self._choosing = False
+        self._compared: dict[str, Row] = {}
+        self._measured: tuple[object, ...] = ()
+        self.border_title = "Ladder"
+
+    def explain(self, known: Mapping[str, Method]) -> None:
+        """Say which methods there are and what they do, in ladder order."""
+        self._known = known
+        self._series.add(known)
+        self._measured = ()
+        self._rewrite()
+
+    def offer(self, known: Mapping[str, Method]) -> None:
+        """Let methods be chosen, the first two to begin with: an answer within a minute, and more is one key away."""
+        self._choosing = True
+        self._chosen = set(list(known)[:_SELECTED_AT_FIRST])
+        self.explain(known)
+        self.post_message(self.ChoiceChanged())
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """The methods that take part in the next run, in ladder order."""
+        return tuple(name for name in self._known if name in self._chosen)
+
+    def choose(self, methods: Iterable[str]) -> None:
+        """Let exactly these take part."""
+        self._chosen = set(methods) & set(self._known)
+        self._rewrite()
+        self.post_message(self.ChoiceChanged())
+
+    def toggle(self, method_id: str) -> None:
+        """Let a method take part, or not any more."""
+        self.choose(self._chosen ^ {method_id})
+
+    def action_toggle_choice(self) -> None:
+        """Choose the method pointed at, or not any more."""
+        if self._choosing and self.pointed is not None:
+            self.toggle(self.pointed)
+
+    def action_toggle_all(self) -> None:
+        """Choose all methods, or none if all are chosen."""
+        if self._choosing:
+            self.choose(() if len(self.chosen) == len(self._known) else self._known)
+
+    # Writing --------------------------------------------------------------------------------------------------------
+
+    def watch_run(self) -> None:
+        """Write what changed; speed-ups are computed anew only when a trial ended."""
+        if self.is_mounted:
+            self._rewrite()
+
+    def on_resize(self) -> None:
+        """Find out which columns fit."""
+        super().on_resize()
+        self._rewrite()
+
+    @property
+    def _shown(self) -> tuple[str, ...]:
+        run = self.run.methods
+        if run and (self.run.running or not self._choosing):
+            return tuple(run)
+        return (*self._known, *(name for name in run if name not in self._known))
+
+    def _rewrite(self) -> None:
+        measured = tuple((name, len(state.records), state.quality) for name, state in self.run.methods.items())
+        if measured != self._measured:
+            self._measured = measured
+            parents = {name: method.parent for name, method in self._known.items()}
+            self._compared = {row.method: row for row in compare([run_of_state(self.run)], parents=parents).rows}
+        widths = self._widths()
+        names = self._shown
+        rows = [ladder_rows.row(self._rung(name), widths) for name in names]
+        self.write(heading(COLUMNS, widths), names, rows)
+
+    def _widths(self) -> Widths:
+        hidden = ladder_rows.hidden_columns(self._compared)
+        return fit(COLUMNS, max(1, self.scrollable_content_region.width), hidden=hidden)
+
+    def _rung(self, name: str) -> Rung:
+        return Rung(
+            method_id=name,
+            about=self._known.get(name),
+            chosen=name in self._chosen if self._choosing else None,
+            state=self.run.methods.get(name),
+            compared=self._compared.get(name),
+            accent=self._series.variable(name),
+        )
+
+    @on(RowList.Pointed)
+    def tell_method(self, event: RowList.Pointed) -> None:
+        """Tell which method the user moved to."""
+        event.stop()
+        self.post_message(MethodPointed(event.key))

@@ -1,0 +1,174 @@
+"""The time of each token by its position, all methods over each other: who is slow, who gets slower, who stutters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from textual.content import Content
+from textual.widget import Widget
+
+from tuibench.core import format as fmt
+from tuibench.ui.braille import DOTS_X, Canvas, Columns, LogScale, log_scale
+from tuibench.ui.describe import Stream
+
+_LABEL = 7
+"""Cells left of the axis: "500 ms" and a space."""
+_LEAST_HEIGHT = 3
+_NAMES_FROM = 44
+"""Width from which on the curves are named at their ends."""
+_LONGEST_NAME = 14
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One method's latest stream, in its colour."""
+
+    name: str
+    style: str
+    stream: Stream
+
+
+@dataclass(slots=True)
+class _Drawn:
+    """What is known of a curve that grows."""
+
+    stream: Stream
+    columns: Columns
+
+
+class LatencyCurves(Widget):
+    """Milliseconds (logarithmic) against token position; the curve in front is the method that is looked at.
+
+    The scale only grows as long as the same methods are shown: an axis that jitters cannot be read.
+    """
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - as Textual calls it
+        super().__init__(id=id)
+        self._curves: tuple[Curve, ...] = ()
+        self._drawn: dict[str, _Drawn] = {}
+        self._n_expected = 0
+        self._range: tuple[float, float] | None = None
+        self.border_title = "Latency by token position"
+
+    def show(self, curves: Iterable[Curve]) -> None:
+        """Show these curves, the last one in front."""
+        before, self._curves = self._curves, tuple(curves)
+        n_expected = max((curve.stream.n_expected for curve in self._curves), default=0)
+        same = {curve.name for curve in before} <= {curve.name for curve in self._curves}
+        if n_expected != self._n_expected or not same:
+            self._n_expected = n_expected
+            self._start_over()
+        if self._grow() or [curve.name for curve in before] != [curve.name for curve in self._curves]:
+            self.refresh()
+
+    def on_resize(self) -> None:
+        """Sort the values into the columns of the new width."""
+        self._start_over()
+        self._grow()
+
+    def _start_over(self) -> None:
+        self._drawn.clear()
+        self._range = None
+
+    @property
+    def _room(self) -> int:
+        """Cells across that the curves have."""
+        return max(1, self.size.width - _LABEL - 1 - self._name_width)
+
+    @property
+    def _name_width(self) -> int:
+        if self.size.width < _NAMES_FROM:
+            return 0
+        return min(_LONGEST_NAME, max((len(curve.name) for curve in self._curves), default=0)) + 1
+
+    def _grow(self) -> bool:
+        """Take over what is new; return whether there was anything."""
+        changed = False
+        for curve in self._curves:
+            stream, known = curve.stream, self._drawn.get(curve.name)
+            if known is None or known.stream.key != stream.key or known.columns.n_seen > max(0, stream.n - 1):
+                known = _Drawn(stream, Columns(self._n_expected - 1, self._room * DOTS_X))
+                self._drawn[curve.name] = known
+                changed = True
+            new = stream.step_ns(known.columns.n_seen)
+            known.stream = stream
+            if new:
+                known.columns.extend(new)
+                self._widen(min(new), max(new))
+                changed = True
+        return changed
+
+    def _widen(self, low: float, high: float) -> None:
+        low = max(low, 1e3)
+        before = self._range or (low, high)
+        self._range = (min(low, before[0]), max(high, before[1]))
+
+    # Drawing --------------------------------------------------------------------------------------------------------
+
+    def render(self) -> Content:
+        """Draw axis, curves and names."""
+        width, height = self.size
+        if height < _LEAST_HEIGHT or width < 2 * _LABEL:
+            return Content()
+        n_rows = height - 1
+        if self._range is None:
+            return Content("\n").join([*self._empty_rows(n_rows), self._foot()])
+        scale = log_scale(*self._range)
+        canvas = Canvas(self._room, n_rows)
+        ends: dict[int, int] = {}
+        for owner, curve in enumerate(self._curves):
+            end = canvas.line(self._drawn[curve.name].columns.columns, scale.share, owner)
+            if end is not None:
+                ends[owner] = end
+        labels = _labels(scale, n_rows)
+        names = _apart(ends, n_rows) if self._name_width else {}
+        rows = [self._row(cells, labels.get(y, ""), names.get(y)) for y, cells in enumerate(canvas.rows())]
+        return Content("\n").join([*rows, self._foot()])
+
+    def _row(self, cells: Sequence[tuple[str, int]], label: str, named: int | None) -> Content:
+        parts: list[tuple[str, str]] = [(f"{label:>{_LABEL - 1}} {'┤' if label else '│'}", "$muted")]
+        parts += [(text, self._curves[owner].style if owner >= 0 else "") for text, owner in cells]
+        if named is not None:
+            curve = self._curves[named]
+            parts.append((f" {curve.name[:_LONGEST_NAME]}", curve.style))
+        return Content.assemble(*parts)
+
+    def _empty_rows(self, n_rows: int) -> list[Content]:
+        bar = Content.styled(f"{'':>{_LABEL - 1}} │", "$muted")
+        hint = Content.styled("  drawn while tokens come", "$muted")
+        middle = n_rows // 2
+        return [bar.append(hint) if y == middle else bar for y in range(n_rows)]
+
+    def _foot(self) -> Content:
+        end = f" token {self._n_expected}" if self._n_expected else " token"
+        rule = "─" * max(0, self._room - len(end))
+        return Content.styled(f"{'0':>{_LABEL - 1}} └{rule}{end}", "$muted")
+
+
+def _labels(scale: LogScale, n_rows: int) -> dict[int, str]:
+    """Return the ticks by row, the outer ones first, none beside another."""
+    ticks = scale.ticks()
+    labels: dict[int, str] = {}
+    for tick in (ticks[0], ticks[-1], *ticks[1:-1]):
+        y = round((1 - scale.share(tick)) * (n_rows - 1))
+        if not {y - 1, y, y + 1} & labels.keys():
+            labels[y] = _tick(tick)
+    return labels
+
+
+def _apart(ends: dict[int, int], n_rows: int) -> dict[int, int]:
+    """Return one owner for each row, as near as there is room to where its curve ends; the front ones choose first."""
+    names: dict[int, int] = {}
+    for owner, end in sorted(ends.items(), reverse=True):
+        free = [y for y in range(n_rows) if y not in names]
+        if free:
+            names[min(free, key=lambda y, end=end: abs(y - end))] = owner  # type: ignore[misc] # bound at once
+    return names
+
+
+def _tick(ns: float) -> str:
+    number, _, unit = fmt.duration(ns).partition(" ")
+    if "." in number:
+        number = number.rstrip("0").rstrip(".")
+    return f"{number} {unit}"
