@@ -1,0 +1,51 @@
+"""What a well-behaved worker says, for scripts that misbehave later."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+import msgspec
+
+from tuibench.core.events import (
+    PROTOCOL_VERSION,
+    EngineReady,
+    FinishReason,
+    PromptTokenised,
+    QualityFigures,
+    TokenEmitted,
+    TrialAccepted,
+    TrialFinished,
+    WorkerStarted,
+    encode,
+)
+from tuibench.core.spec import LoadRequest
+
+
+def emit(event):
+    sys.stdout.buffer.write(encode(event))
+    sys.stdout.buffer.flush()
+
+
+def now():
+    return time.perf_counter_ns()
+
+
+def load():
+    request = msgspec.json.decode(sys.stdin.buffer.readline(), type=LoadRequest)
+    emit(WorkerStarted(at_ns=now(), protocol=PROTOCOL_VERSION, pid=os.getpid()))
+    emit(EngineReady(at_ns=now(), load_ns=1_000_000, parameters=10))
+    return request
+
+
+def trial(request):
+    emit(TrialAccepted(at_ns=now()))
+    emit(PromptTokenised(at_ns=now(), n_prompt=3))
+    for index in range(request.max_new_tokens):
+        emit(TokenEmitted(at_ns=now(), index=index, token_id=index, text=f" {index}"))
+    emit(TrialFinished(at_ns=now(), finish_reason=FinishReason.LENGTH, prefill_ns=5, cpu_ns=7))
+
+
+def figures(**known):
+    return QualityFigures(**{**dict.fromkeys(QualityFigures.__struct_fields__, 0), "n_scored": 100, **known})

@@ -1,0 +1,181 @@
+"""Quality turns: with scripted workers where faults are needed, with real ones where figures are."""
+
+import sys
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.tiny_models import CORPUS
+from tuibench.core.events import FailureKind, Phase, PhaseProgressed
+from tuibench.core.run_events import Noticed, QualityEnded, QualityStarted, TrialObserved
+from tuibench.core.spec import EvalText, RunSpec
+from tuibench.core.state import MethodStatus, RunState, fold
+from tuibench.measure.evaluation_text import EvalFileError, shipped_text, text_from
+from tuibench.measure.measurement import Measurement
+from tuibench.measure.supervisor import TimeLimits
+from tuibench.store.replay import Replay, stored_state
+from tuibench.store.session import load
+
+SCRIPT = Path(__file__).with_name("scripted_scorer.py")
+LIMITS = TimeLimits(phase_s=dict.fromkeys(Phase, 600.0), token_s=600.0, heartbeat_s=600.0, terminate_s=0.4)
+TEXT = EvalText(name="corpus", text=" ".join(CORPUS))
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("TUIBENCH_CACHE", str(tmp_path / "cache"))
+
+
+def spec(methods, text=TEXT, **changes):
+    return RunSpec(
+        model="tiny",
+        methods=methods,
+        prompt="Once",
+        max_new_tokens=4,
+        n_trials=1,
+        n_warmup=0,
+        eval_text=text,
+        **changes,
+    )
+
+
+def real(model, tmp_path, methods, text=TEXT):
+    return Measurement(spec(methods, text), model, tmp_path / "sessions", limits=LIMITS)
+
+
+def scripted(model, tmp_path, methods, **behaviour):
+    command = (sys.executable, str(SCRIPT), *(f"{method}={what}" for method, what in behaviour.items()))
+    limits = replace(LIMITS, phase_s={**LIMITS.phase_s, Phase.QUALITY: 2.0})
+    return Measurement(spec(methods), model, tmp_path / "sessions", limits=limits, worker_command=command)
+
+
+async def collect(run, on_event=lambda _: None):
+    events, state = [], RunState()
+    async with aclosing(run.events()) as stream:
+        async for event in stream:
+            events.append(event)
+            state = fold(state, event)
+            on_event(event)
+    return events, state
+
+
+def qualities(events):
+    return {event.record.method: event.record for event in events if isinstance(event, QualityEnded)}
+
+
+async def test_real_methods_are_scored_and_the_figures_saved(tiny_llama, tmp_path):
+    run = real(tiny_llama, tmp_path, ("kv-cache", "int8-torch"))
+    events, state = await collect(run)
+    found = qualities(events)
+    assert not found["kv-cache"].failed, found
+    assert found["kv-cache"].kld_mean == pytest.approx(0, abs=1e-6)
+    assert found["kv-cache"].top1 == 1
+    assert found["int8-torch"].kld_mean > 1e-5
+    assert found["int8-torch"].perplexity > 1
+    assert found["kv-cache"].n_scored == found["int8-torch"].n_scored > 100
+    assert {method.status for method in state.methods.values()} == {MethodStatus.DONE}
+    assert state.methods["int8-torch"].quality is found["int8-torch"]
+    session = load(run.session_path)
+    assert session.quality == tuple(found.values())
+    assert session.dropped == ()
+    assert stored_state(session).methods["kv-cache"].quality == found["kv-cache"]
+    replayed = [event for _, event in Replay(session).timed_events() if isinstance(event, QualityEnded)]
+    assert [event.record for event in replayed] == list(found.values())
+    progress = [event.event for event in events if isinstance(event, TrialObserved)]
+    assert any(isinstance(event, PhaseProgressed) and event.label == "scoring the text" for event in progress)
+
+
+async def test_the_reference_is_made_where_its_method_is_not_measured(tiny_llama, tmp_path):
+    events, _ = await collect(real(tiny_llama, tmp_path, ("baseline",)))
+    assert qualities(events)["baseline"].kld_mean == pytest.approx(0, abs=1e-6)
+    assert any(isinstance(event, Noticed) and "kv-cache" in event.text for event in events)
+    events, _ = await collect(real(tiny_llama, tmp_path, ("baseline",)))
+    assert not any(isinstance(event, Noticed) for event in events)  # it was kept
+
+
+async def test_a_text_that_is_too_short_fails_the_score_and_not_the_trials(tiny_llama, tmp_path):
+    events, state = await collect(real(tiny_llama, tmp_path, ("kv-cache",), EvalText(name="short", text="One two.")))
+    assert qualities(events)["kv-cache"].failure_kind is FailureKind.BAD_INPUT
+    assert "64 are the least" in qualities(events)["kv-cache"].failure_message
+    assert state.methods["kv-cache"].status is MethodStatus.DONE
+
+
+async def test_no_text_no_scores(tiny_llama, tmp_path):
+    run = Measurement(
+        spec(("kv-cache",), text=None), tiny_llama, tmp_path, worker_command=(sys.executable, str(SCRIPT))
+    )
+    events, state = await collect(run)
+    assert qualities(events) == {}
+    assert not state.scored
+
+
+@pytest.mark.parametrize(
+    ("what", "kind"),
+    [("crash", FailureKind.CRASHED), ("hang", FailureKind.TIMED_OUT), ("nan", FailureKind.ERROR)],
+)
+async def test_a_method_that_fails_leaves_the_others_alone(tiny_llama, tmp_path, what, kind):
+    run = scripted(tiny_llama, tmp_path, ("kv-cache", "b", "c"), b=what)
+    events, state = await collect(run)
+    found = qualities(events)
+    assert found["b"].failure_kind is kind
+    assert found["b"].kld_mean is None
+    assert found["c"].kld_mean == 0.25
+    assert state.methods["b"].status is MethodStatus.DONE
+    assert load(run.session_path).quality == tuple(found.values())
+
+
+async def test_without_a_reference_every_score_says_why(tiny_llama, tmp_path):
+    events, _ = await collect(scripted(tiny_llama, tmp_path, ("kv-cache", "b"), **{"kv-cache": "crash"}))
+    found = qualities(events)
+    assert found["kv-cache"].failure_kind is FailureKind.CRASHED
+    assert found["b"].failure_kind is FailureKind.SKIPPED
+    assert "no FP32 reference" in found["b"].failure_message
+
+
+async def test_skipping_ends_one_score_and_stopping_all(tiny_llama, tmp_path):
+    run = scripted(tiny_llama, tmp_path, ("kv-cache", "b", "c"), b="report", c="report")
+
+    def on_event(event):
+        match event:
+            case TrialObserved(method="b", event=PhaseProgressed()):
+                run.skip()
+            case TrialObserved(method="c", event=PhaseProgressed()):
+                run.stop()
+
+    events, state = await collect(run, on_event)
+    found = qualities(events)
+    assert found["b"].failure_kind is FailureKind.SKIPPED
+    assert found["c"].failure_kind is FailureKind.CANCELLED
+    assert state.cancelled
+
+
+async def test_reports_of_progress_keep_a_slow_score_alive(tiny_llama, tmp_path):
+    events, _ = await collect(scripted(tiny_llama, tmp_path, ("kv-cache",), **{"kv-cache": "slow"}))
+    assert qualities(events)["kv-cache"].kld_mean == 0.25
+
+
+async def test_the_worker_at_hand_is_scored_first(tiny_llama, tmp_path):
+    await collect(real(tiny_llama, tmp_path, ("kv-cache",)))  # makes the reference
+    events, _ = await collect(scripted(tiny_llama, tmp_path, ("kv-cache", "b")))
+    assert [event.method for event in events if isinstance(event, QualityStarted)] == ["b", "kv-cache"]
+
+
+def test_the_shipped_text_has_a_name_and_enough_words():
+    text = shipped_text()
+    assert text.name == "jargon"
+    assert len(text.text.split()) > 1500
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(b"", "empty"), (b"caf\xe9", "UTF-8"), (None, "cannot be read")],
+    ids=["empty", "latin-1", "gone"],
+)
+def test_a_file_that_cannot_serve_is_refused_with_its_name(tmp_path, content, why):
+    path = tmp_path / "mine.txt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(EvalFileError, match=rf"mine\.txt.*{why}"):
+        text_from(path)
