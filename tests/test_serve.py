@@ -69,7 +69,10 @@ async def test_the_token_becomes_a_cookie_and_leaves_the_address(address):
             assert "HttpOnly" in cookie
             assert "SameSite=Strict" in cookie
         async with session.get("/") as answer:
-            assert "<html" in (await answer.text()).lower()
+            page = await answer.text()
+            assert "<html" in page.lower()
+            assert "googleapis" not in page
+            assert "xterm.css" in page
             assert "connect-src 'self' ws://" in answer.headers["Content-Security-Policy"]
 
 

@@ -1,0 +1,128 @@
+"""`tuibench serve` in a real browser: `python -m tests.campaigns.browser [FOLDER]` leaves its pictures in the folder.
+
+Needs Debian's chromium-headless-shell (64 MB), which is why it is no test of every day. It opens the printed address,
+looks whether anything is asked of another machine, types into the prompt, goes to the sessions by key, and takes a
+picture of each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+import aiohttp
+
+CHROMIUM = "chromium-headless-shell"
+KEYS = {"F2": 113, "F3": 114}
+
+
+class Browser:
+    """One page, driven through Chromium's own protocol."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket = socket
+        self._n_sent = 0
+        self.requested: set[str] = set()
+
+    async def call(self, method: str, **parameters: object) -> dict[str, object]:
+        """Send a command and return its result; requests of the page that are seen meanwhile are noted."""
+        self._n_sent += 1
+        await self._socket.send_json({"id": self._n_sent, "method": method, "params": parameters})
+        while True:
+            message = json.loads((await self._socket.receive(timeout=30)).data)
+            if message.get("method") == "Network.requestWillBeSent":
+                self.requested.add(message["params"]["request"]["url"])
+            if message.get("id") == self._n_sent:
+                if "error" in message:
+                    raise RuntimeError(f"{method}: {message['error']}")
+                return message["result"]
+
+    async def press(self, key: str) -> None:
+        """Press a function key, or type a text."""
+        if key in KEYS:
+            for kind in ("keyDown", "keyUp"):
+                code = KEYS[key]
+                await self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+        else:
+            for char in key:
+                await self.call("Input.dispatchKeyEvent", type="char", text=char, key=char)
+
+    async def click(self, x: int, y: int) -> None:
+        """Click with the left button."""
+        for kind in ("mousePressed", "mouseReleased"):
+            await self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+        await asyncio.sleep(0.5)
+
+    async def picture(self, path: Path) -> None:
+        """Save what is seen."""
+        taken = await self.call("Page.captureScreenshot", format="png")
+        path.write_bytes(base64.b64decode(str(taken["data"])))  # noqa: ASYNC240 - nothing else waits
+        print(path)
+
+
+async def visit(address: str, folder: Path) -> None:
+    """Look at the page."""
+    with tempfile.TemporaryDirectory() as profile:
+        options = ["--no-sandbox", "--remote-debugging-port=0", f"--user-data-dir={profile}", "--window-size=1280,860"]
+        chromium = await asyncio.create_subprocess_exec(
+            CHROMIUM, *options, "about:blank", stderr=asyncio.subprocess.PIPE
+        )
+        try:
+            assert chromium.stderr is not None
+            while not (heard := re.search(rb"DevTools listening on ws://([^/]+)/", await chromium.stderr.readline())):
+                pass
+            devtools = heard[1].decode()
+            async with aiohttp.ClientSession() as session:
+                async with session.get(f"http://{devtools}/json") as answer:
+                    page = next(one for one in await answer.json() if one["type"] == "page")
+                async with session.ws_connect(page["webSocketDebuggerUrl"], max_msg_size=0) as socket:
+                    await look(Browser(socket), address, folder)
+        finally:
+            chromium.terminate()
+            await chromium.wait()
+
+
+async def look(browser: Browser, address: str, folder: Path) -> None:
+    """Take the pictures."""
+    for domain in ("Page", "Network"):
+        await browser.call(f"{domain}.enable")
+    await browser.call("Page.navigate", url=address)
+    await asyncio.sleep(8)
+    await browser.click(200, 130)
+    await browser.press("Hello from a browser")
+    await asyncio.sleep(1)
+    await browser.picture(folder / "browser-bench.png")
+    await browser.press("F3")
+    await asyncio.sleep(2)
+    await browser.picture(folder / "browser-sessions.png")
+    where = await browser.call("Runtime.evaluate", expression="location.href")
+    print("address line:", where["result"]["value"])  # type: ignore[index]
+    base = address.partition("/?")[0]
+    foreign = {url for url in browser.requested if not url.startswith((base, "data:", "blob:"))}
+    print("asked of others:", foreign or "nothing")
+
+
+async def main(folder: Path) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        environment = {**os.environ, "TUIBENCH_SESSIONS": f"{scratch}/sessions", "TUIBENCH_CONFIG": f"{scratch}/config"}
+        server = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tuibench", "serve", "--port", "0", stdout=asyncio.subprocess.PIPE, env=environment
+        )
+        try:
+            assert server.stdout is not None
+            address = (await server.stdout.readline()).decode().strip()
+            await asyncio.sleep(1)
+            await visit(address, folder)
+        finally:
+            server.terminate()
+            await server.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1] if len(sys.argv) > 1 else ".")))
