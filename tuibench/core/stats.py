@@ -8,7 +8,8 @@ against itself, log-normal noise, outliers, drift and steps. The plain percentil
 called 24 % of three against three identical trials different, and still 9 % of ten against ten, because resampled
 medians cannot leave the few values that were seen. Hence two supports for it:
 
-- below `FEW` trials, Student's t on the logarithms, which is exact for log-normal noise and wide for outliers;
+- below `FEW` trials, Student's t on the logarithms, which is exact for log-normal noise and wide for outliers, at
+  `_T_COVERAGE`, somewhat more than is claimed, because noise that lasts from one trial to the next makes it optimistic;
 - from `FEW` on, the interval of order statistics whose coverage is exact for any distribution.
 
 The interval spans the bootstrap's and its support's, and never claims less than either. Below `MIN_TRIALS` there is
@@ -40,6 +41,8 @@ FEW = 10
 """From so many trials on, order statistics alone carry an interval."""
 
 _LOW, _HIGH = (1 - COVERAGE) / 2, (1 + COVERAGE) / 2
+_T_COVERAGE = 0.965
+_T_HIGH = (1 + _T_COVERAGE) / 2
 
 
 class Outcome(StrEnum):
@@ -105,7 +108,11 @@ def estimate(values: Sequence[float]) -> Estimate | None:
 
 
 def ratio_of_medians(ours: Sequence[float], theirs: Sequence[float]) -> Ratio | None:
-    """Return the ratio of the medians of two independent sets of trials; None when either is empty or not positive."""
+    """Return the ratio of the medians of two independent sets of trials; None when either is empty or not positive.
+
+    For trials of different runs. The interval holds what varies from trial to trial, not what varies from run to run:
+    a machine that is slower today makes every method slower, and no number of trials shows it.
+    """
     if not ours or not theirs or min(ours) <= 0 or min(theirs) <= 0:
         return None
     value, n = median(ours) / median(theirs), min(len(ours), len(theirs))
@@ -143,7 +150,7 @@ def _median_interval(ordered: Sequence[float]) -> tuple[float, float] | None:
     bounds = [_bootstrap_median_interval(ordered)]
     if n < FEW:
         logs = [log(value) for value in ordered]
-        half = student_t_quantile(_HIGH, n - 1) * sqrt(variance(logs) / n)
+        half = student_t_quantile(_T_HIGH, n - 1) * sqrt(variance(logs) / n)
         bounds.append((exp(fmean(logs) - half), exp(fmean(logs) + half)))
     else:
         n_outside = n_outside_median_interval(n, COVERAGE)
@@ -169,7 +176,7 @@ def _welch_interval(ours: Sequence[float], theirs: Sequence[float]) -> tuple[flo
     if not var_a + var_b:
         return exp(middle), exp(middle)
     df = (var_a + var_b) ** 2 / (var_a**2 / (len(a) - 1) + var_b**2 / (len(b) - 1))
-    half = student_t_quantile(_HIGH, df) * sqrt(var_a + var_b)
+    half = student_t_quantile(_T_HIGH, df) * sqrt(var_a + var_b)
     return exp(middle - half), exp(middle + half)
 
 
