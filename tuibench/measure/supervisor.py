@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import sys
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,8 +22,10 @@ from tuibench.core.events import (
     Event,
     FailureKind,
     Phase,
+    PhaseProgressed,
     PhaseStarted,
     PromptTokenised,
+    QualityMeasured,
     TokenEmitted,
     TrialAccepted,
     TrialFinished,
@@ -31,11 +34,15 @@ from tuibench.core.events import (
     decode,
 )
 from tuibench.core.format import printable
-from tuibench.core.spec import LoadRequest, TrialRequest
+from tuibench.core.spec import LoadRequest, QualityRequest, Request, TrialRequest
+from tuibench.measure.event_pipe import EventPipe
 from tuibench.measure.failure import WorkerFailureError, explain_exit, log_tail, oom_kill_count
 
 WORKER_COMMAND = (sys.executable, "-m", "tuibench.worker")
 _MAX_LINE_BYTES = 1 << 20
+_GATHER_S = 0.04
+"""While tokens come, they are read so often: waking up for each of them costs more than reading it. Their times are the
+worker's; nobody sees a token later than the screen is painted."""
 _SHOWN_BYTES = 80
 
 
@@ -50,8 +57,10 @@ class TimeLimits:
             Phase.LOAD: 600,
             Phase.IDLE: 60,
             Phase.PREFILL: 600,
+            Phase.QUALITY: 600,
         }
     )
+    """For `QUALITY` between two reports of progress: a longer text may take longer."""
     token_s: float = 300
     """Between two tokens."""
     decode_s: float | None = None
@@ -85,16 +94,25 @@ class WorkerProcess:
     """One worker, from `start` to `end`."""
 
     def __init__(
-        self, process: asyncio.subprocess.Process, load: LoadRequest, log: Path, limits: TimeLimits, oom_kills: int
+        self,
+        process: asyncio.subprocess.Process,
+        pipe: EventPipe,
+        load: LoadRequest,
+        log: Path,
+        limits: TimeLimits,
+        oom_kills: int,
     ) -> None:
         """Take over a process; use `start`."""
         self._process = process
+        self._pipe = pipe
         self._load = load
         self._log = log
         self._limits = limits
         self._oom_kills = oom_kills
         self._interrupted: FailureKind | None = None
         self._killer: asyncio.Task[None] | None = None
+        self._lines: deque[bytes] = deque()
+        self._rest = b""
         self.observer_cpu_ns: int | None = None
         """CPU time of this process between a trial's acceptance and its end, as events arrive."""
         self._enter(Phase.START)
@@ -116,21 +134,24 @@ class WorkerProcess:
         """
         log.parent.mkdir(parents=True, exist_ok=True)
         oom_kills = oom_kill_count()
+        pipe = EventPipe()
         try:
             with log.open("wb") as log_file:
                 process = await asyncio.create_subprocess_exec(
                     *command,
                     stdin=asyncio.subprocess.PIPE,
-                    stdout=asyncio.subprocess.PIPE,
+                    stdout=pipe.writing,
                     stderr=log_file,
                     env=worker_environment(load.n_threads),
-                    limit=_MAX_LINE_BYTES,
                     start_new_session=True,  # Ctrl+C in the terminal is ours to handle, and its children die with it
                 )
         except OSError as error:
+            pipe.close()
             message = f"the worker could not be started: {error.strerror}: {error.filename}"
             raise WorkerFailureError(FailureKind.ERROR, message) from error
-        worker = cls(process, load, log, limits or TimeLimits(), oom_kills)
+        finally:
+            pipe.handed_over()
+        worker = cls(process, pipe, load, log, limits or TimeLimits(), oom_kills)
         await worker._send(load)
         return worker
 
@@ -156,6 +177,7 @@ class WorkerProcess:
         if self._killer is not None:
             await self._killer
         await self._process.wait()
+        self._pipe.close()
 
     def interrupt(self, kind: FailureKind) -> None:
         """Make the worker end soon; whoever listens to its events gets a failure of this kind."""
@@ -174,7 +196,7 @@ class WorkerProcess:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
 
-    async def _send(self, request: LoadRequest | TrialRequest) -> None:
+    async def _send(self, request: Request) -> None:
         pipe = self._process.stdin
         if pipe is None:
             return
@@ -223,20 +245,39 @@ class WorkerProcess:
                     pass
             yield event
 
+    async def quality(self, request: QualityRequest) -> AsyncIterator[Event]:
+        """Have a text scored and yield events up to `QualityMeasured`.
+
+        Raises:
+            WorkerFailureError: The worker will not get there.
+        """
+        self._enter(Phase.QUALITY)
+        await self._send(request)
+        async for event in self._events():
+            yield event
+            if isinstance(event, QualityMeasured):
+                return
+
     async def _events(self) -> AsyncIterator[Event]:
-        stdout = self._process.stdout
-        if stdout is None:
-            raise RuntimeError("the worker was started without an event pipe")
         while True:
-            try:
-                line = await asyncio.wait_for(stdout.readline(), self._patience_s())
-            except TimeoutError:
-                raise await self._stuck() from None
-            except ValueError:
-                raise await self._protocol_error(f"a line of more than {_MAX_LINE_BYTES} bytes") from None
-            if not line.endswith(b"\n"):
-                raise await self._gone()
-            yield await self._checked(line)
+            while not self._lines:
+                await self._read()
+            yield await self._checked(self._lines.popleft())
+
+    async def _read(self) -> None:
+        """Wait for more and cut it into lines."""
+        if self._phase is Phase.DECODE and not self._rest:
+            await asyncio.sleep(_GATHER_S)
+        try:
+            chunk = await asyncio.wait_for(self._pipe.read(), self._patience_s())
+        except TimeoutError:
+            raise await self._stuck() from None
+        if not chunk:
+            raise await self._gone()
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        if max(map(len, (*lines, self._rest))) > _MAX_LINE_BYTES:
+            raise await self._protocol_error(f"a line of more than {_MAX_LINE_BYTES} bytes")
+        self._lines.extend(lines)
 
     async def _checked(self, line: bytes) -> Event:
         try:
@@ -249,8 +290,10 @@ class WorkerProcess:
                 raise await self._protocol_error(f"it speaks protocol {protocol}, this is {PROTOCOL_VERSION}")
             case PhaseStarted(phase=phase):
                 self._enter(phase)
-            case EngineReady() | TrialFinished():
+            case EngineReady() | TrialFinished() | QualityMeasured():
                 self._enter(Phase.IDLE)
+            case PhaseProgressed() if self._phase is Phase.QUALITY:
+                self._enter(Phase.QUALITY)
             case PromptTokenised():
                 self._enter(Phase.PREFILL)
             case TokenEmitted():
