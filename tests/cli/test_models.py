@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from tests.models.fake_pull import FolderSource
 from tuibench.cli import main
 from tuibench.cli.arguments import UsageError
 from tuibench.cli.models import ensure_model
+from tuibench.models.artifacts import Recipe, cached_artifacts, make_artifact
 from tuibench.models.pull import pull_from
 
 ROOT = Path(__file__).parents[2]
@@ -67,6 +69,48 @@ def test_rm_of_unknown_name_lists_the_known_ones(capsys):
 def test_rm_without_a_name_lists_the_known_ones(capsys):
     assert run("rm") == 2
     assert "In the cache: fake" in capsys.readouterr().err
+
+
+def made(model_name, method="int8-static", content=b"weights" * 300):
+    recipe = Recipe(method=method, model_digest="d" * 64, options={"model": model_name}, versions={})
+    return make_artifact(recipe, model_name, lambda folder: (folder / "weights.bin").write_bytes(content))
+
+
+@pytest.mark.usefixtures("pulled")
+def test_list_shows_what_methods_made_and_its_size(capsys):
+    made("fake")
+    made("other", "onnx")
+    assert run("list") == 0
+    captured = capsys.readouterr()
+    rows = [line.split("\t") for line in captured.out.splitlines()]
+    assert [(row[0], row[2]) for row in rows[1:]] == [("fake", "made for int8-static"), ("other", "made for onnx")]
+    assert all(row[1].endswith("KiB") for row in rows[1:])
+    assert "2 artifacts, " in captured.err
+    assert "`tuibench models rm --artifacts` clears them" in captured.err
+
+
+def test_rm_of_a_model_takes_what_was_made_from_it_along(pulled, capsys):
+    own, foreign = made(pulled.directory.name), made("other")
+    assert run("rm", "fake") == 0
+    assert (own.directory.exists(), foreign.directory.exists()) == (False, True)
+    freed = int(re.search(r"\(([\d,]+) bytes\)", capsys.readouterr().err)[1].replace(",", ""))
+    assert freed > own.disk_bytes
+
+
+@pytest.mark.parametrize(("words", "left"), [(["fake"], ["other"]), ([], [])])
+def test_rm_artifacts_clears_one_model_or_all_and_keeps_the_models(words, left, pulled, capsys):
+    made("fake")
+    made("other")
+    assert run("rm", "--artifacts", *words) == 0
+    assert [artifact.model_name for artifact in cached_artifacts()] == left
+    assert pulled.directory.exists()
+    assert "freed" in capsys.readouterr().err
+
+
+def test_rm_artifacts_of_an_unknown_model_lists_the_known_ones(capsys):
+    made("other")
+    assert run("rm", "fale", "--artifacts") == 2
+    assert "nothing was made from a model fale; known: other" in capsys.readouterr().err
 
 
 def test_ensured_model_is_the_cached_one(pulled):

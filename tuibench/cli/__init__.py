@@ -70,6 +70,8 @@ def parser() -> argparse.ArgumentParser:
     models = verbs.add_parser("models", help="list, pull or remove models in the cache")
     models.add_argument("action", nargs="?", choices=("list", "pull", "rm"), default="list")
     models.add_argument("model", nargs="?", metavar="MODEL")
+    only = "with rm: only what methods made, of one model or all"
+    models.add_argument("--artifacts", nargs="?", const="", metavar="MODEL", help=only)
     models.set_defaults(verb="models")
 
     methods = verbs.add_parser("methods", help="list the methods that can be compared")

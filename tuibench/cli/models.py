@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 from tuibench.cli import INTERRUPTED, OK, SOME_FAILED
 from tuibench.cli.arguments import UsageError
 from tuibench.core.format import printable, size
-from tuibench.models.cache import cached_models, remove_cached
+from tuibench.models.artifacts import cached_artifacts, remove_artifacts
+from tuibench.models.cache import cached_models, find_cached, remove_cached
 from tuibench.models.local import DEFAULT_MODEL, LocalModel, ModelError
 from tuibench.models.pull_process import Progress, Pulled, PullFailed, pull_in_child
 from tuibench.models.sources import find_model
@@ -25,6 +26,8 @@ def run(options: argparse.Namespace) -> int:
     match options.action:
         case "pull":
             return _pull(options.model or DEFAULT_MODEL)
+        case "rm" if options.artifacts is not None:
+            return _remove_made(options.model or options.artifacts or None)
         case "rm":
             return _remove(options.model)
         case _:
@@ -54,13 +57,35 @@ def _list() -> int:
         _say(f"no model in the cache; `tuibench models pull` fetches {DEFAULT_MODEL}")
     for model in models:
         print(printable(model.name), size(model.disk_bytes), printable(model.source), sep="\t")
+    made = cached_artifacts()
+    for artifact in made:
+        print(printable(artifact.model_name), size(artifact.disk_bytes), f"made for {artifact.method}", sep="\t")
+    if made:
+        total = size(sum(artifact.disk_bytes for artifact in made))
+        _say(f"{len(made)} artifacts, {total} in all; `tuibench models rm --artifacts` clears them")
     return OK
+
+
+def _remove_made(name: str | None) -> int:
+    """Remove what methods made from one model, or from all; it is made again when it is next needed."""
+    known = {artifact.model_name for artifact in cached_artifacts()}
+    if name is not None and name not in known:
+        raise UsageError(
+            printable(f"nothing was made from a model {name}; known: {', '.join(sorted(known)) or 'none'}")
+        )
+    freed = remove_artifacts(name)
+    left = [artifact.method for artifact in cached_artifacts() if name in {None, artifact.model_name}]
+    _say(f"removed the artifacts of {name or 'all models'}, {size(freed)} ({freed:,} bytes) freed")
+    if left:
+        _say(f"being made or read at the moment, and left: {', '.join(left)}")
+    return SOME_FAILED if left else OK
 
 
 def _remove(name: str | None) -> int:
     known = ", ".join(model.name for model in cached_models()) or "none"
     if name is None:
         raise UsageError(f"which model? In the cache: {known}")
+    found = find_cached(name)
     try:
         freed = remove_cached(name)
     except ModelError as error:
@@ -68,6 +93,8 @@ def _remove(name: str | None) -> int:
         return SOME_FAILED
     if freed is None:
         raise UsageError(printable(f"there is no model {name} in the cache; known: {known}"))
+    # What methods made from it goes with it: without the model nothing could use it.
+    freed += remove_artifacts(found.directory.name) if found is not None else 0
     _say(f"removed {name}, {size(freed)} ({freed:,} bytes) freed")
     return OK
 
