@@ -140,18 +140,18 @@ async def test_leaving_the_events_ends_the_worker(tmp_path):
 
 
 async def test_a_full_disk_is_told_and_its_trials_are_saved_with_the_next(tmp_path, monkeypatch):
-    from tuibench.store import writer
+    from tuibench.store import append
 
-    real_fsync, calls = writer.os.fsync, 0
+    real_fsync, calls = append.os.fsync, 0
 
     def full_once(descriptor):
         nonlocal calls
         calls += 1
-        if calls == 3:  # the header and one trial are through
+        if calls == 4:  # the header, its folder and one trial are through
             raise OSError(errno.ENOSPC, "No space left on device")
         real_fsync(descriptor)
 
-    monkeypatch.setattr(writer.os, "fsync", full_once)
+    monkeypatch.setattr(append.os, "fsync", full_once)
     run = measurement(tmp_path, n_warmup=0)
     events, _ = await collect(run)
     notices = [event.text for event in events if isinstance(event, Noticed)]

@@ -29,7 +29,7 @@ def start_header(spec: RunSpec, model: LocalModel, turns: Sequence[Turn]) -> Ses
         name=spec.name,
         created=created,
         tuibench_version=tuibench.__version__,
-        tuibench_commit=_commit(),
+        tuibench_commit=running_commit(),
         model=ModelHeader(
             name=model.name,
             source=redact(model.source),
@@ -64,7 +64,7 @@ def session_path(header: SessionHeader, folder: Path) -> Path:
     return folder / f"{header.id}.toml"
 
 
-def _commit() -> str | None:
+def running_commit() -> str | None:
     """Return the commit of the checkout that runs; None for an installed package."""
     root = Path(tuibench.__file__).parents[1]
     if not (root / ".git").exists():

@@ -6,14 +6,15 @@ not touched, and who is sent the file sees them. A tuibench that does not know t
 
 from __future__ import annotations
 
-import os
 import re
 from datetime import datetime
 from pathlib import Path
 
 import msgspec
 
-from tuibench.store.schema import Annotation, SessionError
+from tuibench.store.append import append
+from tuibench.store.schema import SCHEMA_VERSION, Annotation, SessionError
+from tuibench.store.session import load_header
 from tuibench.store.toml_text import array_table
 
 _SEPARATOR = re.compile(r"[\s,;#]+")
@@ -28,19 +29,12 @@ def annotate(path: Path, annotation: Annotation) -> None:
     """Append an annotation, and wait until the disk has it.
 
     Raises:
-        SessionError: The file cannot be written.
+        SessionError: The file cannot be written, or a newer tuibench wrote it.
     """
+    if load_header(path).schema_version > SCHEMA_VERSION:
+        raise SessionError(f"{path.name}: written by a newer tuibench, which this one does not add to")
     table = msgspec.to_builtins(annotation, builtin_types=(datetime,))
-    text = f"\n{array_table('annotations', table)}".encode()
     try:
-        with path.open("r+b") as file:  # never creates: the file may have been deleted meanwhile
-            end = file.seek(0, os.SEEK_END)
-            try:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            except OSError:
-                file.truncate(end)
-                raise
+        append(path, f"\n{array_table('annotations', table)}")
     except OSError as error:
         raise SessionError(f"{path.name}: cannot be written: {error.strerror}") from error

@@ -27,6 +27,7 @@ _MAX_TABLES = 50_000
 _MAX_TOLD = 20
 # A lone bracket at the very end is all that is left of a table cut after its first byte.
 _TABLE_START = re.compile(r"^(?=\[\[|\[\Z)", re.MULTILINE)
+_TABLE_START_BYTES = re.compile(rb"^(?=\[\[|\[\Z)", re.MULTILINE)
 
 
 def load(path: Path) -> Session:
@@ -75,6 +76,22 @@ def load_header(path: Path) -> SessionHeader:
     """
     head, *_ = _TABLE_START.split(_read(path), maxsplit=1)
     return _header(path, head)
+
+
+def whole_bytes(path: Path) -> int:
+    """Return how many bytes a session file has up to the end of its last whole table.
+
+    Raises:
+        SessionError: The file cannot be read, or its header is no session header.
+    """
+    content = path.read_bytes()
+    version = load_header(path).schema_version
+    starts = [match.start() for match in _TABLE_START_BYTES.finditer(content)]
+    if not starts:
+        return len(content)
+    last = _Tables(version)
+    last.add(content[starts[-1] :].decode("utf-8", errors="replace"), line=0)
+    return starts[-1] if last.dropped else len(content)
 
 
 @dataclass(slots=True)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from datetime import datetime
 from pathlib import Path
+from typing import Self
 
 import msgspec
 
-from tuibench.core.record import TrialRecord
-from tuibench.store.schema import SessionHeader
+from tuibench.core.record import QualityRecord, TrialRecord
+from tuibench.store.append import append, create
+from tuibench.store.schema import Resumption, SessionHeader
 from tuibench.store.toml_text import array_table, toml_text
 
 
@@ -27,16 +28,35 @@ class SessionWriter:
         self.header = header
         """May be replaced until the file exists."""
         self._pending: list[str] = []
+        self._resumption: Resumption | None = None
         self.created = False
         """Whether the file exists."""
 
-    def append(self, record: TrialRecord) -> None:
+    @classmethod
+    def reopen(cls, path: Path, header: SessionHeader, resumption: Resumption) -> Self:
+        """Go on with a file; that it goes on is written with the first record.
+
+        Args:
+            path: The file; it ends with a whole table.
+            header: What it begins with.
+            resumption: What is said about going on.
+        """
+        writer = cls(path, header)
+        writer.created = True
+        writer._resumption = resumption
+        return writer
+
+    def append(self, record: TrialRecord | QualityRecord) -> None:
         """Write one record and wait until the disk has it.
 
         Raises:
             OSError: It could not be written. It is kept, and written with the next one or by `flush`.
         """
-        self._pending.append(array_table("trials", _as_table(record)))
+        if self._resumption is not None:
+            self._pending.append(array_table("resumed", _as_table(self._resumption)))
+            self._resumption = None
+        name = "trials" if isinstance(record, TrialRecord) else "quality"
+        self._pending.append(array_table(name, _as_table(record)))
         self.flush()
 
     def flush(self) -> None:
@@ -48,30 +68,15 @@ class SessionWriter:
         if not self._pending:
             return
         if not self.created:
-            self._create()
-        text = "".join(f"\n{table}" for table in self._pending)
-        with self.path.open("r+b") as file:
-            end = file.seek(0, os.SEEK_END)
-            try:
-                file.write(text.encode())
-                file.flush()
-                os.fsync(file.fileno())
-            except OSError:
-                file.truncate(end)  # half a record would hide behind the next one
-                raise
+            create(self.path, toml_text(_as_table(self.header)))
+            self.created = True
+        append(self.path, "".join(f"\n{table}" for table in self._pending))
         self._pending.clear()
 
-    def _create(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        text = toml_text(_as_table(self.header))
-        temporary = self.path.with_suffix(".tmp")
-        with temporary.open("wb") as file:
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(temporary, self.path)  # unlike a rename, it fails if the name is taken
-        temporary.unlink()
-        self.created = True
+    @property
+    def n_pending(self) -> int:
+        """Tables that could not be written so far."""
+        return len(self._pending)
 
 
 def _as_table(value: msgspec.Struct) -> dict[str, object]:
