@@ -132,6 +132,15 @@ def make_artifact(
         lock.release()
 
 
+def discard_unfinished(recipe: Recipe) -> None:
+    """Remove what a build that was killed has left, unless somebody else is building it by now."""
+    try:
+        with FileLock(_lock_path(recipe.name), timeout=0):
+            shutil.rmtree(paths.artifacts_dir() / ".staging" / recipe.name, ignore_errors=True)
+    except Timeout:
+        pass
+
+
 def cached_artifacts() -> list[CachedArtifact]:
     """Return all artifacts, by model and method."""
     found = [

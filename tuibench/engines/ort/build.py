@@ -15,7 +15,7 @@ import msgspec
 
 from tuibench.engines.base import CalibrationError, Progress, UnsupportedModelError
 from tuibench.engines.ort.recipes import OPTIONS, Exported, Fused, Options, Static, recipe_for
-from tuibench.models.artifacts import ArtifactError, CachedArtifact, make_artifact
+from tuibench.models.artifacts import ArtifactError, CachedArtifact, discard_unfinished, make_artifact
 from tuibench.models.local import ModelError
 from tuibench.models.tether import tethered
 
@@ -66,6 +66,8 @@ def build_in_child(method: str, options: Options, model_dir: Path, progress: Pro
     if refusal is not None:
         raise _REASONS.get(refusal.kind, ArtifactError)(refusal.message)
     if code != 0:
+        # Killed, by the kernel for its memory perhaps: it could not clean up after itself.
+        discard_unfinished(recipe_for(method, options, model_dir))
         signal = f"signal {-code}" if code < 0 else f"exit code {code}"
         raise ArtifactError(f"making the files of {method} ended with {signal}; the log has the rest")
 
