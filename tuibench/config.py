@@ -11,6 +11,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from tuibench.toml_input import TomlInputError, parse, read_text
+
+_MAX_BYTES = 1 << 20
 _THEME_LINE = re.compile(r"^theme[ \t]*=.*$", re.MULTILINE)
 _FIRST_TABLE = re.compile(r"^\[", re.MULTILINE)
 
@@ -41,12 +44,12 @@ class LoadedConfig:
 def load_config(path: Path) -> LoadedConfig:
     """Read the settings; a file that is not there is no problem, and what is wrong in it never stops the program."""
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = parse(read_text(path, _MAX_BYTES))
     except FileNotFoundError:
         return LoadedConfig(Config())
     except OSError as error:
         return LoadedConfig(Config(), (f"{path.name}: cannot be read: {error.strerror}",))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except TomlInputError as error:
         return LoadedConfig(Config(), (f"{path.name}: not read, no valid TOML: {error}",))
     good: dict[str, Any] = {}
     problems: list[str] = []

@@ -11,11 +11,15 @@ import msgspec
 from textual.color import Color, ColorParseError
 from textual.theme import Theme
 
+from tuibench.toml_input import TomlInputError, parse, read_text
 from tuibench.ui.series import N_SERIES
 
 DEFAULT_THEME = "graphite"
 THEME_OF_16_COLOURS = "sixteen"
 """Where a terminal shows no more: any other theme would lose the step from background to panel."""
+
+
+_MAX_BYTES = 1 << 20
 
 
 class Colours(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -64,7 +68,7 @@ def load_themes(folders: Iterable[Path]) -> LoadedThemes:
         for path in sorted(folder.glob("*.toml"), key=lambda path: path.stem):
             try:
                 themes[path.stem] = load_theme(path)
-            except (OSError, UnicodeDecodeError, msgspec.DecodeError, ColorParseError, ValueError) as error:
+            except (OSError, TomlInputError, msgspec.ValidationError, ColorParseError, ValueError) as error:
                 problems.append(f"{path.name}: {error}")
     return LoadedThemes(tuple(themes.values()), tuple(problems))
 
@@ -101,11 +105,12 @@ def load_theme(path: Path) -> Theme:
 
     Raises:
         OSError: The file cannot be read.
-        msgspec.DecodeError: It is no TOML, lacks a colour or has a key that means nothing.
+        TomlInputError: It is no TOML, or too large.
+        msgspec.ValidationError: It lacks a colour or has a key that means nothing.
         ColorParseError: A value is no colour.
         ValueError: It does not name a colour for each series.
     """
-    file = msgspec.toml.decode(path.read_bytes(), type=ThemeFile)
+    file = msgspec.convert(parse(read_text(path, _MAX_BYTES)), ThemeFile)
     if len(file.series) != N_SERIES:
         raise ValueError(f"{len(file.series)} series colours, {N_SERIES} needed")
     colours = msgspec.structs.asdict(file.colours)
