@@ -22,6 +22,8 @@ class Column:
     """Where there is too little room, the least important columns go first."""
     wide: int = 0
     """A width that shows more, an interval beside its value for example; 0 if there is none."""
+    wide_importance: int = 0
+    """What the wide form has to compete with other columns by."""
     left: bool = False
 
 
@@ -30,20 +32,18 @@ Widths = dict[str, int]
 
 
 def fit(columns: Sequence[Column], width: int, *, hidden: Iterable[str] = ()) -> Widths:
-    """Return the columns that fit into a width, the more important ones in their wide form where there is room."""
-    by_importance = sorted(columns, key=lambda column: -column.importance)
+    """Return the columns that fit into a width, and how wide each is: what is more important gets its room first."""
     left_out = set(hidden)
     room = width + _GAP
     chosen: Widths = {}
-    for column in by_importance:
-        if column.id not in left_out and column.width + _GAP <= room:
-            chosen[column.id] = column.width
-            room -= column.width + _GAP
-    for column in by_importance:
-        more = column.wide - column.width
-        if column.id in chosen and 0 < more <= room:
-            chosen[column.id] = column.wide
-            room -= more
+    wishes = [(column.importance, column.width + _GAP, column.width, column) for column in columns]
+    wishes += [(column.wide_importance, column.wide - column.width, column.wide, column) for column in columns]
+    for importance, cost, wanted, column in sorted(wishes, key=lambda wish: -wish[0]):
+        widens = wanted == column.wide and wanted != column.width
+        possible = importance and column.id not in left_out and cost <= room
+        if possible and widens == (column.id in chosen):
+            chosen[column.id] = wanted
+            room -= cost
     return {column.id: chosen[column.id] for column in columns if column.id in chosen}
 
 

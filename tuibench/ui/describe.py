@@ -59,7 +59,11 @@ def stream_of(method: MethodState) -> Stream | None:
         return Stream(id(trial.log), trial.log.pieces, trial.n_gen, tail, trial.n_expected, trial.log.ids, trial)
     if not method.measured:
         return None
-    record = method.measured[-1]
+    return stream_of_record(method.measured[-1])
+
+
+def stream_of_record(record: TrialRecord) -> Stream:
+    """Return what a finished trial streamed."""
     pieces = record.pieces()
     tail = record.text[sum(record.piece_chars) :]
     return Stream(id(record), pieces, len(pieces), tail, max(record.n_gen, 1), record.token_ids, record)

@@ -21,15 +21,15 @@ from tuibench.ui.columns import Cell, Column, Widths, line
 _BAR = 8
 
 COLUMNS = (
-    Column("method", "method", 16, 100, wide=18, left=True),
-    Column("state", "state", 12, 90, wide=16, left=True),
+    Column("method", "method", 16, 100, wide=18, wide_importance=20, left=True),
+    Column("state", "state", 12, 90, wide=16, wide_importance=35, left=True),
     Column("ttft", "TTFT", 7, 50),
     Column("decode", "decode", 11, 95),
-    Column("step", "step", 6, 70, wide=19),
-    Column("total", "total", 6, 80, wide=19),
-    Column("rss", "RSS", 8, 40),
+    Column("step", "step", 6, 70, wide=18, wide_importance=60),
+    Column("total", "total", 6, 80, wide=18, wide_importance=40),
+    Column("rss", "RSS", 8, 55),
     Column("size", "size", 8, 30),
-    Column("kld", "KLD", 6, 75, wide=15),
+    Column("kld", "KLD", 6, 75, wide=15, wide_importance=25),
     Column("top1", "top-1", 7, 45),
     Column("lamp", " ", 1, 85),
 )
@@ -163,11 +163,11 @@ def state_text(state: MethodState, width: int) -> str:
         done, total = describe.progress(state)
         if not total:
             return f"{which} {describe.phase_word(state)}"
-        filled = round(_BAR * min(done, total) / total)
-        bar = "━" * filled + "─" * (_BAR - filled)
         left_s = describe.eta_s(state)
         eta = "" if left_s is None else f" {left_s:.0f}s"
-        return _cut(f"{which} {bar}{eta}", width)
+        n_bar = max(0, min(_BAR, width - len(which) - 1 - len(eta)))
+        filled = round(n_bar * min(done, total) / total)
+        return f"{which} {'━' * filled}{'─' * (n_bar - filled)}{eta}"
     if state.status in (MethodStatus.SKIPPED, MethodStatus.STOPPED):
         return f"{state.status.value} {len(state.measured)}/{state.n_planned}"
     if state.status is MethodStatus.WAITING and not state.n_done:

@@ -9,7 +9,7 @@ Everything is imported when it is first needed: the first frame waits for none o
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -22,6 +22,7 @@ from tuibench.ui.machine_sampler import MachineSample, sample_machine
 from tuibench.ui.series import SeriesMap
 
 if TYPE_CHECKING:
+    from tuibench.core.comparison import Comparison
     from tuibench.models.local import LocalModel
     from tuibench.models.pull_process import Progress, Pulled, PullFailed
     from tuibench.store.catalogue import SessionSummary
@@ -132,6 +133,58 @@ def _divergences_ns(session: Session, reference: str) -> dict[str, int]:
     return divergences_ns(session, reference)
 
 
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Stored sessions side by side."""
+
+    comparison: Comparison
+    warnings: tuple[str, ...] = ()
+    """What makes their speeds incomparable, one sentence for each session but the first."""
+
+
+def _compare(sessions: Sequence[Path], baseline: str | None) -> Compared:
+    from tuibench.core.comparison import compare
+    from tuibench.core.fingerprint import differences
+    from tuibench.methods import ladder_parents
+    from tuibench.store.export.facts import measured_run
+    from tuibench.store.session import load
+
+    loaded = [load(path) for path in sessions]
+    names = [session.name or path.stem for session, path in zip(loaded, sessions, strict=True)]
+    labels = [path.stem if names.count(name) > 1 else name for name, path in zip(names, sessions, strict=True)]
+    runs = [measured_run(session, label) for session, label in zip(loaded, labels, strict=True)]
+    greedy = all(session.header.settings.sampling.greedy for session in loaded)
+    warnings = []
+    for session, label in zip(loaded[1:], labels[1:], strict=True):
+        found = differences(session.header.machine, loaded[0].header.machine)
+        if matters := [str(difference) for difference in found if difference.matters]:
+            warnings.append(f"{label} and {labels[0]} differ: {'; '.join(matters)}")
+    return Compared(compare(runs, parents=ladder_parents(), baseline=baseline, greedy=greedy), tuple(warnings))
+
+
+def _export(comparison: Comparison, name: str, stem: str) -> Path:
+    """Write a comparison into the current folder, under a name that is free.
+
+    Raises:
+        OSError: It cannot be written.
+        ImportError: The format needs a library that is not installed; the message names it.
+    """
+    from tuibench.store.export.formats import exported
+
+    content = exported(comparison, name)
+    suffix = "txt" if name == "benchstat" else name
+    number = 1
+    while True:
+        path = Path(f"{stem}.{suffix}" if number == 1 else f"{stem}-{number}.{suffix}")
+        try:
+            with path.open("xb") as file:
+                file.write(content)
+        except FileExistsError:
+            number += 1
+        else:
+            return path
+
+
 def _prompt_library() -> PromptLibrary:
     from tuibench import paths
     from tuibench.store.prompts import PromptLibrary
@@ -163,6 +216,9 @@ class Services:
     stored_state: Callable[[Session], RunState] = _stored_state
     timeline: Callable[[Session], SessionTimeline] = _timeline
     divergences_ns: Callable[[Session, str], dict[str, int]] = _divergences_ns
+    compare: Callable[[Sequence[Path], str | None], Compared] = _compare
+    """The method that speeds are stated against is its second argument; None for the usual one."""
+    export: Callable[[Comparison, str, str], Path] = _export
     prompt_library: Callable[[], PromptLibrary] = _prompt_library
     prompt_history: Callable[[], PromptHistory] = _prompt_history
     clock_s: Callable[[], float] = time.monotonic

@@ -171,4 +171,4 @@ class RunScreen(DashboardScreen):
             return
         from tuibench.ui.screens.details import DetailsScreen  # noqa: PLC0415 - rarely opened, so loaded late
 
-        self.app.push_screen(DetailsScreen(method, self.known_methods.get(method.method)))
+        self.app.push_screen(DetailsScreen(self.run, method, self.known_methods.get(method.method)))

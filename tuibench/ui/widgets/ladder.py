@@ -110,6 +110,7 @@ class Ladder(RowList):
         widths = self._widths()
         names = self._shown
         rows = [ladder_rows.row(self._rung(name), widths) for name in names]
+        self.border_subtitle = "space chooses · a all" if self._choosing and not self.run.running else ""
         self.write(heading(COLUMNS, widths), names, rows)
 
     def _widths(self) -> Widths:

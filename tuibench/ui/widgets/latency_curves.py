@@ -48,6 +48,7 @@ class LatencyCurves(Widget):
         self._curves: tuple[Curve, ...] = ()
         self._drawn: dict[str, _Drawn] = {}
         self._n_expected = 0
+        self._drawn_room = 0
         self._range: tuple[float, float] | None = None
         self.border_title = "Latency by token position"
 
@@ -69,6 +70,7 @@ class LatencyCurves(Widget):
 
     def _start_over(self) -> None:
         self._drawn.clear()
+        self._drawn_room = self._room
         self._range = None
 
     @property
@@ -85,6 +87,8 @@ class LatencyCurves(Widget):
     def _grow(self) -> bool:
         """Take over what is new; return whether there was anything."""
         changed = False
+        if self._drawn_room != self._room:
+            self._start_over()
         for curve in self._curves:
             stream, known = curve.stream, self._drawn.get(curve.name)
             if known is None or known.stream.key != stream.key or known.columns.n_seen > max(0, stream.n - 1):
@@ -112,6 +116,9 @@ class LatencyCurves(Widget):
         if height < _LEAST_HEIGHT or width < 2 * _LABEL:
             return Content()
         n_rows = height - 1
+        if self._drawn_room != self._room:
+            self._start_over()
+            self._grow()
         if self._range is None:
             return Content("\n").join([*self._empty_rows(n_rows), self._foot()])
         scale = log_scale(*self._range)

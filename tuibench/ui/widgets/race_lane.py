@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from operator import is_
-
 from textual.reactive import var
 
 from tuibench.core import format as fmt

@@ -1,0 +1,239 @@
+"""Any number of sessions and methods side by side: which one to take, and what the choice costs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.getters import query_one
+from textual.widgets import Footer, Input, Static
+
+from tuibench.core import format as fmt
+from tuibench.core.columns import cells, comparison_columns, filled, varying
+from tuibench.core.comparison import Comparison, Row
+from tuibench.core.metrics import DECODE
+from tuibench.store.schema import SessionError
+from tuibench.ui import compare_rows, describe
+from tuibench.ui.compare_rows import SORTS
+from tuibench.ui.keymap import bindings
+from tuibench.ui.screens.base import DashboardScreen
+from tuibench.ui.widgets.latency_curves import Curve, LatencyCurves
+from tuibench.ui.widgets.ratio_bars import RatioBars
+from tuibench.ui.widgets.row_list import RowList
+from tuibench.ui.widgets.scatter import Point, Scatter
+from tuibench.ui.widgets.status_line import StatusLine
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tuibench.ui.services import Context
+
+_VIEWS = ("-bars", "-scatter", "-curves")
+_MOST_CURVES = 16
+
+
+class CompareScreen(DashboardScreen):
+    """A verdict, a table, and three pictures of it; what is pointed at in the table is in front in all of them."""
+
+    BINDINGS = bindings("compare")
+    BINDING_GROUP_TITLE = "Compare"
+
+    status = query_one(StatusLine)
+    verdict = query_one("#verdict", Static)
+    search = query_one("#filter", Input)
+    table = query_one("#comparison", RowList)
+    bars = query_one(RatioBars)
+    scatter = query_one(Scatter)
+    curves = query_one(LatencyCurves)
+
+    def __init__(self, context: Context, paths: Sequence[Path]) -> None:
+        super().__init__()
+        self.context = context
+        self._paths = tuple(paths)
+        self._comparison: Comparison | None = None
+        self._rows: list[Row] = []
+        self._sort = ""
+        self._view = 0
+
+    def compose_body(self) -> ComposeResult:
+        """Lay out the screen."""
+        yield StatusLine()
+        yield Static("reading …", id="verdict", classes="box", markup=False)
+        yield Input(placeholder="method or session", id="filter", compact=True, classes="box")
+        yield RowList(id="comparison")
+        with Horizontal(id="pictures"):
+            yield RatioBars()
+            yield Scatter()
+            yield LatencyCurves()
+        yield Footer(compact=True)
+
+    def on_mount(self) -> None:
+        """Read the sessions, then show them."""
+        self.verdict.border_title = "Verdict"
+        self.table.border_title = "Comparison"
+        self.search.border_title = "Filter"
+        self.search.display = False
+        self.add_class("-bars")
+        self.status.facts = (f"{len(self._paths)} session{'s' if len(self._paths) > 1 else ''}",)
+        self.table.focus()
+        self._read()
+
+    @work(exclusive=True, group="read")
+    async def _read(self, baseline: str | None = None) -> None:
+        try:
+            found = await asyncio.to_thread(self.context.services.compare, self._paths, baseline)
+        except SessionError as error:
+            self.verdict.update(Content.styled(fmt.printable(str(error)), "$error"))
+            return
+        self._comparison = found.comparison
+        self.context.series.add(dict.fromkeys(row.method for row in found.comparison.rows))
+        for warning in found.warnings:
+            self.notify(fmt.printable(warning), title="Not the same conditions", severity="warning", timeout=15)
+        self._show()
+
+    def on_resize(self) -> None:
+        """Find out what fits."""
+        self.call_after_refresh(self._show)
+
+    # Showing --------------------------------------------------------------------------------------------------------
+
+    @property
+    def _accents(self) -> dict[str, str]:
+        rows = self._comparison.rows if self._comparison else ()
+        return {row.method: self.context.series.variable(row.method) for row in rows}
+
+    def _show(self) -> None:
+        comparison = self._comparison
+        if comparison is None:
+            return
+        self._rows = compare_rows.arranged(comparison, by=self._sort, holding=self.search.value.split())
+        width = max(1, self.table.scrollable_content_region.width)
+        shown = compare_rows.table(comparison, self._rows, width, self._accents, self._sort)
+        self.table.write(shown.heading, shown.keys, shown.lines)
+        self.table.border_subtitle = (
+            f"sorted {SORTS[self._sort]} · baseline {fmt.printable(comparison.baseline or '–')}"
+        )
+        self.bars.show(comparison, self._rows, self._accents)
+        self._show_pointed()
+
+    @property
+    def _pointed(self) -> Row | None:
+        return self._rows[self.table.at] if self.table.at < len(self._rows) else None
+
+    @on(RowList.Pointed)
+    def show_pointed(self, event: RowList.Pointed) -> None:
+        """Say what another row amounts to."""
+        event.stop()
+        self._show_pointed()
+
+    def _show_pointed(self) -> None:
+        comparison, pointed = self._comparison, self._pointed
+        if comparison is None:
+            return
+        self.verdict.update(compare_rows.verdict(comparison, pointed))
+        self.scatter.show(self._points(comparison, pointed))
+        self.curves.show(self._curves(comparison, pointed))
+
+    def _points(self, comparison: Comparison, pointed: Row | None) -> list[Point]:
+        scored = {row.run for row in self._rows if row.kld is not None}
+        points = []
+        for row in self._rows:
+            tps, kld = row.median(DECODE), compare_rows.divergence(row)
+            if tps and kld is not None and row.run in scored:
+                name, style = compare_rows.name(comparison, row), self._accents[row.method]
+                points.append(Point(name, style, tps, kld, row.best_for_its_quality, row is pointed))
+        return points
+
+    def _curves(self, comparison: Comparison, pointed: Row | None) -> list[Curve]:
+        curves = []
+        for row in sorted(self._rows[:_MOST_CURVES], key=lambda row: row is pointed):
+            trials = comparison.runs[row.run].trials
+            measured = (each for each in trials if each.method == row.method and not each.warmup and not each.failed)
+            record = next(measured, None)
+            if record is not None:
+                name = compare_rows.name(comparison, row)
+                curves.append(Curve(name, self._accents[row.method], describe.stream_of_record(record)))
+        return curves
+
+    # What the user asks for -----------------------------------------------------------------------------------------
+
+    def action_baseline(self) -> None:
+        """State all speeds against the method pointed at."""
+        if self._pointed is not None and self._pointed.n_trials:
+            self._read(self._pointed.method)
+
+    def action_sort(self) -> None:
+        """Sort by the next of the columns that one chooses by."""
+        order = list(SORTS)
+        self._sort = order[(order.index(self._sort) + 1) % len(order)]
+        self._show()
+
+    def action_filter(self) -> None:
+        """Show only rows that hold what is typed."""
+        self.search.display = True
+        self.search.focus()
+
+    @on(Input.Changed)
+    def narrow_down(self, event: Input.Changed) -> None:
+        """Show the rows that hold what was typed so far."""
+        event.stop()
+        self._show()
+
+    @on(Input.Submitted)
+    def end_filter(self, event: Input.Submitted) -> None:
+        """Go back to the table."""
+        event.stop()
+        self.search.display = bool(self.search.value)
+        self.table.focus()
+
+    def action_next_view(self) -> None:
+        """Show the next of the pictures where not all have room."""
+        self._view = (self._view + 1) % len(_VIEWS)
+        for number, name in enumerate(_VIEWS):
+            self.set_class(number == self._view, name)
+
+    def action_copy_table(self) -> None:
+        """Copy the rows that are shown, as text in columns (OSC 52: it works through SSH)."""
+        comparison = self._comparison
+        if comparison is None or not self._rows:
+            return
+        fields = varying(filled(comparison_columns(comparison), comparison, self._rows), comparison, self._rows)
+        lines = cells(fields, comparison, self._rows, short=frozenset())
+        self.app.copy_to_clipboard("\n".join("\t".join(line) for line in lines) + "\n")
+        self.notify(f"{len(self._rows)} rows copied")
+
+    def action_copy_verdict(self) -> None:
+        """Copy the verdict."""
+        if self._comparison is not None:
+            self.app.copy_to_clipboard(compare_rows.verdict(self._comparison, self._pointed).plain)
+            self.notify("verdict copied")
+
+    @work(group="export")
+    async def action_export(self) -> None:
+        """Write the comparison into a file."""
+        from tuibench.ui.screens.export import ExportScreen  # noqa: PLC0415 - not part of the first frame
+
+        comparison = self._comparison
+        name = await self.app.push_screen_wait(ExportScreen()) if comparison is not None else None
+        if comparison is None or name is None:
+            return
+        try:
+            path = await asyncio.to_thread(self.context.services.export, comparison, name, self._paths[0].stem)
+        except (OSError, ImportError) as error:
+            self.notify(fmt.printable(str(error)), title="Not written", severity="error", timeout=10)
+        else:
+            self.notify(f"written: {fmt.printable(str(path))}")
+
+    def action_close(self) -> None:
+        """End the filter, or go back."""
+        if self.search.display:
+            self.search.value = ""
+            self.search.display = False
+            self.table.focus()
+        else:
+            self.dismiss()
