@@ -34,6 +34,8 @@ def test_fusion_is_told_in_operators(tiny_model):
     assert n_before > 5 * n_after
     assert "GroupQueryAttention × 2" in fused.facts["fused operators"]
     assert plain.facts["fused operators"] == "none"
+    assert plain.facts["KV-cache"].startswith("copied by every step")
+    assert fused.facts["KV-cache"].startswith("past and present share one buffer")
 
 
 @pytest.mark.usefixtures("warm_cache")

@@ -8,6 +8,7 @@ import pytest
 
 from tests.engines.ort.generation import divergence, forced, opened
 from tuibench.engines.base import CalibrationError
+from tuibench.engines.ort import facts, session
 from tuibench.engines.ort.recipes import OPTIONS
 
 TEXT = [int(token) for token in np.random.default_rng(3).integers(3, 384, 60)]
@@ -72,6 +73,16 @@ def test_integers_are_not_widened_at_run_time(tiny_model):
     _, info, _ = opened("int8-static", tiny_model("llama"))
     assert "no fall-back" in info.facts["integer kernels"]
     assert "MatMulIntegerToFloat × 8" in info.facts["kernels per token"]
+
+
+@pytest.mark.usefixtures("warm_cache")
+def test_processor_without_vnni_gets_unsigned_products_and_the_same_logits(tiny_model, monkeypatch, exact):
+    expected = forced(opened("int8-static", tiny_model("llama"))[0], TEXT)
+    monkeypatch.setattr(session, "has_vnni", lambda: False)
+    monkeypatch.setattr(facts, "has_vnni", lambda: False)
+    engine, info, _ = opened("int8-static", tiny_model("llama"))
+    assert info.facts["integer kernels"].startswith("no VNNI: both sides unsigned")
+    assert divergence(expected, forced(engine, TEXT)) < 0.2 * divergence(exact("llama"), expected)
 
 
 @pytest.mark.usefixtures("warm_cache")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
@@ -34,6 +35,7 @@ class _GraphEngine:
     """A graph from the artifact cache under ONNX Runtime."""
 
     method: ClassVar[Method]
+    cache_fact: ClassVar[str] = "past and present share one buffer; a step writes its own row"
 
     def __init__(self) -> None:
         self.options: Options = OPTIONS[self.method.id]
@@ -63,7 +65,8 @@ class _GraphEngine:
         progress("loading the graph", 1, 2)
         decoder = read_decoder(model_dir)
         self._session = self._open(self._artifact.directory, decoder, session_options(n_threads))
-        return describe(self.method, self._artifact, decoder, n_threads, cached_artifact("onnx", model_dir))
+        info = describe(self.method, self._artifact, decoder, n_threads, cached_artifact("onnx", model_dir))
+        return replace(info, facts={**info.facts, "KV-cache": self.cache_fact})
 
     def _open(self, directory: Path, decoder: Decoder, options: ort.SessionOptions) -> Session:
         from tuibench.engines.ort.session import DecoderSession
@@ -87,12 +90,19 @@ class _GraphEngine:
 
 
 class Onnx(_GraphEngine):
-    """The export as it is: no graph optimisation, the cache copied by every step."""
+    """The export as it is: no graph optimisation, the cache copied by every step.
+
+    Past and present cannot share a buffer here. The module concatenates, so present is a longer tensor elsewhere;
+    transformers' static cache would be written in place, but attends to its whole capacity, which is another graph than
+    `kv-cache` runs. Only an attention operator that knows the cache writes one row: that is what fusion brings.
+    """
+
+    cache_fact = "copied by every step: the exported graph concatenates, only a fused attention writes in place"
 
     method = Method(
         id="onnx",
         title="ONNX",
-        explanation="the PyTorch module exported to ONNX, graph optimisation off",
+        explanation="the PyTorch module exported to ONNX, graph optimisation off; each step copies the KV-cache",
         parent="kv-cache",
         precision="fp32",
         requires=("onnx", "onnxruntime", "onnxscript"),

@@ -95,7 +95,8 @@ class StaticProjection:
         step = graph.weight(f"{name}.input_scale", np.array(self.step, np.float32))
         zero = graph.weight("activation_zero", np.array(128, np.uint8))
         scale = graph.weight(f"{name}.scales", scales)
-        no_offset = graph.weight(f"weight_zeros_{len(scales)}", np.zeros(len(scales), np.int8))
+        # One for each product: without VNNI, ONNX Runtime moves weights and zero points to unsigned, shared ones twice.
+        no_offset = graph.weight(f"{name}.zero_points", np.zeros(len(scales), np.int8))
         rounded = graph.node("QuantizeLinear", [x, step, zero], [f"{name}.rounded"])
         left = graph.node("DequantizeLinear", [rounded, step, zero], [f"{name}.input"])
         stored = [graph.weight(f"{name}.weight", levels.T), scale, no_offset]

@@ -15,7 +15,7 @@ from tuibench.models.artifacts import Recipe, as_options, versions_of
 from tuibench.models.digest import remembered_sha256
 from tuibench.models.folder import weight_files
 
-LAYOUT_VERSION = "2"
+LAYOUT_VERSION = "3"
 """Raised whenever the graphs built here change, so that older files are not taken for new ones."""
 
 CALIBRATION_TEXT = Path(__file__).parent / "data" / "alice29.txt"
