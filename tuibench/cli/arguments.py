@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tuibench.core.spec import Calibration, RunSpec
+    from tuibench.core.spec import Calibration, EvalText, RunSpec
 
 _MAX_PROMPT_BYTES = 4 << 20
 
@@ -80,28 +80,35 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what a headless run takes."""
     add = parser.add_argument
     add("--model", metavar="M", help="hub id, local folder or .gguf file (default: SmolLM2-135M-Instruct)")
-    add("--methods", default="ladder", metavar="A,B,…", help="method ids, or `all` (default), see `tuibench methods`")
+    add("--methods", metavar="A,B,…", help="method ids, or `all` (default), see `tuibench methods`")
     prompt = parser.add_mutually_exclusive_group()
     prompt.add_argument("--prompt", metavar="TEXT", help="what the model continues or answers")
     prompt.add_argument("--prompt-file", type=Path, metavar="F", help="UTF-8 text file with the prompt")
-    add("--raw", action="store_true", help="give the prompt to the model without its chat template")
-    add("--max-new-tokens", type=positive_int, default=128, metavar="N", help="tokens to generate (default: 128)")
-    add("--trials", type=positive_int, default=3, metavar="N", help="measured trials per method (default: 3)")
+    add("--raw", action="store_true", default=None, help="give the prompt to the model without its chat template")
+    add("--max-new-tokens", type=positive_int, metavar="N", help="tokens to generate (default: 128)")
+    add("--trials", type=positive_int, metavar="N", help="measured trials per method (default: 3)")
     add("--precision", type=precision, metavar="5%", help="go on until each decode speed is known this well")
-    add("--max-trials", type=positive_int, default=30, metavar="N", help="…but take at most N trials (default: 30)")
-    add("--min-time", type=seconds, default=0.0, metavar="SECONDS", help="…and decode each method at least this long")
+    add("--max-trials", type=positive_int, metavar="N", help="…but take at most N trials (default: 30)")
+    add("--min-time", type=seconds, metavar="SECONDS", help="…and decode each method at least this long")
     add("--budget", type=seconds, metavar="SECONDS", help="begin no further round of trials after this time")
-    add("--warmup", type=natural_int, default=1, metavar="N", help="short warm-up trials per worker (default: 1)")
+    add("--warmup", type=natural_int, metavar="N", help="short warm-up trials per worker (default: 1)")
     add("--threads", type=positive_int, metavar="N", help="threads per worker (default: usable physical cores)")
-    add("--temperature", type=temperature, default=0.0, metavar="T", help="0 is greedy with forced length (default)")
-    add("--top-k", type=natural_int, default=0, metavar="K")
-    add("--top-p", type=probability, default=1.0, metavar="P")
-    add("--seed", type=natural_int, default=0, metavar="S")
-    add("--calibration", type=Path, metavar="F", help="UTF-8 text that int8-static finds its ranges on (default: ships)")
+    add("--temperature", type=temperature, metavar="T", help="0 is greedy with forced length (default)")
+    add("--top-k", type=natural_int, metavar="K")
+    add("--top-p", type=probability, metavar="P")
+    add("--seed", type=natural_int, metavar="S")
+    quality = argparse.BooleanOptionalAction
+    add("--quality", action=quality, default=True, help="compare predictions with FP32 after the trials (default)")
+    add("--eval-file", type=Path, metavar="F", help="…on this UTF-8 text instead of the shipped one")
+    add(
+        "--calibration", type=Path, metavar="F", help="UTF-8 text that int8-static finds its ranges on (default: ships)"
+    )
     ranges = ("min-max", "percentile", "entropy")
     add("--calibration-ranges", choices=ranges, default="min-max", help="how they are picked (default: min-max)")
     add("--timeout", type=seconds, metavar="SECONDS", help="longest a phase of a trial may take")
-    add("--name", default="", metavar="NAME", help="name of the session")
+    add("--name", metavar="NAME", help="name of the session")
+    add("--resume", metavar="SESSION", help="measure what a session lacks; model and settings are its own")
+    add("--retry-failed", action="store_true", help="…and measure its failed trials again")
     add("--format", choices=("table", "json", "jsonl"), default="table", help="what is printed on standard output")
     add("--output", type=Path, metavar="DIR", help="folder for the session file")
 
@@ -141,17 +148,44 @@ def run_spec(options: argparse.Namespace) -> RunSpec:
     Raises:
         UsageError: It cannot be run; the message says what would help.
     """
-    from tuibench.core.spec import RunSpec, Sampling  # noqa: PLC0415 - not needed for --help
+    from tuibench.core.spec import DEFAULT_PROMPT, RunSpec  # noqa: PLC0415 - not needed for --help
     from tuibench.measure.machine import default_threads  # noqa: PLC0415
-    from tuibench.methods import UnknownMethodError, resolve_methods  # noqa: PLC0415
+    from tuibench.methods import resolve_methods  # noqa: PLC0415
     from tuibench.models.local import DEFAULT_MODEL  # noqa: PLC0415
 
-    try:
-        methods = resolve_methods(options.methods)
-    except UnknownMethodError as error:
-        raise UsageError(str(error)) from error
+    if options.retry_failed:
+        raise UsageError("--retry-failed goes with --resume SESSION")
+    left_out: dict[str, Any] = {
+        "methods": resolve_methods("ladder"),
+        "prompt": DEFAULT_PROMPT,
+        "n_threads": default_threads(),
+    }
     return RunSpec(
         model=options.model or DEFAULT_MODEL,
+        eval_text=eval_text(options),
+        calibration=_calibration(options),
+        timeout_s=options.timeout,
+        **(left_out | given_settings(options)),
+    )
+
+
+def given_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what the command line says about a run's settings, by the names of `RunSpec`; nothing it leaves out.
+
+    Raises:
+        UsageError: It cannot be run; the message says what would help.
+    """
+    from tuibench.core.spec import Sampling  # noqa: PLC0415
+    from tuibench.methods import UnknownMethodError, resolve_methods  # noqa: PLC0415
+
+    try:
+        methods = None if options.methods is None else resolve_methods(options.methods)
+    except UnknownMethodError as error:
+        raise UsageError(str(error)) from error
+    sampling = _without_none(
+        temperature=options.temperature, top_k=options.top_k, top_p=options.top_p, seed=options.seed
+    )
+    return _without_none(
         methods=methods,
         prompt=_prompt(options),
         raw=options.raw,
@@ -162,12 +196,32 @@ def run_spec(options: argparse.Namespace) -> RunSpec:
         min_time_s=options.min_time,
         budget_s=options.budget,
         n_warmup=options.warmup,
-        n_threads=options.threads or default_threads(),
-        sampling=Sampling(temperature=options.temperature, top_k=options.top_k, top_p=options.top_p, seed=options.seed),
-        calibration=_calibration(options),
-        timeout_s=options.timeout,
+        n_threads=options.threads,
+        sampling=Sampling(**sampling) if sampling else None,
         name=options.name,
     )
+
+
+def _without_none(**values: Any) -> dict[str, Any]:  # noqa: ANN401 - of any type
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def eval_text(options: argparse.Namespace) -> EvalText | None:
+    """Return what quality is measured on; None without quality.
+
+    Raises:
+        UsageError: There is no such text.
+    """
+    from tuibench.measure.evaluation_text import EvalFileError, shipped_text, text_from  # noqa: PLC0415
+
+    if not options.quality:
+        if options.eval_file is not None:
+            raise UsageError("--eval-file names a text for --quality, and --no-quality is given")
+        return None
+    try:
+        return shipped_text() if options.eval_file is None else text_from(options.eval_file)
+    except EvalFileError as error:
+        raise UsageError(str(error)) from error
 
 
 def _calibration(options: argparse.Namespace) -> Calibration:
@@ -184,15 +238,13 @@ def _calibration(options: argparse.Namespace) -> Calibration:
     return Calibration(file=str(path.absolute()), ranges=options.calibration_ranges)
 
 
-def _prompt(options: argparse.Namespace) -> str:
-    if options.prompt_file is None:
-        if options.prompt is None:
-            from tuibench.core.spec import DEFAULT_PROMPT  # noqa: PLC0415
-
-            return DEFAULT_PROMPT
+def _prompt(options: argparse.Namespace) -> str | None:
+    if options.prompt_file is not None:
+        prompt, source = _read_prompt(options.prompt_file), f"the prompt file {options.prompt_file}"
+    elif options.prompt is not None:
         prompt, source = options.prompt, "the prompt"
     else:
-        prompt, source = _read_prompt(options.prompt_file), f"the prompt file {options.prompt_file}"
+        return None
     if not prompt.strip():
         raise UsageError(f"{source} is empty: give some text for the model to continue")
     return str(prompt)

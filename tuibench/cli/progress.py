@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Protocol
 
 from tuibench.core import format as fmt
 from tuibench.core.eta import run_remaining_ns
 from tuibench.core.metrics import DECODE, TTFT
-from tuibench.core.run_events import Noticed, RunEvent, TrialEnded, TrialObserved, TrialStarted
-from tuibench.core.state import RunState
+from tuibench.core.record import QualityRecord
+from tuibench.core.run_events import (
+    Noticed,
+    QualityEnded,
+    QualityStarted,
+    RecordsRestored,
+    RunEvent,
+    TrialEnded,
+    TrialObserved,
+    TrialStarted,
+)
+from tuibench.core.state import RunState, TrialState
 
 if TYPE_CHECKING:
     import rich.progress
@@ -36,14 +46,23 @@ class PlainProgress:
                 self._print(f"  failed: {record.failure_kind}: {record.failure_message}")
             case TrialEnded(record=record) if not record.warmup:
                 ttft, decode = TTFT.compute(record), DECODE.compute(record)
-                self._print(f"  TTFT {fmt.duration(ttft)}, decode {fmt.rate(decode)}, {record.n_gen} tokens")
+                left_ns = run_remaining_ns(state)
+                left = "" if left_ns is None or state.n_done == state.n_turns else f"; {fmt.clock(left_ns / 1e9)} left"
+                self._print(f"  TTFT {fmt.duration(ttft)}, decode {fmt.rate(decode)}, {record.n_gen} tokens{left}")
+            case RecordsRestored(trials=trials):
+                self._print(f"{sum(not trial.warmup for trial in trials)} trials were measured before")
+            case QualityStarted(method=method):
+                self._print(f"quality: {method}")
+            case QualityEnded(record=record):
+                self._print(f"  {_quality(record)}")
             case Noticed(text=text):
                 self._print(text)
             case _:
                 pass
 
     def _print(self, text: str) -> None:
-        print(fmt.printable(text), file=sys.stderr, flush=True)
+        with suppress(OSError):  # the terminal is gone, or the log's disk full: the session is what matters
+            print(fmt.printable(text), file=sys.stderr, flush=True)
 
 
 class BarProgress:
@@ -60,6 +79,9 @@ class BarProgress:
                 trial = state.methods[method].trial
                 if trial is None:
                     return
+                if state.methods[method].scoring:
+                    self._show(state, f"{method} {_scoring(trial)}", state.n_done)
+                    return
                 share = 0 if trial.warmup else trial.n_gen / trial.n_expected
                 what = "warm-up" if trial.warmup and trial.requested_ns else trial.phase.value
                 speed = f" {fmt.rate(trial.decode_tps)}" if trial.decode_tps else ""
@@ -68,6 +90,8 @@ class BarProgress:
                 if record.failed:
                     self._note(f"{record.method}: {record.failure_kind}: {record.failure_message}")
                 self._show(state, record.method, state.n_done)
+            case QualityEnded(record=quality) if quality.failed:
+                self._note(f"{quality.method}: {_quality(quality)}")
             case Noticed(text=text):
                 self._note(text)
             case _:
@@ -80,7 +104,22 @@ class BarProgress:
         self._bar.update(self._task, description=description, total=state.n_turns, completed=completed, eta=eta)
 
     def _note(self, text: str) -> None:
-        self._bar.console.print(fmt.printable(text), markup=False, highlight=False)
+        with suppress(OSError):
+            self._bar.console.print(fmt.printable(text), markup=False, highlight=False)
+
+
+def _scoring(trial: TrialState) -> str:
+    progress = trial.progress
+    if progress is None or not progress.total:
+        return trial.phase.value
+    return f"{progress.label} {progress.done / progress.total:.0%}"
+
+
+def _quality(record: QualityRecord) -> str:
+    if record.failed:
+        return f"quality failed: {record.failure_kind}: {record.failure_message}"
+    kld = fmt.divergence(record.kld_mean, record.kld_mean_se)
+    return f"perplexity {record.perplexity:.2f}, KLD {kld}, top-1 {fmt.share(record.top1)}, {record.n_scored} positions"
 
 
 class _OpenBar(AbstractContextManager[Progress]):
@@ -103,7 +142,8 @@ class _OpenBar(AbstractContextManager[Progress]):
         return BarProgress(self._bar)
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        with suppress(OSError):  # the terminal is gone
+            self._bar.stop()
 
 
 def open_progress() -> AbstractContextManager[Progress]:

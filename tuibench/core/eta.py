@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tuibench.core.events import Phase
 from tuibench.core.record import TrialRecord
 from tuibench.core.state import MethodState, RunState, TrialState
 
@@ -12,8 +13,18 @@ def trial_remaining_ns(trial: TrialState) -> int | None:
     return None if tps is None else round(max(0, trial.n_expected - trial.n_gen) * 1e9 / tps)
 
 
+def scoring_remaining_ns(trial: TrialState) -> int | None:
+    """Return what is left of scoring a method at its speed so far; None before any was seen."""
+    progress, since_ns = trial.progress, trial.phase_since_ns
+    if trial.phase is not Phase.QUALITY or progress is None or not progress.total or progress.done <= 0:
+        return None
+    if since_ns is None:
+        return None
+    return round((progress.at_ns - since_ns) * (progress.total - progress.done) / progress.done)
+
+
 def run_remaining_ns(state: RunState) -> int | None:
-    """Return what is left of a run; None as long as nothing is known.
+    """Return what is left of a run; None as long as nothing is known. What is not known yet of scoring is left out.
 
     A method that has not run yet is taken to be as slow as the slowest that has: later rungs of the ladder are faster,
     so the estimate shrinks rather than grows.
@@ -29,7 +40,20 @@ def run_remaining_ns(state: RunState) -> int | None:
             n_left -= 0 if method.trial.warmup else 1
             remaining_ns += trial_remaining_ns(method.trial) or trial_ns
         remaining_ns += n_left * trial_ns
-    return remaining_ns
+    return remaining_ns + _scoring_ns(state)
+
+
+def _scoring_ns(state: RunState) -> int:
+    """Return what is left of scoring: methods to come are taken to be as slow as the slowest that is known."""
+    waiting = [method for method in state.methods.values() if state.scored and method.measured and not method.quality]
+    known = [method.quality.duration_ns or 0 for method in state.methods.values() if method.quality]
+    current_ns = 0
+    for method in waiting:
+        if method.scoring and method.trial is not None:
+            current_ns = scoring_remaining_ns(method.trial) or 0
+            known.append(current_ns)
+    n_to_come = sum(not method.scoring for method in waiting)
+    return current_ns + n_to_come * max(known, default=0)
 
 
 def _trial_ns(method: MethodState) -> int | None:

@@ -16,6 +16,16 @@ class RunStarted:
 
     methods: tuple[str, ...]
     turns: tuple[Turn, ...]
+    scored: bool = False
+    """Whether quality is measured after them."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsRestored:
+    """The run goes on with a session: this was measured before."""
+
+    trials: tuple[TrialRecord, ...]
+    quality: tuple[QualityRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +107,7 @@ class RunEnded:
 RunEvent = (
     RunStarted
     | MachineDescribed
+    | RecordsRestored
     | TurnsAdded
     | TrialStarted
     | TrialObserved

@@ -31,6 +31,7 @@ from tuibench.core.run_events import (
     Noticed,
     QualityEnded,
     QualityStarted,
+    RecordsRestored,
     RunEnded,
     RunEvent,
     RunStarted,
@@ -108,6 +109,8 @@ class TrialState:
 
 def fold_trial(state: TrialState, event: Event) -> TrialState:  # noqa: C901, PLR0911 - one arm per event
     """Return the trial's state after `event`."""
+    if isinstance(event, TokenEmitted):  # the one event that comes often: one copy of the state, not two
+        return _with_token(state, event)
     state = replace(state, last_event_ns=event.at_ns)
     match event:
         case WorkerStarted():
@@ -129,8 +132,6 @@ def fold_trial(state: TrialState, event: Event) -> TrialState:  # noqa: C901, PL
                 phase_since_ns=event.at_ns,
                 progress=None,
             )
-        case TokenEmitted():
-            return _with_token(state, event)
         case TrialFinished():
             return replace(state, finished=event, phase=Phase.IDLE, phase_since_ns=event.at_ns)
         case QualityMeasured():
@@ -149,7 +150,14 @@ def _with_token(state: TrialState, event: TokenEmitted) -> TrialState:
     log.ids.append(event.token_id)
     log.pieces.append(event.text)
     phase_since_ns = event.at_ns if n == 0 else state.phase_since_ns
-    return replace(state, log=log, n_gen=n + 1, phase=Phase.DECODE, phase_since_ns=phase_since_ns)
+    return replace(
+        state,
+        log=log,
+        n_gen=n + 1,
+        phase=Phase.DECODE,
+        phase_since_ns=phase_since_ns,
+        last_event_ns=event.at_ns,
+    )
 
 
 class MethodStatus(StrEnum):
@@ -227,6 +235,8 @@ class RunState:
     """None until it is told."""
     n_threads: int = 1
     n_turns: int = 0
+    scored: bool = False
+    """Whether quality is measured after the trials."""
     running: bool = False
     cancelled: bool = False
     notices: tuple[str, ...] = ()
@@ -250,12 +260,18 @@ class RunState:
 def fold(state: RunState, event: RunEvent) -> RunState:  # noqa: C901, PLR0911, PLR0912 - one arm per event
     """Return the run's state after `event`; `state` is left alone."""
     match event:
-        case RunStarted(methods=methods, turns=turns):
+        case RunStarted(methods=methods, turns=turns, scored=scored):
             planned = {method: sum(turn.method == method for turn in turns) for method in methods}
             fresh = {method: MethodState(method, n_planned=n) for method, n in planned.items()}
-            return RunState(methods=fresh, n_turns=len(turns), running=True)
+            return RunState(methods=fresh, n_turns=len(turns), scored=scored, running=True)
         case MachineDescribed(machine=machine, n_threads=n_threads):
             return replace(state, machine=machine, n_threads=n_threads)
+        case RecordsRestored(trials=trials, quality=quality):
+            for trial in trials:
+                state = fold(state, TrialEnded(trial))
+            for scored_before in quality:
+                state = fold(state, QualityEnded(scored_before))
+            return state
         case TurnsAdded(turns=turns):
             for turn in turns:
                 before = state.methods[turn.method]

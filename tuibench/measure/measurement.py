@@ -13,12 +13,14 @@ from pathlib import Path
 import msgspec
 
 from tuibench import paths
-from tuibench.core.events import PROTOCOL_VERSION, EngineReady, Event, FailureKind, Phase
+from tuibench.core.events import PROTOCOL_VERSION, EngineReady, Event, FailureKind
 from tuibench.core.plan import Turn, trial_order, trial_round
-from tuibench.core.record import Failure, TrialRecord
+from tuibench.core.record import Failure, QualityRecord, TrialRecord
+from tuibench.core.resume import ends_method
 from tuibench.core.run_events import (
     MachineDescribed,
     Noticed,
+    RecordsRestored,
     RunEnded,
     RunEvent,
     RunStarted,
@@ -34,6 +36,8 @@ from tuibench.core.stopping import precise_enough
 from tuibench.measure.bandwidth import BandwidthError
 from tuibench.measure.failure import WorkerFailureError
 from tuibench.measure.lock import measuring
+from tuibench.measure.quality_turns import QualityTurns
+from tuibench.measure.resume import Continuation
 from tuibench.measure.session_start import session_path, start_header
 from tuibench.measure.supervisor import WORKER_COMMAND, TimeLimits, WorkerProcess
 from tuibench.measure.validity import Watch, Watched
@@ -43,11 +47,6 @@ from tuibench.store.writer import SessionWriter
 
 WARMUP_TOKENS = 8
 """Enough to start thread pools and fill caches; a full-length warm-up without KV-cache would take minutes."""
-
-_FINAL_KINDS = frozenset(
-    {FailureKind.UNSUPPORTED, FailureKind.BAD_INPUT, FailureKind.PROTOCOL, FailureKind.SKIPPED, FailureKind.CANCELLED}
-)
-_LOADING = frozenset({Phase.START, Phase.PREPARE, Phase.LOAD})
 
 
 class Measurement:
@@ -62,6 +61,7 @@ class Measurement:
         limits: TimeLimits | None = None,
         worker_command: Sequence[str] = WORKER_COMMAND,
         bandwidth: Callable[[int], Awaitable[int]] | None = None,
+        resume: Continuation | None = None,
     ) -> None:
         """Say what to measure; nothing starts yet.
 
@@ -72,6 +72,7 @@ class Measurement:
             limits: Time-outs; by default the spec's, or each phase's own.
             worker_command: How to start a worker.
             bandwidth: Measures the machine's read bandwidth for so many threads, in bytes a second; None leaves it out.
+            resume: The session to go on with, instead of a new one; the spec is its own.
         """
         self._spec = spec
         self._model = model
@@ -79,8 +80,11 @@ class Measurement:
         self._bandwidth = bandwidth
         self._limits = limits or (TimeLimits.uniform(spec.timeout_s) if spec.timeout_s else TimeLimits())
         self._turns = trial_order(spec.methods, spec.n_trials)
-        header = start_header(spec, model, self._turns)
-        self._writer = SessionWriter(session_path(header, sessions), header)
+        self._resume = resume
+        header = resume.session.header if resume else start_header(spec, model, self._turns)
+        self._writer = SessionWriter(resume.path if resume else session_path(header, sessions), header)
+        self._taken: set[Turn] = set()
+        self._scored: set[str] = set()
         self._watch = Watch(spec.n_threads)
         self._worker: WorkerProcess | None = None
         self._ready: EngineReady | None = None
@@ -88,6 +92,11 @@ class Measurement:
         self._dropped: set[str] = set()
         self._stopped = False
         self._emit: Callable[[RunEvent], None]
+
+    @property
+    def n_unsaved(self) -> int:
+        """Records that could not be written so far."""
+        return self._writer.n_pending
 
     @property
     def session_path(self) -> Path | None:
@@ -121,15 +130,52 @@ class Measurement:
                 await run
 
     async def _run(self) -> None:
-        self._emit(RunStarted(self._spec.methods, self._turns))
+        self._emit(RunStarted(self._spec.methods, self._turns, scored=self._spec.eval_text is not None))
         async with measuring(paths.measurement_lock(), on_wait=self._emit_waiting, give_up=lambda: self._stopped):
             try:
+                self._restore()
                 await self._describe_machine()
                 await self._rounds()
+                await self._qualities()
             finally:
                 await self._end_worker()
         self._save(None)
         self._emit(RunEnded(cancelled=self._stopped))
+
+    def _restore(self) -> None:
+        """Go on where the session ends: what was measured stays, what was given up stays given up."""
+        if self._resume is None or self._stopped:
+            return
+        self._writer, n_cut = self._resume.open()
+        if n_cut:
+            self._emit(Noticed(f"{self._writer.path}: the last {n_cut} bytes were half a table and are cut off"))
+        trials = self._resume.kept
+        self._emit(RecordsRestored(trials, self._resume.quality))
+        self._scored.update(record.method for record in self._resume.quality)
+        for record in trials:
+            if record.warmup:
+                continue
+            self._taken.add(Turn(record.method, record.index))
+            if not record.failed:
+                self._measured[record.method].append(record)
+            elif ends_method(record):
+                self._drop(record.method)
+
+    async def _qualities(self) -> None:
+        """Score what was measured. After all trials: its work and its memory touch no figure of theirs."""
+        measured = [method for method, records in self._measured.items() if records and method not in self._scored]
+        if self._spec.eval_text is None or not measured or self._stopped:
+            return
+        turns = QualityTurns(
+            text=self._spec.eval_text,
+            model_dir=self._model.directory,
+            worker_for=self._ready_worker,
+            end_worker=self._end_worker,
+            save=self._save,
+            emit=self._emit,
+            stopped=lambda: self._stopped,
+        )
+        await turns.take(measured, at_hand=self._worker.method if self._worker else None)
 
     def _emit_waiting(self) -> None:
         self._emit(Noticed("another tuibench measures on this machine: waiting until it has finished"))
@@ -186,7 +232,7 @@ class Measurement:
 
     async def _turn(self, turn: Turn) -> None:
         """Measure one turn; a worker of its own starts with the warm-up."""
-        if turn.method in self._dropped:
+        if turn.method in self._dropped or turn in self._taken:
             return
         if self._stopped:
             self._drop(turn.method)
@@ -205,8 +251,7 @@ class Measurement:
                 self._measured[turn.method].append(record)
             if record.failure_kind is not None:
                 await self._end_worker()
-                # Its other trials would end the same way.
-                if record.failure_kind in _FINAL_KINDS or record.failure_phase in _LOADING:
+                if ends_method(record):
                     self._drop(turn.method)
                 return
 
@@ -226,11 +271,7 @@ class Measurement:
             self._emit(TrialObserved(method, event))
 
         try:
-            worker = self._worker or await self._start_worker(method)
-            if self._ready is None:
-                async for event in worker.ready():
-                    observe(event)
-                self._ready = state.ready
+            worker = await self._ready_worker(method, observe)
             self._watch.begin(worker.pid)
             async for event in worker.trial(self._request(n_tokens)):
                 observe(event)
@@ -242,6 +283,18 @@ class Measurement:
     def _request(self, n_tokens: int) -> TrialRequest:
         spec = self._spec
         return TrialRequest(prompt=spec.prompt, raw=spec.raw, max_new_tokens=n_tokens, sampling=spec.sampling)
+
+    async def _ready_worker(self, method: str, observe: Callable[[Event], None]) -> WorkerProcess:
+        """Return the method's worker, loaded; one of another method ends first."""
+        if self._worker is not None and self._worker.method != method:
+            await self._end_worker()
+        worker = self._worker or await self._start_worker(method)
+        if self._ready is None:
+            async for event in worker.ready():
+                observe(event)
+                if isinstance(event, EngineReady):
+                    self._ready = event
+        return worker
 
     async def _start_worker(self, method: str) -> WorkerProcess:
         load = LoadRequest(
@@ -276,7 +329,7 @@ class Measurement:
             finished=datetime.now(UTC),
         )
 
-    def _save(self, record: TrialRecord | None) -> None:
+    def _save(self, record: TrialRecord | QualityRecord | None) -> None:
         """Write a record and what is pending; a full disk is told, and tried again with the next record."""
         try:
             if record is not None:
