@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from textual.color import Color
 
 from tests.ui.scripted import FINISHED, Program, start, until
 from tuibench import paths
@@ -51,7 +52,9 @@ async def test_themes_are_switched_while_results_are_shown(name):
         app.theme = name
         await pilot.pause()
         accent = app.theme_variables["series-1"]
-        assert str(screen.table.get_cell("baseline", "method").style) == accent
+        row = screen.ladder.render_line(1)
+        (name,) = [segment for segment in row if "baseline" in segment.text]
+        assert name.style.color == Color.parse(accent).rich_color
 
 
 async def test_the_palette_offers_every_shown_key_and_selects_methods():
@@ -60,13 +63,13 @@ async def test_the_palette_offers_every_shown_key_and_selects_methods():
         screen = app.screen
         await until(pilot, screen._facts_known.is_set)
         titles = [command.title for command in app.get_system_commands(screen)]
-        for label in ("Run", "Stop", "Skip", "Clear", "Details", "Panel", "Sessions", "Theme"):
+        for label in ("Run", "Stop", "Skip", "Clear", "Details", "Prompts", "Sessions", "Theme"):
             assert any(title.startswith(label) for title in titles), label
         await pilot.press("ctrl+p")
         await pilot.press(*"method baseline")
         await pilot.pause(0.3)
         await pilot.press("enter", "enter")
-        await until(pilot, lambda: screen.picker.chosen == ("kv-cache",))
+        await until(pilot, lambda: screen.ladder.chosen == ("kv-cache",))
 
 
 async def test_a_command_of_the_palette_does_what_its_key_does():

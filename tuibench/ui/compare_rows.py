@@ -145,10 +145,10 @@ def bars(comparison: Comparison, rows: Sequence[Row], width: int, accents: Mappi
     """Return each row's speed against the baseline as a bar that ends in its interval."""
     ratios = {key(row): row.against_baseline.ratio for row in rows if row.against_baseline is not None and row.n_trials}
     names = {key(row): name(comparison, row) for row in rows}
-    label = min(max(map(len, names.values()), default=0), max(8, width // 3))
+    label = min(max(map(len, names.values()), default=0), max(4, width // 3))
     largest = max((ratio.high or ratio.value for ratio in ratios.values()), default=1.0)
     largest = max(largest, 1.0)
-    room = max(4, width - label - 9)
+    room = max(1, width - label - 9)
     lines = []
     for row in rows:
         ratio = ratios.get(key(row))

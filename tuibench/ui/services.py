@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tuibench.config import Config
 from tuibench.core.run_events import RunEvent
-from tuibench.core.spec import Method, RunSpec
+from tuibench.core.spec import EvalText, Method, RunSpec
 from tuibench.core.state import RunState
 from tuibench.ui.machine_sampler import MachineSample, sample_machine
 from tuibench.ui.series import SeriesMap
@@ -88,6 +88,12 @@ def _measure(spec: RunSpec, model: LocalModel) -> LiveRun:
     from tuibench.measure.measurement import Measurement
 
     return Measurement(spec, model, paths.sessions_dir())
+
+
+def _eval_text() -> EvalText:
+    from tuibench.measure.evaluation_text import shipped_text
+
+    return shipped_text()
 
 
 def _pull(name: str) -> AsyncGenerator[Progress | Pulled | PullFailed, None]:
@@ -208,6 +214,8 @@ class Services:
     """Quick and without network; None when the model would have to be pulled."""
     measure: Callable[[RunSpec, LocalModel], LiveRun] = _measure
     pull: Callable[[str], AsyncGenerator[Progress | Pulled | PullFailed, None]] = _pull
+    eval_text: Callable[[], EvalText] = _eval_text
+    """What quality is measured on."""
     cpus: Callable[[], Cpus] = _cpus
     sample_machine: Callable[[], MachineSample] = sample_machine
     sessions: Callable[..., list[SessionSummary]] = _sessions

@@ -204,6 +204,7 @@ class BenchScreen(RunScreen):
             n_trials=settings.n_trials,
             n_threads=settings.n_threads,
             precision=settings.precision,
+            eval_text=self.context.services.eval_text() if settings.quality else None,
         )
 
     async def _offer_pull(self) -> bool:

@@ -119,7 +119,7 @@ class ReplayScreen(RunScreen):
         """Let as much recorded time pass as the speed asks for."""
         now_s = self.context.services.clock_s()
         passed_s, self._ticked_s = now_s - self._ticked_s, now_s
-        if self._playing and self.is_current:
+        if self._playing and self.app.screen is self:
             self._go_to(self._position_ns + round(passed_s * self._speed * 1e9))
             if self._position_ns >= self._timeline.duration_ns:
                 self._set_playing(playing=False)

@@ -1,0 +1,230 @@
+import dataclasses
+import itertools
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.ui.scripted import FINISHED, MS, Program, session, until
+from tuibench.core.comparison import compare
+from tuibench.core.record import QualityRecord
+from tuibench.store.export.facts import measured_run
+from tuibench.store.schema import SessionError
+from tuibench.ui import compare_rows
+from tuibench.ui.screens.compare import CompareScreen
+from tuibench.ui.screens.export import ExportScreen
+from tuibench.ui.services import Compared
+from tuibench.ui.widgets.scatter import Point, Scatter
+
+NAMES = ("baseline", "kv-cache", "onnx", "int8-torch")
+PARENTS = {"baseline": None, "kv-cache": "baseline", "onnx": "kv-cache", "int8-torch": "kv-cache"}
+KLD = {"onnx": 0.0, "int8-torch": 0.02}
+ACCENTS = {name: f"$series-{number}" for number, name in enumerate(NAMES, 1)}
+
+
+def stored():
+    """Four methods, three trials each, that differ a little; INT8 says something else from token 30 on."""
+    trials = []
+    for number, record in enumerate(session(NAMES, n_trials=3).trials):
+        step_ns = tuple(gap + (number % 3) * MS // 5 for gap in record.step_ns)
+        ids = record.token_ids
+        if record.method == "int8-torch":
+            ids = (*ids[:30], *range(900, 900 + len(ids) - 30))
+        trials.append(msgspec.structs.replace(record, step_ns=step_ns, token_ids=ids))
+    quality = tuple(
+        QualityRecord(
+            method=name, eval_name="text", eval_sha256="0" * 64, n_scored=1000, kld_mean=kld, kld_mean_se=0.001,
+            top1=1 - kld, finished=FINISHED,
+        )
+        for name, kld in KLD.items()
+    )  # fmt: skip
+    return msgspec.structs.replace(session(NAMES, n_trials=3), trials=tuple(trials), quality=quality)
+
+
+def comparison(n_runs=1, baseline=None):
+    runs = [measured_run(stored(), f"run {number + 1}") for number in range(n_runs)]
+    return compare(runs, parents=PARENTS, baseline=baseline)
+
+
+def program(n_runs=1, warnings=()):
+    made = Program()
+    answer = lambda _paths, baseline: Compared(comparison(n_runs, baseline), warnings)  # noqa: E731
+    made.services = dataclasses.replace(made.services, compare=answer)
+    return made
+
+
+async def opened(pilot, n_runs=1):
+    screen = CompareScreen(pilot.app.context, [Path("first.toml")] * n_runs)
+    await pilot.app.push_screen(screen)
+    await until(pilot, lambda: screen.table.keys)
+    await pilot.pause()
+    return screen
+
+
+def notices(app):
+    return [notice.message for notice in app._notifications]
+
+
+async def test_the_verdict_stands_on_top_and_speaks_of_the_row_pointed_at():
+    async with program().app().run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot)
+        assert "take int8-torch: fastest within KLD" in str(screen.verdict.content)
+        assert "0.18× kv-cache" in str(screen.verdict.content)
+        await pilot.press("end")
+        await until(pilot, lambda: "first difference at token 31" in str(screen.verdict.content))
+
+
+async def test_b_states_all_speeds_against_the_row_pointed_at():
+    async with program().app().run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot)
+        assert screen.bars.border_title == "Decode speed × kv-cache"
+        await pilot.press("b")
+        await until(pilot, lambda: screen.bars.border_title == "Decode speed × baseline")
+        assert "1×" in screen.bars.render().plain.splitlines()[0]
+        assert "baseline baseline" in str(screen.table.border_subtitle)
+
+
+async def test_s_sorts_and_what_is_pointed_at_stays():
+    async with program().app().run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot)
+        assert [key.partition(":")[2] for key in screen.table.keys] == list(NAMES)
+        await pilot.press("s")
+        assert [key.partition(":")[2] for key in screen.table.keys] == ["int8-torch", "onnx", "kv-cache", "baseline"]
+        assert screen.table.pointed == "0:baseline"
+        assert "decode" in str(screen.table.border_subtitle)
+
+
+async def test_the_filter_narrows_down_and_escape_ends_it():
+    async with program(2).app().run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot, 2)
+        assert len(screen.table.keys) == 8
+        await pilot.press("slash", *"onnx")
+        await until(pilot, lambda: screen.table.keys == ("0:onnx", "1:onnx"))
+        await pilot.press("enter")
+        assert screen.table.has_focus
+        await pilot.press("escape")
+        await until(pilot, lambda: len(screen.table.keys) == 8)
+        await pilot.press("escape")
+        await until(pilot, lambda: pilot.app.screen is not screen)
+
+
+async def test_a_filter_that_finds_nothing_is_no_error():
+    async with program().app().run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot)
+        await pilot.press("slash", "z", "enter")
+        await until(pilot, lambda: not screen.table.keys)
+        await pilot.press("b", "s", "y", "v")
+        assert screen.bars.render().plain == ""
+
+
+async def test_tables_and_verdicts_are_copied():
+    async with program().app().run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        await pilot.press("y")
+        lines = pilot.app.clipboard.splitlines()
+        assert lines[0].startswith("method\t")
+        assert len(lines) == 5
+        await pilot.press("Y")
+        assert pilot.app.clipboard.startswith("take int8-torch")
+
+
+async def test_a_comparison_is_written_into_a_file_that_is_new(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    async with program().app().run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot)
+        for name in ("first.md", "first-2.md"):
+            await pilot.press("e")
+            await until(pilot, lambda: isinstance(pilot.app.screen, ExportScreen))
+            await pilot.press("enter")
+            await until(pilot, lambda: pilot.app.screen is screen)
+            await until(pilot, (tmp_path / name).exists)
+        assert "| kv-cache |" in (tmp_path / "first.md").read_text()
+
+
+async def test_a_file_that_cannot_be_written_is_told():
+    made = program()
+
+    def export(*_):
+        raise OSError("disk full")
+
+    made.services = dataclasses.replace(made.services, export=export)
+    async with made.app().run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ExportScreen))
+        await pilot.press("enter")
+        await until(pilot, lambda: "disk full" in notices(pilot.app))
+
+
+async def test_other_conditions_are_told():
+    made = program(2, ("run 2 and run 1 differ: cpu",))
+    async with made.app().run_test(size=(120, 40)) as pilot:
+        await opened(pilot, 2)
+        assert notices(pilot.app) == ["run 2 and run 1 differ: cpu"]
+
+
+async def test_a_session_that_cannot_be_read_is_told():
+    made = Program()
+
+    def broken(*_):
+        raise SessionError("x.toml: no TOML")
+
+    made.services = dataclasses.replace(made.services, compare=broken)
+    async with made.app().run_test(size=(120, 40)) as pilot:
+        screen = CompareScreen(pilot.app.context, [Path("x.toml")])
+        await pilot.app.push_screen(screen)
+        await until(pilot, lambda: "x.toml: no TOML" in str(screen.verdict.content))
+
+
+@pytest.mark.parametrize(
+    ("size", "n_views"), [((80, 24), {(1, 0, 0), (0, 1, 0), (0, 0, 1)}), ((120, 40), {(1, 1, 0), (1, 0, 1)}),
+                          ((200, 60), {(1, 1, 1)})]
+)  # fmt: skip
+async def test_v_brings_every_picture_into_view(size, n_views):
+    async with program().app().run_test(size=size) as pilot:
+        screen = await opened(pilot)
+        seen = set()
+        for _ in range(3):
+            seen.add((int(screen.bars.display), int(screen.scatter.display), int(screen.curves.display)))
+            await pilot.press("v")
+        assert seen == n_views
+
+
+@pytest.mark.parametrize("width", range(20, 201, 15))
+def test_a_table_is_never_wider_than_its_room(width):
+    found = comparison(2)
+    shown = compare_rows.table(found, found.rows, width, ACCENTS, "")
+    assert all(line.cell_length <= width for line in (shown.heading, *shown.lines))
+    assert all(line.cell_length <= width for line in compare_rows.bars(found, found.rows, width, ACCENTS))
+
+
+def test_rows_without_the_figure_that_is_sorted_by_come_last():
+    rows = compare_rows.arranged(comparison(), by="kld")
+    assert [row.method for row in rows] == ["kv-cache", "onnx", "int8-torch", "baseline"]
+
+
+async def test_a_picture_names_every_method_it_has_room_for_and_marks_the_best():
+    from textual.app import App
+
+    class Box(App):
+        CSS = "Scatter { width: 80; height: 20; }"
+
+        def compose(self):
+            yield Scatter()
+
+    points = [
+        Point("exact", "", 40.0, 0.0, True, False),
+        Point("slower", "", 20.0, 0.0, False, False),
+        Point("fast", "", 160.0, 0.05, True, True),
+    ]
+    async with Box().run_test() as pilot:
+        scatter = pilot.app.query_one(Scatter)
+        scatter.show(points)
+        await pilot.pause()
+        drawn = scatter.render().plain
+        assert drawn.count("◆") == 2
+        assert drawn.count("●") == 1
+        assert all(point.name in drawn for point in points)
+        rows = drawn.splitlines()
+        heights = [next(y for y, row in enumerate(rows) if name in row) for name in ("fast", "exact", "slower")]
+        assert all(above < below for above, below in itertools.pairwise(heights))

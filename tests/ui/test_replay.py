@@ -1,0 +1,172 @@
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.ui.scripted import Program, session, until
+from tuibench.ui.screens.compare import CompareScreen
+from tuibench.ui.screens.replay import ReplayScreen
+from tuibench.ui.widgets.race_lane import RaceLane
+
+NAMES = ("baseline", "kv-cache", "onnx")
+
+
+def stored():
+    """Three methods; onnx says something else from token 5 on."""
+    trials = list(session(NAMES, n_trials=1).trials)
+    ids = trials[2].token_ids
+    trials[2] = msgspec.structs.replace(trials[2], token_ids=(*ids[:5], *range(900, 900 + len(ids) - 5)))
+    return msgspec.structs.replace(session(NAMES, n_trials=1), trials=tuple(trials))
+
+
+async def opened(pilot, **options):
+    screen = ReplayScreen(pilot.app.context, stored(), path=Path("first.toml"), **options)
+    await pilot.app.push_screen(screen)
+    await until(pilot, lambda: screen.run.methods)
+    await pilot.pause()
+    return screen
+
+
+def n_tokens(screen):
+    return {name: method.trial.n_gen for name, method in screen.run.methods.items() if method.trial}
+
+
+async def test_a_session_opens_with_its_results():
+    program = Program()
+    async with program.app().run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot)
+        assert screen.ladder.display
+        assert not screen.race.display
+        assert screen.ladder.keys == NAMES
+        assert "1/1" in screen.ladder.plain_rows[0]
+
+
+async def test_the_race_goes_at_the_recorded_times_and_the_chosen_speed():
+    program = Program()
+    async with program.app().run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot)
+        await pilot.press("space")
+        assert screen.race.display
+        program.now_s += 0.5
+        screen._tick()
+        await pilot.pause()
+        assert screen._position_ns == 500_000_000
+        at_half = n_tokens(screen)
+        assert 0 < at_half["baseline"] < at_half["kv-cache"] < at_half["onnx"]
+        await pilot.press("plus")
+        program.now_s += 0.5
+        screen._tick()
+        assert screen._position_ns == 1_500_000_000
+        await pilot.press("space")
+        program.now_s += 9
+        screen._tick()
+        assert screen._position_ns == 1_500_000_000
+
+
+async def test_the_speed_stays_between_a_quarter_and_sixteen():
+    program = Program()
+    async with program.app().run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot)
+        await pilot.press(*["minus"] * 6)
+        assert screen._speed == 0.25
+        await pilot.press(*["plus"] * 12)
+        assert screen._speed == 16
+        assert "16×" in screen.transport.render().plain
+
+
+async def test_at_its_end_a_race_stands_and_space_starts_it_again():
+    program = Program()
+    async with program.app().run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot, play=True)
+        program.now_s += 1000
+        screen._tick()
+        await pilot.pause()
+        assert not screen._playing
+        assert not screen.run.running
+        await pilot.press("space")
+        assert screen._position_ns == 0
+        assert screen._playing
+
+
+async def test_steps_go_from_token_to_token():
+    program = Program()
+    async with program.app().run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot)
+        await pilot.press("0", "full_stop")
+        assert sum(n_tokens(screen).values()) == 1
+        await pilot.press("full_stop")
+        assert sum(n_tokens(screen).values()) == 2
+        await pilot.press("comma")
+        assert sum(n_tokens(screen).values()) == 1
+
+
+async def test_keys_seek_and_stay_within_the_race():
+    program = Program()
+    async with program.app().run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot)
+        await pilot.press("0", "right")
+        assert screen._position_ns == 1_000_000_000
+        await pilot.press("left", "left")
+        assert screen._position_ns == 0
+        await pilot.press("shift+right", "shift+right", "shift+right", "shift+right")
+        assert screen._position_ns == screen._timeline.duration_ns
+
+
+async def test_f_goes_to_where_a_text_begins_to_differ():
+    program = Program()
+    async with program.app().run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot)
+        await pilot.press("f")
+        await pilot.pause()
+        assert n_tokens(screen)["kv-cache"] == 6
+        lane = next(lane for lane in screen.race.query(RaceLane) if lane.method_id == "onnx")
+        assert lane.different_text
+        assert "≠ at 6" in str(lane.border_subtitle)
+        assert "◆" in screen.transport.render().plain
+
+
+async def test_r_shows_the_results_and_the_race_where_it_stood():
+    program = Program()
+    async with program.app().run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot)
+        await pilot.press("0", "right", "r")
+        assert screen.ladder.display
+        assert len(list(screen.run.records)) == 3
+        await pilot.press("r")
+        assert screen.race.display
+        assert screen._position_ns == 1_000_000_000
+
+
+async def test_c_compares_and_escape_goes_back():
+    program = Program()
+    async with program.app().run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot)
+        await pilot.press("c")
+        await until(pilot, lambda: isinstance(pilot.app.screen, CompareScreen))
+        await pilot.press("escape")
+        await until(pilot, lambda: pilot.app.screen is screen)
+        await pilot.press("escape")
+        await until(pilot, lambda: pilot.app.screen is not screen)
+
+
+@pytest.mark.parametrize(("size", "n_columns"), [((60, 15), 1), ((80, 24), 2), ((120, 40), 3), ((200, 60), 3)])
+async def test_lanes_are_as_many_beside_each_other_as_stay_readable(size, n_columns):
+    program = Program()
+    async with program.app().run_test(size=size) as pilot:
+        screen = await opened(pilot)
+        await pilot.press("0")
+        await pilot.pause()
+        lanes = list(screen.race.query(RaceLane))
+        assert len({lane.region.x for lane in lanes}) == n_columns
+        assert all(lane.region.height >= 5 for lane in lanes)
+
+
+async def test_a_hidden_race_stands_still():
+    program = Program()
+    async with program.app().run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot, play=True)
+        await pilot.press("c")
+        await until(pilot, lambda: pilot.app.screen is not screen)
+        program.now_s += 5
+        screen._tick()
+        assert screen._position_ns < 1_000_000_000
