@@ -107,7 +107,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _refuse(reason: str) -> int:
-    print(f"tuibench: {reason}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # the terminal is gone
+        print(f"tuibench: {reason}", file=sys.stderr)
     return BAD_USAGE
 
 

@@ -17,12 +17,15 @@ from tuibench.cli.machine_lines import machine_lines
 from tuibench.cli.models import ensure_model
 from tuibench.cli.progress import Progress, open_progress
 from tuibench.cli.result_table import result_json, result_lines
+from tuibench.cli.resume import resumed_run
+from tuibench.core.format import printable
 from tuibench.core.run_events import TrialEnded
 from tuibench.core.state import MethodStatus, RunState, fold
 from tuibench.measure.bandwidth import read_bandwidth
 from tuibench.measure.effective_cpus import effective_cpus
 from tuibench.measure.measurement import Measurement
 from tuibench.store.export.json_text import as_json_line
+from tuibench.store.schema import SessionError
 
 if TYPE_CHECKING:
     import argparse
@@ -30,32 +33,50 @@ if TYPE_CHECKING:
 
 def run(options: argparse.Namespace) -> int:
     """Measure; print the result on standard output, the session's path last on standard error."""
-    spec = run_spec(options)
-    sessions = paths.sessions_dir(options.output)
+    resumed = resumed_run(options) if options.resume is not None else None
+    spec = resumed.spec if resumed else run_spec(options)
+    sessions = resumed.continuation.path.parent if resumed else paths.sessions_dir(options.output)
     _check_writable(sessions)
-    model = ensure_model(spec.model)
+    model = resumed.model if resumed else ensure_model(spec.model)
     if doubt := effective_cpus().doubt(spec.n_threads):
         print(f"tuibench: {doubt[0]}: expect slow results", file=sys.stderr)
-    measurement = Measurement(spec, model, sessions, bandwidth=read_bandwidth)
+    continuation = resumed.continuation if resumed else None
+    measurement = Measurement(spec, model, sessions, bandwidth=read_bandwidth, resume=continuation)
     with open_progress() as progress:
-        state = asyncio.run(_measure(measurement, progress, stream=options.format == "jsonl"))
-    if options.format == "table":
-        print("\n".join([*result_lines(state, greedy=spec.sampling.greedy), *machine_lines(state)]))
-    elif options.format == "json":
-        print(result_json(state, greedy=spec.sampling.greedy))
-    if measurement.session_path is not None:
-        sys.stdout.flush()
-        print(measurement.session_path, file=sys.stderr)
+        try:
+            state = asyncio.run(_measure(measurement, progress, stream=options.format == "jsonl"))
+        except SessionError as error:
+            raise UsageError(printable(str(error))) from error
+    try:
+        _report(options.format, state, measurement, greedy=spec.sampling.greedy)
+    except OSError:
+        if not state.cancelled:  # the terminal that is gone was the reason to stop
+            raise
     if state.cancelled:
         return INTERRUPTED
-    return OK if all(method.status is MethodStatus.DONE for method in state.methods.values()) else SOME_FAILED
+    all_done = all(method.status is MethodStatus.DONE for method in state.methods.values())
+    return OK if all_done and not measurement.n_unsaved else SOME_FAILED
+
+
+def _report(output: str, state: RunState, measurement: Measurement, *, greedy: bool) -> None:
+    if output == "table":
+        print("\n".join([*result_lines(state, greedy=greedy), *machine_lines(state)]))
+    elif output == "json":
+        print(result_json(state, greedy=greedy))
+    sys.stdout.flush()
+    if measurement.n_unsaved:
+        print(f"tuibench: {measurement.n_unsaved} results could not be saved", file=sys.stderr)
+    if measurement.session_path is not None:
+        print(printable(str(measurement.session_path)), file=sys.stderr)
 
 
 async def _measure(measurement: Measurement, progress: Progress, *, stream: bool) -> RunState:
     """Run to the end; Ctrl+C, SIGTERM or a lost terminal stop it in order."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, measurement.stop)
+        # What `nohup` or a shell's `&` told us to ignore stays ignored.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, measurement.stop)
     state = RunState()
     async with aclosing(measurement.events()) as events:
         async for event in events:

@@ -1,0 +1,148 @@
+"""Going on with a session: only what is missing is measured, and never where it would not be comparable."""
+
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+
+from tests.measure.test_measurement import LIMITS, MODEL, collect, drive, first_token, measurement
+from tuibench.core.events import FailureKind
+from tuibench.core.run_events import Noticed, RecordsRestored, TrialStarted
+from tuibench.core.state import MethodStatus
+from tuibench.measure.measurement import Measurement
+from tuibench.measure.resume import Continuation, obstacles, resumed_spec
+from tuibench.store.annotations import annotate
+from tuibench.store.replay import stored_state
+from tuibench.store.schema import Annotation, SessionError
+from tuibench.store.session import load
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("TUIBENCH_CACHE", str(tmp_path / "cache"))
+
+
+def resumed(tmp_path, path, behaviour="good", *, retry_failed=False, **changes):
+    continuation = Continuation.read(path, retry_failed=retry_failed)
+    spec = resumed_spec(continuation.session.header, model="toy", eval_text=None, timeout_s=None)
+    spec = msgspec.structs.replace(spec, **changes)
+    command = measurement(tmp_path, behaviour)._command
+    return Measurement(spec, MODEL, path.parent, limits=LIMITS, worker_command=command, resume=continuation)
+
+
+def measured_turns(events):
+    return [(event.method, event.index) for event in events if isinstance(event, TrialStarted) and not event.warmup]
+
+
+def table_ends(content):
+    starts = [at for at in range(len(content)) if content.startswith(b"[[", at) and content[at - 1 : at] == b"\n"]
+    return [*starts[1:], len(content)]
+
+
+async def test_only_missing_trials_run_in_their_order(tmp_path):
+    whole = measurement(tmp_path, n_warmup=0)
+    await collect(whole)
+    path = whole.session_path
+    content = path.read_bytes()
+    before = load(path).trials
+    for n_left, end in enumerate(table_ends(content)[:-1], start=1):
+        path.write_bytes(content[:end])
+        events, state = await collect(resumed(tmp_path, path))
+        assert measured_turns(events) == [("a", 0), ("b", 0), ("b", 1), ("a", 1)][n_left:]
+        assert {method.status for method in state.methods.values()} == {MethodStatus.DONE}
+        session = load(path)
+        assert session.trials[:n_left] == before[:n_left]
+        assert [(trial.method, trial.index) for trial in session.trials] == [("a", 0), ("b", 0), ("b", 1), ("a", 1)]
+        assert [resumption.n_trials for resumption in session.resumed] == [n_left]
+
+
+async def test_the_resumed_state_is_the_stored_one(tmp_path):
+    run = measurement(tmp_path)
+    await drive(run, first_token, run.stop)
+    _, live = await collect(again := resumed(tmp_path, run.session_path))
+    stored = stored_state(load(again.session_path))
+    for method, state in stored.methods.items():
+        assert state.records == live.methods[method].records
+        assert state.status is live.methods[method].status is MethodStatus.DONE
+
+
+async def test_half_a_table_is_cut_off_and_told(tmp_path):
+    run = measurement(tmp_path, n_warmup=0)
+    await collect(run)
+    path, content = run.session_path, run.session_path.read_bytes()
+    starts = [0, *table_ends(content)]
+    for cut in (starts[-2] + 1, starts[-2] + 2, starts[-2] + 40, len(content) - 30, len(content) - 5):
+        path.write_bytes(content[:cut])
+        events, _ = await collect(resumed(tmp_path, path))
+        assert any("half a table" in event.text for event in events if isinstance(event, Noticed))
+        assert measured_turns(events) == [("a", 1)]
+        assert load(path).dropped == ()
+        assert path.read_bytes().startswith(content[: starts[-2]])
+
+
+async def test_a_cancelled_trial_is_taken_again_and_counts_no_more(tmp_path):
+    run = measurement(tmp_path, "hang", n_warmup=0)
+    await drive(run, first_token, run.stop)
+    _, state = await collect(resumed(tmp_path, run.session_path))
+    assert {method.status for method in state.methods.values()} == {MethodStatus.DONE}
+    session = load(run.session_path)
+    assert [trial.failure_kind for trial in session.superseded] == [FailureKind.CANCELLED]
+    assert not any(trial.failed for trial in session.trials)
+
+
+@pytest.mark.parametrize("retry_failed", [False, True])
+async def test_failed_trials_are_taken_again_only_if_asked_for(tmp_path, retry_failed):
+    run = measurement(tmp_path, "first-only", n_warmup=0)
+    await collect(run)
+    events, state = await collect(resumed(tmp_path, run.session_path, retry_failed=retry_failed))
+    assert measured_turns(events) == ([("a", 0)] if retry_failed else [])
+    assert state.methods["a"].status is (MethodStatus.DONE if retry_failed else MethodStatus.FAILED)
+    assert len(load(run.session_path).resumed) == int(retry_failed)  # nothing measured, nothing written
+
+
+async def test_a_method_that_was_given_up_stays_so_unless_it_is_retried(tmp_path):
+    run = measurement(tmp_path, "unsupported")
+    await collect(run)
+    assert measured_turns((await collect(resumed(tmp_path, run.session_path)))[0]) == []
+    events, state = await collect(resumed(tmp_path, run.session_path, retry_failed=True))
+    assert measured_turns(events) == [("a", 0), ("b", 0), ("b", 1), ("a", 1)]
+    assert {method.status for method in state.methods.values()} == {MethodStatus.DONE}
+
+
+async def test_a_session_that_changed_meanwhile_is_refused(tmp_path):
+    run = measurement(tmp_path, n_warmup=0)
+    await drive(run, first_token, run.stop)
+    again = resumed(tmp_path, run.session_path)
+    annotate(run.session_path, Annotation(note="x", written=datetime.now(UTC)))
+    with pytest.raises(SessionError, match="has changed"):
+        await collect(again)
+
+
+async def test_restored_records_are_told_before_the_first_trial(tmp_path):
+    run = measurement(tmp_path, n_warmup=0)
+    await drive(run, lambda event: isinstance(event, TrialStarted) and event.method == "b", run.stop)
+    events, _ = await collect(resumed(tmp_path, run.session_path))
+    restored = next(event for event in events if isinstance(event, RecordsRestored))
+    assert [(trial.method, trial.index) for trial in restored.trials] == [("a", 0)]
+    assert events.index(restored) < min(i for i, event in enumerate(events) if isinstance(event, TrialStarted))
+
+
+async def test_other_weights_version_or_machine_are_obstacles(tmp_path):
+    run = measurement(tmp_path, n_warmup=0)
+    await drive(run, first_token, run.stop)
+    session = load(run.session_path)
+    assert list(obstacles(session, MODEL)) == []
+
+    def changed(**fields):
+        header = msgspec.structs.replace(session.header, **fields)
+        return msgspec.structs.replace(session, header=header)
+
+    machine = msgspec.structs.replace(session.header.machine, cpu="Another CPU")
+    model = msgspec.structs.replace(session.header.model, digest="ff")
+    for other, word in [
+        (changed(machine=machine), "Another CPU"),
+        (changed(model=model), "other weights"),
+        (changed(tuibench_version="0.0.0"), "0.0.0"),
+        (changed(schema_version=99), "newer"),
+    ]:
+        assert word in " ".join(obstacles(other, MODEL))

@@ -1,0 +1,88 @@
+"""`tuibench run --resume SESSION`: what the command line asks for, held against what the session was measured with."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tuibench import paths
+from tuibench.cli.arguments import UsageError, eval_text, given_settings
+from tuibench.cli.models import ensure_model
+from tuibench.core.format import printable
+from tuibench.measure.resume import Continuation, obstacles, resumed_spec
+from tuibench.models.local import DEFAULT_MODEL, LocalModel, ModelError
+from tuibench.models.sources import find_model
+from tuibench.store.catalogue import find_session
+from tuibench.store.schema import SessionError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from tuibench.core.spec import RunSpec
+    from tuibench.store.schema import ModelHeader
+
+
+@dataclass(frozen=True, slots=True)
+class ResumedRun:
+    """What to measure, with what, and where it goes on."""
+
+    spec: RunSpec
+    model: LocalModel
+    continuation: Continuation
+
+
+def resumed_run(options: argparse.Namespace) -> ResumedRun:
+    """Return the run that goes on.
+
+    Raises:
+        UsageError: There is no such session, or new trials would not be comparable with its own.
+    """
+    try:
+        path = find_session(options.resume, (paths.sessions_dir(options.output), paths.sessions_dir()))
+        continuation = Continuation.read(path, retry_failed=options.retry_failed)
+    except SessionError as error:
+        raise UsageError(printable(str(error))) from error
+    session, header = continuation.session, continuation.session.header
+    for problem in session.dropped:
+        print(printable(f"{path}: {problem}"), file=sys.stderr)
+    model = _model(options.model, header.model)
+    spec = resumed_spec(
+        header, model=options.model or model.name, eval_text=eval_text(options), timeout_s=options.timeout
+    )
+    reasons = list(obstacles(session, model))
+    for name, asked in given_settings(options).items():
+        if asked != getattr(spec, name):
+            reasons.append(f"it was measured with other {_OPTIONS.get(name, name)}; leave the option out")
+    if reasons:
+        raise UsageError(printable(f"{path.name} cannot be resumed: {'; '.join(reasons)}. Start a new session instead"))
+    return ResumedRun(spec, model, continuation)
+
+
+_OPTIONS = {
+    "n_trials": "--trials",
+    "n_warmup": "--warmup",
+    "n_threads": "--threads",
+    "min_time_s": "--min-time",
+    "budget_s": "--budget",
+    "sampling": "sampling options",
+    "max_new_tokens": "--max-new-tokens",
+    "max_trials": "--max-trials",
+    "methods": "--methods",
+    "prompt": "prompt",
+    "raw": "--raw",
+    "name": "--name",
+}
+
+
+def _model(name: str | None, measured: ModelHeader) -> LocalModel:
+    """Return the model as it is called here; one that is not in the cache has to be named."""
+    if name is not None or measured.name == DEFAULT_MODEL:
+        return ensure_model(name or DEFAULT_MODEL)
+    try:
+        found = find_model(measured.name)
+    except ModelError as error:
+        raise UsageError(printable(str(error))) from error
+    if found is None:
+        raise UsageError(printable(f"where is the model {measured.name}? Name its folder or hub id with --model"))
+    return found
