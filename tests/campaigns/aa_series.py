@@ -92,7 +92,7 @@ def false_positives_between_runs(machine, n_trials, n_comparisons, seed=0):
 
 
 def coverage_after_stopping(precision, n_runs, seed=0, n_most=30):
-    """Return the share of runs whose interval holds the truth where measuring stopped, and their mean number of trials."""
+    """Return the share of intervals that hold the truth where measuring stopped, and the mean number of trials."""
     source = random.Random(seed)
     held = total = 0
     for _ in range(n_runs):
