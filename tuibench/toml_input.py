@@ -10,6 +10,7 @@ import os
 import re
 import stat
 import tomllib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,17 @@ _STRING_OR_COMMENT = re.compile(
     r"|#[^\n]*+",
     re.DOTALL,
 )
+# A value that is a long array of plain integers, behind whatever may only look like one.
+_INTEGER_ARRAY = re.compile(
+    rf"(?:{_STRING_OR_COMMENT.pattern})"
+    r"|(?P<before>=[ \t]*+)\[(?P<items>(?:\s*+-?(?:0|[1-9]\d{0,17})\s*+(?:,|(?=\]))){16,}+)\s*+\]",
+    re.DOTALL,
+)
+_HUGE = re.compile(r"\d[\d_]{18,}+")
 _LONG_WORD = re.compile(r"[^\s,=\[\]{}]{1000}")
 _LONG_KEY = re.compile(r"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){32}")
 _MAX_INT = 1 << 63
+_MARK = 1 << 64
 
 
 class TomlInputError(Exception):
@@ -53,26 +62,47 @@ def parse(text: str) -> dict[str, Any]:
     Raises:
         TomlInputError: It is no TOML, or such as no honest file holds.
     """
-    bare = _STRING_OR_COMMENT.sub("_", text)
+    arrays: list[list[int]] = []
+    short = _INTEGER_ARRAY.sub(partial(_taken_out, arrays), text)
+    bare = _STRING_OR_COMMENT.sub("_", short)
+    if len(_HUGE.findall(bare)) != len(arrays):  # a number of its own might be taken for an array's place
+        arrays.clear()
+        short, bare = text, _STRING_OR_COMMENT.sub("_", text)
     if _LONG_WORD.search(bare) or _LONG_KEY.search(bare):
         raise TomlInputError("a key, a number or an unfinished string is too long")
     try:
-        table = tomllib.loads(text)
+        table = tomllib.loads(short)
     except RecursionError:
         raise TomlInputError("it is nested too deeply") from None
     except ValueError as error:  # TOMLDecodeError is one; a date that does not exist is another
         raise TomlInputError(str(error)) from None
-    if not _fits(table):
+    if not _fits(table, arrays):
         raise TomlInputError("a number does not fit 64 bits")
     return table
 
 
-def _fits(table: dict[str, Any]) -> bool:
+def _taken_out(arrays: list[list[int]], found: re.Match[str]) -> str:
+    """Return what stands for an array of integers while the text is parsed: a number too large to be one of its own.
+
+    Python's parser takes a microsecond for each item of an array, and a session has little else.
+    """
+    if found["items"] is None:  # a string or a comment
+        return found[0]
+    arrays.append([int(item) for item in found["items"].strip().removesuffix(",").split(",")])
+    return f"{found['before']}{_MARK + len(arrays) - 1}"
+
+
+def _fits(table: dict[str, Any], arrays: list[list[int]]) -> bool:
+    """Put the arrays back in their places; return whether all other integers fit 64 bits."""
     waiting: list[Any] = [table]
     while waiting:
         value = waiting.pop()
         if isinstance(value, dict):
-            waiting.extend(value.values())
+            for key, item in value.items():
+                if type(item) is int and 0 <= item - _MARK < len(arrays):
+                    value[key] = arrays[item - _MARK]
+                else:
+                    waiting.append(item)
         elif isinstance(value, list):
             waiting.extend(value)
         elif isinstance(value, int) and not -_MAX_INT <= value < _MAX_INT:

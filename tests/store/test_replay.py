@@ -5,9 +5,9 @@ import pytest
 
 from tests.scripted import failed, header, record
 from tuibench.core.events import FailureKind, TokenEmitted
-from tuibench.core.run_events import RunEnded, TrialObserved
+from tuibench.core.run_events import MachineDescribed, RunEnded, RunStarted, TrialEnded, TrialObserved, TrialStarted
 from tuibench.core.state import RunState, fold
-from tuibench.store.replay import Replay, shown_trials, stored_state
+from tuibench.store.replay import Replay, shown_trials, stored_state, trial_events
 from tuibench.store.schema import Session
 
 MS = 1_000_000
@@ -80,3 +80,24 @@ async def test_a_session_without_tokens_replays_to_its_end(trials):
     async with aclosing(Replay(session(*trials)).events()) as events:
         collected = [event async for event in events]
     assert isinstance(collected[-1], RunEnded)
+
+
+def test_the_state_is_that_of_every_event_folded():
+    trials = (
+        record("kv-cache", warmup=True),
+        record("kv-cache", index=0),
+        record("kv-cache", index=1, load_ns=None, text="Hello, world !!"),
+        failed("baseline", FailureKind.CRASHED),
+    )
+    session = Session(header=header(), trials=trials)
+    state = fold(RunState(), RunStarted(session.header.settings.methods, session.header.settings.turns()))
+    state = fold(state, MachineDescribed(session.header.machine, session.header.settings.n_threads))
+    for trial in trials:
+        state = fold(state, TrialStarted(trial.method, trial.index, trial.warmup, n_expected=trial.n_gen))
+        for event in trial_events(trial):
+            state = fold(state, TrialObserved(trial.method, event))
+        state = fold(state, TrialEnded(trial))
+    found = stored_state(session)
+    assert {name: (method.trial, method.records) for name, method in found.methods.items()} == {
+        name: (method.trial, method.records) for name, method in state.methods.items()
+    }

@@ -94,12 +94,17 @@ def _machine(session: Session) -> MachineDescribed:
 
 
 def stored_state(session: Session) -> RunState:
-    """Return the state at the session's end, every trial folded."""
+    """Return the state at the session's end, every trial folded.
+
+    A state keeps the events of each method's latest trial only: those of earlier ones, token by token, leave no trace
+    in it and are passed over.
+    """
     state = fold(RunState(), _opening(session))
     state = fold(state, _machine(session))
+    latest = {record.method: record for record in session.trials}
     for record in session.trials:
         state = fold(state, _started(record))
-        for event in trial_events(record):
+        for event in trial_events(record) if record is latest[record.method] else ():
             state = fold(state, TrialObserved(record.method, event))
         state = fold(state, TrialEnded(record))
     for ended in _qualities(session):
