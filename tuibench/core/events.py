@@ -212,5 +212,8 @@ def decode(line: bytes) -> Event:
     Raises:
         msgspec.DecodeError: The line is no event of this protocol (`ValidationError` is a subclass).
     """
-    event: Event = _decoder.decode(line)
+    try:
+        event: Event = _decoder.decode(line)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from error
     return event

@@ -81,6 +81,21 @@ class QualityRequest(msgspec.Struct, frozen=True, kw_only=True, tag_field="reque
 
 Request = LoadRequest | TrialRequest | QualityRequest
 
+_decoder: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
+
+
+def decode_request(line: bytes) -> Request:
+    """Return the request that a line holds.
+
+    Raises:
+        msgspec.DecodeError: It holds none.
+    """
+    try:
+        return _decoder.decode(line)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from error
+
+
 
 class EvalText(msgspec.Struct, frozen=True, kw_only=True):
     """A text that quality is measured on."""

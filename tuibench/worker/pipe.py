@@ -9,10 +9,8 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 
-import msgspec
-
 from tuibench.core.events import Event, encode
-from tuibench.core.spec import Request
+from tuibench.core.spec import Request, decode_request
 
 _PIPE_BYTES = 1 << 20
 _F_SETPIPE_SZ = 1031
@@ -103,5 +101,4 @@ class RequestReader:
         Raises:
             msgspec.DecodeError: The line is no request.
         """
-        request: Request = msgspec.json.decode(self._requests.get(), type=Request)
-        return request
+        return decode_request(self._requests.get())
