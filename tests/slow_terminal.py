@@ -13,7 +13,7 @@ import pexpect
 QUESTION = b"\x1b[6n"
 _SLICE_S = 0.02
 _BUFFER_BYTES = 256 << 10
-"""About what the sockets and windows of an SSH connection hold."""
+"""About what the sockets and windows of an SSH connection hold; where there is a real one, little is enough here."""
 
 
 class SlowTerminal:
@@ -25,6 +25,7 @@ class SlowTerminal:
         *,
         bytes_per_s: float,
         answers: bool = True,
+        buffer_bytes: int = _BUFFER_BYTES,
         width: int = 120,
         height: int = 40,
         env: Mapping[str, str] | None = None,
@@ -34,6 +35,7 @@ class SlowTerminal:
         self.child.delaybeforesend = None
         self._rate = bytes_per_s
         self._answers = answers
+        self._buffer_bytes = buffer_bytes
         self._buffer: deque[int] = deque()
         self._changed = threading.Condition()
         self.seen = bytearray()
@@ -50,7 +52,7 @@ class SlowTerminal:
             except OSError:
                 return
             with self._changed:
-                self._changed.wait_for(lambda: len(self._buffer) < _BUFFER_BYTES)
+                self._changed.wait_for(lambda: len(self._buffer) < self._buffer_bytes)
                 self._buffer.extend(chunk)
                 self.most_waiting = max(self.most_waiting, len(self._buffer))
 

@@ -1,11 +1,13 @@
 """What a slow line does to keys, to painting and to the measurement: `python -m tests.bench.slow_link [BYTES_PER_S]`.
 
 The same run of one method in the dashboard at the end of a line that is drained slowly, once with a terminal that says
-how far it has read, and once with one that does not. Keys are pressed while the method generates.
+how far it has read, and once with one that does not. Keys are pressed while the method generates. The line is a real
+SSH connection to the loopback whose client is read slowly.
 """
 
 from __future__ import annotations
 
+import shlex
 import statistics
 import sys
 import tempfile
@@ -14,16 +16,18 @@ from pathlib import Path
 
 from tests.bench.observer import LETTERS, PROMPT, measured_tps, wait_for_session
 from tests.slow_terminal import SlowTerminal
+from tests.ssh_server import SshServer
 from tests.terminal import CTRL_Q, F5, TUIBENCH
 
 
 def run(bytes_per_s: float, *, answers: bool, keys: list[str], low_bandwidth: bool = False) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        command = [*TUIBENCH, *(["--low-bandwidth"] if low_bandwidth else [])]
-        terminal = SlowTerminal(
-            command, bytes_per_s=bytes_per_s, answers=answers, env={"TUIBENCH_SESSIONS": name}, width=100, height=30
-        )
+        program = shlex.join([*TUIBENCH, *(["--low-bandwidth"] if low_bandwidth else [])])
+        sessions = folder / "sessions"
+        server = SshServer(folder)
+        command = server.command(f"cd {Path.cwd()}; TUIBENCH_SESSIONS={sessions} LC_ALL=C.UTF-8 {program}")
+        terminal = SlowTerminal(command, bytes_per_s=bytes_per_s, answers=answers, buffer_bytes=4096)
         try:
             terminal.wait_for("palette")
             time.sleep(3)
@@ -43,17 +47,17 @@ def run(bytes_per_s: float, *, answers: bool, keys: list[str], low_bandwidth: bo
                 waited_ms.append((terminal.wait_for(letter, mark, timeout_s=60) - sent_s) * 1e3)
                 time.sleep(0.3)
             painted = (terminal.mark() - n_read) / (time.perf_counter() - started_s)
-            wait_for_session(folder)
+            wait_for_session(sessions)
         finally:
             terminal.send(CTRL_Q)
             time.sleep(0.5)
             terminal.close()
+            server.close()
         print(
             f"{bytes_per_s / 1e3:.0f} kB/s{', low bandwidth' if low_bandwidth else ''}, "
             f"{'says' if answers else 'does not say'} how far it has read: "
-            f"{measured_tps(folder):.2f} tok/s, keys p50 {statistics.median(waited_ms):.0f} ms, "
-            f"max {max(waited_ms):.0f} ms (n {len(waited_ms)}), painted {painted / 1e3:.1f} kB/s, "
-            f"at most {terminal.most_waiting / 1e3:.0f} kB on their way"
+            f"{measured_tps(sessions):.2f} tok/s, keys p50 {statistics.median(waited_ms):.0f} ms, "
+            f"max {max(waited_ms):.0f} ms (n {len(waited_ms)}), painted {painted / 1e3:.1f} kB/s"
         )
 
 

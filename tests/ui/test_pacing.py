@@ -40,6 +40,13 @@ def test_an_answer_that_nobody_asked_for_says_nothing():
     assert not pacer.answers
 
 
+def test_nothing_is_asked_at_the_end():
+    pacer = Pacer()
+    pacer.wrote(100)
+    pacer.stop_asking()
+    assert not pacer.wants_to_ask()
+
+
 class Line:
     """Stands for the pacer of a terminal."""
 

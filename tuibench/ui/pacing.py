@@ -21,6 +21,7 @@ class Pacer:
     def __init__(self) -> None:
         self._written = self._read = 0
         self._asked_at: int | None = None
+        self._stopped = False
         self.answers = False
         """Whether the terminal has ever answered. One that does not is painted without regard."""
 
@@ -30,7 +31,7 @@ class Pacer:
 
     def wants_to_ask(self) -> bool:
         """Whether it is time for a question; the asking is taken as done."""
-        if self._asked_at is not None or self._written == self._read:
+        if self._stopped or self._asked_at is not None or self._written == self._read:
             return False
         self._asked_at = self._written
         return True
@@ -40,6 +41,10 @@ class Pacer:
         if self._asked_at is not None:
             self._read, self._asked_at = self._asked_at, None
             self.answers = True
+
+    def stop_asking(self) -> None:
+        """Ask nothing any more: the program ends."""
+        self._stopped = True
 
     @property
     def behind(self) -> bool:

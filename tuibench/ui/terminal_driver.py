@@ -9,6 +9,7 @@ import asyncio
 import errno
 import signal
 import sys
+import threading
 from functools import partial
 from typing import TextIO
 
@@ -20,6 +21,8 @@ from tuibench.ui.pacing import QUESTION, PacedScreen, Pacer
 
 _ENDINGS = (signal.SIGHUP, signal.SIGTERM)
 _INTERRUPTED = 130
+_LAST_ANSWER_S = 1.0
+"""How long to wait for the answer to the last question; a terminal that is gone gives none."""
 
 
 class _Deaf:
@@ -59,6 +62,8 @@ class TerminalDriver(LinuxDriver):
         super().__init__(*arguments, **options)  # type: ignore[arg-type] # handed on as they are
         self._file = _Deaf(sys.__stderr__ or sys.stderr)  # type: ignore[assignment] # all that is asked of a file
         self.pacer = Pacer()
+        self._answer_is_here = threading.Event()
+        self._answer_is_here.set()
 
     def start_application_mode(self) -> None:
         """Take over the terminal; from now on, the end of the connection is an orderly end of the program.
@@ -66,6 +71,7 @@ class TerminalDriver(LinuxDriver):
         Without it, the process would die at once: a worker ends by itself when its standard input closes, but a
         terminal that is still there would be left in raw mode.
         """
+        self.pacer = Pacer()
         super().start_application_mode()  # type: ignore[no-untyped-call]
         loop = asyncio.get_running_loop()
         for number in _ENDINGS:
@@ -80,14 +86,23 @@ class TerminalDriver(LinuxDriver):
         """End a frame: ask the terminal how far it has come, unless it still owes an answer."""
         super().flush()
         if self._writer_thread is not None and self.pacer.wants_to_ask():
+            self._answer_is_here.clear()
             super().write(QUESTION)
 
     def process_message(self, message: Message) -> None:
         """Take the answers out of what comes from the terminal. Runs in the thread that reads it."""
         if isinstance(message, CursorPosition):
+            self._answer_is_here.set()
             self._loop.call_soon_threadsafe(self._answered)
         else:
             super().process_message(message)
+
+    def stop_application_mode(self) -> None:
+        """Give the terminal back, once it owes no answer: the shell would take it for something typed."""
+        self.pacer.stop_asking()
+        if self.pacer.answers:
+            self._answer_is_here.wait(_LAST_ANSWER_S)
+        super().stop_application_mode()
 
     def _answered(self) -> None:
         self.pacer.answered()
