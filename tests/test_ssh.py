@@ -10,11 +10,14 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.slow_terminal import SlowTerminal
 from tests.ssh_server import SSHD, SshServer
+from tests.terminal import CTRL_Q, F5
 from tests.tmux import Tmux
 from tuibench.store.session import load
 
 ROOT = Path(__file__).parents[1]
+F3 = "\x1bOR"
 RESTORED = "0 000 1"
 """No alternate screen, no mouse, a cursor."""
 
@@ -142,3 +145,23 @@ def test_a_program_that_is_told_to_end_restores_the_terminal(dashboard, terminal
     assert terminal.modes() == RESTORED
     assert not dashboard.processes()
     assert dashboard.session().dropped == ()
+
+
+def test_a_slow_line_neither_stops_the_run_nor_the_keys(server, terminal, tmp_path, tiny_llama):
+    dashboard = Dashboard(server, terminal, tmp_path, tiny_llama.directory)
+    slow = SlowTerminal(server.command(dashboard.command), bytes_per_s=8000, buffer_bytes=4096)
+    try:
+        slow.wait_for("Run")
+        slow.send("Once upon a time")
+        slow.wait_for("time")
+        slow.send(F5)
+        wait(lambda: dashboard.saved().count("[[trials]]") >= 1, "the warm-up is saved")
+        slow.send(F3)
+        slow.wait_for("stored measurements")
+        wait(lambda: dashboard.saved().count("[[trials]]") >= 3, "the run goes on")
+        slow.send(CTRL_Q)
+        slow.wait_for("exit code 0")
+        assert "[1;1R" not in slow.seen[-400:].decode(errors="replace")  # an answer that the shell would take as typed
+        assert not any(trial.failed for trial in dashboard.session().trials)
+    finally:
+        slow.close()
