@@ -5,19 +5,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.engines.stored_weights import stored_weights
 from tuibench.engines.fused.compiler import entry
 from tuibench.engines.fused.kernels_attention import attend_chunk, combine_chunks
-from tuibench.engines.fused.kernels_dot import Inputs, expand_rows, multiply, prepare_inputs
+from tuibench.engines.fused.kernels_matrix import multiply, new_inputs, prepare_inputs
 from tuibench.engines.fused.kernels_vector import exponential
-from tuibench.engines.fused.matrices import INT4_BLOCK, WRITERS, Fp32Matrix
+from tuibench.engines.fused.matrices import INT4_BLOCK, LANES, WRITERS, n_panels
 
 few = settings(max_examples=60, deadline=None)  # the first example compiles
 
 
 @entry
-def product(matrix, first, last, inputs, out):
-    prepare_inputs(matrix, inputs, inputs.values.size)
-    multiply(matrix, 0, first, last, inputs, out)
+def product(matrix, first, last, inputs, n_in, out):
+    for token in range(out.shape[0]):
+        prepare_inputs(matrix, inputs, token, n_in)
+    multiply(matrix, 0, first, last, inputs, out.shape[0], out)
 
 
 @entry
@@ -36,10 +38,14 @@ def attention(query, keys, values, scale, ends, parts, out):
     combine_chunks(parts, out)
 
 
-def inputs_of(values):
-    n = values.size
-    codes, sums = np.full(n + 128, 99, np.int16), np.full(n // INT4_BLOCK + 4, 99, np.float32)
-    return Inputs(values, codes, np.zeros(16, np.float32), sums)
+def times(matrix, vectors, n_out):
+    """Return `[vectors, n_out]`; memory that a kernel does not write is NaN."""
+    n_vectors, n_in = vectors.shape
+    inputs = new_inputs(n_vectors, n_in)
+    inputs.values[:, :n_in], inputs.codes[:] = vectors, 99
+    out = np.full((n_vectors, n_panels(n_out) * LANES), np.nan, np.float32)
+    product(matrix, 0, n_panels(n_out), inputs, n_in, out)
+    return out[:, :n_out]
 
 
 def matrix_of(precision, weights):
@@ -49,45 +55,56 @@ def matrix_of(precision, weights):
 
 
 def expanded(matrix, shape):
-    if isinstance(matrix, Fp32Matrix):
-        return matrix.values[0]
-    out = np.empty(shape, np.float32)
-    expand_rows(matrix, 0, 0, out)
-    return out
+    return stored_weights(matrix, *shape)[0]
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8", "int4"])
 @few
-@given(n_out=st.integers(1, 9), n_in=st.integers(1, 300), seed=st.integers(0, 2**32 - 1), outlier=st.booleans())
-def test_product_is_that_of_the_stored_weights(precision, n_out, n_in, seed, outlier):
+@given(
+    n_out=st.integers(1, 40),
+    n_in=st.integers(1, 300),
+    n_vectors=st.integers(1, 80),
+    seed=st.integers(0, 2**32 - 1),
+    outlier=st.booleans(),
+)
+def test_product_is_that_of_the_stored_weights(precision, n_out, n_in, n_vectors, seed, outlier):
     rng = np.random.default_rng(seed)
     matrix = matrix_of(precision, rng.standard_normal((n_out, n_in)).astype(np.float32))
-    x = rng.standard_normal(n_in).astype(np.float32)
+    x = rng.standard_normal((n_vectors, n_in)).astype(np.float32)
     if outlier:
-        x[rng.integers(n_in)] *= 300  # language models have such activations
-    out = np.full(n_out, np.nan, np.float32)
-    product(matrix, 0, n_out, inputs_of(x), out)
+        x[0, rng.integers(n_in)] *= 300  # language models have such activations
     weights = expanded(matrix, (n_out, n_in))
     # Inputs are rounded to steps of max |x| / 2^15 or, in long rows, a little coarser.
-    step = 0 if precision == "fp32" else np.abs(x).max() / 32767 / 2 * max(1, n_in / 500)
-    bound = 1e-5 * (np.abs(weights) @ np.abs(x)) + step * np.abs(weights).sum(axis=1)
-    assert (np.abs(out - weights @ x) <= bound).all()
+    step = 0 if precision == "fp32" else np.abs(x).max(axis=1, keepdims=True) / 32767 / 2 * max(1, n_in / 500)
+    bound = 1e-5 * (np.abs(x) @ np.abs(weights).T) + step * np.abs(weights).sum(axis=1)
+    assert (np.abs(times(matrix, x, n_out) - x @ weights.T) <= bound).all()
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8", "int4"])
-def test_only_the_asked_rows_are_written(precision):
-    matrix = matrix_of(precision, np.ones((6, 40), np.float32))
-    out = np.full(6, 7, np.float32)
-    product(matrix, 2, 5, inputs_of(np.ones(40, np.float32)), out)
-    np.testing.assert_allclose(out, [7, 7, 40, 40, 40, 7], rtol=1e-3)
+@few
+@given(n_in=st.integers(1, 700), n_vectors=st.integers(2, 21), seed=st.integers(0, 2**32 - 1))
+def test_many_vectors_give_the_bits_of_each_one_alone(precision, n_in, n_vectors, seed):
+    rng = np.random.default_rng(seed)
+    matrix = matrix_of(precision, rng.standard_normal((20, n_in)).astype(np.float32))
+    x = rng.standard_normal((n_vectors, n_in)).astype(np.float32)
+    alone = np.concatenate([times(matrix, vector[None], 20) for vector in x])
+    np.testing.assert_array_equal(times(matrix, x, 20), alone)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8", "int4"])
+def test_only_the_asked_panels_are_written(precision):
+    matrix = matrix_of(precision, np.ones((4 * LANES, 40), np.float32))
+    out = np.full((1, 4 * LANES), 7, np.float32)
+    inputs = new_inputs(1, 40)
+    inputs.values[:] = 1
+    product(matrix, 1, 3, inputs, 40, out)
+    np.testing.assert_allclose(out.reshape(4, LANES), np.tile([[7], [40], [40], [7]], LANES), rtol=1e-3)
 
 
 def test_the_largest_sums_do_not_overflow():
     n_in = 16_384
     matrix = matrix_of("int8", np.ones((1, n_in), np.float32))
-    out = np.zeros(1, np.float32)
-    product(matrix, 0, 1, inputs_of(np.ones(n_in, np.float32)), out)
-    np.testing.assert_allclose(out, n_in, rtol=1e-3)
+    np.testing.assert_allclose(times(matrix, np.ones((1, n_in), np.float32), 1), n_in, rtol=1e-3)
 
 
 @few
@@ -123,9 +140,7 @@ def test_int4_keeps_weights_that_were_four_bits_before():
 def test_a_row_of_zeros_stays_zero():
     for precision in WRITERS:
         matrix = matrix_of(precision, np.zeros((1, 70), np.float32))
-        out = np.ones(1, np.float32)
-        product(matrix, 0, 1, inputs_of(np.ones(70, np.float32)), out)
-        assert out[0] == 0
+        assert times(matrix, np.ones((1, 70), np.float32), 1) == 0
 
 
 def test_exponential_over_the_whole_range():

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from tests.engines.stored_weights import stored_weights
 from tests.tiny_onnx_models import MAKERS
 from tuibench.engines.fused.engine import FusedFp32, FusedInt4, FusedInt8
-from tuibench.engines.fused.kernels_dot import expand_rows
-from tuibench.engines.fused.matrices import Fp32Matrix
+from tuibench.engines.fused.matrices import Fp32Writer
 from tuibench.engines.fused.session import Session
 from tuibench.engines.torch_eager import KvCache
 
@@ -38,22 +38,23 @@ def test_fp32_logits_are_those_of_transformers(model_dir, n_prompt, n_threads):
     np.testing.assert_allclose(found, expected, rtol=0, atol=FP32_TOLERANCE * np.abs(expected).max())
 
 
-def expanded(matrix, n_inputs):
-    n_layers, n_outputs = matrix[0].shape[:2]
-    values = np.empty((n_layers, n_outputs, n_inputs), np.float32)
-    for layer in range(n_layers):
-        expand_rows(matrix, layer, 0, values[layer])
-    return Fp32Matrix(values)
-
-
 def with_expanded_weights(session):
     """Return a session that computes in FP32 with the weights that rounding left of another's."""
     model, shape = session.model, session.model.shape
     widths = {"attention_out": shape.n_heads * shape.head_dim, "feed_out": shape.intermediate}
-    matrices = {
-        name: expanded(getattr(model, name), widths.get(name, shape.hidden))
-        for name in ("qkv", "attention_out", "feed_in", "feed_out", "head")
+    heights = {
+        "qkv": shape.qkv_rows,
+        "feed_in": (2 if shape.gated else 1) * shape.intermediate,
+        "head": session.decoder.vocabulary,
     }
+    matrices = {}
+    for name in ("qkv", "attention_out", "feed_in", "feed_out", "head"):
+        size = heights.get(name, shape.hidden), widths.get(name, shape.hidden)
+        weights = stored_weights(getattr(model, name), *size)
+        writer = Fp32Writer(len(weights), *size)
+        for layer, matrix in enumerate(weights):
+            writer.put(layer, matrix)
+        matrices[name] = writer.stack()
     return Session(session.decoder, model._replace(**matrices), session._embedding, 1)
 
 

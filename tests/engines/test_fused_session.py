@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.tiny_onnx_models import _save_llama_like
 from tuibench.engines.base import UnsupportedModelError
 from tuibench.engines.fused.decode import decode_tokens
-from tuibench.engines.fused.engine import FusedFp32
+from tuibench.engines.fused.engine import FusedFp32, FusedInt4, FusedInt8
 from tuibench.engines.fused.team import Team
 from tuibench.engines.torch_eager import KvCache
 
@@ -105,7 +105,7 @@ def test_an_unknown_rotary_variant_is_named(tmp_path):
 PROGRAM = """
 import sys
 from pathlib import Path
-from tuibench.engines.fused.engine import FusedFp32
+from tuibench.engines.fused.engine import FusedFp32, FusedInt4, FusedInt8
 engine = FusedFp32()
 prepared = engine.prepare(Path(sys.argv[1]), lambda *_: None)
 info = engine.load(Path(sys.argv[1]), 1, lambda *_: None)
@@ -132,3 +132,37 @@ def test_kernels_are_compiled_once_and_load_no_model_library(tiny_llama, tmp_pat
 def test_a_cache_that_cannot_be_written_is_a_notice(tiny_llama, tmp_path):
     (tmp_path / "file").write_text("")
     assert run_program(tiny_llama, tmp_path / "file" / "cache") == "True True []"
+
+
+@pytest.mark.parametrize("engine_class", [FusedFp32, FusedInt8, FusedInt4])
+@settings(max_examples=10, deadline=None)
+@given(
+    n_at_once=st.lists(st.integers(1, 8), min_size=1, max_size=6),
+    n_prompt=st.integers(1, 300),
+    n_threads=st.integers(1, 3),
+)
+def test_tokens_at_once_have_the_bits_of_decoding(tiny_llama, engine_class, n_at_once, n_prompt, n_threads):
+    tokens = [int(token) for token in np.random.default_rng(n_prompt).integers(3, 380, n_prompt + sum(n_at_once))]
+    engine = engine_class()
+    engine.load(tiny_llama.directory, n_threads, no_progress)
+    engine.prefill(tokens[:n_prompt], len(tokens))
+    expected = [engine.decode(token).copy() for token in tokens[n_prompt:]]
+    engine.prefill(tokens[:n_prompt], len(tokens))
+    found, start = [], n_prompt
+    for n_tokens in n_at_once:
+        found += list(engine._session.append(tokens[start : start + n_tokens]).copy())
+        start += n_tokens
+    engine.close()
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_tokens_taken_back_leave_no_trace(tiny_llama):
+    engine = FusedInt8()
+    engine.load(tiny_llama.directory, 2, no_progress)
+    engine.prefill([5, 6, 7], 16)
+    expected = [engine.decode(token).copy() for token in (8, 9)]
+    engine.prefill([5, 6, 7], 16)
+    engine._session.append([8, 100, 200, 300])
+    engine._session.take_back(3)
+    np.testing.assert_array_equal(engine.decode(9), expected[1])
+    engine.close()

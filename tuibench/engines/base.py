@@ -88,3 +88,22 @@ class CalibratedEngine(Protocol):
 
     def calibrate_on(self, calibration: Calibration) -> None:
         """Have `prepare()` use this text and this way to pick ranges; called before it, or not at all."""
+
+
+@dataclass(slots=True)
+class Guesses:
+    """How guessing ahead went in one generation."""
+
+    n_steps: int = 0
+    """Steps of the model after the prompt; a step yields one token, and each guessed one that was right."""
+    n_guessed: int = 0
+    n_right: int = 0
+
+
+@runtime_checkable
+class GuessingEngine(Protocol):
+    """What an engine has besides if it guesses tokens and checks several in one step."""
+
+    @property
+    def guesses(self) -> Guesses:
+        """How it went since the last prefill."""

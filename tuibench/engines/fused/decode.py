@@ -1,8 +1,10 @@
-"""One token from embedding to logits, in one compiled call.
+"""A token from embedding to logits, in one compiled call; or a few tokens at once, where they have been guessed.
 
 Every worker runs the same function on its share of the rows. Five barriers a layer: a worker may read what all have
 written only after one. Norms and other short work on whole vectors is done by every worker for itself, into memory of
 its own: that is cheaper than one more barrier.
+
+Several tokens get the bits that each would get alone: every kernel treats a vector the same whatever stands beside it.
 """
 
 from __future__ import annotations
@@ -14,12 +16,11 @@ from numpy.typing import NDArray
 
 from tuibench.engines.fused.compiler import entry, kernel
 from tuibench.engines.fused.kernels_attention import CHUNK, attend_chunk, chunks_of, combine_chunks
-from tuibench.engines.fused.kernels_dot import Inputs, multiply, prepare_inputs
+from tuibench.engines.fused.kernels_matrix import Inputs, Tokens, multiply, new_inputs, prepare_inputs
 from tuibench.engines.fused.kernels_vector import Vector, add, gelu, norm, rotate, silu_gate
-from tuibench.engines.fused.matrices import INT4_BLOCK
+from tuibench.engines.fused.matrices import LANES, padded
 from tuibench.engines.fused.model import Model
 from tuibench.engines.fused.team import await_order, barrier, order_of, share
-from tuibench.engines.fused.vector_ir import INT4_LANES
 
 
 class Cache(NamedTuple):
@@ -33,64 +34,88 @@ class Cache(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Memory between the steps of one token. The first four are shared; the others have one row per worker."""
+    """Memory between the steps of up to n tokens. The first four are shared; the others have one part per worker."""
 
-    residual: Vector
-    qkv: Vector
-    hidden: Vector
+    residual: Tokens
+    """`[n, hidden]`"""
+    qkv: Tokens
+    hidden: Tokens
     parts: NDArray[np.float32]
-    """`[n_heads, chunks, head_dim + 2]`"""
+    """`[n, n_heads, chunks, head_dim + 2]`"""
     inputs: NDArray[np.float32]
+    """`[workers, n, inputs]`, as are the next three; together a worker's `Inputs`."""
     codes: NDArray[np.int16]
     scales: NDArray[np.float32]
     sums: NDArray[np.float32]
     heads: NDArray[np.float32]
     scores: NDArray[np.float32]
     outputs: NDArray[np.float32]
+    """`[workers, n, outputs]`"""
 
 
-def new_scratch(model: Model, n_workers: int, capacity: int) -> Scratch:
-    """Return scratch memory for contexts up to `capacity` positions."""
+def new_scratch(model: Model, n_workers: int, capacity: int, n_tokens: int = 1) -> Scratch:
+    """Return scratch memory for contexts up to `capacity` positions and `n_tokens` at once."""
     shape = model.shape
     widest_in = max(shape.hidden, shape.n_heads * shape.head_dim, shape.intermediate)
     widest_out = max((2 if shape.gated else 1) * shape.intermediate, shape.hidden, shape.qkv_rows)
     n_chunks = n_workers * (1 + capacity // (CHUNK * n_workers))
+    inputs = new_inputs(n_workers * n_tokens, widest_in)
 
     def zeros(*size: int) -> NDArray[np.float32]:
         return np.zeros(size, np.float32)
 
     return Scratch(
-        residual=zeros(shape.hidden),
-        qkv=zeros(shape.qkv_rows),
-        hidden=zeros(shape.intermediate),
-        parts=zeros(shape.n_heads, n_chunks, shape.head_dim + 2),
-        inputs=zeros(n_workers, widest_in),
-        codes=np.zeros((n_workers, widest_in + INT4_LANES), np.int16),
-        scales=zeros(n_workers, 16),
-        sums=zeros(n_workers, (widest_in + INT4_LANES) // INT4_BLOCK),
+        residual=zeros(n_tokens, shape.hidden),
+        qkv=zeros(n_tokens, padded(shape.qkv_rows, LANES)),
+        hidden=zeros(n_tokens, shape.intermediate),
+        parts=zeros(n_tokens, shape.n_heads, n_chunks, shape.head_dim + 2),
+        inputs=inputs.values.reshape(n_workers, n_tokens, -1),
+        codes=inputs.codes.reshape(n_workers, n_tokens, -1),
+        scales=zeros(n_workers, n_tokens, LANES),
+        sums=inputs.sums.reshape(n_workers, n_tokens, -1),
         heads=zeros(n_workers, 2 * shape.head_dim),
         scores=zeros(n_workers, CHUNK),
-        outputs=zeros(n_workers, widest_out),
+        outputs=zeros(n_workers, n_tokens, padded(widest_out, LANES)),
     )
+
+
+class Step(NamedTuple):
+    """Which tokens are worked on, and whose share."""
+
+    worker: int
+    n_workers: int
+    position: int
+    """Of the first token."""
+    n_tokens: int
 
 
 @kernel
 def inputs_of(scratch: Scratch, worker: int) -> Inputs:
-    """Return the part of the scratch memory that holds a worker's input vector."""
+    """Return the part of the scratch memory that holds a worker's input vectors."""
     return Inputs(scratch.inputs[worker], scratch.codes[worker], scratch.scales[worker], scratch.sums[worker])
 
 
 @kernel
-def _project_qkv(layer: int, worker: int, n_workers: int, model: Model, scratch: Scratch, inputs: Inputs) -> None:
+def panel_share(n_rows: int, worker: int, n_workers: int) -> tuple[int, int, int, int]:
+    """Return the first panel of a worker and the first of the next, and the same in rows."""
+    first, last = share((n_rows + LANES - 1) // LANES, worker, n_workers)
+    return first, last, min(first * LANES, n_rows), min(last * LANES, n_rows)
+
+
+@kernel
+def _project_qkv(layer: int, step: Step, model: Model, scratch: Scratch, inputs: Inputs) -> None:
     """`qkv = W · norm(x) + b`: queries, keys and values in one product."""
-    norm(scratch.residual, model.vectors.attention_norm[layer], model.vectors.attention_norm_bias[layer], model.shape.epsilon,
-         inputs.values[: model.shape.hidden])  # fmt: skip
-    prepare_inputs(model.qkv, inputs, model.shape.hidden)
-    first, last = share(model.shape.qkv_rows, worker, n_workers)
-    multiply(model.qkv, layer, first, last, inputs, scratch.qkv)
-    bias = model.vectors.qkv_bias[layer]
+    shape, vectors = model.shape, model.vectors
+    for t in range(step.n_tokens):
+        out = inputs.values[t][: shape.hidden]
+        norm(scratch.residual[t], vectors.attention_norm[layer], vectors.attention_norm_bias[layer], shape.epsilon, out)
+        prepare_inputs(model.qkv, inputs, t, shape.hidden)
+    first, last, begin, end = panel_share(shape.qkv_rows, step.worker, step.n_workers)
+    multiply(model.qkv, layer, first, last, inputs, step.n_tokens, scratch.qkv)
+    bias = vectors.qkv_bias[layer]
     if bias.size:
-        add(scratch.qkv[first:last], bias[first:last])
+        for t in range(step.n_tokens):
+            add(scratch.qkv[t][begin:end], bias[begin:end])
 
 
 @kernel
@@ -108,154 +133,160 @@ def _head(
 
 
 @kernel
-def _attend(
-    layer: int, worker: int, n_workers: int, model: Model, cache: Cache, scratch: Scratch, position: int
+def _store_key_and_value(
+    layer: int, kv_head: int, qkv: Vector, model: Model, cache: Cache, position: int, space: Vector
 ) -> None:
-    """Attention of this worker's units, each one KV head and one chunk of positions; see `kernels_attention`.
-
-    The new key and value are stored by whoever has the last chunk of their head, the only one that reads them.
-    """
     shape = model.shape
-    head_dim, group = shape.head_dim, shape.n_heads // shape.n_kv_heads
+    key = cache.keys[layer, kv_head, position]
+    _head(qkv, shape.n_heads + kv_head, model.vectors.key_norm[layer], model, cache, position, space, key)
+    value = (shape.n_heads + shape.n_kv_heads + kv_head) * shape.head_dim
+    cache.values[layer, kv_head, position, :] = qkv[value : value + shape.head_dim]
+
+
+@kernel
+def _store_all(layer: int, step: Step, team: NDArray[np.int64], model: Model, cache: Cache, scratch: Scratch) -> None:
+    """Store the keys and values of several tokens, before any is attended to."""
+    space = scratch.heads[step.worker][model.shape.head_dim :]
+    first, last = share(model.shape.n_kv_heads, step.worker, step.n_workers)
+    for kv_head in range(first, last):
+        for t in range(step.n_tokens):
+            _store_key_and_value(layer, kv_head, scratch.qkv[t], model, cache, step.position + t, space)
+    barrier(team, step.n_workers)
+
+
+@kernel
+def _attend(layer: int, step: Step, token: int, model: Model, cache: Cache, scratch: Scratch) -> None:
+    """Attention of this worker's units of one token, each one KV head and one chunk of positions.
+
+    See `kernels_attention`. A single token's key and value are stored by whoever has the last chunk of their head, the
+    only one that reads them.
+    """
+    shape, position, qkv = model.shape, step.position + token, scratch.qkv[token]
+    group = shape.n_heads // shape.n_kv_heads
     start = max(0, position + 1 - model.vectors.windows[layer])
     length = position + 1 - start
-    n_chunks = chunks_of(length, n_workers)
-    first, last = share(shape.n_kv_heads * n_chunks, worker, n_workers)
-    query, space = scratch.heads[worker][:head_dim], scratch.heads[worker][head_dim:]
+    n_chunks = chunks_of(length, step.n_workers)
+    first, last = share(shape.n_kv_heads * n_chunks, step.worker, step.n_workers)
+    query, space = scratch.heads[step.worker][: shape.head_dim], scratch.heads[step.worker][shape.head_dim :]
     for unit in range(first, last):
         kv_head, chunk = unit // n_chunks, unit % n_chunks
         begin, end = share(length, chunk, n_chunks)
         begin, end = start + begin, start + end
         keys, values = cache.keys[layer, kv_head], cache.values[layer, kv_head]
-        if chunk == n_chunks - 1:
-            _head(
-                scratch.qkv,
-                shape.n_heads + kv_head,
-                model.vectors.key_norm[layer],
-                model,
-                cache,
-                position,
-                space,
-                keys[position],
-            )
-            value = (shape.n_heads + shape.n_kv_heads + kv_head) * head_dim
-            values[position, :] = scratch.qkv[value : value + head_dim]
+        if step.n_tokens == 1 and chunk == n_chunks - 1:
+            _store_key_and_value(layer, kv_head, qkv, model, cache, position, space)
         for head in range(kv_head * group, (kv_head + 1) * group):
-            _head(scratch.qkv, head, model.vectors.query_norm[layer], model, cache, position, space, query)
+            _head(qkv, head, model.vectors.query_norm[layer], model, cache, position, space, query)
             attend_chunk(query, keys[begin:end], values[begin:end], model.vectors.attention_scales[layer],
-                         scratch.scores[worker], scratch.parts[head, chunk])  # fmt: skip
+                         scratch.scores[step.worker], scratch.parts[token, head, chunk])  # fmt: skip
 
 
 @kernel
-def _project_attention(
-    layer: int, worker: int, n_workers: int, model: Model, scratch: Scratch, inputs: Inputs, n_chunks: int
-) -> None:
+def _project_attention(layer: int, step: Step, model: Model, scratch: Scratch, inputs: Inputs) -> None:
     """`x += W · attention + b`"""
     shape = model.shape
-    for head in range(shape.n_heads):
-        combine_chunks(
-            scratch.parts[head][:n_chunks], inputs.values[head * shape.head_dim : (head + 1) * shape.head_dim]
-        )
-    prepare_inputs(model.attention_out, inputs, shape.n_heads * shape.head_dim)
-    _add_product(
-        model.attention_out, model.vectors.attention_out_bias[layer], layer, worker, n_workers, scratch, inputs
-    )
+    for t in range(step.n_tokens):
+        n_chunks = chunks_of(min(step.position + t + 1, model.vectors.windows[layer]), step.n_workers)
+        for head in range(shape.n_heads):
+            out = inputs.values[t][head * shape.head_dim : (head + 1) * shape.head_dim]
+            combine_chunks(scratch.parts[t, head][:n_chunks], out)
+        prepare_inputs(model.attention_out, inputs, t, shape.n_heads * shape.head_dim)
+    _add_product(model.attention_out, model.vectors.attention_out_bias[layer], layer, step, scratch, inputs)
 
 
 @kernel
-def _add_product(matrix, bias, layer, worker, n_workers, scratch, inputs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _add_product(matrix, bias, layer, step, scratch, inputs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """`x += W · inputs + b`, on the rows of this worker."""
-    first, last = share(scratch.residual.size, worker, n_workers)
-    outputs = scratch.outputs[worker]
-    multiply(matrix, layer, first, last, inputs, outputs)
-    add(scratch.residual[first:last], outputs[first:last])
-    if bias.size:
-        add(scratch.residual[first:last], bias[first:last])
+    first, last, begin, end = panel_share(scratch.residual.shape[1], step.worker, step.n_workers)
+    outputs = scratch.outputs[step.worker]
+    multiply(matrix, layer, first, last, inputs, step.n_tokens, outputs)
+    for t in range(step.n_tokens):
+        add(scratch.residual[t][begin:end], outputs[t][begin:end])
+        if bias.size:
+            add(scratch.residual[t][begin:end], bias[begin:end])
 
 
 @kernel
-def _feed_in(layer: int, worker: int, n_workers: int, model: Model, scratch: Scratch, inputs: Inputs) -> None:
+def _feed_in(layer: int, step: Step, model: Model, scratch: Scratch, inputs: Inputs) -> None:
     """`hidden = silu(W_gate · n) · (W_up · n)` or `gelu(W · n + b)`, with `n = norm(x)`."""
-    shape = model.shape
-    norm(
-        scratch.residual,
-        model.vectors.feed_norm[layer],
-        model.vectors.feed_norm_bias[layer],
-        shape.epsilon,
-        inputs.values[: shape.hidden],
-    )
-    prepare_inputs(model.feed_in, inputs, shape.hidden)
-    first, last = share(shape.intermediate, worker, n_workers)
+    shape, vectors = model.shape, model.vectors
+    for t in range(step.n_tokens):
+        out = inputs.values[t][: shape.hidden]
+        norm(scratch.residual[t], vectors.feed_norm[layer], vectors.feed_norm_bias[layer], shape.epsilon, out)
+        prepare_inputs(model.feed_in, inputs, t, shape.hidden)
     rows = 2 if shape.gated else 1
-    outputs = scratch.outputs[worker]
-    multiply(model.feed_in, layer, rows * first, rows * last, inputs, outputs)
-    bias = model.vectors.feed_in_bias[layer]
-    mine = outputs[rows * first : rows * last]
-    if bias.size:
-        add(mine, bias[rows * first : rows * last])
-    if shape.gated:
-        silu_gate(mine, scratch.hidden[first:last])
-    else:
-        gelu(mine, scratch.hidden[first:last])
+    first, last, begin, end = panel_share(rows * shape.intermediate, step.worker, step.n_workers)
+    outputs = scratch.outputs[step.worker]
+    multiply(model.feed_in, layer, first, last, inputs, step.n_tokens, outputs)
+    bias = vectors.feed_in_bias[layer]
+    for t in range(step.n_tokens):
+        mine, hidden = outputs[t][begin:end], scratch.hidden[t]
+        if bias.size:
+            add(mine, bias[begin:end])
+        if shape.gated:
+            silu_gate(mine, hidden[begin // 2 : end // 2])
+        else:
+            gelu(mine, hidden[begin:end])
 
 
 @kernel
-def _feed_out(layer: int, worker: int, n_workers: int, model: Model, scratch: Scratch, inputs: Inputs) -> None:
+def _feed_out(layer: int, step: Step, model: Model, scratch: Scratch, inputs: Inputs) -> None:
     """`x += W · hidden + b`"""
     n_hidden = model.shape.intermediate
-    inputs.values[:n_hidden] = scratch.hidden
-    prepare_inputs(model.feed_out, inputs, n_hidden)
-    _add_product(model.feed_out, model.vectors.feed_out_bias[layer], layer, worker, n_workers, scratch, inputs)
+    for t in range(step.n_tokens):
+        inputs.values[t][:n_hidden] = scratch.hidden[t]
+        prepare_inputs(model.feed_out, inputs, t, n_hidden)
+    _add_product(model.feed_out, model.vectors.feed_out_bias[layer], layer, step, scratch, inputs)
 
 
 @kernel
-def project_logits(worker: int, n_workers: int, model: Model, scratch: Scratch, inputs: Inputs, logits: Vector) -> None:
+def project_logits(step: Step, model: Model, scratch: Scratch, inputs: Inputs, logits: Tokens) -> None:
     """`logits = W_head · norm(x)`"""
-    norm(
-        scratch.residual,
-        model.vectors.final_norm,
-        model.vectors.final_norm_bias,
-        model.shape.epsilon,
-        inputs.values[: model.shape.hidden],
-    )
-    prepare_inputs(model.head, inputs, model.shape.hidden)
-    first, last = share(logits.size, worker, n_workers)
-    multiply(model.head, 0, first, last, inputs, logits)
+    shape, vectors = model.shape, model.vectors
+    for t in range(step.n_tokens):
+        out = inputs.values[t][: shape.hidden]
+        norm(scratch.residual[t], vectors.final_norm, vectors.final_norm_bias, shape.epsilon, out)
+        prepare_inputs(model.head, inputs, t, shape.hidden)
+    first, last = share(logits.shape[1] // LANES, step.worker, step.n_workers)
+    multiply(model.head, 0, first, last, inputs, step.n_tokens, logits)
 
 
 @kernel
 def _through_layers(
-    worker: int, n_workers: int, team: NDArray[np.int64], model: Model, cache: Cache, scratch: Scratch, position: int
+    step: Step, team: NDArray[np.int64], model: Model, cache: Cache, scratch: Scratch, inputs: Inputs
 ) -> None:
-    """Take the vector in `scratch.residual` through all layers."""
-    inputs = inputs_of(scratch, worker)
+    """Take the vectors in `scratch.residual` through all layers."""
     for layer in range(model.vectors.windows.size):
-        _project_qkv(layer, worker, n_workers, model, scratch, inputs)
-        barrier(team, n_workers)
-        _attend(layer, worker, n_workers, model, cache, scratch, position)
-        barrier(team, n_workers)
-        n_chunks = chunks_of(min(position + 1, model.vectors.windows[layer]), n_workers)
-        _project_attention(layer, worker, n_workers, model, scratch, inputs, n_chunks)
-        barrier(team, n_workers)
-        _feed_in(layer, worker, n_workers, model, scratch, inputs)
-        barrier(team, n_workers)
-        _feed_out(layer, worker, n_workers, model, scratch, inputs)
-        barrier(team, n_workers)
+        _project_qkv(layer, step, model, scratch, inputs)
+        barrier(team, step.n_workers)
+        if step.n_tokens > 1:
+            _store_all(layer, step, team, model, cache, scratch)
+        for t in range(step.n_tokens):
+            _attend(layer, step, t, model, cache, scratch)
+        barrier(team, step.n_workers)
+        _project_attention(layer, step, model, scratch, inputs)
+        barrier(team, step.n_workers)
+        _feed_in(layer, step, model, scratch, inputs)
+        barrier(team, step.n_workers)
+        _feed_out(layer, step, model, scratch, inputs)
+        barrier(team, step.n_workers)
 
 
 @entry
 def decode_tokens(
     worker: int, n_workers: int, team: NDArray[np.int64], seen: int,
-    model: Model, cache: Cache, scratch: Scratch, logits: Vector,
+    model: Model, cache: Cache, scratch: Scratch, logits: Tokens,
 ) -> int:  # fmt: skip
-    """Do this worker's share of each token ordered; see `Team`.
+    """Do this worker's share of each order, a position and how many tokens from there on; see `Team`.
 
-    The token's embedding is in `scratch.residual`; its logits are left in `logits`.
+    The embedded tokens are in `scratch.residual`; their logits are left in `logits`, `[tokens, whole panels]`.
     """
     while await_order(team, worker, seen):
         seen += 1
-        _through_layers(worker, n_workers, team, model, cache, scratch, order_of(team))
-        project_logits(worker, n_workers, model, scratch, inputs_of(scratch, worker), logits)
+        position, n_tokens = order_of(team)
+        step, inputs = Step(worker, n_workers, position, n_tokens), inputs_of(scratch, worker)
+        _through_layers(step, team, model, cache, scratch, inputs)
+        project_logits(step, model, scratch, inputs, logits)
         barrier(team, n_workers)
         if worker == 0:
             break

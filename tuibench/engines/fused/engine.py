@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from tuibench.core.spec import Method
-from tuibench.engines.base import EngineInfo, Progress
+from tuibench.engines.base import EngineInfo, Guesses, Progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -106,3 +106,31 @@ class FusedInt4(_FusedEngine):
         precision="int4",
         requires=_REQUIRES,
     )
+
+
+class FusedInt8Lookup(FusedInt8):
+    """`fused-int8` that guesses from the text so far; the same tokens, to the bit."""
+
+    method = Method(
+        id="fused-int8-lookup",
+        title="Fused kernels, INT8, prompt lookup",
+        explanation="guesses how the text goes on from what it said before, checks up to 7 tokens in one step",
+        parent="fused-int8",
+        precision="int8",
+        requires=_REQUIRES,
+    )
+
+    def prefill(self, token_ids: Sequence[int], max_length: int) -> Logits:
+        from tuibench.engines.fused.session import MOST_AT_ONCE
+        from tuibench.engines.lookup import Guesser
+
+        assert self._session is not None  # noqa: S101 - the protocol loads first
+        self._guesser = Guesser(self._session, token_ids, max_length, MOST_AT_ONCE)
+        return super().prefill(token_ids, max_length)
+
+    def decode(self, token_id: int) -> Logits:
+        return self._guesser.decode(token_id)
+
+    @property
+    def guesses(self) -> Guesses:
+        return self._guesser.guesses

@@ -8,7 +8,7 @@ from pathlib import Path
 from tuibench.core.spec import Method
 from tuibench.engines.base import EngineInfo
 from tuibench.engines.fused.compiler import CACHE_FOLDER
-from tuibench.engines.fused.matrices import INT4_BLOCK
+from tuibench.engines.fused.matrices import INT4_BLOCK, LANES
 from tuibench.engines.fused.model import weight_bytes
 from tuibench.engines.fused.session import Session
 from tuibench.engines.ort.checkpoint import Checkpoint
@@ -31,7 +31,7 @@ def describe(method: Method, session: Session, model_dir: Path) -> EngineInfo:
         "kernels": f"compiled by numba {version('numba')}, one call per token, {_BARRIERS_PER_LAYER} barriers per layer",
         "instruction sets": " ".join(instruction_sets()) or "unknown",
         "threads": str(session.n_workers),
-        "prefill": "tiles of 4 rows by 4 tokens, no library",
+        "prefill": f"panels of {LANES} rows by up to 8 tokens, no library",
     }
     if CACHE_FOLDER is None:
         facts["notice"] = "the cache folder cannot be written: kernels are compiled anew at every start"

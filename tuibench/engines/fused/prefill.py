@@ -12,16 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuibench.engines.fused.compiler import entry, kernel
-from tuibench.engines.fused.decode import Cache, Scratch, inputs_of, project_logits
+from tuibench.engines.fused.decode import Cache, Scratch, Step, inputs_of, panel_share, project_logits
 from tuibench.engines.fused.kernels_attention import attend_block
-from tuibench.engines.fused.kernels_tile import Batch, Tokens, multiply_batch, prepare_token
+from tuibench.engines.fused.kernels_matrix import Inputs, Tokens, multiply, new_inputs, prepare_inputs
 from tuibench.engines.fused.kernels_vector import Vector, add, gelu, norm, rotate, silu_gate
-from tuibench.engines.fused.matrices import INT4_BLOCK, padded
+from tuibench.engines.fused.matrices import LANES, padded
 from tuibench.engines.fused.model import Model
 from tuibench.engines.fused.team import await_order, barrier, order_of, share
-from tuibench.engines.fused.vector_ir import INT4_LANES, TILE
 
-_STAGGER = 32
+_STAGGER = 2 * LANES
 QUERY_BLOCK = 32
 """Queries whose attention one worker computes at a time."""
 
@@ -40,36 +39,25 @@ class Prompt(NamedTuple):
     """`[workers, head_dim, tokens]`: the keys of one head, columns first."""
 
 
-def new_prompt(model: Model, embedded: Tokens, n_workers: int) -> tuple[Prompt, Batch]:
+def new_prompt(model: Model, embedded: Tokens, n_workers: int) -> tuple[Prompt, Inputs]:
     """Return memory for a prompt whose embedded tokens are given."""
     shape, n_tokens = model.shape, len(embedded)
     group = shape.n_heads // shape.n_kv_heads
-    widest_in = padded(max(shape.hidden, shape.n_heads * shape.head_dim, shape.intermediate), INT4_LANES)
+    widest_in = max(shape.hidden, shape.n_heads * shape.head_dim, shape.intermediate)
     widest_out = max((2 if shape.gated else 1) * shape.intermediate, shape.hidden, shape.qkv_rows)
-    # Rows a multiple of 4 KiB apart would all fall into the same few lines of the first-level cache.
-    widest_in, widest_out = widest_in + _STAGGER, widest_out + _STAGGER
-    n_padded = padded(n_tokens, TILE)
 
     def zeros(*size: int) -> NDArray[np.float32]:
         return np.zeros(size, np.float32)
 
     prompt = Prompt(
         residual=np.ascontiguousarray(embedded),
-        outputs=zeros(n_tokens, widest_out),
+        # Staggered like the inputs, see there.
+        outputs=zeros(n_tokens, padded(widest_out, LANES) + _STAGGER),
         queries=zeros(shape.n_kv_heads, n_tokens, group, shape.head_dim),
         scores=zeros(n_workers, QUERY_BLOCK * group, n_tokens),
         keys=zeros(n_workers, shape.head_dim, n_tokens),
     )
-    batch = Batch(
-        values=zeros(n_padded, widest_in),
-        codes=np.zeros((n_padded, widest_in), np.int16),
-        scales=zeros(n_padded, 1),
-        sums=zeros(n_padded, widest_in // INT4_BLOCK),
-        tiles=zeros(n_workers, TILE * TILE),
-        tiles_int32=np.zeros((n_workers, TILE * TILE), np.int32),
-        rows=zeros(n_workers * TILE, widest_in),
-    )
-    return prompt, batch
+    return prompt, new_inputs(n_tokens, widest_in)
 
 
 @kernel
@@ -98,21 +86,19 @@ def place_heads(layer: int, token: int, model: Model, cache: Cache, prompt: Prom
 
 
 @kernel
-def _project(matrix, bias, layer, worker, n_workers, n_inputs, n_outputs, prompt, batch):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _project(matrix, bias, layer, worker, n_workers, n_outputs, prompt, inputs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """`outputs = W · x + b` for all tokens, on the rows of this worker; return which those are."""
-    # Whole tiles, so that no two workers write the same place.
-    first, last = share((n_outputs + TILE - 1) // TILE, worker, n_workers)
-    first, last = first * TILE, min(last * TILE, n_outputs)
-    multiply_batch(matrix, layer, first, last, batch, worker, n_inputs, prompt.outputs)
+    first, last, begin, end = panel_share(n_outputs, worker, n_workers)
+    multiply(matrix, layer, first, last, inputs, prompt.residual.shape[0], prompt.outputs)
     if bias.size:
         for t in range(prompt.residual.shape[0]):
-            add(prompt.outputs[t, first:last], bias[first:last])
-    return first, last
+            add(prompt.outputs[t, begin:end], bias[begin:end])
+    return begin, end
 
 
 @kernel
 def _norm_and_project_qkv(
-    layer: int, worker: int, n_workers: int, team: NDArray[np.int64], model: Model, prompt: Prompt, batch: Batch
+    layer: int, worker: int, n_workers: int, team: NDArray[np.int64], model: Model, prompt: Prompt, inputs: Inputs
 ) -> None:
     shape, vectors = model.shape, model.vectors
     first, last = share(prompt.residual.shape[0], worker, n_workers)
@@ -122,11 +108,11 @@ def _norm_and_project_qkv(
             vectors.attention_norm[layer],
             vectors.attention_norm_bias[layer],
             shape.epsilon,
-            batch.values[t][: shape.hidden],
+            inputs.values[t][: shape.hidden],
         )
-        prepare_token(model.qkv, batch, t, shape.hidden)
+        prepare_inputs(model.qkv, inputs, t, shape.hidden)
     barrier(team, n_workers)
-    _project(model.qkv, vectors.qkv_bias[layer], layer, worker, n_workers, shape.hidden, shape.qkv_rows, prompt, batch)
+    _project(model.qkv, vectors.qkv_bias[layer], layer, worker, n_workers, shape.qkv_rows, prompt, inputs)
     barrier(team, n_workers)
 
 
@@ -139,7 +125,7 @@ def _attend(
     model: Model,
     cache: Cache,
     prompt: Prompt,
-    batch: Batch,
+    inputs: Inputs,
     space: Vector,
 ) -> None:
     """Attention of all heads over blocks of queries; neighbouring blocks, which cost about the same, go to all in turn."""
@@ -160,11 +146,11 @@ def _attend(
                 cache.values[layer, head],
                 limits,
                 (prompt.keys[worker], prompt.scores[worker]),
-                batch.values,
+                inputs.values,
                 head * width,
             )
         for t in range(start, end):
-            prepare_token(model.attention_out, batch, t, shape.n_heads * shape.head_dim)
+            prepare_inputs(model.attention_out, inputs, t, shape.n_heads * shape.head_dim)
     barrier(team, n_workers)
 
 
@@ -177,7 +163,7 @@ def _add_outputs(prompt: Prompt, first: int, last: int) -> None:
 
 @kernel
 def _feed_forward(
-    layer: int, worker: int, n_workers: int, team: NDArray[np.int64], model: Model, prompt: Prompt, batch: Batch
+    layer: int, worker: int, n_workers: int, team: NDArray[np.int64], model: Model, prompt: Prompt, inputs: Inputs
 ) -> None:
     shape, vectors = model.shape, model.vectors
     my_tokens = share(prompt.residual.shape[0], worker, n_workers)
@@ -187,23 +173,23 @@ def _feed_forward(
             vectors.feed_norm[layer],
             vectors.feed_norm_bias[layer],
             shape.epsilon,
-            batch.values[t][: shape.hidden],
+            inputs.values[t][: shape.hidden],
         )
-        prepare_token(model.feed_in, batch, t, shape.hidden)
+        prepare_inputs(model.feed_in, inputs, t, shape.hidden)
     barrier(team, n_workers)
     rows = 2 * shape.intermediate if shape.gated else shape.intermediate
-    _project(model.feed_in, vectors.feed_in_bias[layer], layer, worker, n_workers, shape.hidden, rows, prompt, batch)
+    _project(model.feed_in, vectors.feed_in_bias[layer], layer, worker, n_workers, rows, prompt, inputs)
     barrier(team, n_workers)
     for t in range(my_tokens[0], my_tokens[1]):
-        hidden = batch.values[t][: shape.intermediate]
+        hidden = inputs.values[t][: shape.intermediate]
         if shape.gated:
             silu_gate(prompt.outputs[t][:rows], hidden)
         else:
             gelu(prompt.outputs[t][:rows], hidden)
-        prepare_token(model.feed_out, batch, t, shape.intermediate)
+        prepare_inputs(model.feed_out, inputs, t, shape.intermediate)
     barrier(team, n_workers)
     bias = vectors.feed_out_bias[layer]
-    mine = _project(model.feed_out, bias, layer, worker, n_workers, shape.intermediate, shape.hidden, prompt, batch)
+    mine = _project(model.feed_out, bias, layer, worker, n_workers, shape.hidden, prompt, inputs)
     _add_outputs(prompt, mine[0], mine[1])
     barrier(team, n_workers)
 
@@ -217,26 +203,27 @@ def prefill_prompt(
     model: Model,
     cache: Cache,
     scratch: Scratch,
-    logits: Vector,
+    logits: Tokens,
     prompt: Prompt,
-    batch: Batch,
+    inputs: Inputs,
 ) -> int:
     """Do this worker's share of a prompt; see `Team`. The cache is filled, the last token's logits are left."""
     while await_order(team, worker, seen):
         seen += 1
         shape, vectors, space = model.shape, model.vectors, np.empty(model.shape.head_dim, np.float32)
         for layer in range(vectors.windows.size):
-            _norm_and_project_qkv(layer, worker, n_workers, team, model, prompt, batch)
-            _attend(layer, worker, n_workers, team, model, cache, prompt, batch, space)
-            attended, bias = shape.n_heads * shape.head_dim, vectors.attention_out_bias[layer]
-            mine = _project(model.attention_out, bias, layer, worker, n_workers, attended, shape.hidden, prompt, batch)
+            _norm_and_project_qkv(layer, worker, n_workers, team, model, prompt, inputs)
+            _attend(layer, worker, n_workers, team, model, cache, prompt, inputs, space)
+            bias = vectors.attention_out_bias[layer]
+            mine = _project(model.attention_out, bias, layer, worker, n_workers, shape.hidden, prompt, inputs)
             _add_outputs(prompt, mine[0], mine[1])
             barrier(team, n_workers)
-            _feed_forward(layer, worker, n_workers, team, model, prompt, batch)
+            _feed_forward(layer, worker, n_workers, team, model, prompt, inputs)
         if worker == 0:
-            scratch.residual[:] = prompt.residual[-1]
+            scratch.residual[0] = prompt.residual[-1]
         barrier(team, n_workers)
-        project_logits(worker, n_workers, model, scratch, inputs_of(scratch, worker), logits)
+        last = Step(worker, n_workers, prompt.residual.shape[0] - 1, 1)
+        project_logits(last, model, scratch, inputs_of(scratch, worker), logits)
         barrier(team, n_workers)
         if worker == 0:
             break
@@ -251,7 +238,7 @@ def score_block(
     seen: int,
     model: Model,
     prompt: Prompt,
-    batch: Batch,
+    inputs: Inputs,
     logits: Tokens,
 ) -> int:
     """Take a block of the prompt's positions, from the one ordered, through the head: `logits = W_head · norm(x)`.
@@ -260,16 +247,15 @@ def score_block(
     """
     while await_order(team, worker, seen):
         seen += 1
-        shape, vectors, start = model.shape, model.vectors, order_of(team)
+        shape, vectors, start = model.shape, model.vectors, order_of(team)[0]
         first, last = share(logits.shape[0], worker, n_workers)
         for t in range(first, last):
-            out = batch.values[t][: shape.hidden]
+            out = inputs.values[t][: shape.hidden]
             norm(prompt.residual[start + t], vectors.final_norm, vectors.final_norm_bias, shape.epsilon, out)
-            prepare_token(model.head, batch, t, shape.hidden)
+            prepare_inputs(model.head, inputs, t, shape.hidden)
         barrier(team, n_workers)
-        first, last = share((logits.shape[1] + TILE - 1) // TILE, worker, n_workers)
-        last = min(last * TILE, logits.shape[1])
-        multiply_batch(model.head, 0, first * TILE, last, batch, worker, shape.hidden, logits)
+        first, last = share(logits.shape[1] // LANES, worker, n_workers)
+        multiply(model.head, 0, first, last, inputs, logits.shape[0], logits)
         barrier(team, n_workers)
         if worker == 0:
             break

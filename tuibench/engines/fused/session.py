@@ -11,13 +11,17 @@ from numpy.typing import NDArray
 from tuibench.engines.base import Progress
 from tuibench.engines.fused.compiler import was_compiled
 from tuibench.engines.fused.decode import Cache, Scratch, decode_tokens, new_scratch
-from tuibench.engines.fused.matrices import StackWriter, allocate
+from tuibench.engines.fused.kernels_matrix import Inputs
+from tuibench.engines.fused.matrices import LANES, StackWriter, allocate, padded
 from tuibench.engines.fused.model import TOY_WIDTH, Model, pack_model, toy_model
-from tuibench.engines.fused.prefill import Batch, Prompt, new_prompt, prefill_prompt, score_block
+from tuibench.engines.fused.prefill import Prompt, new_prompt, prefill_prompt, score_block
 from tuibench.engines.fused.team import Team
 from tuibench.engines.ort.checkpoint import Checkpoint
 from tuibench.engines.ort.decoder import SCORED_TOKENS, Decoder, read_decoder
 from tuibench.engines.ort.rope import rope_tables
+
+MOST_AT_ONCE = 8
+"""Tokens that one step can take: as many as a panel of weights is multiplied by at a time."""
 
 
 class Embedding:
@@ -44,7 +48,7 @@ class Session:
         self.model = model
         self._embedding = embedding
         self._team = Team(n_threads)
-        self._logits = np.zeros(decoder.vocabulary, np.float32)
+        self._logits = np.zeros((MOST_AT_ONCE, padded(decoder.vocabulary, LANES)), np.float32)
         self._length = 0
         self._cache: Cache | None = None
         self._scratch: Scratch | None = None
@@ -54,31 +58,43 @@ class Session:
         self._read(token_ids, cache, scratch)
         self._team.set_work(decode_tokens, self.model, cache, scratch, self._logits)
         self._length = len(token_ids)
-        return self._logits
+        return self._logits[0, : self.decoder.vocabulary]
 
     def score(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
         """Yield the logits at every position, a block of positions at a time; ends what `prefill` began."""
-        prompt, batch = self._read(token_ids, *self._room(len(token_ids)))
+        prompt, inputs = self._read(token_ids, *self._room(len(token_ids)))
         for start in range(0, len(token_ids), SCORED_TOKENS):
             n_positions = min(SCORED_TOKENS, len(token_ids) - start)
-            logits = np.empty((n_positions, self._logits.size), np.float32)
-            self._team.set_work(score_block, self.model, prompt, batch, logits)
+            logits = np.empty((n_positions, self._logits.shape[1]), np.float32)
+            self._team.set_work(score_block, self.model, prompt, inputs, logits)
             self._team.order(start)
-            yield logits
+            yield logits[:, : self.decoder.vocabulary]
 
     def decode(self, token_id: int) -> NDArray[np.float32]:
-        assert self._scratch is not None  # noqa: S101 - the protocol prefills first
-        self._scratch.residual[:] = self._embedding.rows([token_id], self._length)[0]
-        self._team.order(self._length)
-        self._length += 1
-        return self._logits
+        return self.append([token_id])[0]
 
-    def _read(self, token_ids: Sequence[int], cache: Cache, scratch: Scratch) -> tuple[Prompt, Batch]:
+    def append(self, token_ids: Sequence[int]) -> NDArray[np.float32]:
+        """Process tokens in one step and return the logits that follow each, `[tokens, vocabulary]`.
+
+        They are, to the bit, those that `decode` would give one after the other. At most `MOST_AT_ONCE` tokens.
+        """
+        assert self._scratch is not None  # noqa: S101 - the protocol prefills first
+        n_tokens = len(token_ids)
+        self._scratch.residual[:n_tokens] = self._embedding.rows(token_ids, self._length)
+        self._team.order(self._length, n_tokens)
+        self._length += n_tokens
+        return self._logits[:n_tokens, : self.decoder.vocabulary]
+
+    def take_back(self, n_tokens: int) -> None:
+        """Forget the last tokens; the next ones take their places in the cache."""
+        self._length -= n_tokens
+
+    def _read(self, token_ids: Sequence[int], cache: Cache, scratch: Scratch) -> tuple[Prompt, Inputs]:
         """Fill the cache; the last position's logits are in `_logits` then, and every position's last layer in the prompt."""
-        prompt, batch = new_prompt(self.model, self._embedding.rows(token_ids, 0), self.n_workers)
-        self._team.set_work(prefill_prompt, self.model, cache, scratch, self._logits, prompt, batch)
+        prompt, inputs = new_prompt(self.model, self._embedding.rows(token_ids, 0), self.n_workers)
+        self._team.set_work(prefill_prompt, self.model, cache, scratch, self._logits, prompt, inputs)
         self._team.order(0)
-        return prompt, batch
+        return prompt, inputs
 
     @property
     def n_workers(self) -> int:
@@ -91,7 +107,7 @@ class Session:
     def _room(self, max_length: int) -> tuple[Cache, Scratch]:
         if self._cache is None or self._scratch is None or self._cache.keys.shape[2] < max_length:
             self._cache = new_cache(self.decoder, max_length)
-            self._scratch = new_scratch(self.model, self._team.n_workers, max_length)
+            self._scratch = new_scratch(self.model, self._team.n_workers, max_length, MOST_AT_ONCE)
         return self._cache, self._scratch
 
 
@@ -117,13 +133,13 @@ def compile_kernels(writer: type[StackWriter]) -> bool:
     model = toy_model(writer)
     size, angles = (1, 1, 2, TOY_WIDTH), np.zeros((2, TOY_WIDTH // 2), np.float32)
     cache = Cache(np.zeros(size, np.float32), np.zeros(size, np.float32), angles, angles)
-    scratch, logits = new_scratch(model, 1, 2), np.zeros(TOY_WIDTH, np.float32)
+    scratch, logits = new_scratch(model, 1, 2), np.zeros((1, TOY_WIDTH), np.float32)
     team = Team(1)
     team.set_work(decode_tokens, model, cache, scratch, logits)
     team.order(1)
-    prompt, batch = new_prompt(model, np.zeros((1, TOY_WIDTH), np.float32), 1)
-    team.set_work(prefill_prompt, model, cache, scratch, logits, prompt, batch)
+    prompt, inputs = new_prompt(model, np.zeros((1, TOY_WIDTH), np.float32), 1)
+    team.set_work(prefill_prompt, model, cache, scratch, logits, prompt, inputs)
     team.order(0)
-    team.set_work(score_block, model, prompt, batch, logits[None])
+    team.set_work(score_block, model, prompt, inputs, logits)
     team.order(0)
     return any(was_compiled(function) for function in (decode_tokens, prefill_prompt, score_block))

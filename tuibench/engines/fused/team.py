@@ -5,7 +5,7 @@ time. Here they stay in compiled code, outside Python's lock, and meet at a barr
 two tokens they spin for about a millisecond, then park, so that an idle model costs nothing.
 
 State, `int64`, one cache line of 8 elements each: arrivals at the barrier, barriers passed, orders given, the order
-itself (a position), whether to leave at once; then one line per worker: whether it is parked.
+itself (a position, a number of tokens), whether to leave at once; then one line per worker: whether it is parked.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from tuibench.engines.fused.compiler import entry, kernel
 
 _LINE = 8
 _PASSED, _ORDERS, _POSITION, _LEAVE, _PARKED = (_LINE * index for index in range(1, 6))
+_N_TOKENS = _POSITION + 1
 _SPINS_BEFORE_YIELD = 2000
 _PATIENCE = 40_000
 
@@ -111,15 +112,15 @@ def await_order(team: NDArray[np.int64], worker: int, seen: int) -> bool:
 
 
 @kernel
-def order_of(team: NDArray[np.int64]) -> int:
-    """Return the position that the last order named."""
-    return int(_load(team, _POSITION))
+def order_of(team: NDArray[np.int64]) -> tuple[int, int]:
+    """Return the position that the last order named, and its number of tokens."""
+    return int(_load(team, _POSITION)), int(_load(team, _N_TOKENS))
 
 
 @entry
-def give_order(team: NDArray[np.int64], position: int) -> int:
+def give_order(team: NDArray[np.int64], position: int, n_tokens: int) -> int:
     """Name a position to work on; return the number of this order."""
-    team[_POSITION] = position
+    team[_POSITION], team[_N_TOKENS] = position, n_tokens
     return int(_fetch_add(team, _ORDERS, 1)) + 1
 
 
@@ -153,10 +154,10 @@ class Team:
             self._work, self._arguments = work, arguments
         self._state[_LEAVE] = 0
 
-    def order(self, position: int) -> None:
+    def order(self, position: int, n_tokens: int = 1) -> None:
         """Have all workers do the work at a position, and return when it is done."""
         assert self._work is not None  # noqa: S101 - set_work comes first
-        number = give_order(self._state, position)
+        number = give_order(self._state, position, n_tokens)
         for worker in range(1, self.n_workers):
             if self._is_parked(worker):
                 self._calls[worker].release()

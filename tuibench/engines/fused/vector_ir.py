@@ -1,8 +1,12 @@
-"""The two inner loops that no compiler finds by itself, written in LLVM's vector notation.
+"""The one inner loop, written in LLVM's vector notation: 16 rows of weights times a few vectors.
 
-`a₀·b₀ + a₁·b₁` on pairs of 16-bit numbers is one instruction on x86 (`vpmaddwd`; with the addition that follows even
-`vpdpwssd`, where there is VNNI). LLVM finds it in simple loops only, so it is named here; elsewhere the same is said in
-plain operations.
+A row is a lane: `total[t][lane] += w[lane, k] · x[t, k]`, where `w[:, k]` is one vector read from memory and `x[t, k]` one
+number in all lanes. So nothing is added up across lanes, a weight is read once for all vectors, and every sum is made in
+the same order however many vectors there are: a prompt and the same tokens one by one give the same bits.
+
+With whole numbers a step takes two inputs: `a₀·b₀ + a₁·b₁` on pairs of 16-bit numbers is one instruction on x86
+(`vpmaddwd`; with the addition that follows even `vpdpwssd`, where there is VNNI). LLVM does not find it by itself, so it
+is named here; elsewhere the same is said in plain operations.
 """
 
 from __future__ import annotations
@@ -14,221 +18,233 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-INT8_LANES = 32
-"""Weights of one step of `dot_int8`; vectors are padded to a multiple."""
-INT4_LANES = 64
-"""Weights of one step of `dot_int4`: two blocks of 32."""
-TILE = 4
-"""Rows and vectors that are multiplied at once, each value read once for four products."""
-_I16, _I32, _F32, _F16 = ir.IntType(16), ir.IntType(32), ir.FloatType(), ir.HalfType()
+from tuibench.engines.fused.matrices import INT4_BLOCK, LANES, Fp32Matrix, Int4Matrix, Int8Matrix
+
+PREFETCH_BYTES = 4096
+"""How far ahead weights are asked for. The processor's own prefetchers stop at every page of 4 KiB and start anew."""
+_CACHE_LINE_BYTES = 64
+_CHAINS = 4
+"""Sums that a single vector is spread over, so that additions need not wait for each other."""
+_I8, _I16, _I32, _F16, _F32 = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.HalfType(), ir.FloatType()
+_INDEX = ir.IntType(64)
+_FLOATS, _INTS = ir.VectorType(_F32, LANES), ir.VectorType(_I32, LANES)
+_PAIRS = ir.VectorType(_I16, 2 * LANES)
 
 
-def _vector(element: ir.Type, n_lanes: int) -> ir.VectorType:
-    return ir.VectorType(element, n_lanes)
+class _Emitter:
+    """What all precisions need: places in memory, numbers in all lanes, sums that are kept in registers."""
+
+    def __init__(self, context: Any, builder: Any) -> None:  # noqa: ANN401 - Numba's own
+        self.context, self.builder = context, builder
+        self.features = context.codegen().magic_tuple()[-1].split(",")
+
+    def address(self, kind: Any, array: Any, *indices: Any) -> Any:  # noqa: ANN401 - Numba's own
+        """Return the address of an element, or of a part of an array, in bytes."""
+        view = self.context.make_array(kind)(self.context, self.builder, array)
+        place = self.builder.bitcast(view.data, _I8.as_pointer())
+        for index, stride in zip(indices, cgutils.unpack_tuple(self.builder, view.strides), strict=False):
+            place = self.builder.gep(place, [self.builder.mul(index, stride)])
+        return place
+
+    def load(self, address: Any, n_bytes: Any, kind: ir.Type) -> Any:  # noqa: ANN401 - llvmlite's own
+        place = self.builder.bitcast(self.builder.gep(address, [n_bytes]), kind.as_pointer())
+        return self.builder.load(place, align=1)
+
+    def in_all_lanes(self, value: Any) -> Any:  # noqa: ANN401 - llvmlite's own
+        kind = ir.VectorType(value.type, LANES)
+        first = self.builder.insert_element(ir.Constant(kind, ir.Undefined), value, _I32(0))
+        return self.builder.shuffle_vector(first, first, ir.Constant(_INTS, [0] * LANES))
+
+    def new_sum(self, kind: ir.Type) -> Any:  # noqa: ANN401 - llvmlite's own
+        return cgutils.alloca_once_value(self.builder, ir.Constant(kind, None))
+
+    def clear(self, total: Any) -> None:  # noqa: ANN401 - llvmlite's own
+        self.builder.store(ir.Constant(total.type.pointee, None), total)
+
+    def add_product(self, total: Any, left: Any, right: Any) -> None:  # noqa: ANN401 - llvmlite's own
+        """`total += left · right`, rounded once where the processor can."""
+        product = self.builder.fmul(left, right, flags=("contract",))
+        self.builder.store(self.builder.fadd(self.builder.load(total), product, flags=("contract",)), total)
+
+    def add_pairs(self, total: Any, weights: Any, pair: Any) -> None:  # noqa: ANN401 - llvmlite's own
+        """`total[lane] += weights[2 lane] · pair[0] + weights[2 lane + 1] · pair[1]`; the pair comes as 32 bits."""
+        inputs = self.builder.bitcast(self.in_all_lanes(pair), _PAIRS)
+        products = self._pairs_product(weights, inputs)
+        self.builder.store(self.builder.add(self.builder.load(total), products), total)
+
+    def add_up(self, totals: list[Any]) -> Any:  # noqa: ANN401 - llvmlite's own
+        values = [self.builder.load(total) for total in totals]
+        while len(values) > 1:
+            values = [self.builder.add(*values[i : i + 2]) for i in range(0, len(values), 2)]
+        return values[0]
+
+    def prefetch(self, address: Any, n_bytes: Any) -> None:  # noqa: ANN401 - llvmlite's own
+        """Ask for a cache line, which may lie behind the end: such a request is dropped."""
+        place = self.builder.gep(address, [self.builder.add(n_bytes, _INDEX(PREFETCH_BYTES))])
+        kind = ir.FunctionType(ir.VoidType(), [place.type, _I32, _I32, _I32])
+        function = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0")
+        read, keep, data = _I32(0), _I32(3), _I32(1)
+        self.builder.call(function, [place, read, keep, data])
+
+    def _pairs_product(self, left: Any, right: Any) -> Any:  # noqa: ANN401 - llvmlite's own
+        builder, n_lanes = self.builder, left.type.count
+        feature, name = {
+            2 * LANES: ("+avx512bw", "llvm.x86.avx512.pmaddw.d.512"),
+            LANES: ("+avx2", "llvm.x86.avx2.pmadd.wd"),
+        }[n_lanes]
+        if feature in self.features:
+            kind = ir.FunctionType(ir.VectorType(_I32, n_lanes // 2), [left.type, left.type])
+            return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [left, right])
+        if n_lanes > LANES and "+avx2" in self.features:
+            # No registers of this width: the same on both halves, put together.
+            halves = [list(range(n_lanes // 2)), list(range(n_lanes // 2, n_lanes))]
+            parts = [self._pairs_product(self._lanes(left, half), self._lanes(right, half)) for half in halves]
+            return builder.shuffle_vector(*parts, ir.Constant(_INTS, list(range(LANES))))
+        wide = ir.VectorType(_I32, n_lanes)
+        products = builder.mul(builder.sext(left, wide), builder.sext(right, wide))
+        return builder.add(*(self._lanes(products, list(range(first, n_lanes, 2))) for first in (0, 1)))
+
+    def _lanes(self, vector: Any, lanes: list[int]) -> Any:  # noqa: ANN401 - llvmlite's own
+        mask = ir.Constant(ir.VectorType(_I32, len(lanes)), lanes)
+        return self.builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
 
 
-def _data(context: Any, builder: Any, array_type: Any, array: Any) -> Any:  # noqa: ANN401 - Numba's own
-    return context.make_array(array_type)(context, builder, array).data
+class _Panel:
+    """The arguments of one product, as addresses: one panel of a matrix, and rows of the inputs."""
+
+    def __init__(self, emitter: _Emitter, kinds: dict[str, Any], values: dict[str, Any]) -> None:
+        self.emitter, self._kinds, self._values = emitter, kinds, values
+        builder = emitter.builder
+        self.tokens = [builder.add(values["token"], _INDEX(t)) for t in range(kinds["n_tokens"].literal_value)]
+        self.weights = self.part("matrix", 0)
+        first = builder.extract_value(values["matrix"], 0)
+        view = emitter.context.make_array(kinds["matrix"].types[0])(emitter.context, builder, first)
+        self.n_steps = cgutils.unpack_tuple(builder, view.shape)[2]
+
+    def part(self, name: str, field: int, *indices: Any) -> Any:  # noqa: ANN401 - llvmlite's own
+        """Return the address of this panel's part of a field of the matrix, or of one token's part of the inputs."""
+        array = self.emitter.builder.extract_value(self._values[name], field)
+        found = indices or (self._values["layer"], self._values["panel"])
+        return self.emitter.address(self._kinds[name].types[field], array, *found)
+
+    def inputs(self, field: int) -> list[Any]:
+        """Return the address of each token's row of a field of the inputs."""
+        return [self.part("inputs", field, token) for token in self.tokens]
+
+    def chains(self, kind: ir.Type) -> list[list[Any]]:
+        """Return the sums of each token: several for one or two tokens, one for many."""
+        n_chains = max(1, _CHAINS // len(self.tokens))
+        return [[self.emitter.new_sum(kind) for _ in range(n_chains)] for _ in self.tokens]
+
+    def prefetch(self, n_bytes: Any, count: int) -> None:  # noqa: ANN401 - llvmlite's own
+        """Ask for what follows, unless the weights of this panel are read again and again."""
+        for line in range(count if len(self.tokens) == 1 else 0):
+            self.emitter.prefetch(self.weights, self.emitter.builder.add(n_bytes, _INDEX(line * _CACHE_LINE_BYTES)))
+
+    def store(self, results: list[Any]) -> None:
+        """Write 16 outputs of each token."""
+        builder, values = self.emitter.builder, self._values
+        column = builder.mul(values["panel"], _INDEX(LANES))
+        for token, result in zip(self.tokens, results, strict=True):
+            place = self.emitter.address(self._kinds["out"], values["out"], token, column)
+            builder.store(result, builder.bitcast(place, result.type.as_pointer()), align=1)
 
 
-def _load(builder: Any, pointer: Any, index: Any, kind: ir.Type) -> Any:  # noqa: ANN401 - llvmlite's own
-    """Read a vector that starts at element `index`."""
-    address = builder.bitcast(builder.gep(pointer, [index]), kind.as_pointer())
-    return builder.load(address, align=1)
+def _emit_fp32(panel: _Panel) -> None:
+    """4 bytes a weight."""
+    emitter, builder = panel.emitter, panel.emitter.builder
+    totals, inputs = [emitter.new_sum(_FLOATS) for _ in panel.tokens], panel.inputs(0)
+    with cgutils.for_range(builder, panel.n_steps) as loop:
+        place = builder.mul(loop.index, _INDEX(4 * LANES))
+        weights = emitter.load(panel.weights, place, _FLOATS)
+        panel.prefetch(place, 1)
+        for total, x in zip(totals, inputs, strict=True):
+            value = emitter.load(x, builder.mul(loop.index, _INDEX(4)), _F32)
+            emitter.add_product(total, weights, emitter.in_all_lanes(value))
+    panel.store([builder.load(total) for total in totals])
 
 
-_MULTIPLY_ADD = {32: ("avx512bw", "llvm.x86.avx512.pmaddw.d.512"), 16: ("avx2", "llvm.x86.avx2.pmadd.wd")}
-"""By lanes: what the processor must have, and LLVM's name for `vpmaddwd`."""
+def _emit_int8(panel: _Panel) -> None:
+    """1 byte a weight: `(Σ q · code) · scale · scale_x`; a step is 4 inputs, one cache line."""
+    emitter, builder = panel.emitter, panel.emitter.builder
+    chains, codes = panel.chains(_INTS), panel.inputs(1)
+    with cgutils.for_range(builder, panel.n_steps) as loop:
+        place = builder.mul(loop.index, _INDEX(4 * LANES))
+        panel.prefetch(place, 1)
+        for pair in range(2):
+            half = builder.add(place, _INDEX(pair * 2 * LANES))
+            weights = builder.sext(emitter.load(panel.weights, half, ir.VectorType(_I8, 2 * LANES)), _PAIRS)
+            for chain, x in zip(chains, codes, strict=True):
+                step = builder.add(builder.mul(loop.index, _INDEX(8)), _INDEX(4 * pair))
+                emitter.add_pairs(chain[pair % len(chain)], weights, emitter.load(x, step, _I32))
+    scales = emitter.load(panel.part("matrix", 1), _INDEX(0), _FLOATS)
+    results = []
+    for chain, place in zip(chains, panel.inputs(2), strict=True):
+        unit = emitter.in_all_lanes(emitter.load(place, _INDEX(0), _F32))
+        whole = builder.sitofp(emitter.add_up(chain), _FLOATS)
+        results.append(builder.fmul(builder.fmul(whole, scales), unit))
+    panel.store(results)
 
 
-def _lanes(builder: Any, vector: Any, lanes: list[int]) -> Any:  # noqa: ANN401 - llvmlite's own
-    mask = ir.Constant(_vector(_I32, len(lanes)), lanes)
-    return builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
+def _emit_int4(panel: _Panel) -> None:
+    """0.625 bytes a weight: `Σ_blocks scale · (Σ q · code) + minimum · Σ code`, times `scale_x`.
 
-
-def _pairs_product(context: Any, builder: Any, left: Any, right: Any) -> Any:  # noqa: ANN401 - llvmlite's own
-    """`left[i] · right[i]` of 16-bit lanes in 32 bits, neighbours or halves added up: half as many lanes."""
-    n_lanes = left.type.count
-    feature, name = _MULTIPLY_ADD.get(n_lanes, ("", ""))
-    if feature and f"+{feature}" in context.codegen().magic_tuple()[-1].split(","):
-        kind = ir.FunctionType(_vector(_I32, n_lanes // 2), [left.type, left.type])
-        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [left, right])
-    halves = [list(range(n_lanes // 2)), list(range(n_lanes // 2, n_lanes))]
-    if n_lanes > min(_MULTIPLY_ADD):
-        # No registers of this width: the same on both halves, put together.
-        parts = [
-            _pairs_product(context, builder, _lanes(builder, left, half), _lanes(builder, right, half))
-            for half in halves
-        ]
-        return builder.shuffle_vector(*parts, ir.Constant(_vector(_I32, n_lanes // 2), list(range(n_lanes // 2))))
-    wide = _vector(_I32, n_lanes)
-    products = builder.mul(builder.sext(left, wide), builder.sext(right, wide))
-    return builder.add(*(_lanes(builder, products, half) for half in halves))
-
-
-def _sum(builder: Any, vector: Any) -> Any:  # noqa: ANN401 - llvmlite's own
-    lanes, element = vector.type.count, vector.type.element
-    whole = element == _I32
-    name = f"llvm.vector.reduce.{'add' if whole else 'fadd'}.v{lanes}{'i32' if whole else 'f32'}"
-    arguments = [vector.type] if whole else [element, vector.type]
-    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(element, arguments), name)
-    return builder.call(
-        function, [vector] if whole else [ir.Constant(_F32, 0.0), vector], fastmath=() if whole else ("reassoc",)
-    )
-
-
-@intrinsic  # type: ignore[untyped-decorator]  # Numba carries no types
-def dot_int8(_context: Any, _weights: Any, _x: Any) -> Any:  # noqa: ANN401 - Numba's own
-    """`Σ weights[k] · x[k]` of INT8 weights and INT16 inputs, in INT32; both of the same multiple of 32 elements."""
-    signature = types.int32(types.Array(types.int8, 1, "C"), types.Array(types.int16, 1, "C"))
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
-        weights, x = (
-            _data(context, builder, kind, array) for kind, array in zip(signature.args, arguments, strict=True)
-        )
-        length = context.make_array(signature.args[0])(context, builder, arguments[0]).nitems
-        total = cgutils.alloca_once_value(builder, ir.Constant(_vector(_I32, INT8_LANES // 2), None))
-        with cgutils.for_range_slice(builder, length.type(0), length, length.type(INT8_LANES)) as (k, _):
-            codes = _load(builder, weights, k, _vector(ir.IntType(8), INT8_LANES))
-            wide = builder.sext(codes, _vector(_I16, INT8_LANES))
-            inputs = _load(builder, x, k, _vector(_I16, INT8_LANES))
-            builder.store(builder.add(builder.load(total), _pairs_product(context, builder, wide, inputs)), total)
-        return _sum(builder, builder.load(total))
-
-    return signature, generate
-
-
-@intrinsic  # type: ignore[untyped-decorator]  # Numba carries no types
-def dot_int4(_context: Any, _words: Any, _levels: Any, _x: Any, _sums: Any, _unit: Any) -> Any:  # noqa: ANN401 - Numba's own
-    """`Σ_blocks scale[b] · unit · Σ code[k] · x[k] + minimum[b] · sums[b]` over blocks of 32.
-
-    16 words of 16 bits hold 64 codes: bits 0–3 of word j are code j, bits 4–7 code 16 + j, then 32 + j and 48 + j. So a
-    shift and a mask give 16 codes in 16-bit lanes, ready to be multiplied. Their two blocks have four levels, the bits
-    of FP16 numbers: both scales, both minima.
+    A block is 4 vectors of 16-bit words and two of FP16 levels. Bits 0–3 of the words of vector i are the codes of inputs
+    8 i and 8 i + 1, bits 4–7 those of the next two, and so on: a shift and a mask give 32 codes in 16-bit lanes.
     """
-    bits = types.Array(types.uint16, 1, "C")
-    floats = types.Array(types.float32, 1, "C")
-    signature = types.float32(bits, bits, types.Array(types.int16, 1, "C"), floats, types.float32)
-    lanes, half = INT4_LANES // 4, INT4_LANES // 8
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
-        words, levels, x, sums = (
-            _data(context, builder, kind, array)
-            for kind, array in zip(signature.args[:-1], arguments[:-1], strict=True)
-        )
-        n_words = context.make_array(signature.args[0])(context, builder, arguments[0]).nitems
-        totals = [cgutils.alloca_once_value(builder, ir.Constant(_vector(_F32, half), None)) for _ in range(2)]
-        offset = cgutils.alloca_once_value(builder, ir.Constant(_vector(_F32, 2), None))
-        low = ir.Constant(_vector(_I16, lanes), [15] * lanes)
-
-        def accumulate(total: Any, left: Any, right: Any) -> None:  # noqa: ANN401
-            product = builder.fmul(left, right, flags=("contract",))
-            builder.store(builder.fadd(builder.load(total), product, flags=("contract",)), total)
-
-        with cgutils.for_range_slice(builder, n_words.type(0), n_words, n_words.type(lanes)) as (k, _):
-            sixteen = _load(builder, words, k, _vector(_I16, lanes))
-            four = builder.fpext(
-                _load(builder, levels, builder.udiv(k, n_words.type(lanes // 4)), _vector(_F16, 4)), _vector(_F32, 4)
+    emitter, builder = panel.emitter, panel.emitter.builder
+    totals, chains = [emitter.new_sum(_FLOATS) for _ in panel.tokens], panel.chains(_INTS)
+    codes, sums = panel.inputs(1), panel.inputs(3)
+    mask, halves = ir.Constant(_PAIRS, [15] * 2 * LANES), ir.VectorType(_F16, LANES)
+    n_bytes, level_bytes = INT4_BLOCK * LANES // 2, 2 * LANES
+    with cgutils.for_range(builder, panel.n_steps) as loop:
+        block = builder.mul(loop.index, _INDEX(n_bytes + 2 * level_bytes))
+        panel.prefetch(block, (n_bytes + 2 * level_bytes) // _CACHE_LINE_BYTES)
+        for chain in chains:
+            for total in chain:
+                emitter.clear(total)
+        for vector in range(INT4_BLOCK // 8):
+            words = emitter.load(panel.weights, builder.add(block, _INDEX(vector * 4 * LANES)), _PAIRS)
+            for plane in range(4):
+                shifted = builder.lshr(words, ir.Constant(_PAIRS, [4 * plane] * 2 * LANES)) if plane else words
+                weights = builder.and_(shifted, mask) if plane < 3 else shifted  # noqa: PLR2004 - the top bits
+                step = builder.add(
+                    builder.mul(loop.index, _INDEX(2 * INT4_BLOCK)), _INDEX(2 * (8 * vector + 2 * plane))
+                )
+                for chain, x in zip(chains, codes, strict=True):
+                    emitter.add_pairs(chain[plane % len(chain)], weights, emitter.load(x, step, _I32))
+        scales, minima = (
+            builder.fpext(
+                emitter.load(panel.weights, builder.add(block, _INDEX(n_bytes + i * level_bytes)), halves), _FLOATS
             )
-            two_sums = _load(builder, sums, builder.udiv(k, n_words.type(lanes // 2)), _vector(_F32, 2))
-            accumulate(offset, _lanes(builder, four, [2, 3]), two_sums)
-            for block, total in enumerate(totals):
-                products = []
-                for plane in (2 * block, 2 * block + 1):
-                    shifted = builder.lshr(sixteen, ir.Constant(_vector(_I16, lanes), [4 * plane] * lanes))
-                    place = builder.add(builder.mul(k, n_words.type(4)), n_words.type(plane * lanes))
-                    inputs = _load(builder, x, place, _vector(_I16, lanes))
-                    products.append(_pairs_product(context, builder, builder.and_(shifted, low), inputs))
-                whole = builder.sitofp(builder.add(*products), _vector(_F32, half))
-                accumulate(total, whole, _lanes(builder, four, [block] * half))
-        scaled = _sum(builder, builder.fadd(*(builder.load(total) for total in totals)))
-        return builder.fadd(builder.fmul(scaled, arguments[-1]), _sum(builder, builder.load(offset)))
-
-    return signature, generate
+            for i in range(2)
+        )
+        for total, chain, place in zip(totals, chains, sums, strict=True):
+            emitter.add_product(total, builder.sitofp(emitter.add_up(chain), _FLOATS), scales)
+            value = emitter.load(place, builder.mul(loop.index, _INDEX(4)), _F32)
+            emitter.add_product(total, minima, emitter.in_all_lanes(value))
+    units = [emitter.in_all_lanes(emitter.load(place, _INDEX(0), _F32)) for place in panel.inputs(2)]
+    panel.store([builder.fmul(builder.load(total), unit) for total, unit in zip(totals, units, strict=True)])
 
 
-@intrinsic  # type: ignore[untyped-decorator]  # Numba carries no types
-def float_of_half(_context: Any, _bits: Any) -> Any:  # noqa: ANN401 - Numba's own
-    """Read 16 bits as an FP16 number."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:  # noqa: ANN401
-        return builder.fpext(builder.bitcast(arguments[0], _F16), _F32)
-
-    return types.float32(types.uint16), generate
+_EMIT = {Fp32Matrix: _emit_fp32, Int8Matrix: _emit_int8, Int4Matrix: _emit_int4}
 
 
-@intrinsic  # type: ignore[untyped-decorator]  # Numba carries no types
-def prefetch(_context: Any, array: Any, index: Any) -> Any:  # noqa: ANN401, ARG001 - Numba's own
-    """Ask for the cache line of an element, which may lie behind the end: such a request is dropped."""
+@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]  # Numba carries no types
+def multiply_panel(  # noqa: PLR0917 - compiled calls take no keywords
+    _context: Any, n_tokens: Any, matrix: Any, layer: Any, panel: Any, inputs: Any, token: Any, out: Any
+) -> Any:
+    """`out[t, 16 · panel + lane] = Σₖ w[16 · panel + lane, k] · inputs[t, k]` for `token ≤ t < token + n_tokens`.
+
+    `n_tokens` is a literal. Inputs and matrix are the tuples of `kernels_matrix` and `matrices`, `out` is FP32.
+    """
+    names = ("n_tokens", "matrix", "layer", "panel", "inputs", "token", "out")
+    given = (n_tokens, matrix, types.intp, types.intp, inputs, types.intp, out)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
-        address = builder.gep(_data(context, builder, signature.args[0], arguments[0]), [arguments[1]])
-        byte = builder.bitcast(address, ir.IntType(8).as_pointer())
-        kind = ir.FunctionType(ir.VoidType(), [byte.type, _I32, _I32, _I32])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        read, keep, data = (ir.Constant(_I32, value) for value in (0, 3, 1))
-        builder.call(function, [byte, read, keep, data])
+        kinds = dict(zip(names, signature.args, strict=True))
+        values = dict(zip(names, arguments, strict=True))
+        _EMIT[matrix.instance_class](_Panel(_Emitter(context, builder), kinds, values))
         return context.get_dummy_value()
 
-    return types.void(array, types.intp), generate
-
-
-def _has(context: Any, feature: str) -> bool:  # noqa: ANN401 - Numba's own
-    return f"+{feature}" in context.codegen().magic_tuple()[-1].split(",")
-
-
-def _tile(context: Any, builder: Any, signature: Any, arguments: Any, whole: bool) -> Any:  # noqa: ANN401, FBT001
-    """Emit `out[4 · r + t] = Σ weights[row + r, k] · x[token + t, k]` over all whole vectors of k; return their end."""
-    kinds, values = dict(enumerate(signature.args)), dict(enumerate(arguments))
-    weights, x = (context.make_array(kinds[i])(context, builder, values[i]) for i in (0, 2))
-    out = _data(context, builder, kinds[4], values[4])
-    n_inputs, wide = values[5], _has(context, "avx512bw")
-    n_lanes = (32 if whole else 16) // (1 if wide else 2)
-    # 16 sums, 4 weights and an input fit the 32 registers of AVX-512; with 16 registers it is half the rows at a time.
-    rows_at_once = TILE if wide else TILE // 2
-    kind = _vector(_I32, n_lanes // 2) if whole else _vector(_F32, n_lanes)
-    index = n_inputs.type
-    end = builder.mul(builder.udiv(n_inputs, index(n_lanes)), index(n_lanes))
-
-    def vector(array: Any, row: Any, k: Any, element: ir.Type) -> Any:  # noqa: ANN401
-        stride = builder.udiv(cgutils.unpack_tuple(builder, array.strides)[0], array.itemsize)
-        return _load(builder, array.data, builder.add(builder.mul(row, stride), k), _vector(element, n_lanes))
-
-    for first in range(0, TILE, rows_at_once):
-        rows = range(first, first + rows_at_once)
-        totals = {
-            (r, t): cgutils.alloca_once_value(builder, ir.Constant(kind, None)) for r in rows for t in range(TILE)
-        }
-        with cgutils.for_range_slice(builder, index(0), end, index(n_lanes)) as (k, _):
-            inputs = [vector(x, builder.add(values[3], index(t)), k, _I16 if whole else _F32) for t in range(TILE)]
-            for r in rows:
-                weight = vector(weights, builder.add(values[1], index(r)), k, ir.IntType(8) if whole else _F32)
-                weight = builder.sext(weight, _vector(_I16, n_lanes)) if whole else weight
-                for t in range(TILE):
-                    total = builder.load(totals[r, t])
-                    if whole:
-                        total = builder.add(total, _pairs_product(context, builder, weight, inputs[t]))
-                    else:
-                        product = builder.fmul(weight, inputs[t], flags=("contract",))
-                        total = builder.fadd(total, product, flags=("contract",))
-                    builder.store(total, totals[r, t])
-        for (r, t), total in totals.items():
-            builder.store(_sum(builder, builder.load(total)), builder.gep(out, [ir.Constant(_I32, TILE * r + t)]))
-    return end
-
-
-def _tile_signature(weight: Any, x: Any, out: Any) -> Any:  # noqa: ANN401 - Numba types
-    matrices = types.Array(weight, 2, "C"), types.Array(x, 2, "C")
-    return types.intp(matrices[0], types.intp, matrices[1], types.intp, types.Array(out, 1, "C"), types.intp)
-
-
-@intrinsic  # type: ignore[untyped-decorator]  # Numba carries no types
-def tile_int8(_context: Any, weights: Any, row: Any, x: Any, token: Any, out: Any, n_inputs: Any) -> Any:  # noqa: ANN401, ARG001
-    """Multiply 4 rows of INT8 weights by 4 vectors of INT16; see `_tile`. `n_inputs` is a multiple of 32."""
-    return _tile_signature(types.int8, types.int16, types.int32), lambda *given: _tile(*given, whole=True)
-
-
-@intrinsic  # type: ignore[untyped-decorator]  # Numba carries no types
-def tile_fp32(_context: Any, weights: Any, row: Any, x: Any, token: Any, out: Any, n_inputs: Any) -> Any:  # noqa: ANN401, ARG001
-    """Multiply 4 rows by 4 vectors in FP32; see `_tile`. The last few inputs, fewer than 16, are left to the caller."""
-    return _tile_signature(types.float32, types.float32, types.float32), lambda *given: _tile(*given, whole=False)
+    return types.void(*given), generate
