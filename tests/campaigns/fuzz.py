@@ -1,14 +1,18 @@
-"""Feed broken and hostile input to what reads data from elsewhere: `python -m tests.campaigns.fuzz wire --inputs 1000000`.
+"""Feed broken and hostile input to what reads data from elsewhere.
+
+    python -m tests.campaigns.fuzz wire --inputs 1000000
 
 Targets: the session loader with everything that computes with a loaded session, the theme loader, the wire decoders of
 both directions, the header reader of safetensors files. Inputs are honest ones, mutated: bytes flipped, pieces removed,
 repeated and swapped between samples, numbers and words replaced by those that parsers stumble over. With `--atheris`
 the mutations are guided by coverage (needs `pip install atheris`).
 
-An input is a finding if anything but the target's own error type comes out, or if it takes more than ten seconds of CPU time.
+An input is a finding if anything but the target's own error type comes out, or if it takes more than ten seconds of
+CPU time.
 """
 
 import argparse
+import contextlib
 import random
 import resource
 import signal
@@ -226,10 +230,8 @@ def _guided(name: str, arguments: list[str]) -> None:
         fuzzed = target(name, Path(folder))
 
         def once(content):
-            try:
+            with contextlib.suppress(*fuzzed.errors):
                 fuzzed.read(content)
-            except fuzzed.errors:
-                pass
 
         corpus = Path(folder) / "corpus"
         corpus.mkdir()

@@ -44,6 +44,8 @@ _GATHER_S = 0.04
 """While tokens come, they are read so often: waking up for each of them costs more than reading it. Their times are the
 worker's; nobody sees a token later than the screen is painted."""
 _SHOWN_BYTES = 80
+_MAX_LOG_BYTES = 64 << 20
+"""A worker that never stops writing must not fill the disk that sessions go to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +276,9 @@ class WorkerProcess:
             raise await self._stuck() from None
         if not chunk:
             raise await self._gone()
+        if self._log_bytes() > _MAX_LOG_BYTES:
+            message = f"the worker wrote more than {_MAX_LOG_BYTES >> 20} MiB to its log"
+            raise await self._failure(FailureKind.ERROR, message)
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         if max(map(len, (*lines, self._rest))) > _MAX_LINE_BYTES:
             raise await self._protocol_error(f"a line of more than {_MAX_LINE_BYTES} bytes")
@@ -305,6 +310,12 @@ class WorkerProcess:
             case _:
                 pass
         return event
+
+    def _log_bytes(self) -> int:
+        try:
+            return self._log.stat().st_size
+        except OSError:
+            return 0
 
     def _enter(self, phase: Phase) -> None:
         self._phase = phase

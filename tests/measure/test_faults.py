@@ -1,0 +1,169 @@
+"""Each phase of a real worker meets each fault: the row says what happened, the next method runs, nothing is left."""
+
+import asyncio
+import os
+import signal
+import sys
+from contextlib import aclosing, suppress
+from datetime import UTC, datetime, timedelta
+
+import psutil
+import pytest
+
+from tests.scripted_methods import provide, save_toy_model
+from tuibench.core.events import FailureKind, Phase, TokenEmitted
+from tuibench.core.run_events import TrialObserved
+from tuibench.core.spec import RunSpec
+from tuibench.core.state import MethodStatus, RunState, fold
+from tuibench.measure.measurement import Measurement
+from tuibench.measure.supervisor import WORKER_COMMAND, TimeLimits
+from tuibench.models.folder import open_folder
+from tuibench.store.session import load
+
+# Long enough for a loaded machine to start Python; a hang is found by the shorter ones of the phase it is in.
+PATIENT = TimeLimits(phase_s=dict.fromkeys(Phase, 60.0), token_s=60.0, heartbeat_s=60.0, terminate_s=1.0)
+PHASES = ("prepare", "load", "prefill", "decode")
+ENDINGS = [
+    ("sigkill", FailureKind.KILLED, "SIGKILL"),
+    ("segfault", FailureKind.CRASHED, "SIGSEGV"),
+    ("out-of-memory", FailureKind.OUT_OF_MEMORY, "memory"),
+    ("exception", FailureKind.ERROR, "it broke"),
+    ("not-utf8", FailureKind.ERROR, "bad"),
+    ("exit", FailureKind.CRASHED, "exit code 3"),
+]
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    return provide(tmp_path_factory.mktemp("methods") / "installed")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TUIBENCH_CACHE", str(folder / "cache"))
+        return open_folder(save_toy_model(folder / "toy"))
+
+
+@pytest.fixture(autouse=True)
+def _own(monkeypatch, tmp_path, environment):
+    monkeypatch.setenv("TUIBENCH_CACHE", str(tmp_path / "cache"))
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+
+async def run(model, folder, *, limits=PATIENT, command=WORKER_COMMAND, methods=("faulty", "sound"), **changes):
+    spec = RunSpec(model="toy", methods=methods, prompt="a b", n_trials=1, n_warmup=0, max_new_tokens=4, **changes)
+    measurement = Measurement(spec, model, folder, limits=limits, worker_command=command)
+    state = RunState()
+    async with aclosing(measurement.events()) as events:
+        async for event in events:
+            state = fold(state, event)
+    return state, load(measurement.session_path)
+
+
+def workers():
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            if "tuibench.worker" in child.cmdline() and child.status() != psutil.STATUS_ZOMBIE:
+                found.append(child)
+    return found
+
+
+def check(state, session, kind, phase, words):
+    (failure,) = state.methods["faulty"].records
+    assert (failure.failure_kind, failure.failure_phase) == (kind, phase), failure.failure_message
+    assert words in failure.failure_message
+    assert state.methods["sound"].status is MethodStatus.DONE
+    assert [trial.method for trial in session.trials] == ["faulty", "sound"]
+    assert session.dropped == ()
+    assert workers() == []
+
+
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize(("fault", "kind", "words"), ENDINGS, ids=[fault for fault, *_ in ENDINGS])
+async def test_a_worker_that_ends_is_a_row_with_the_reason(model, tmp_path, monkeypatch, phase, fault, kind, words):
+    monkeypatch.setenv("TUIBENCH_TEST_FAULT", f"{phase}:{fault}")
+    check(*await run(model, tmp_path), kind, Phase(phase), words)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("fault", ["hang", "hold-the-interpreter", "stop"])
+async def test_a_worker_that_hangs_is_ended_when_its_time_is_over(model, tmp_path, monkeypatch, phase, fault):
+    monkeypatch.setenv("TUIBENCH_TEST_FAULT", f"{phase}:{fault}")
+    limits = TimeLimits(
+        phase_s=PATIENT.phase_s | {Phase(phase): 2.5}, token_s=2.5, heartbeat_s=60.0, terminate_s=0.3
+    )  # `sound` needs none of it: its phases take no time at all
+    check(*await run(model, tmp_path, limits=limits), FailureKind.TIMED_OUT, Phase(phase), phase)
+
+
+async def test_a_worker_without_a_sign_of_life_is_hung_before_its_time_is_over(model, tmp_path, monkeypatch):
+    monkeypatch.setenv("TUIBENCH_TEST_FAULT", "load:hold-the-interpreter")
+    limits = TimeLimits(phase_s=PATIENT.phase_s, token_s=60.0, heartbeat_s=4.0, terminate_s=0.3)
+    check(*await run(model, tmp_path, limits=limits), FailureKind.HUNG, Phase.LOAD, "no sign of life")
+
+
+async def test_a_worker_that_never_stops_writing_does_not_fill_the_disk(model, tmp_path, monkeypatch):
+    monkeypatch.setenv("TUIBENCH_TEST_FAULT", "load:endless-output")
+    monkeypatch.setattr("tuibench.measure.supervisor._MAX_LOG_BYTES", 1 << 20)
+    check(*await run(model, tmp_path), FailureKind.ERROR, Phase.LOAD, "to its log")
+
+
+@pytest.mark.parametrize(
+    ("program", "kind", "words"),
+    [
+        ("import os; os.kill(os.getpid(), 9)", FailureKind.KILLED, "SIGKILL"),
+        ("import os; os.kill(os.getpid(), 11)", FailureKind.CRASHED, "SIGSEGV"),
+        ("raise SystemExit(3)", FailureKind.CRASHED, "exit code 3"),
+        ("print('hello')", FailureKind.PROTOCOL, "hello"),
+        ("import sys; sys.stdout.buffer.write(b'\\xff\\n')", FailureKind.PROTOCOL, "no event"),
+        ("import sys\nwhile True: sys.stdout.write('x' * 65536)", FailureKind.PROTOCOL, "more than"),
+        ("print('[' * 100000)", FailureKind.PROTOCOL, "no event"),
+        ("import time; time.sleep(600)", FailureKind.TIMED_OUT, "start"),
+    ],
+    ids=["sigkill", "segfault", "exit", "text", "not-utf8", "endless-line", "nested", "slow"],
+)
+async def test_a_worker_that_never_gets_to_speak_is_a_row(model, tmp_path, program, kind, words):
+    limits = TimeLimits(phase_s=PATIENT.phase_s | {Phase.START: 3.0}, heartbeat_s=60.0, terminate_s=0.3)
+    command = (sys.executable, "-c", program)
+    state, session = await run(model, tmp_path, limits=limits, command=command, methods=("faulty",))
+    (failure,) = session.trials
+    assert (failure.failure_kind, failure.failure_phase) == (kind, Phase.START)
+    assert words in failure.failure_message
+    assert state.methods["faulty"].status is MethodStatus.FAILED
+
+
+async def test_a_clock_that_jumps_back_changes_no_figure(model, tmp_path, monkeypatch):
+    """The wall clock only dates records: a jump between two trials is seen in the dates, nowhere else."""
+
+    class Jumping(datetime):
+        jumps = iter(range(100))
+
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) - timedelta(days=next(cls.jumps))
+
+    monkeypatch.setattr("tuibench.measure.measurement.datetime", Jumping)
+    state, session = await run(model, tmp_path, methods=("sound", "faulty"))
+    first, second = session.trials
+    assert first.finished - second.finished > timedelta(hours=23)
+    assert all(0 < trial.ttft_ns < 60e9 and all(0 <= step < 60e9 for step in trial.step_ns) for trial in session.trials)
+    assert {method.status for method in state.methods.values()} == {MethodStatus.DONE}
+
+
+async def test_a_worker_that_was_stopped_and_went_on_has_the_gap_in_its_figures(model, tmp_path, monkeypatch):
+    monkeypatch.setenv("TUIBENCH_TEST_STEP_S", "0.05")
+    spec = RunSpec(model="toy", methods=("sound",), prompt="a b", n_trials=1, n_warmup=0, max_new_tokens=8)
+    measurement = Measurement(spec, model, tmp_path, limits=PATIENT)
+    async with aclosing(measurement.events()) as events:
+        async for event in events:
+            if isinstance(event, TrialObserved) and isinstance(event.event, TokenEmitted) and event.event.index == 1:
+                (worker,) = workers()
+                os.kill(worker.pid, signal.SIGSTOP)
+                await asyncio.sleep(1.5)
+                os.kill(worker.pid, signal.SIGCONT)
+    (trial,) = load(measurement.session_path).trials
+    assert max(trial.step_ns) > 1.4e9
+    assert trial.finished.tzinfo == UTC
