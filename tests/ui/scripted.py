@@ -4,6 +4,9 @@ import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
+
+from tuibench.core.comparison import compare
 from tuibench.core.events import (
     EngineReady,
     FailureKind,
@@ -18,11 +21,12 @@ from tuibench.core.events import (
     WorkerFailed,
 )
 from tuibench.core.plan import trial_order
-from tuibench.core.record import TrialRecord
+from tuibench.core.record import QualityRecord, TrialRecord
 from tuibench.core.run_events import RunEnded, RunStarted, TrialEnded, TrialObserved, TrialStarted
 from tuibench.core.spec import Method, Sampling
 from tuibench.core.state import Failure, RunState, fold, trial_record
 from tuibench.models.local import LocalModel
+from tuibench.store.export.facts import measured_run
 from tuibench.store.schema import MachineHeader, ModelHeader, Session, SessionHeader, Settings
 from tuibench.ui.app import TuibenchApp
 from tuibench.ui.machine_sampler import MachineSample
@@ -176,6 +180,38 @@ def session(methods=("baseline", "kv-cache"), n_trials=2, dropped=()):
         ),
     )  # fmt: skip
     return Session(header=header, trials=tuple(records), dropped=tuple(dropped))
+
+
+FOUR = ("baseline", "kv-cache", "onnx", "int8-torch")
+PARENTS = {"baseline": None, "kv-cache": "baseline", "onnx": "kv-cache", "int8-torch": "kv-cache"}
+KLD = {"onnx": 0.0, "int8-torch": 0.02}
+
+
+def scored_session():
+    """Return a session of four methods, three trials each, that differ a little; INT8's differ from token 30 on."""
+    stored, trials = session(FOUR, n_trials=3), []
+    for number, record in enumerate(stored.trials):
+        step_ns = tuple(gap + (number % 3) * MS // 5 for gap in record.step_ns)
+        ids = record.token_ids
+        if record.method == "int8-torch":
+            ids = (*ids[:30], *range(900, 900 + len(ids) - 30))
+        trials.append(msgspec.structs.replace(record, step_ns=step_ns, token_ids=ids))
+    return msgspec.structs.replace(stored, trials=tuple(trials), quality=tuple(map(scored, KLD)))
+
+
+def scored(method):
+    """Return how near a method is to the reference."""
+    kld = KLD[method]
+    return QualityRecord(
+        method=method, eval_name="text", eval_sha256="0" * 64, n_scored=1000, kld_mean=kld, kld_mean_se=0.001,
+        top1=1 - kld, finished=FINISHED,
+    )  # fmt: skip
+
+
+def compared(n_runs=1, baseline=None):
+    """Return the comparison of such sessions."""
+    runs = [measured_run(scored_session(), f"run {number + 1}") for number in range(n_runs)]
+    return compare(runs, parents=PARENTS, baseline=baseline)
 
 
 class Program:

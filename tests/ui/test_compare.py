@@ -2,13 +2,9 @@ import dataclasses
 import itertools
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from tests.ui.scripted import FINISHED, MS, Program, session, until
-from tuibench.core.comparison import compare
-from tuibench.core.record import QualityRecord
-from tuibench.store.export.facts import measured_run
+from tests.ui.scripted import FOUR, Program, compared, until
 from tuibench.store.schema import SessionError
 from tuibench.ui import compare_rows
 from tuibench.ui.screens.compare import CompareScreen
@@ -16,39 +12,12 @@ from tuibench.ui.screens.export import ExportScreen
 from tuibench.ui.services import Compared
 from tuibench.ui.widgets.scatter import Point, Scatter
 
-NAMES = ("baseline", "kv-cache", "onnx", "int8-torch")
-PARENTS = {"baseline": None, "kv-cache": "baseline", "onnx": "kv-cache", "int8-torch": "kv-cache"}
-KLD = {"onnx": 0.0, "int8-torch": 0.02}
-ACCENTS = {name: f"$series-{number}" for number, name in enumerate(NAMES, 1)}
-
-
-def stored():
-    """Four methods, three trials each, that differ a little; INT8 says something else from token 30 on."""
-    trials = []
-    for number, record in enumerate(session(NAMES, n_trials=3).trials):
-        step_ns = tuple(gap + (number % 3) * MS // 5 for gap in record.step_ns)
-        ids = record.token_ids
-        if record.method == "int8-torch":
-            ids = (*ids[:30], *range(900, 900 + len(ids) - 30))
-        trials.append(msgspec.structs.replace(record, step_ns=step_ns, token_ids=ids))
-    quality = tuple(
-        QualityRecord(
-            method=name, eval_name="text", eval_sha256="0" * 64, n_scored=1000, kld_mean=kld, kld_mean_se=0.001,
-            top1=1 - kld, finished=FINISHED,
-        )
-        for name, kld in KLD.items()
-    )  # fmt: skip
-    return msgspec.structs.replace(session(NAMES, n_trials=3), trials=tuple(trials), quality=quality)
-
-
-def comparison(n_runs=1, baseline=None):
-    runs = [measured_run(stored(), f"run {number + 1}") for number in range(n_runs)]
-    return compare(runs, parents=PARENTS, baseline=baseline)
+ACCENTS = {name: f"$series-{number}" for number, name in enumerate(FOUR, 1)}
 
 
 def program(n_runs=1, warnings=()):
     made = Program()
-    answer = lambda _paths, baseline: Compared(comparison(n_runs, baseline), warnings)  # noqa: E731
+    answer = lambda _paths, baseline: Compared(compared(n_runs, baseline), warnings)  # noqa: E731
     made.services = dataclasses.replace(made.services, compare=answer)
     return made
 
@@ -87,7 +56,7 @@ async def test_b_states_all_speeds_against_the_row_pointed_at():
 async def test_s_sorts_and_what_is_pointed_at_stays():
     async with program().app().run_test(size=(120, 40)) as pilot:
         screen = await opened(pilot)
-        assert [key.partition(":")[2] for key in screen.table.keys] == list(NAMES)
+        assert [key.partition(":")[2] for key in screen.table.keys] == list(FOUR)
         await pilot.press("s")
         assert [key.partition(":")[2] for key in screen.table.keys] == ["int8-torch", "onnx", "kv-cache", "baseline"]
         assert screen.table.pointed == "0:baseline"
@@ -192,14 +161,14 @@ async def test_v_brings_every_picture_into_view(size, n_views):
 
 @pytest.mark.parametrize("width", range(20, 201, 15))
 def test_a_table_is_never_wider_than_its_room(width):
-    found = comparison(2)
+    found = compared(2)
     shown = compare_rows.table(found, found.rows, width, ACCENTS, "")
     assert all(line.cell_length <= width for line in (shown.heading, *shown.lines))
     assert all(line.cell_length <= width for line in compare_rows.bars(found, found.rows, width, ACCENTS))
 
 
 def test_rows_without_the_figure_that_is_sorted_by_come_last():
-    rows = compare_rows.arranged(comparison(), by="kld")
+    rows = compare_rows.arranged(compared(), by="kld")
     assert [row.method for row in rows] == ["kv-cache", "onnx", "int8-torch", "baseline"]
 
 

@@ -1,26 +1,45 @@
 """What the screens look like. `pytest --snapshot-update` after a look at the report accepts a change."""
 
-import asyncio
 import dataclasses
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from tests.ui.scripted import HOLD, Program, session, start, trial, until, whole_run
+from tests.ui.scripted import (
+    FOUR,
+    HOLD,
+    KLD,
+    METHODS,
+    MS,
+    PARENTS,
+    Program,
+    compared,
+    scored,
+    scored_session,
+    start,
+    trial,
+    until,
+    whole_run,
+)
 from tuibench.core.events import FailureKind
 from tuibench.core.plan import trial_order
-from tuibench.core.run_events import RunEnded, RunStarted
+from tuibench.core.run_events import QualityEnded, RunEnded, RunStarted
 from tuibench.store.catalogue import SessionSummary
-from tuibench.store.replay import stored_state
+from tuibench.ui.screens.compare import CompareScreen
 from tuibench.ui.screens.replay import ReplayScreen
+from tuibench.ui.services import Compared
 
 BOTH = ("baseline", "kv-cache")
+METHODS_OF_FOUR = {name: msgspec.structs.replace(METHODS["kv-cache"], id=name, parent=PARENTS[name]) for name in FOUR}
 RUNNING = [
-    RunStarted(BOTH, trial_order(BOTH, 3)),
+    RunStarted(FOUR, trial_order(FOUR, 3)),
     *trial("baseline"),
-    *trial("kv-cache", n_gen=30, end=False),
+    *trial("kv-cache"),
+    *trial("onnx", n_gen=30, end=False),
     HOLD,
 ]
+FINISHED_RUN = [*whole_run(FOUR, n_trials=3)[:-1], *(QualityEnded(scored(name)) for name in KLD), RunEnded()]
 FAILED = [
     RunStarted(BOTH, trial_order(BOTH, 1)),
     *trial("baseline"),
@@ -31,7 +50,7 @@ SESSIONS = [
     SessionSummary(Path("20260301-first.toml"), "first look", None, "SmolLM2-135M-Instruct", BOTH, 6),
     SessionSummary(Path("bad.toml"), "bad", None, "", (), 0, "bad.toml: not TOML at line 3 – delete it"),
 ]
-SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)], ids=["80x24", "120x40", "200x60"])
 
 
 def still(app):
@@ -64,12 +83,12 @@ def test_idle(snap_compare, size):
 
 @SIZES
 def test_running(snap_compare, size):
-    assert snap_compare(Program(RUNNING).app(), terminal_size=size, run_before=started)
+    assert snap_compare(Program(RUNNING, methods=METHODS_OF_FOUR).app(), terminal_size=size, run_before=started)
 
 
 @SIZES
 def test_finished(snap_compare, size):
-    assert snap_compare(Program(whole_run(n_trials=2)).app(), terminal_size=size, run_before=started)
+    assert snap_compare(Program(FINISHED_RUN, methods=METHODS_OF_FOUR).app(), terminal_size=size, run_before=started)
 
 
 @SIZES
@@ -78,7 +97,9 @@ def test_failed(snap_compare, size):
 
 
 def test_running_in_light(snap_compare):
-    assert snap_compare(Program(RUNNING).app(theme="paper"), terminal_size=(120, 40), run_before=started)
+    assert snap_compare(
+        Program(RUNNING, methods=METHODS_OF_FOUR).app(theme="paper"), terminal_size=(120, 40), run_before=started
+    )
 
 
 def test_too_small(snap_compare):
@@ -95,34 +116,63 @@ def test_sessions(snap_compare, size):
     assert snap_compare(Program(sessions=SESSIONS).app(), terminal_size=size, run_before=listed)
 
 
-class Frozen:
-    """A replay that has come half way and stands there."""
+def opened_session(**options):
+    async def run(pilot):
+        screen = ReplayScreen(pilot.app.context, scored_session(), **options)
+        await pilot.app.push_screen(screen)
+        await until(pilot, lambda: screen.run.methods)
+        await pilot.pause()
 
-    speed, paused = 1.0, True
-    position_ns, duration_ns = 3_000_000_000, 7_000_000_000
-
-    def __init__(self, stored, _speed):
-        self._stored = stored
-
-    async def events(self):
-        yield RunStarted(BOTH, trial_order(BOTH, 1))
-        for event in trial("baseline", n_gen=20, end=False):
-            yield event
-        for event in trial("kv-cache"):
-            yield event
-        await asyncio.Event().wait()
+    return run
 
 
 @SIZES
-def test_replay(snap_compare, size):
-    program = Program()
-    program.services = dataclasses.replace(program.services, replay=Frozen, stored_state=stored_state)
+def test_results(snap_compare, size):
+    assert snap_compare(Program().app(), terminal_size=size, run_before=opened_session())
 
+
+@SIZES
+def test_race(snap_compare, size):
     async def half_way(pilot):
-        await pilot.app.push_screen(ReplayScreen(pilot.app.context, session(), play=True))
-        screen = pilot.app.screen
-        await until(pilot, lambda: screen.run.running and screen.run.methods["kv-cache"].records)
-        screen._write_transport()
+        await opened_session()(pilot)
+        pilot.app.screen._go_to(850 * MS)
         await pilot.pause()
 
-    assert snap_compare(program.app(), terminal_size=size, run_before=half_way)
+    assert snap_compare(Program().app(), terminal_size=size, run_before=half_way)
+
+
+@SIZES
+def test_compare(snap_compare, size):
+    program = Program()
+    answer = lambda _paths, baseline: Compared(compared(1, baseline))  # noqa: E731
+    program.services = dataclasses.replace(program.services, compare=answer)
+
+    async def shown(pilot):
+        screen = CompareScreen(pilot.app.context, [Path("first.toml")])
+        await pilot.app.push_screen(screen)
+        await until(pilot, lambda: screen.table.keys)
+        await pilot.press("down")
+        await pilot.pause()
+
+    assert snap_compare(program.app(), terminal_size=size, run_before=shown)
+
+
+def test_details(snap_compare):
+    async def shown(pilot):
+        await opened_session()(pilot)
+        await pilot.press("d")
+        await pilot.pause()
+
+    assert snap_compare(Program().app(), terminal_size=(120, 40), run_before=shown)
+
+
+def test_prompts(snap_compare):
+    async def shown(pilot):
+        await idle(pilot)
+        await pilot.press("ctrl+o")
+        await pilot.pause()
+        await pilot.pause()
+        pilot.app.screen.query_one("#dialog").border_subtitle = ""  # the folder is the test's own
+        pilot.app.screen.search.cursor_blink = False
+
+    assert snap_compare(Program().app(), terminal_size=(80, 24), run_before=shown)
