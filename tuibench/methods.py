@@ -58,6 +58,11 @@ def ladder_parents() -> dict[str, str | None]:
     return {method.id: method.parent for method in available_methods().values()}
 
 
+def exact_methods() -> frozenset[str]:
+    """Return the installed methods that compute in FP32, and so promise the reference's model."""
+    return frozenset(method.id for method in available_methods().values() if method.precision == "fp32")
+
+
 def resolve_methods(names: str) -> tuple[str, ...]:
     """Return the method ids of a comma-separated list; `all` and `ladder` mean every installed one, in ladder order.
 

@@ -122,3 +122,11 @@ def test_failed_quality_has_no_divergence():
 
 def test_a_ladder_that_bites_its_tail_ends():
     assert list(nearest_rungs("a", {"a": "b", "b": "a"})) == ["b"]
+
+
+def test_a_method_that_promises_the_reference_and_is_another_model_is_marked():
+    run = measured(kv_cache=10, onnx=12, int8=30, quality_of=[quality("onnx", 0.02), quality("int8", 0.02)])
+    found = compare([run], parents=PARENTS, exact=["kv-cache", "onnx"])
+    assert "mean KLD 0.02" in found.row(0, "onnx").not_same_model
+    assert found.row(0, "int8").not_same_model is None
+    assert found.row(0, "kv-cache").not_same_model is None

@@ -17,7 +17,7 @@ from tuibench.core.comparison import compare as compare_runs
 from tuibench.core.fingerprint import differences
 from tuibench.core.regression import regressions
 from tuibench.core.verdict import verdict_lines
-from tuibench.methods import ladder_parents
+from tuibench.methods import exact_methods, ladder_parents
 from tuibench.store.export.benchstat import as_benchstat
 from tuibench.store.export.csv_text import as_csv
 from tuibench.store.export.facts import measured_run
@@ -68,7 +68,7 @@ def compared(opened: Sequence[tuple[Path, Session]], baseline: str | None = None
     runs = [measured_run(session, label) for (_, session), label in zip(opened, labels, strict=True)]
     greedy = all(session.header.settings.sampling.greedy for _, session in opened)
     try:
-        return compare_runs(runs, parents=ladder_parents(), baseline=baseline, greedy=greedy)
+        return compare_runs(runs, parents=ladder_parents(), exact=exact_methods(), baseline=baseline, greedy=greedy)
     except UnknownBaselineError as error:
         raise UsageError(fmt.printable(str(error))) from error
 

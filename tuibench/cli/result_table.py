@@ -9,7 +9,7 @@ from tuibench.core.columns import LADDER, METHOD, Column, Table, cells, filled
 from tuibench.core.comparison import Comparison, Row, compare, run_of_state
 from tuibench.core.state import RunState
 from tuibench.core.verdict import verdict_lines
-from tuibench.methods import ladder_parents
+from tuibench.methods import exact_methods, ladder_parents
 from tuibench.store.export.json_text import as_json
 
 _FALLBACK_SIZE = (100, 24)
@@ -39,7 +39,7 @@ def result_json(state: RunState, *, greedy: bool = True) -> str:
 
 
 def _compared(state: RunState, *, greedy: bool) -> Comparison:
-    return compare([run_of_state(state)], parents=ladder_parents(), greedy=greedy)
+    return compare([run_of_state(state)], parents=ladder_parents(), exact=exact_methods(), greedy=greedy)
 
 
 def fitted(

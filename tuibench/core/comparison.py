@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tuibench.core.drift import Drift, drift
 from tuibench.core.metrics import DECODE, METRICS, Metric, first_divergence
 from tuibench.core.record import QualityRecord, TrialRecord
+from tuibench.core.same_model import SameModel, same_model
 from tuibench.core.state import RunState
 from tuibench.core.stats import (
     MIN_TRIALS,
@@ -152,6 +153,7 @@ def compare(
     runs: Sequence[MeasuredRun],
     *,
     parents: Mapping[str, str | None],
+    exact: Collection[str] = (),
     baseline: str | None = None,
     greedy: bool = True,
 ) -> Comparison:
@@ -160,6 +162,7 @@ def compare(
     Args:
         runs: The first is what the others are compared with.
         parents: The ladder: each method's next rung down; None for the lowest.
+        exact: Methods that promise the reference's model, bit by bit or nearly so; those that break it are marked.
         baseline: The method that all others are compared with; by default the FP32 reference where it was measured,
             else the first method that has no lower rung.
         greedy: Whether tokens were the most likely ones, so that texts can be compared.
@@ -174,7 +177,7 @@ def compare(
     baseline = baseline or _default_baseline(measured, parents)
     rows: list[Row] = []
     for number, run in enumerate(runs):
-        builder = _Rows(number, run, measured, parents, baseline, greedy=greedy)
+        builder = _Rows(number, run, measured, parents, exact, baseline, greedy=greedy)
         rows.extend(_with_pareto([builder.row(method) for method in _methods(run)]))
     return Comparison(tuple(runs), tuple(rows), baseline, tuple(drift(run.trials) for run in runs))
 
@@ -242,6 +245,7 @@ class _Rows:
     run: MeasuredRun
     measured: Sequence[Mapping[str, _Trials]]
     parents: Mapping[str, str | None]
+    exact: Collection[str]
     baseline: str | None
     greedy: bool
 
@@ -253,6 +257,9 @@ class _Rows:
         first = self.measured[0].get(method) if self.number else None
         lamps = {record.lamp for record in records}
         reasons = dict.fromkeys(reason for record in records for reason in record.validity)
+        quality = next((each for each in reversed(self.run.quality) if each.method == method), None)
+        identity = self._identity(method, records, quality)
+        doubts = (identity.reason,) if identity.same is None and identity.reason else ()
         return Row(
             run=self.number,
             method=method,
@@ -263,11 +270,12 @@ class _Rows:
             total=self._against(rungs[-1], trials) if rungs else None,
             against_baseline=self._against(self.baseline, trials) if self.baseline not in {None, method} else None,
             against_first=_ratio_between_runs(trials, first) if first else None,
-            quality=next((each for each in reversed(self.run.quality) if each.method == method), None),
+            quality=quality,
             agreement=self._agreement(method, records),
             failure=next((each for each in reversed(self.run.trials) if each.method == method and each.failed), None),
             lamp=next((lamp for lamp in (Lamp.RED, Lamp.YELLOW, Lamp.GREEN) if lamp in lamps), None),
-            flags=(*reasons, *_outlier_flags(trials)),
+            flags=(*doubts, *reasons, *_outlier_flags(trials)),
+            not_same_model=identity.reason if identity.same is False else None,
         )
 
     def _against(self, method: str | None, ours: _Trials) -> Against | None:
@@ -280,6 +288,12 @@ class _Rows:
         else:
             ratio = _ratio_between_runs(ours, next(trials[method] for trials in self.measured if method in trials))
         return Against(method, ratio) if ratio else None
+
+    def _identity(self, method: str, records: Sequence[TrialRecord], quality: QualityRecord | None) -> SameModel:
+        reference = self.measured[self.number].get(REFERENCE)
+        if method not in self.exact or method == REFERENCE or not records:
+            return SameModel(same=None)
+        return same_model(records if self.greedy else (), reference.records if reference else (), quality)
 
     def _agreement(self, method: str, records: Sequence[TrialRecord]) -> Agreement | None:
         reference = self.measured[self.number].get(REFERENCE)

@@ -42,7 +42,7 @@ class SameModel:
     same: bool | None
     """None: the texts differ, and without quality figures nobody can tell a tie from a fault."""
     reason: str = ""
-    """Why it is not, or not known to be; with numbers."""
+    """Why it is not; where that is not known, a sentence of doubt. With numbers."""
 
 
 def text_agreement(ours: TrialRecord, reference: TrialRecord) -> TextAgreement:
@@ -77,10 +77,10 @@ def same_model(
         if quality.kld_mean <= MOST_KLD and quality.top1 >= LEAST_TOP1:
             return SameModel(same=True)
         figures = f"mean KLD {quality.kld_mean:.2g} (at most {MOST_KLD:.0e}), top-1 {quality.top1:.1%}"
-        return SameModel(same=False, reason=f"not the same model: {figures}{_where(agreement)}")
+        return SameModel(same=False, reason=f"{figures}{_where(agreement)}")
     if agreement is None or agreement.identical:
         return SameModel(same=None if agreement is None else True)
-    return SameModel(same=None, reason=f"perhaps not the same model: quality is not known{_where(agreement)}")
+    return SameModel(same=None, reason=f"perhaps not the same model{_where(agreement)}; quality would tell")
 
 
 def _where(agreement: TextAgreement | None) -> str:

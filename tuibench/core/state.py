@@ -267,8 +267,8 @@ def fold(state: RunState, event: RunEvent) -> RunState:  # noqa: C901, PLR0911, 
         case MachineDescribed(machine=machine, n_threads=n_threads):
             return replace(state, machine=machine, n_threads=n_threads)
         case RecordsRestored(trials=trials, quality=quality):
-            for trial in trials:
-                state = fold(state, TrialEnded(trial))
+            for measured_before in trials:
+                state = fold(state, TrialEnded(measured_before))
             for scored_before in quality:
                 state = fold(state, QualityEnded(scored_before))
             return state

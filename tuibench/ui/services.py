@@ -151,7 +151,7 @@ class Compared:
 def _compare(sessions: Sequence[Path], baseline: str | None) -> Compared:
     from tuibench.core.comparison import compare
     from tuibench.core.fingerprint import differences
-    from tuibench.methods import ladder_parents
+    from tuibench.methods import exact_methods, ladder_parents
     from tuibench.store.export.facts import measured_run
     from tuibench.store.session import load
 
@@ -165,7 +165,8 @@ def _compare(sessions: Sequence[Path], baseline: str | None) -> Compared:
         found = differences(session.header.machine, loaded[0].header.machine)
         if matters := [str(difference) for difference in found if difference.matters]:
             warnings.append(f"{label} and {labels[0]} differ: {'; '.join(matters)}")
-    return Compared(compare(runs, parents=ladder_parents(), baseline=baseline, greedy=greedy), tuple(warnings))
+    comparison = compare(runs, parents=ladder_parents(), exact=exact_methods(), baseline=baseline, greedy=greedy)
+    return Compared(comparison, tuple(warnings))
 
 
 def _export(comparison: Comparison, name: str, stem: str) -> Path:

@@ -106,7 +106,9 @@ class Ladder(RowList):
         if measured != self._measured:
             self._measured = measured
             parents = {name: method.parent for name, method in self._known.items()}
-            self._compared = {row.method: row for row in compare([run_of_state(self.run)], parents=parents).rows}
+            exact = [name for name, method in self._known.items() if method.precision == "fp32"]
+            found = compare([run_of_state(self.run)], parents=parents, exact=exact)
+            self._compared = {row.method: row for row in found.rows}
         widths = self._widths()
         names = self._shown
         rows = [ladder_rows.row(self._rung(name), widths) for name in names]
