@@ -268,6 +268,9 @@ class WorkerProcess:
 
     async def _read(self) -> None:
         """Wait for more and cut it into lines."""
+        if self._log_bytes() > _MAX_LOG_BYTES:
+            message = f"the worker wrote more than {_MAX_LOG_BYTES >> 20} MiB to its log"
+            raise await self._failure(FailureKind.ERROR, message)
         if self._phase is Phase.DECODE and not self._rest:
             await asyncio.sleep(_GATHER_S)
         try:
@@ -276,9 +279,6 @@ class WorkerProcess:
             raise await self._stuck() from None
         if not chunk:
             raise await self._gone()
-        if self._log_bytes() > _MAX_LOG_BYTES:
-            message = f"the worker wrote more than {_MAX_LOG_BYTES >> 20} MiB to its log"
-            raise await self._failure(FailureKind.ERROR, message)
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         if max(map(len, (*lines, self._rest))) > _MAX_LINE_BYTES:
             raise await self._protocol_error(f"a line of more than {_MAX_LINE_BYTES} bytes")

@@ -1,0 +1,215 @@
+"""`tuibench run` as a process that is killed, hung up on, interrupted and resumed. Its methods are scripted."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.scripted_methods import provide, save_toy_model
+from tuibench.store.session import load
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("toy")
+    return save_toy_model(folder / "model"), provide(folder / "installed")
+
+
+@pytest.fixture
+def start(toy, tmp_path):
+    """Start `tuibench run` with slow trials; whatever is still there at the end is killed."""
+    model, environment = toy
+    started = []
+
+    def run(*options, step_s="0.02", fault="", methods="sound", **popen):
+        command = [sys.executable, "-m", "tuibench", "run", "--no-quality", "--output", str(tmp_path / "out")]
+        if "--resume" not in options:
+            command += ["--model", str(model), "--methods", methods, "--prompt", "a b"]
+            command += ["--threads", "1", "--max-new-tokens", "20"]
+        env = os.environ | environment | {
+            "TUIBENCH_CACHE": str(tmp_path / "cache"),
+            "TUIBENCH_TEST_STEP_S": step_s,
+            "TUIBENCH_TEST_FAULT": fault,
+        }  # fmt: skip
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | popen
+        process = subprocess.Popen([*command, *options], env=env, cwd=tmp_path, **pipes)
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def wait_for(process, beginning):
+    for line in process.stderr:
+        if line.startswith(beginning):
+            return
+    pytest.fail(f"ended with {process.wait()} before {beginning!r}")
+
+
+def descendants(process):
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def the_session(tmp_path):
+    (path,) = (tmp_path / "out").glob("*.toml")
+    return path
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_signalled_run_ends_in_order_and_can_go_on(start, tmp_path, number, times):
+    run = start("--trials", "3")
+    wait_for(run, "trial 2/3")
+    children = descendants(run)
+    for _ in range(times):
+        run.send_signal(number)
+    _, stderr = run.communicate(timeout=60)
+    assert run.returncode == 130, stderr
+    assert not psutil.wait_procs(children, timeout=20)[1]
+    path = the_session(tmp_path)
+    assert stderr.splitlines()[-1] == str(path)
+    session = load(path)
+    assert session.dropped == ()
+    assert [trial.index for trial in session.trials if not trial.failed and not trial.warmup] == [0]
+    again = start("--resume", str(path), "--model", str(tmp_path / "gone"))
+    assert again.wait(60) == 2
+    again = start("--resume", path.stem, "--model", run.args[run.args.index("--model") + 1], step_s="0")
+    _, stderr = again.communicate(timeout=60)
+    assert again.returncode == 0, stderr
+    trials = [trial for trial in load(path).trials if not trial.warmup]
+    assert [(trial.index, trial.failed) for trial in trials] == [(0, False), (1, False), (2, False)]
+
+
+def test_a_killed_run_leaves_no_worker_and_every_finished_trial(start, tmp_path):
+    run = start("--trials", "3")
+    wait_for(run, "trial 2/3")
+    children = descendants(run)
+    assert children
+    run.kill()
+    run.communicate()
+    assert not psutil.wait_procs(children, timeout=20)[1]
+    session = load(the_session(tmp_path))
+    assert session.dropped == ()
+    assert [trial.warmup for trial in session.trials] == [True, False]
+
+
+def test_a_terminal_that_goes_away_ends_the_run_in_order(start, tmp_path):
+    master, slave = pty.openpty()
+
+    def own_terminal():
+        os.setsid()
+        import fcntl
+        import termios
+
+        fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+
+    run = start("--trials", "3", stdin=slave, stdout=slave, stderr=slave, text=False, preexec_fn=own_terminal)
+    os.close(slave)
+    until_s = time.monotonic() + 60
+    while not list((tmp_path / "out").glob("*.toml")) and time.monotonic() < until_s:
+        os.read(master, 4096)
+    children = descendants(run)
+    os.close(master)  # the kernel sends SIGHUP, and every write fails from now on
+    assert run.wait(60) == 130
+    assert not psutil.wait_procs(children, timeout=20)[1]
+    assert load(the_session(tmp_path)).dropped == ()
+
+
+def test_a_run_under_nohup_outlives_its_terminal(start, tmp_path):
+    with (tmp_path / "log").open("w") as log:
+        run = start("--trials", "2", step_s="0.01", stdout=log, stderr=log,
+                    preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))  # fmt: skip
+        until_s = time.monotonic() + 60
+        while not list((tmp_path / "out").glob("*.toml")) and time.monotonic() < until_s:
+            time.sleep(0.02)
+        run.send_signal(signal.SIGHUP)
+        assert run.wait(60) == 0
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert sum(line.startswith("trial ") for line in lines) == 2  # one line when each begins
+    assert sum("tok/s" in line and line.startswith("  TTFT") for line in lines) == 2  # and one with its result
+
+
+def test_a_second_run_waits_for_the_first_and_says_so(start, tmp_path):
+    first = start("--trials", "2")
+    wait_for(first, "trial 1/2")
+    second = start("--trials", "1", step_s="0")
+    wait_for(second, "another tuibench measures")
+    assert first.poll() is None
+    assert first.wait(60) == 0
+    assert second.wait(60) == 0
+    assert len(list((tmp_path / "out").glob("*.toml"))) == 2
+
+
+def test_a_failed_method_is_retried_and_its_row_is_whole(start, tmp_path):
+    run = start("--trials", "1", step_s="0", fault="decode:segfault", methods="faulty,sound")
+    run.communicate(timeout=60)
+    assert run.returncode == 1
+    path = the_session(tmp_path)
+    model = run.args[run.args.index("--model") + 1]
+    assert start("--resume", "last", "--model", model, step_s="0").wait(60) == 1
+    assert start("--resume", "last", "--retry-failed", "--model", model, step_s="0").wait(60) == 0
+    session = load(path)
+    assert [trial.failed for trial in session.superseded] == [True]
+    assert not any(trial.failed for trial in session.trials)
+
+
+def test_a_resume_with_other_settings_is_refused_by_name(start, tmp_path, toy):
+    assert start("--trials", "1", step_s="0").wait(60) == 0
+    path = the_session(tmp_path)
+    before = path.read_bytes()
+    named = ["--model", str(toy[0])]
+    refused = {
+        "--trials": [*named, "--trials", "9"],
+        "prompt": [*named, "--prompt", "b a"],
+        "--methods": [*named, "--methods", "sound,faulty"],
+        "sampling": [*named, "--top-k", "4"],
+        "where is the model": [],
+    }
+    for words, options in refused.items():
+        run = start("--resume", str(path), *options)
+        stderr = run.communicate(timeout=60)[1]
+        assert run.returncode == 2
+        assert words in stderr
+        assert len(stderr.splitlines()) == 1
+        assert path.read_bytes() == before
+
+
+def test_retry_failed_needs_a_session(start):
+    run = start("--retry-failed")
+    assert "--resume" in run.communicate(timeout=60)[1]
+    assert run.returncode == 2
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission_is_refused_before_anything_is_measured(start, tmp_path):
+    (tmp_path / "out").mkdir(mode=0o555)
+    run = start("--trials", "1")
+    assert "no permission" in run.communicate(timeout=60)[1]
+    assert run.returncode == 2
+
+
+def test_results_that_cannot_be_saved_make_the_exit_code_one(start, tmp_path):
+    """RLIMIT_FSIZE of one byte: no session can be written, as on a full disk."""
+
+    def full_disk():
+        import resource
+
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+
+    run = start("--trials", "1", step_s="0", preexec_fn=full_disk)
+    stdout, stderr = run.communicate(timeout=60)
+    assert run.returncode == 1
+    assert "could not be saved" in stderr
+    assert "sound" in stdout
+    assert list(Path(tmp_path / "out").glob("*.toml")) == []
