@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from tuibench.core.drift import Drift, drift
 from tuibench.core.metrics import DECODE, METRICS, Metric, first_divergence
 from tuibench.core.record import QualityRecord, TrialRecord
-from tuibench.core.same_model import SameModel, same_model
+from tuibench.core.same_model import MOST_KLD, SameModel, same_model
 from tuibench.core.state import RunState
 from tuibench.core.stats import (
     MIN_TRIALS,
@@ -25,7 +25,7 @@ from tuibench.core.validity import Lamp
 REFERENCE = "kv-cache"
 """The FP32 method that quality and text are compared with."""
 
-NEGLIGIBLE_KLD = 1e-4
+NEGLIGIBLE_KLD = MOST_KLD
 """Nats per token: below it lies the rounding of another order of summation, which makes no method the better one."""
 
 

@@ -18,7 +18,7 @@ def measured_run(session: Session, label: str | None = None) -> MeasuredRun:
         label=label or session.name or session.header.id,
         methods=session.header.settings.methods,
         trials=session.trials,
-        quality=getattr(session, "quality", ()),
+        quality=session.quality,
         facts=_facts(session),
     )
 
