@@ -1,7 +1,16 @@
-from tests.scripted import record, token_stream
-from tuibench.core.eta import run_remaining_ns, trial_remaining_ns
+from tests.scripted import FINISHED, record, token_stream
+from tuibench.core.eta import run_remaining_ns, scoring_remaining_ns, trial_remaining_ns
+from tuibench.core.events import Phase, PhaseProgressed, PhaseStarted
 from tuibench.core.plan import trial_order
-from tuibench.core.run_events import RunStarted, TrialEnded, TrialObserved, TrialStarted
+from tuibench.core.record import QualityRecord
+from tuibench.core.run_events import (
+    QualityEnded,
+    QualityStarted,
+    RunStarted,
+    TrialEnded,
+    TrialObserved,
+    TrialStarted,
+)
 from tuibench.core.state import RunState, TrialState, fold, fold_trial
 
 
@@ -26,3 +35,18 @@ def test_run_remaining_shrinks_with_the_trial_under_way():
     for event in list(token_stream([100, 200, 300]))[:-1]:
         state = fold(state, TrialObserved("a", event))
     assert run_remaining_ns(state) == 700
+
+
+def test_scoring_is_estimated_from_its_progress_and_from_what_other_methods_took():
+    state = fold(RunState(), RunStarted(("a", "b", "c"), trial_order(["a", "b", "c"], 1), scored=True))
+    for method in ("a", "b", "c"):
+        state = fold(state, TrialStarted(method, 0, False, 3))
+        state = fold(state, TrialEnded(record(method, load_ns=None, ttft_ns=10, step_ns=(5, 5))))
+    assert run_remaining_ns(state) == 0  # how long scoring takes is not known yet
+    state = fold(state, QualityStarted("a"))
+    state = fold(state, TrialObserved("a", PhaseStarted(at_ns=1000, phase=Phase.QUALITY)))
+    state = fold(state, TrialObserved("a", PhaseProgressed(at_ns=1300, label="scoring", done=25, total=100)))
+    assert scoring_remaining_ns(state.methods["a"].trial) == 900
+    assert run_remaining_ns(state) == 3 * 900
+    scored = QualityRecord(method="a", eval_name="t", eval_sha256="0", duration_ns=1200, finished=FINISHED)
+    assert run_remaining_ns(fold(state, QualityEnded(scored))) == 2 * 1200
