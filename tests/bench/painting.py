@@ -10,6 +10,7 @@ import asyncio
 import dataclasses
 import sys
 import time
+from typing import ClassVar
 
 import msgspec
 import psutil
@@ -30,12 +31,13 @@ class Generating:
     """A run whose tokens come in real time, 110 a second."""
 
     session_path = None
+    trials: ClassVar = {name: trial(name, n_expected=N_TOKENS, base_ms=STEP_MS) for name in NAMES}
 
     async def events(self):
         turns = trial_order(NAMES, 1)
         yield RunStarted(NAMES, turns)
         for turn in turns:
-            for event in trial(turn.method, turn.index, n_expected=N_TOKENS, base_ms=STEP_MS):
+            for event in self.trials[turn.method]:
                 if getattr(getattr(event, "event", None), "text", None) is not None:
                     await asyncio.sleep(STEP_MS / 1e3)
                 yield event

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from textual import on
 from textual.app import ComposeResult
@@ -69,6 +69,7 @@ class RunScreen(DashboardScreen):
         self._pointed: str | None = None
         self._chosen_by_user = False
         self._drawn_after: int | None = None
+        self._known: Mapping[str, Method] = {}
 
     def compose_run(self) -> ComposeResult:
         """Yield the ladder, and beside each other the text and the latency."""
@@ -78,9 +79,9 @@ class RunScreen(DashboardScreen):
             yield LatencyCurves()
 
     @property
-    def known_methods(self) -> dict[str, Method]:
-        """What is installed here; empty until it is known."""
-        return {}
+    def known_methods(self) -> Mapping[str, Method]:
+        """What is installed here, the same object until that changes; empty until it is known."""
+        return self._known
 
     @on(RunProgressed)
     def show_snapshot(self, event: RunProgressed) -> None:

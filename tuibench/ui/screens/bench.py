@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from textual.getters import query_one
 from textual.widgets import Footer
 
 from tuibench.core import format as fmt
-from tuibench.core.spec import Method, RunSpec
+from tuibench.core.spec import RunSpec
 from tuibench.core.state import RunState
 from tuibench.models.local import LocalModel, ModelError
 from tuibench.store.schema import SessionError
@@ -50,7 +49,6 @@ class BenchScreen(RunScreen):
         super().__init__(context)
         self._live: LiveRun | None = None
         self._model: LocalModel | None = None
-        self._methods: Mapping[str, Method] = {}
         self._cpu_label = ""
         self._facts_known = asyncio.Event()
         self._started_s: float | None = None
@@ -67,11 +65,6 @@ class BenchScreen(RunScreen):
         yield from self.compose_run()
         yield Footer(compact=True)
 
-    @property
-    def known_methods(self) -> dict[str, Method]:
-        """What is installed here; empty until it is known."""
-        return dict(self._methods)
-
     def on_mount(self) -> None:
         """Paint first, then look at the machine."""
         self.add_class("-no-results", "-editing")
@@ -84,9 +77,9 @@ class BenchScreen(RunScreen):
     async def _learn_facts(self) -> None:
         """Find out about methods, machine and model; none of it may delay the first frame."""
         services = self.context.services
-        self._methods = services.methods()
-        self.ladder.offer(self._methods)
-        self.point(next(iter(self._methods), None))
+        self._known = services.methods()
+        self.ladder.offer(self._known)
+        self.point(next(iter(self._known), None))
         cpus = services.cpus()
         self._cpu_label = cpus.label
         self.settings.use_machine(n_threads=cpus.n_default_threads, n_cpus=cpus.n_usable)

@@ -12,7 +12,6 @@ from textual.widgets import Footer
 
 from tuibench.core import format as fmt
 from tuibench.core.comparison import REFERENCE
-from tuibench.core.spec import Method
 from tuibench.ui.keymap import bindings
 from tuibench.ui.messages import ComparisonWanted
 from tuibench.ui.screens.base import RunScreen
@@ -52,6 +51,7 @@ class ReplayScreen(RunScreen):
         self._timeline = context.services.timeline(session)
         self._divergences_ns = sorted(set(context.services.divergences_ns(session, REFERENCE).values()))
         self._position_ns = self._timeline.duration_ns
+        self._known = context.services.methods()
         self._playing = False
         self._ticked_s = 0.0
 
@@ -63,11 +63,6 @@ class ReplayScreen(RunScreen):
         yield VerticalScroll(id="race", can_focus=False)
         yield Transport(at_ns / whole_ns for at_ns in self._divergences_ns)
         yield Footer(compact=True)
-
-    @property
-    def known_methods(self) -> dict[str, Method]:
-        """What is installed here: a stored session may hold methods that are not."""
-        return dict(self.context.services.methods())
 
     def on_mount(self) -> None:
         """Show the results, and play if asked to."""
