@@ -67,7 +67,7 @@ class LivePanel(Container):
 
     def show_method(self, method_id: str | None, known: Mapping[str, Method]) -> None:
         """Show another method."""
-        if method_id != self.method_id or known is not self.known:
+        if method_id != self.method_id or known != self.known:  # each change of a class styles the panel anew
             self.method_id, self.known = method_id, known
             self._shown = None
             if self.is_mounted:
@@ -76,11 +76,10 @@ class LivePanel(Container):
 
     def _dress(self) -> None:
         """Put on the method's name and colour."""
-        for number in range(1, 9):
-            self.remove_class(f"series-{number}")
         name = self.method_id
-        if name is not None:
-            self.add_class(f"series-{self._series.number(name)}")
+        shown = None if name is None else self._series.number(name)
+        for number in range(1, 9):
+            self.set_class(number == shown, f"series-{number}")
         self.border_title = fmt.printable(name or "")
 
     def watch_run(self) -> None:
