@@ -57,6 +57,35 @@ def test_machine_readable_output_is_only_that(arguments, output):
         assert [trial["method"] for trial in trials] == ["baseline", "baseline", "kv-cache", "kv-cache"]
 
 
+def test_quality_is_measured_on_the_users_text(arguments, tmp_path):
+    text = tmp_path / "mine.txt"
+    text.write_text("The quick brown fox jumps over the lazy dog. " * 30, encoding="utf-8")
+    done = subprocess.run([*arguments, "--eval-file", str(text)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (path,) = (tmp_path / "out").glob("*.toml")
+    assert [record.method for record in load(path).quality] == ["kv-cache", "baseline"]
+    assert {record.eval_name for record in load(path).quality} == {"mine.txt"}
+    assert "top-1" in done.stdout.splitlines()[0]
+
+
+def test_quality_is_left_out_when_it_is_not_wanted(arguments, tmp_path):
+    done = subprocess.run([*arguments, "--no-quality"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (path,) = (tmp_path / "out").glob("*.toml")
+    assert load(path).quality == ()
+    assert "quality not measured" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [(["--eval-file", "/nowhere/text"], "cannot be read"), (["--no-quality", "--eval-file", "x"], "--no-quality")],
+)
+def test_a_text_that_cannot_serve_is_bad_usage_before_anything_is_measured(arguments, more, words):
+    done = subprocess.run([*arguments, *more], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert words in done.stderr
+
+
 def test_sampling_is_recorded_and_repeatable(arguments, tmp_path):
     options = ["--methods", "kv-cache", "--temperature", "0.8", "--top-k", "20", "--seed", "7", "--warmup", "0"]
     texts = []
