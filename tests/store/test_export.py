@@ -153,7 +153,15 @@ def test_benchstat_lines_are_gos_format():
             assert len(figures) % 2 == 0
             assert all(float(value) > 0 for value in figures[::2])
         else:
-            assert re.fullmatch(r"[a-z][^\sA-Z]*: .*", line)
+            assert re.fullmatch(r"(# )?[a-z][^\sA-Z]*: .*", line)
+
+
+def test_benchstat_compares_two_files_whatever_their_names():
+    one, other = (exported(comparison(label), "benchstat").decode() for label in ("before", "after"))
+    configuration = [{line for line in text.splitlines() if re.match(r"[a-z]", line)} for text in (one, other)]
+    assert configuration[0] == configuration[1]
+    both = exported(comparison("before", "after"), "benchstat").decode()
+    assert {"session: before", "session: after"} <= set(both.splitlines())
 
 
 def test_benchstat_has_a_line_for_every_measured_trial():

@@ -27,17 +27,24 @@ _NO_NAME = re.compile(r"[^\w.=+:-]+")
 
 
 def as_benchstat(comparison: Comparison) -> str:
-    """Return every measured trial of all runs as lines that `benchstat` reads; `-col session` compares runs."""
+    """Return every measured trial of all runs as lines that `benchstat` reads.
+
+    Files of one run each compare with `benchstat before after`; of one file with several, `-col session` does.
+    """
     lines = [f"Unit {unit} {meaning}" for _, unit, meaning in _UNITS if meaning]
     for run in comparison.runs:
-        lines += ["", *_configuration(run), *_results(run)]
+        lines += ["", *_configuration(run, several=len(comparison.runs) > 1), *_results(run)]
     return "\n".join(lines) + "\n"
 
 
-def _configuration(run: MeasuredRun) -> Iterator[str]:
-    """Yield `key: value` lines; keys are lower-case by construction, values must stay on their line."""
+def _configuration(run: MeasuredRun, *, several: bool) -> Iterator[str]:
+    """Yield `key: value` lines; keys are lower-case by construction, values must stay on their line.
+
+    `benchstat` compares only what has all of them in common: what may differ between runs worth comparing is a comment.
+    """
+    remarks = {"tuibench"} if several else {"tuibench", "session"}
     for key, value in (("session", run.label), *run.facts.items()):
-        yield f"{key}: {' '.join(printable(value).split())}"
+        yield f"{'# ' if key in remarks else ''}{key}: {' '.join(printable(value).split())}"
 
 
 def _results(run: MeasuredRun) -> Iterator[str]:
