@@ -1,4 +1,4 @@
-"""What a slow line does to keys, to painting and to the measurement: `python -m tests.bench.slow_link [BYTES_PER_S]`.
+"""What a slow line does to keys, painting and measurement: `python -m tests.bench.slow_link [fast|slow|mute|low …]`.
 
 The same run of one method in the dashboard at the end of a line that is drained slowly, once with a terminal that says
 how far it has read, and once with one that does not. Keys are pressed while the method generates. The line is a real
@@ -33,7 +33,7 @@ def run(bytes_per_s: float, *, answers: bool, keys: list[str], low_bandwidth: bo
             time.sleep(3)
             for key in keys:
                 terminal.send(key)
-                time.sleep(0.7)
+                time.sleep(0.5)
             mark = terminal.mark()
             terminal.send(F5)
             terminal.wait_for("decode", mark, timeout_s=120)
@@ -61,13 +61,19 @@ def run(bytes_per_s: float, *, answers: bool, keys: list[str], low_bandwidth: bo
         )
 
 
+VARIANTS = {
+    "fast": {"bytes_per_s": 1e6, "answers": True},
+    "slow": {"bytes_per_s": 8e3, "answers": True},
+    "mute": {"bytes_per_s": 8e3, "answers": False},
+    "low": {"bytes_per_s": 8e3, "answers": True, "low_bandwidth": True},
+}
+
+
 def main() -> None:
-    bytes_per_s = float(sys.argv[1]) if len(sys.argv) > 1 else 8e3
-    keys = [PROMPT, "\t", " ", "\t", "192", "\t", "1"]  # as in the bench of the observer
-    run(1e6, answers=True, keys=keys)
-    run(bytes_per_s, answers=True, keys=keys)
-    run(bytes_per_s, answers=False, keys=keys)
-    run(bytes_per_s, answers=True, keys=keys, low_bandwidth=True)
+    # The prompt; no quality; tokens and trials; the first method of the ladder taken out.
+    keys = [PROMPT, "\t", "\t", " ", "\t", "192", "\t", "1", "\t", "\t", " "]
+    for name in sys.argv[1:] or VARIANTS:
+        run(keys=keys, **VARIANTS[name])
 
 
 if __name__ == "__main__":
