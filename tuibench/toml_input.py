@@ -40,7 +40,12 @@ class TomlInputError(Exception):
 
 
 def read_text(path: Path, max_bytes: int) -> str:
-    """Return a regular file's text; bytes that are no UTF-8 become U+FFFD.
+    """Return a regular file's text; bytes that are no UTF-8 become U+FFFD. Raises as `read_bytes` does."""
+    return read_bytes(path, max_bytes).decode("utf-8", errors="replace")
+
+
+def read_bytes(path: Path, max_bytes: int) -> bytes:
+    """Return a regular file's content.
 
     Raises:
         TomlInputError: It is larger than `max_bytes`, or a folder, a pipe or a device.
@@ -53,7 +58,7 @@ def read_text(path: Path, max_bytes: int) -> str:
         content = file.read(max_bytes + 1)  # not the size it claims: it may grow meanwhile
     if len(content) > max_bytes:
         raise TomlInputError(f"it is larger than {max_bytes / (1 << 20):g} MiB")
-    return content.decode("utf-8", errors="replace")
+    return content
 
 
 def parse(text: str) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def _session_samples() -> tuple[bytes, ...]:
 
 
 def _read_session(content: bytes) -> None:
-    session = session_from(content.decode("utf-8", errors="replace"), _PATH)
+    session = session_from(content, _PATH)
     state = stored_state(session)
     summarise_session(_PATH, session)
     for method in state.methods.values():

@@ -75,7 +75,7 @@ def test_numbers_that_do_not_fit_each_other_cost_their_table(text, tmp_path, hon
     head, table = text.split("[[trials]]")
     assert honest in table or honest == "+00:00"
     changed = table.replace(honest, hostile) if honest in table else table.replace("Z", "")
-    session = session_from(f"{head}[[trials]]{changed}", tmp_path)
+    session = session_from(f"{head}[[trials]]{changed}".encode(), tmp_path)
     assert session.trials == ()
     assert len(session.dropped) == 1
 
@@ -95,11 +95,11 @@ def test_numbers_that_do_not_fit_each_other_cost_their_table(text, tmp_path, hon
 def test_a_header_that_nobody_writes_is_refused(text, tmp_path, honest, hostile):
     assert honest in text
     with pytest.raises(SessionError, match="strange"):
-        session_from(text.replace(honest, hostile), tmp_path / "strange.toml")
+        session_from(text.replace(honest, hostile).encode(), tmp_path / "strange.toml")
 
 
 def test_a_flood_of_damaged_tables_is_told_in_a_few_lines(text, tmp_path):
-    session = session_from(text + "[[trials]]\nx = \n" * 5000, tmp_path)
+    session = session_from((text + "[[trials]]\nx = \n" * 5000).encode(), tmp_path)
     assert len(session.trials) == 1
     assert len(session.dropped) == 21
     assert "4980 further" in session.dropped[-1]

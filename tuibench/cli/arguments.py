@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from tuibench.core.spec import Calibration, EvalText, RunSpec
 
 _MAX_PROMPT_BYTES = 4 << 20
+_MAX_NEW_TOKENS = 200_000
 
 
 class UsageError(Exception):
@@ -19,6 +20,14 @@ class UsageError(Exception):
 def positive_int(text: str) -> int:
     """Return a count of at least one."""
     return _int_from(text, 1)
+
+
+def token_count(text: str) -> int:
+    """Return a number of tokens to generate: more than any context window holds is a slip."""
+    value = positive_int(text)
+    if value > _MAX_NEW_TOKENS:
+        raise argparse.ArgumentTypeError(f"{value} is too large: {_MAX_NEW_TOKENS} at most")
+    return value
 
 
 def natural_int(text: str) -> int:
@@ -85,7 +94,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     prompt.add_argument("--prompt", metavar="TEXT", help="what the model continues or answers")
     prompt.add_argument("--prompt-file", type=Path, metavar="F", help="UTF-8 text file with the prompt")
     add("--raw", action="store_true", default=None, help="give the prompt to the model without its chat template")
-    add("--max-new-tokens", type=positive_int, metavar="N", help="tokens to generate (default: 128)")
+    add("--max-new-tokens", type=token_count, metavar="N", help="tokens to generate (default: 128)")
     add("--trials", type=positive_int, metavar="N", help="measured trials per method (default: 3)")
     add("--precision", type=precision, metavar="5%", help="go on until each decode speed is known this well")
     add("--max-trials", type=positive_int, metavar="N", help="…but take at most N trials (default: 30)")
@@ -148,6 +157,7 @@ def run_spec(options: argparse.Namespace) -> RunSpec:
     Raises:
         UsageError: It cannot be run; the message says what would help.
     """
+    from tuibench.core.plan import MAX_TURNS  # noqa: PLC0415
     from tuibench.core.spec import DEFAULT_PROMPT, RunSpec  # noqa: PLC0415 - not needed for --help
     from tuibench.measure.machine import default_threads  # noqa: PLC0415
     from tuibench.methods import resolve_methods  # noqa: PLC0415
@@ -160,13 +170,16 @@ def run_spec(options: argparse.Namespace) -> RunSpec:
         "prompt": DEFAULT_PROMPT,
         "n_threads": default_threads(),
     }
-    return RunSpec(
+    spec = RunSpec(
         model=options.model or DEFAULT_MODEL,
         eval_text=eval_text(options),
         calibration=_calibration(options),
         timeout_s=options.timeout,
         **(left_out | given_settings(options)),
     )
+    if (n_turns := len(spec.methods) * max(spec.n_trials, spec.max_trials)) > MAX_TURNS:
+        raise UsageError(f"{n_turns:,} trials are too many: {MAX_TURNS:,} at most, all methods together")
+    return spec
 
 
 def given_settings(options: argparse.Namespace) -> dict[str, Any]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+MAX_TURNS = 200_000
+"""More than any run takes; what reads sessions relies on it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -261,8 +262,8 @@ def fold(state: RunState, event: RunEvent) -> RunState:  # noqa: C901, PLR0911, 
     """Return the run's state after `event`; `state` is left alone."""
     match event:
         case RunStarted(methods=methods, turns=turns, scored=scored):
-            planned = {method: sum(turn.method == method for turn in turns) for method in methods}
-            fresh = {method: MethodState(method, n_planned=n) for method, n in planned.items()}
+            planned = Counter(turn.method for turn in turns)
+            fresh = {method: MethodState(method, n_planned=planned[method]) for method in methods}
             return RunState(methods=fresh, n_turns=len(turns), scored=scored, running=True)
         case MachineDescribed(machine=machine, n_threads=n_threads):
             return replace(state, machine=machine, n_threads=n_threads)

@@ -9,11 +9,11 @@ import math
 
 import msgspec
 
+from tuibench.core.plan import MAX_TURNS
 from tuibench.core.record import QualityRecord, TrialRecord
 from tuibench.store.schema import SessionHeader
 
 _MAX_METHODS = 256
-_MAX_TURNS = 20_000
 
 
 def check_header(header: SessionHeader) -> None:
@@ -25,7 +25,7 @@ def check_header(header: SessionHeader) -> None:
     settings = header.settings
     _require(header.created.tzinfo is not None, "`created` has no time zone")
     _require(len(settings.methods) <= _MAX_METHODS, "too many methods")
-    _require(len(settings.order) <= _MAX_TURNS, "too many turns")
+    _require(len(settings.order) <= MAX_TURNS, "too many turns")
     _require(len(set(settings.methods)) == len(settings.methods), "a method is named twice")
     _require(set(settings.order) <= set(settings.methods), "`order` names a method that `methods` lacks")
     counts = (settings.max_new_tokens, settings.n_trials, settings.n_warmup, settings.n_threads, settings.sampling.seed)

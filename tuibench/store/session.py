@@ -14,20 +14,19 @@ from tuibench.core.resume import split_superseded
 from tuibench.store.migrations import OLDEST, migrate
 from tuibench.store.plausible import check_header, check_quality, check_record
 from tuibench.store.schema import SCHEMA_VERSION, Annotation, Resumption, Session, SessionError, SessionHeader
-from tuibench.toml_input import TomlInputError, parse, read_text
+from tuibench.toml_input import TomlInputError, parse, read_bytes
 
 T = TypeVar("T")
 
-_MAX_BYTES = 64 << 20
-_MAX_HEADER_CHARS = 16 << 20
+_MAX_BYTES = 256 << 20
+_MAX_HEADER_BYTES = 32 << 20
 """A prompt of 4 MiB may be written in escapes."""
-_MAX_TABLE_CHARS = 8 << 20
-"""A trial that fills the largest context windows has 3 MB."""
-_MAX_TABLES = 50_000
+_MAX_TABLE_BYTES = 32 << 20
+"""A trial of 200,000 tokens has some 6 MB."""
+_MAX_TABLES = 500_000
 _MAX_TOLD = 20
 # A lone bracket at the very end is all that is left of a table cut after its first byte.
-_TABLE_START = re.compile(r"^(?=\[\[|\[\Z)", re.MULTILINE)
-_TABLE_START_BYTES = re.compile(rb"^(?=\[\[|\[\Z)", re.MULTILINE)
+_TABLE_START = re.compile(rb"^(?=\[\[|\[\Z)", re.MULTILINE)
 
 
 def load(path: Path) -> Session:
@@ -39,23 +38,23 @@ def load(path: Path) -> Session:
     return session_from(_read(path), path)
 
 
-def session_from(text: str, path: Path) -> Session:
-    """Return the session that a text holds.
+def session_from(content: bytes, path: Path) -> Session:
+    """Return the session that a file's content is.
 
     Args:
-        text: The file's content.
+        content: Up to any byte.
         path: The file, for messages.
 
     Raises:
         SessionError: The header is no session header.
     """
-    head, *tables = _TABLE_START.split(text, maxsplit=_MAX_TABLES)
+    head, *tables = _TABLE_START.split(content, maxsplit=_MAX_TABLES)
     header = _header(path, head)
     found = _Tables(header.schema_version)
-    line = head.count("\n") + 1
+    line = head.count(b"\n") + 1
     for table in tables:
         found.add(table, line)
-        line += table.count("\n")
+        line += table.count(b"\n")
     counted, superseded = split_superseded(found.trials)
     return Session(
         header=header,
@@ -84,13 +83,13 @@ def whole_bytes(path: Path) -> int:
     Raises:
         SessionError: The file cannot be read, or its header is no session header.
     """
-    content = path.read_bytes()
+    content = _read(path)
     version = load_header(path).schema_version
-    starts = [match.start() for match in _TABLE_START_BYTES.finditer(content)]
+    starts = [match.start() for match in _TABLE_START.finditer(content)]
     if not starts:
         return len(content)
     last = _Tables(version)
-    last.add(content[starts[-1] :].decode("utf-8", errors="replace"), line=0)
+    last.add(content[starts[-1] :], line=0)
     return starts[-1] if last.dropped else len(content)
 
 
@@ -105,17 +104,17 @@ class _Tables:
     annotation: Annotation | None = None
     dropped: list[str] = field(default_factory=list)
 
-    def add(self, text: str, line: int) -> None:
+    def add(self, table: bytes, line: int) -> None:
         """Read one table; a damaged one is dropped and told."""
         try:
-            self._add(text)
+            self._add(table)
         except (TomlInputError, msgspec.ValidationError) as error:
             self.dropped.append(f"line {line}: a table was dropped, it is damaged or cut short ({error})")
 
-    def _add(self, text: str) -> None:
-        if len(text) > _MAX_TABLE_CHARS:
+    def _add(self, table: bytes) -> None:
+        if len(table) > _MAX_TABLE_BYTES:
             raise TomlInputError("larger than any trial")
-        raw = parse(text)
+        raw = parse(table.decode("utf-8", errors="replace"))
         trials = self._rows(raw, "trials", TrialRecord)
         for record in trials:
             check_record(record)
@@ -141,9 +140,9 @@ class _Tables:
         return tuple(told)
 
 
-def _read(path: Path) -> str:
+def _read(path: Path) -> bytes:
     try:
-        return read_text(path, _MAX_BYTES)
+        return read_bytes(path, _MAX_BYTES)
     except TomlInputError as error:
         raise SessionError(f"{path}: {error}, so it is no session") from error
     except (FileNotFoundError, NotADirectoryError):
@@ -153,11 +152,11 @@ def _read(path: Path) -> str:
         raise SessionError(f"{path}: cannot be read: {reason}") from error
 
 
-def _header(path: Path, head: str) -> SessionHeader:
-    if len(head) > _MAX_HEADER_CHARS:
+def _header(path: Path, head: bytes) -> SessionHeader:
+    if len(head) > _MAX_HEADER_BYTES:
         raise SessionError(f"{path}: its header is larger than any session's")
     try:
-        raw = parse(head)
+        raw = parse(head.decode("utf-8", errors="replace"))
     except TomlInputError as error:
         raise SessionError(f"{path}: no valid TOML at its top: {error}") from error
     version = raw.get("schema_version")
