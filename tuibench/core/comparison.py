@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from tuibench.core.drift import Drift, drift
+from tuibench.core.drift import Drift, drift_of_speeds
 from tuibench.core.metrics import DECODE, METRICS, Metric, first_divergence
 from tuibench.core.record import QualityRecord, TrialRecord
 from tuibench.core.same_model import MOST_KLD, SameModel, same_model
@@ -179,7 +179,7 @@ def compare(
     for number, run in enumerate(runs):
         builder = _Rows(number, run, measured, parents, exact, baseline, greedy=greedy)
         rows.extend(_with_pareto([builder.row(method) for method in _methods(run)]))
-    return Comparison(tuple(runs), tuple(rows), baseline, tuple(drift(run.trials) for run in runs))
+    return Comparison(tuple(runs), tuple(rows), baseline, tuple(map(_drift, runs, measured)))
 
 
 def nearest_rungs(method: str, parents: Mapping[str, str | None]) -> Iterator[str]:
@@ -226,6 +226,13 @@ def _speeds(records: Sequence[TrialRecord]) -> Iterator[tuple[int, float]]:
     return ((record.index, speed) for record in records if (speed := DECODE.compute(record)))
 
 
+def _drift(run: MeasuredRun, measured: Mapping[str, _Trials]) -> Drift | None:
+    """Return the drift of a run from the speeds that were taken already, in the order of its trials."""
+    speeds = {(method, index): speed for method, trials in measured.items() for index, speed in trials.speeds}
+    order = ((record.method, record.index) for record in run.trials if not record.warmup and not record.failed)
+    return drift_of_speeds([(key[0], speeds[key]) for key in order if key in speeds])
+
+
 def _methods(run: MeasuredRun) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*run.methods, *(record.method for record in run.trials))))
 
@@ -264,7 +271,7 @@ class _Rows:
             run=self.number,
             method=method,
             n_trials=len(records),
-            metrics=_estimates(records),
+            metrics=_estimates(trials),
             itl_ns=percentiles([gap for record in records for gap in record.step_ns]),
             step=self._against(rungs[0], trials) if rungs else None,
             total=self._against(rungs[-1], trials) if rungs else None,
@@ -316,9 +323,10 @@ def _ratio_between_runs(ours: _Trials, theirs: _Trials) -> Ratio | None:
     return ratio_of_medians([speed for _, speed in ours.speeds], [speed for _, speed in theirs.speeds])
 
 
-def _estimates(records: Sequence[TrialRecord]) -> dict[str, Estimate]:
-    found = ((metric.id, estimate(_values(metric, records))) for metric in METRICS)
-    return {metric_id: each for metric_id, each in found if each is not None}
+def _estimates(trials: _Trials) -> dict[str, Estimate]:
+    speeds = [speed for _, speed in trials.speeds]
+    values = ((m.id, speeds if m is DECODE else _values(m, trials.records)) for m in METRICS)
+    return {metric_id: found for metric_id, each in values if (found := estimate(each)) is not None}
 
 
 def _values(metric: Metric, records: Sequence[TrialRecord]) -> list[float]:

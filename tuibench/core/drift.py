@@ -31,19 +31,25 @@ class Drift:
 def drift(trials: Sequence[TrialRecord]) -> Drift | None:
     """Return the drift that a run shows; None if it shows none.
 
+    Args:
+        trials: In the order they took place; warm-ups and failures are passed over.
+    """
+    measured = (record for record in trials if not record.warmup and not record.failed)
+    return drift_of_speeds([(record.method, speed) for record in measured if (speed := DECODE.compute(record))])
+
+
+def drift_of_speeds(speeds: Sequence[tuple[str, float]]) -> Drift | None:
+    """Return the drift that decode speeds show; None if they show none.
+
     The test is the seasonal Kendall test with methods as seasons (Hirsch, Slack & Smith 1982): within each method,
     do later trials tend to be slower? So it needs no model of the methods' speeds, and outliers weigh no more than
     other trials. The size is Tukey's resistant line, and the trial that of Pettitt's change point (1979), both over
     all trials, each relative to the median of its method.
 
     Args:
-        trials: In the order they took place; warm-ups and failures are passed over.
+        speeds: With their methods, in the order they were measured.
     """
-    measured = [
-        (record.method, log(speed))
-        for record in trials
-        if not record.warmup and not record.failed and (speed := DECODE.compute(record))
-    ]
+    measured = [(method, log(speed)) for method, speed in speeds]
     by_method: dict[str, list[float]] = {}
     for method, speed in measured:
         by_method.setdefault(method, []).append(speed)
