@@ -180,7 +180,7 @@ class Report:
         peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         return (
             f"{self.n_inputs:,} inputs, {self.n_read:,} accepted, {self.findings} findings, "
-            f"slowest {self.slowest_s * 1e3:.0f} ms, peak RSS {peak_mb:.0f} MiB"
+            f"slowest {self.slowest_s * 1e3:.0f} ms of CPU time, peak RSS {peak_mb:.0f} MiB"
         )
 
 
@@ -201,7 +201,8 @@ def fuzz(
     signal.signal(signal.SIGVTALRM, _too_slow)
     with tempfile.TemporaryDirectory() as folder:
         fuzzed = target(name, Path(folder))
-        while report.n_inputs < n_inputs and (started_s := time.monotonic()) < until_s:
+        while report.n_inputs < n_inputs and time.monotonic() < until_s:
+            started_s = time.process_time()
             content = mutated(fuzzed.samples, rng)
             signal.setitimer(signal.ITIMER_VIRTUAL, _SLOW_S)
             try:
@@ -219,7 +220,7 @@ def fuzz(
             finally:
                 signal.setitimer(signal.ITIMER_VIRTUAL, 0)
             report.n_inputs += 1
-            report.slowest_s = max(report.slowest_s, time.monotonic() - started_s)
+            report.slowest_s = max(report.slowest_s, time.process_time() - started_s)
     return report
 
 

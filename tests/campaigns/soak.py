@@ -62,9 +62,8 @@ class Samples:
         early, late = slice(n // 5, n // 5 + max(1, n // 10)), slice(n - max(1, n // 10), n)
         before, after = (statistics.median(self.rss_bytes[part]) for part in (early, late))
         fds = (statistics.median(self.n_fds[part]) for part in (early, late))
-        lasting = sum(
-            a and b and c for a, b, c in zip(self.n_zombies, self.n_zombies[1:], self.n_zombies[2:], strict=False)
-        )
+        thrice = zip(self.n_zombies, self.n_zombies[1:], self.n_zombies[2:], strict=False)
+        lasting = sum(all(seen) for seen in thrice)
         return (
             f"RSS {before / _MIB:.1f} → {after / _MIB:.1f} MiB ({(after - before) / _MIB:+.1f}), "
             f"file descriptors {' → '.join(f'{n:.0f}' for n in fds)}, zombies older than 2 s: {lasting}, {n} samples"
@@ -86,7 +85,7 @@ def soak_run(folder: Path, seconds: float, step_s: float, n_tokens: int) -> str:
     model = save_toy_model(folder / "toy")
     command = [
         sys.executable, "-m", "tuibench", "run", "--model", str(model), "--methods", "sound", "--prompt", "a b",
-        "--threads", "1", "--no-quality", "--trials", "100000", "--max-new-tokens", str(n_tokens),
+        "--threads", "1", "--no-quality", "--trials", "150000", "--max-new-tokens", str(n_tokens),
     ]  # fmt: skip
     samples = Samples()
     with (folder / "log").open("wb") as log:
@@ -108,7 +107,7 @@ def soak_dashboard(folder: Path, seconds: float, step_s: float) -> str:
 
     def start_the_next() -> None:
         terminal.send(_F5)
-        terminal.forget()
+        terminal._chunks.clear()  # what it has written is of no interest, and would fill this process
 
     time.sleep(5)
     _watch(process, samples, seconds, start_the_next)

@@ -173,7 +173,7 @@ def run_spec(options: argparse.Namespace) -> RunSpec:
     spec = RunSpec(
         model=options.model or DEFAULT_MODEL,
         eval_text=eval_text(options),
-        calibration=_calibration(options),
+        calibration=calibration(options),
         timeout_s=options.timeout,
         **(left_out | given_settings(options)),
     )
@@ -237,7 +237,12 @@ def eval_text(options: argparse.Namespace) -> EvalText | None:
         raise UsageError(str(error)) from error
 
 
-def _calibration(options: argparse.Namespace) -> Calibration:
+def calibration(options: argparse.Namespace) -> Calibration:
+    """Return what static quantisation finds its ranges on.
+
+    Raises:
+        UsageError: There is no such text.
+    """
     from tuibench.core.spec import Calibration  # noqa: PLC0415
 
     path = options.calibration

@@ -6,8 +6,10 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from tuibench import paths
-from tuibench.cli.arguments import UsageError, eval_text, given_settings
+from tuibench.cli.arguments import UsageError, calibration, eval_text, given_settings
 from tuibench.cli.models import ensure_model
 from tuibench.core.format import printable
 from tuibench.measure.resume import Continuation, obstacles, resumed_spec
@@ -50,6 +52,7 @@ def resumed_run(options: argparse.Namespace) -> ResumedRun:
     spec = resumed_spec(
         header, model=options.model or model.name, eval_text=eval_text(options), timeout_s=options.timeout
     )
+    spec = msgspec.structs.replace(spec, calibration=calibration(options))
     reasons = list(obstacles(session, model))
     for name, asked in given_settings(options).items():
         if asked != getattr(spec, name):
