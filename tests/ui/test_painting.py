@@ -9,6 +9,7 @@ from rich.style import Style
 from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.geometry import Region
 from textual.strip import Strip
+from textual.widget import Widget
 
 from tests.ui.scripted import HOLD, Program, start, trial, until
 from tuibench.core.plan import trial_order
@@ -129,3 +130,19 @@ async def test_the_application_paints_through_it():
         await start(pilot)
         await until(pilot, lambda: pilot.app.screen.run.methods)
         await until(pilot, lambda: any(isinstance(renderable, ChopsUpdate) for renderable in seen))
+
+
+async def test_only_what_a_change_touches_is_rendered(monkeypatch):
+    async with Program().app().run_test(size=(120, 40)) as pilot:
+        screen = pilot.app.screen
+        await until(pilot, screen._facts_known.is_set)
+        await pilot.pause(0.1)
+        rendered = []
+        render = Widget.render_lines
+        monkeypatch.setattr(Widget, "render_lines", lambda self, crop: rendered.append(self) or render(self, crop))
+        screen.status.state = "running"
+        screen.curves.refresh()
+        await until(pilot, lambda: screen.curves in rendered)
+        await pilot.pause()
+        assert screen.machine not in rendered
+        assert screen.ladder not in rendered

@@ -14,7 +14,7 @@ from rich.cells import get_character_cell_size
 from rich.color import ColorSystem
 from rich.console import Console, RenderableType
 from rich.style import Style
-from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
+from textual._compositor import ChopsUpdate, Compositor, CompositorUpdate, LayoutUpdate
 from textual.strip import Strip
 
 # Textual has no public place for this; its version is pinned, and a test paints through a whole application.
@@ -64,6 +64,28 @@ class Painted:
             return ""
         line[x : x + len(cells)] = cells
         return "".join(_move(x + start, y) + _text(cells[start:end]) for start, end in _changed(before, cells))
+
+
+class SparingCompositor(Compositor):
+    """Renders only the widgets that a partial update touches.
+
+    Textual renders every widget within the rectangle around all that changed: with the clock at the top and a text at
+    the bottom that is the whole screen, four times a second.
+    """
+
+    def render_partial_update(self) -> ChopsUpdate | None:
+        """Return what changed since the last update; None if nothing did."""
+        everything, dirty = self.visible_widgets, self._dirty_regions
+        _ = self.cuts  # where widgets begin and end is kept of all of them
+        self._visible_widgets = {
+            widget: (region, clip)
+            for widget, (region, clip) in everything.items()
+            if any(region.overlaps(changed) for changed in dirty)
+        }
+        try:
+            return super().render_partial_update()
+        finally:
+            self._visible_widgets = everything
 
 
 class _Changes(CompositorUpdate):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 from textual import on
@@ -18,10 +19,14 @@ from tuibench.core.state import MethodStatus, RunState
 from tuibench.ui import describe
 from tuibench.ui.messages import MethodPointed, RunProgressed
 from tuibench.ui.pacing import PacedScreen
+from tuibench.ui.painting import SparingCompositor
 from tuibench.ui.services import Context
 from tuibench.ui.widgets.ladder import Ladder
 from tuibench.ui.widgets.latency_curves import Curve, LatencyCurves
 from tuibench.ui.widgets.live_panel import LivePanel
+
+_CURVES_S = 1.0
+"""Least time between two drawings of the latency: most of a snapshot's cost, and nobody sees it grow faster."""
 
 
 class TooSmall(Widget):
@@ -39,6 +44,10 @@ class TooSmall(Widget):
 
 class DashboardScreen(PacedScreen[None]):
     """A screen whose body gives way to a notice below 60×15 (by the breakpoint classes)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._compositor = SparingCompositor()
 
     def compose(self) -> ComposeResult:
         """Lay out the body and the notice."""
@@ -69,6 +78,7 @@ class RunScreen(DashboardScreen):
         self._pointed: str | None = None
         self._chosen_by_user = False
         self._drawn_after: int | None = None
+        self._drawn_s = -math.inf
         self._known: Mapping[str, Method] = {}
 
     def compose_run(self) -> ComposeResult:
@@ -123,11 +133,13 @@ class RunScreen(DashboardScreen):
         self._draw_curves()
 
     def _draw_curves(self, *, anew: bool = False) -> None:
-        """Draw the latency; where every byte counts, only when a trial ended."""
+        """Draw the latency once a second, and when a trial ends; where every byte counts, only then."""
         n_ended = sum(len(method.records) for method in self.run.methods.values())
-        if self.context.low_bandwidth and not anew and n_ended == self._drawn_after:
+        now_s = self.context.services.clock_s()
+        soon = self.context.low_bandwidth or now_s - self._drawn_s < _CURVES_S
+        if soon and not anew and n_ended == self._drawn_after and self.run.running:
             return
-        self._drawn_after = n_ended
+        self._drawn_after, self._drawn_s = n_ended, now_s
         found = []
         for name, method in self.run.methods.items():
             stream = describe.stream_of(method)
