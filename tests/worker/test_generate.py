@@ -3,8 +3,9 @@ import gc
 import numpy as np
 import pytest
 
-from tuibench.core.events import FinishReason, PromptTokenised, TokenEmitted, TrialAccepted, TrialFinished
+from tuibench.core.events import FinishReason, GuessCounts, PromptTokenised, TokenEmitted, TrialAccepted, TrialFinished
 from tuibench.core.spec import Sampling, TrialRequest
+from tuibench.engines.base import Guesses
 from tuibench.models.tokenizer import PromptTokenizer
 from tuibench.worker.generate import PromptError, generate
 from tuibench.worker.memory import own_memory
@@ -109,6 +110,22 @@ def test_text_split_inside_characters_arrives_whole(tokenizer):
     assert "".join(pieces) + events[-1].text_tail == tokenizer.decode(tokens)
     assert "\N{REPLACEMENT CHARACTER}" not in "".join(pieces)
     assert len(tokens) > len([piece for piece in pieces if piece])  # some tokens complete no character
+
+
+def test_an_engine_that_guesses_is_asked_how_it_went(tokenizer):
+    class GuessingScript(ScriptedEngine):
+        guesses = Guesses(n_steps=2, n_guessed=6, n_right=3)
+
+    events = []
+    generate(
+        GuessingScript(text_tokens(tokenizer, "abc"), tokenizer.vocab_size),
+        tokenizer,
+        None,
+        TrialRequest(prompt="hello", max_new_tokens=3),
+        events.append,
+    )
+    assert events[-1].guesses == GuessCounts(n_steps=2, n_guessed=6, n_right=3)
+    assert run(tokenizer, text_tokens(tokenizer, "abc"))[1][-1].guesses is None
 
 
 def test_no_garbage_collection_inside_the_timed_window(tokenizer):

@@ -126,6 +126,17 @@ class TokenEmitted(_Event, frozen=True, kw_only=True, tag="token"):
     """May be empty: part of a character waits for the tokens that complete it."""
 
 
+class GuessCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """How guessing ahead went in one generation, where a method does that."""
+
+    n_steps: int
+    """Steps of the model after the prompt."""
+    n_guessed: int
+    """Tokens guessed and checked."""
+    n_right: int
+    """Guessed tokens that were picked: they took no step of their own."""
+
+
 class TrialFinished(_Event, frozen=True, kw_only=True, tag="trial_finished"):
     """The generation ended as it should."""
 
@@ -137,6 +148,7 @@ class TrialFinished(_Event, frozen=True, kw_only=True, tag="trial_finished"):
     """The high-water mark when the prompt had been read."""
     cpu_ns: int
     """CPU time of all the worker's threads between acceptance and the last token."""
+    guesses: GuessCounts | None = None
     memory: Memory = Memory()
 
 

@@ -58,6 +58,20 @@ def output_tps(record: TrialRecord) -> float | None:
     return record.n_gen * 1e9 / (record.ttft_ns + sum(record.step_ns))
 
 
+def acceptance_rate(record: TrialRecord) -> float | None:
+    """Return the share of guessed tokens that were right; None where nothing was guessed."""
+    if not record.n_guessed or record.n_guessed_right is None:
+        return None
+    return record.n_guessed_right / record.n_guessed
+
+
+def tokens_per_step(record: TrialRecord) -> float | None:
+    """Return the mean number of tokens that a step of the model yielded; None for a method that does not guess."""
+    if not record.n_model_steps or record.n_guessed_right is None:
+        return None
+    return 1 + record.n_guessed_right / record.n_model_steps
+
+
 TTFT = Metric(
     "ttft_ns", "TTFT", "ns", larger_is_better=False,
     formula="request accepted by the worker → first token's text available (tokenisation + prefill + first sampling)",

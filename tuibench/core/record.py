@@ -70,6 +70,10 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     worker_cpu_ns: int | None = None
     observer_cpu_ns: int | None = None
     """CPU time of the process that watched, inside the timed window."""
+    n_model_steps: int | None = None
+    """With the two below, as in `GuessCounts`; None for a method that does not guess."""
+    n_guessed: int | None = None
+    n_guessed_right: int | None = None
     facts: tuple[str, ...] = ()
     """What decides the speed here, as `name: value`."""
     validity: tuple[str, ...] = ()

@@ -331,6 +331,7 @@ def trial_record(
         energy_uj: What the processor packages used; None where it cannot be read.
     """
     memory, done = _memory(trial), trial.finished
+    guesses = done.guesses if done else None
     ready = trial.ready if fresh else None
     kv_cache = ready.kv_cache if ready else None
     tokenise_ns = None
@@ -370,6 +371,9 @@ def trial_record(
         context_window=ready.context_window if ready else None,
         worker_cpu_ns=done.cpu_ns if done else None,
         observer_cpu_ns=observer_cpu_ns,
+        n_model_steps=guesses.n_steps if guesses else None,
+        n_guessed=guesses.n_guessed if guesses else None,
+        n_guessed_right=guesses.n_right if guesses else None,
         facts=tuple(f"{name}: {value}" for name, value in ready.facts.items()) if ready else (),
         validity=validity,
         lamp=lamp,

@@ -44,6 +44,12 @@ class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]  # transformers shi
         self.values = self._value_buffer[:, :, :end]
         return self.keys, self.values
 
+    def take_back(self, n_tokens: int) -> None:
+        """Forget the last positions."""
+        self._length -= n_tokens
+        self.keys = self._key_buffer[:, :, : self._length]
+        self.values = self._value_buffer[:, :, : self._length]
+
 
 def preallocated_cache(config: Any, max_length: int) -> DynamicCache:  # noqa: ANN401 - transformers' own
     """Return an empty cache for `max_length` positions; sliding-window and other special layers stay as they are."""

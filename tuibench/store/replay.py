@@ -10,6 +10,7 @@ from tuibench.core.events import (
     EngineReady,
     Event,
     FinishReason,
+    GuessCounts,
     Memory,
     PromptTokenised,
     TokenEmitted,
@@ -69,8 +70,15 @@ def trial_events(record: TrialRecord) -> Iterator[Event]:
             prefill_ns=record.prefill_ns or 0,
             prefill_peak_bytes=record.prefill_peak_bytes,
             cpu_ns=record.worker_cpu_ns or 0,
+            guesses=_guesses(record),
             memory=memory,
         )
+
+
+def _guesses(record: TrialRecord) -> GuessCounts | None:
+    if record.n_model_steps is None or record.n_guessed is None or record.n_guessed_right is None:
+        return None
+    return GuessCounts(n_steps=record.n_model_steps, n_guessed=record.n_guessed, n_right=record.n_guessed_right)
 
 
 def _started(record: TrialRecord) -> TrialStarted:

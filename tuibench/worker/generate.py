@@ -6,9 +6,17 @@ import gc
 from collections.abc import Callable
 from time import perf_counter_ns, process_time_ns
 
-from tuibench.core.events import Event, FinishReason, PromptTokenised, TokenEmitted, TrialAccepted, TrialFinished
+from tuibench.core.events import (
+    Event,
+    FinishReason,
+    GuessCounts,
+    PromptTokenised,
+    TokenEmitted,
+    TrialAccepted,
+    TrialFinished,
+)
 from tuibench.core.spec import TrialRequest
-from tuibench.engines.base import Engine
+from tuibench.engines.base import Engine, GuessingEngine
 from tuibench.models.tokenizer import PromptTokenizer
 from tuibench.worker.memory import own_memory, peak_rss_bytes
 from tuibench.worker.sampling import Sampler
@@ -75,9 +83,17 @@ def _generate(
             prefill_ns=prefill_ns,
             prefill_peak_bytes=_at_most(prefill_peak_bytes, memory.peak_rss_bytes),
             cpu_ns=cpu_ns,
+            guesses=_guesses(engine),
             memory=memory,
         )
     )
+
+
+def _guesses(engine: Engine) -> GuessCounts | None:
+    if not isinstance(engine, GuessingEngine):
+        return None
+    found = engine.guesses
+    return GuessCounts(n_steps=found.n_steps, n_guessed=found.n_guessed, n_right=found.n_right)
 
 
 def _at_most(peak_bytes: int, later_peak_bytes: int | None) -> int:
