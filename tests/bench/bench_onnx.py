@@ -1,7 +1,8 @@
 """The ONNX methods beside their peers, trial by trial in turn: `python -m tests.bench.bench_onnx MODEL_DIR`.
 
 `--genai-python` names an interpreter of a virtual environment with onnxruntime-genai; `--genai LABEL=FOLDER` a model
-that its builder wrote. Without them only our own methods run, and ONNX Runtime's plain `quantize_dynamic`.
+that its builder wrote. Without them only our own methods run, and ONNX Runtime's plain `quantize_dynamic` of the
+exported graph and of our fused one (`--quantised` keeps these two for the next time).
 Ratios of medians are what to compare; absolute times follow the machine's load, which is printed with them.
 """
 
@@ -20,25 +21,31 @@ CONTENDER = "tests.bench.onnx_contender"
 OURS = ("kv-cache", "int8-torch", "onnx", "onnx-fused", "int8-dynamic", "int8-static", "int4-onnx")
 PAIRS = (
     ("onnx-fused", "genai-fp32", 1.25),
-    ("int8-dynamic", "quantize_dynamic", 1.1),
-    ("int8-static", "quantize_dynamic", 1.1),
+    ("int8-dynamic", "quantised-export", 1.1),
+    ("int8-static", "quantised-export", 1.1),
+    ("int8-dynamic", "quantised-fused", 1.1),
+    ("int8-static", "quantised-fused", 1.1),
     ("int4-onnx", "genai-int4", 1.1),
     ("onnx-fused", "kv-cache", 2.0),
     ("int8-dynamic", "kv-cache", 2.0),
     ("int8-static", "kv-cache", 2.0),
+    ("kv-cache", "baseline", 2.0),
 )
 
 
-def plain_quantised(model_dir, target):
-    """Quantise the fused FP32 graph as ONNX Runtime's own documentation does."""
+def plain_quantised(method, model_dir, target):
+    """Quantise a method's FP32 graph as ONNX Runtime's own documentation does, unless that has been done."""
+    if (target / "model.onnx").exists():
+        return
+    target.mkdir(parents=True, exist_ok=True)
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     from tuibench.engines.ort.prepared import prepared_artifact
     from tuibench.engines.ort.recipes import OPTIONS
 
-    fused, _ = prepared_artifact("onnx-fused", OPTIONS["onnx-fused"], model_dir, lambda *_: None)
+    exact, _ = prepared_artifact(method, OPTIONS[method], model_dir, lambda *_: None)
     quantize_dynamic(
-        fused.directory / "model.onnx",
+        exact.directory / "model.onnx",
         target / "model.onnx",
         per_channel=True,
         weight_type=QuantType.QInt8,
@@ -80,12 +87,16 @@ def main():
     parser.add_argument("--trials", type=int, default=5)
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--quantised", type=Path, metavar="FOLDER")
     asked = parser.parse_args()
     print("load average before", os.getloadavg())
     with tempfile.TemporaryDirectory() as scratch:
-        plain_quantised(asked.model_dir, Path(scratch))
+        quantised = asked.quantised or Path(scratch)
+        plain_quantised("onnx", asked.model_dir, quantised / "export")
+        plain_quantised("onnx-fused", asked.model_dir, quantised / "fused")
         kinds = {name: (sys.executable, f"method:{name}") for name in asked.methods.split(",")}
-        kinds["quantize_dynamic"] = (sys.executable, f"graph:{scratch}")
+        kinds["quantised-export"] = (sys.executable, f"export:{quantised / 'export'}")
+        kinds["quantised-fused"] = (sys.executable, f"graph:{quantised / 'fused'}")
         for entry in asked.genai:
             label, _, folder = entry.partition("=")
             kinds[label] = (asked.genai_python, f"genai:{folder}")

@@ -1,6 +1,7 @@
 """One contender of `bench_onnx`: loads, then runs a trial for every line on its standard input.
 
-Kinds: `method:ID`, `graph:FOLDER` (a graph of ours, quantised by somebody else), `genai:FOLDER` (onnxruntime-genai).
+Kinds: `method:ID`, `graph:FOLDER` (our fused graph, quantised by somebody else), `export:FOLDER` (the plain export,
+quantised by somebody else, all graph optimisations on), `genai:FOLDER` (onnxruntime-genai).
 """
 
 from __future__ import annotations
@@ -28,6 +29,18 @@ def open_graph(folder, model_dir, n_threads):
     from tuibench.engines.ort.session import DecoderSession, session_options
 
     session = DecoderSession(Path(folder), read_decoder(model_dir), session_options(n_threads))
+    return lambda n_tokens: decode(session, n_tokens)
+
+
+def open_export(folder, model_dir, n_threads):
+    import onnxruntime as ort
+
+    from tuibench.engines.ort.decoder import read_decoder
+    from tuibench.engines.ort.plain_session import PlainSession
+    from tuibench.engines.ort.session import session_options
+
+    session = PlainSession(Path(folder), read_decoder(model_dir), session_options(n_threads))
+    session._session = ort.InferenceSession(Path(folder) / "model.onnx", session_options(n_threads))
     return lambda n_tokens: decode(session, n_tokens)
 
 
@@ -70,7 +83,7 @@ def open_genai(folder, _model_dir, n_threads):
 
 def main():
     kind, _, name = sys.argv[1].partition(":")
-    openers = {"method": open_method, "graph": open_graph, "genai": open_genai}
+    openers = {"method": open_method, "graph": open_graph, "export": open_export, "genai": open_genai}
     run = openers[kind](name, Path(sys.argv[2]), int(sys.argv[3]))
     run(8)
     print("ready", flush=True)

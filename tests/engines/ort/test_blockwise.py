@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tuibench.engines.ort.blockwise import pick_block_size, quantise_blockwise
+from tuibench.engines.ort.gptq import quantise_compensated
 
 
 def dequantised(weight, n_columns):
@@ -37,6 +38,26 @@ def test_no_weight_moves_further_than_its_block_allows(n_rows, n_columns, bits, 
     allowed = np.abs(padded).max(axis=-1) * (0.25 if bits == 4 else 0.01) + np.abs(weight.scales)
     moved = np.abs(dequantised(weight, n_columns) - matrix)
     assert (moved <= np.repeat(allowed, block, axis=1)[:, :n_columns] + 1e-6).all()
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_compensated_rounding_changes_the_products_less_than_the_nearest(symmetric):
+    rng = np.random.default_rng(0)
+    inputs = (rng.normal(size=(500, 96)) @ rng.normal(size=(96, 96))).astype(np.float32)
+    matrix = rng.normal(size=(40, 96)).astype(np.float32)
+    moments = inputs.T @ inputs / 500
+
+    def error(weight):
+        return np.square(inputs @ (dequantised(weight, 96) - matrix).T).mean()
+
+    nearest = error(quantise_blockwise(matrix, 4, 32, symmetric=symmetric))
+    assert error(quantise_compensated(matrix, moments, 4, 32, symmetric=symmetric)) < 0.7 * nearest
+
+
+def test_compensated_rounding_stands_inputs_that_are_always_zero():
+    matrix = np.random.default_rng(0).normal(size=(8, 64)).astype(np.float32)
+    weight = quantise_compensated(matrix, np.zeros((64, 64), np.float32), 4, 32)
+    np.testing.assert_allclose(dequantised(weight, 64), matrix, atol=0.5)
 
 
 def test_zeros_stay_zero():

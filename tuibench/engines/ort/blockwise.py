@@ -81,8 +81,31 @@ def _quantise_rows(
     return levels, scales, zero_points
 
 
+def packed(
+    levels: NDArray[np.uint8],
+    scales: NDArray[np.float32],
+    zeros: NDArray[np.float32],
+    bits: int,
+    *,
+    symmetric: bool,
+) -> BlockwiseWeight:
+    """Return levels `[rows, blocks, block size]` as the operator stores them."""
+    block_size, zero_points = levels.shape[-1], zeros.astype(np.uint8)
+    if bits == _NIBBLE_BITS:
+        levels, zero_points = _pack_nibbles(levels), _pack_nibbles(zero_points)
+    return BlockwiseWeight(levels, scales, None if symmetric else zero_points, bits, block_size)
+
+
+def best_grid(
+    blocks: NDArray[np.float32], bits: int, importance: NDArray[np.float32], *, symmetric: bool
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return scales and zeros of `[rows, blocks, block size]` that lose least, columns weighed by importance."""
+    _, scales, zeros = _best_levels(blocks, bits, importance, symmetric=symmetric)
+    return scales, zeros
+
+
 def _best_levels(
-    blocks: NDArray[np.float32], bits: int, *, symmetric: bool
+    blocks: NDArray[np.float32], bits: int, importance: NDArray[np.float32] | float = 1.0, *, symmetric: bool
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
     """Return levels, scales and zeros; with 4 bits, of the range that loses least in the mean square.
 
@@ -96,7 +119,8 @@ def _best_levels(
         divisor = np.where(scales == 0, 1, scales)
         levels = np.clip(np.rint(blocks / divisor[..., None]) + zeros[..., None], 0, 2**bits - 1)
         if len(widths) > 1:
-            loss = np.square((levels - zeros[..., None]) * scales[..., None] - blocks).sum(axis=-1)
+            lost = np.square((levels - zeros[..., None]) * scales[..., None] - blocks)
+            loss = (lost * importance).sum(axis=-1)
         else:
             loss = np.zeros(scales.shape, np.float32)
         if best is None:

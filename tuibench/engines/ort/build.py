@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from tuibench.engines.base import CalibrationError, Progress, UnsupportedModelError
-from tuibench.engines.ort.recipes import OPTIONS, Exported, Fused, Options, Static, recipe_for
+from tuibench.engines.ort.recipes import OPTIONS, Compensated, Exported, Fused, Options, Static, recipe_for
 from tuibench.models.artifacts import ArtifactError, CachedArtifact, discard_unfinished, make_artifact
 from tuibench.models.local import ModelError
 from tuibench.models.tether import tethered
@@ -93,6 +93,11 @@ def _write(options: Options, model_dir: Path, staging: Path, progress: Progress)
 
         fused = build("onnx-fused", OPTIONS["onnx-fused"], model_dir, progress)
         write_static(options, fused.directory, model_dir, staging, progress, len(os.sched_getaffinity(0)))
+    elif isinstance(options, Compensated):
+        from tuibench.engines.ort.compensated import write_compensated
+
+        fused = build("onnx-fused", OPTIONS["onnx-fused"], model_dir, progress)
+        write_compensated(options, fused.directory, model_dir, staging, progress, len(os.sched_getaffinity(0)))
     else:
         from tuibench.engines.ort.assemble import write_graph
 

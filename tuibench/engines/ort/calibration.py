@@ -7,7 +7,9 @@ Memory is bounded by one chunk's activations; the text may have any length.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+import resource
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +57,13 @@ class Calibration:
             if node.op_type == "MatMul"
         }
         """Product → the value that goes into it."""
+        rows = {initializer.name: initializer.dims[0] for initializer in model.graph.initializer if initializer.dims}
+        self.widths = {
+            node.output[0].removesuffix(".product"): rows[node.input[1]]
+            for node in model.graph.node
+            if node.op_type == "MatMul"
+        }
+        """Product → channels of its input."""
         watched = sorted(set(self.inputs.values()))
         for name in watched:
             model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
@@ -90,10 +99,22 @@ class Calibration:
             seen.typical = float(np.median(np.concatenate(squares[name])))
         return found
 
-    def _activations(self, label: str, progress: Progress) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    def second_moments(self, products: Sequence[str], progress: Progress) -> dict[str, Channels]:
+        """Return, for each product, the mean over the tokens of its input's outer product, `[channels, channels]`."""
+        names = {self.inputs[product] for product in products}
+        found: dict[str, Channels] = {}
+        n_tokens = sum(len(chunk) for chunk in self._chunks)
+        for name, rows in self._activations("finding how inputs depend on each other", progress, names):
+            moments: Channels = rows.T @ (rows / np.float32(n_tokens))
+            found[name] = found[name] + moments if name in found else moments
+        return {product: found[self.inputs[product]] for product in products}
+
+    def _activations(
+        self, label: str, progress: Progress, only: Container[str] | None = None
+    ) -> Iterator[tuple[str, NDArray[np.float32]]]:
         for index, chunk in enumerate(self._chunks):
             progress(label, index, len(self._chunks))
-            yield from self._session.watch(chunk)
+            yield from self._session.watch(chunk, only)
 
 
 class _WatchedSession(DecoderSession):
@@ -103,14 +124,17 @@ class _WatchedSession(DecoderSession):
         super().__init__(model, decoder, options)
         self._watched = watched
 
-    def watch(self, token_ids: Sequence[int]) -> Iterator[tuple[str, NDArray[np.float32]]]:
-        """Read a prompt; yield each watched value as `[tokens, channels]`."""
+    def watch(
+        self, token_ids: Sequence[int], only: Container[str] | None = None
+    ) -> Iterator[tuple[str, NDArray[np.float32]]]:
+        """Read a prompt; yield each watched value, or only some, as `[tokens, channels]`."""
+        watched = [name for name in self._watched if only is None or name in only]
         binding = self._bind_prompt(token_ids, len(token_ids))
-        for name in self._watched:
+        for name in watched:
             binding.bind_output(name, "cpu")
         self._run(binding)
         # Bound in this order after the logits and the cache.
-        for name, value in zip(self._watched, binding.get_outputs()[-len(self._watched) :], strict=True):
+        for name, value in zip(watched, binding.get_outputs()[-len(watched) :], strict=True):
             rows: NDArray[Any] = value.numpy()
             yield name, rows.reshape(-1, rows.shape[-1])
 
@@ -136,6 +160,17 @@ def calibration_chunks(path: Path, model_dir: Path, n_tokens: int, vocabulary: i
         )
     ids = ids[:n_tokens]
     return [ids[start : start + CHUNK_TOKENS] for start in range(0, len(ids), CHUNK_TOKENS)]
+
+
+def calibration_notes(path: Path, chunks: Sequence[Sequence[int]], how: str) -> dict[str, str]:
+    """Return what is told of a calibration, which has to be over: its memory is the most that this process had."""
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    n_tokens = sum(len(chunk) for chunk in chunks)
+    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {
+        "calibration": f"{path.name} (sha256 {digest}…), {n_tokens} tokens, {how}",
+        "calibration memory": f"{peak_bytes / 1e6:.0f} MB at most, the FP32 graph included",
+    }
 
 
 def pick_range(seen: Magnitudes, ranges: str, percentile: float) -> float:

@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+import msgspec
+
 from tuibench.core.spec import Calibration, Method
 from tuibench.engines.base import EngineInfo, Progress
-from tuibench.engines.ort.recipes import CALIBRATION_TEXT, OPTIONS, Options, Static
+from tuibench.engines.ort.recipes import OPTIONS, Options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -153,12 +155,12 @@ class Int8Static(_GraphEngine):
     )
 
     def calibrate_on(self, calibration: Calibration) -> None:
-        text = CALIBRATION_TEXT if calibration.file is None else Path(calibration.file)
-        self.options = Static(calibration=str(text), ranges=calibration.ranges)
+        ranges = msgspec.structs.replace(OPTIONS[self.method.id], ranges=calibration.ranges)
+        self.options = _with_text(ranges, calibration)
 
 
 class Int4(_GraphEngine):
-    """INT4 weights in blocks, INT8 head."""
+    """INT4 weights in blocks, rounded on a calibration text; INT8 head."""
 
     method = Method(
         id="int4-onnx",
@@ -168,3 +170,10 @@ class Int4(_GraphEngine):
         precision="int4",
         requires=_REQUIRES,
     )
+
+    def calibrate_on(self, calibration: Calibration) -> None:
+        self.options = _with_text(OPTIONS[self.method.id], calibration)
+
+
+def _with_text(options: Options, calibration: Calibration) -> Options:
+    return options if calibration.file is None else msgspec.structs.replace(options, calibration=calibration.file)

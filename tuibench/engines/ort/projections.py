@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tuibench.engines.ort.blockwise import pick_block_size, quantise_blockwise
+from tuibench.engines.ort.blockwise import BlockwiseWeight, pick_block_size, quantise_blockwise
 from tuibench.engines.ort.graph import CONTRIB, GraphBuilder, Value
 
 Matrix = NDArray[np.float32]
@@ -118,29 +118,42 @@ class BlockwiseProjection:
     def __call__(
         self, graph: GraphBuilder, tally: WeightTally, name: str, x: Value, weight: Matrix, bias: Matrix | None
     ) -> Value:
-        n_rows, n_columns = weight.shape
-        block = pick_block_size(n_columns, self.largest_block)
+        block = pick_block_size(weight.shape[1], self.largest_block)
         quantised = quantise_blockwise(weight, self.bits, block, symmetric=self.symmetric)
-        tally.add(f"INT{self.bits} block {block}", weight, quantised.nbytes, quantised=True)
-        zero_points = quantised.zero_points
-        inputs = [
-            x,
-            graph.weight(f"{name}.weight", quantised.packed),
-            graph.weight(f"{name}.scales", quantised.scales),
-            "" if zero_points is None else graph.weight(f"{name}.zero_points", zero_points),
-            "",
-            "" if bias is None else graph.weight(f"{name}.bias", bias),
-        ]
-        while inputs[-1] == "":
-            inputs.pop()
-        return graph.node(
-            "MatMulNBits",
-            inputs,
-            [name],
-            CONTRIB,
-            K=n_columns,
-            N=n_rows,
-            bits=self.bits,
-            block_size=block,
-            accuracy_level=ACCURACY_INT8,
-        )
+        return add_blockwise(graph, tally, name, x, quantised, weight, bias)
+
+
+def add_blockwise(
+    graph: GraphBuilder,
+    tally: WeightTally,
+    name: str,
+    x: Value,
+    quantised: BlockwiseWeight,
+    weight: Matrix,
+    bias: Matrix | None,
+) -> Value:
+    """Add a product with a matrix that is quantised already; arguments as `Projection`'s."""
+    tally.add(f"INT{quantised.bits} block {quantised.block_size}", weight, quantised.nbytes, quantised=True)
+    zero_points = quantised.zero_points
+    inputs = [
+        x,
+        graph.weight(f"{name}.weight", quantised.packed),
+        graph.weight(f"{name}.scales", quantised.scales),
+        "" if zero_points is None else graph.weight(f"{name}.zero_points", zero_points),
+        "",
+        "" if bias is None else graph.weight(f"{name}.bias", bias),
+    ]
+    while inputs[-1] == "":
+        inputs.pop()
+    n_rows, n_columns = weight.shape
+    return graph.node(
+        "MatMulNBits",
+        inputs,
+        [name],
+        CONTRIB,
+        K=n_columns,
+        N=n_rows,
+        bits=quantised.bits,
+        block_size=quantised.block_size,
+        accuracy_level=ACCURACY_INT8,
+    )

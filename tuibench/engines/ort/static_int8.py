@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import resource
 from collections import Counter
 from pathlib import Path
 
 from tuibench.engines.base import Progress
 from tuibench.engines.ort.assemble import lay_out, try_graph
-from tuibench.engines.ort.calibration import Calibration, Magnitudes, calibration_chunks, pick_range
+from tuibench.engines.ort.calibration import Calibration, Magnitudes, calibration_chunks, calibration_notes, pick_range
 from tuibench.engines.ort.checkpoint import Checkpoint
 from tuibench.engines.ort.decoder import read_decoder
 from tuibench.engines.ort.projections import BlockwiseProjection, Projection, StaticProjection
@@ -47,13 +45,10 @@ def write_static(
     checkpoint, by_product_divisors = smoothed(checkpoint, decoder, by_product, options.smoothing)
     divisors = {calibration.inputs[product]: by for product, by in by_product_divisors.items()}
     seen = calibration.magnitudes(largest, divisors, progress)
-    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    calibrated = calibration_notes(text, chunks, options.ranges)
     special = _projections(options, {product: seen[value] for product, value in calibration.inputs.items()})
-    digest = hashlib.sha256(text.read_bytes()).hexdigest()[:12]
-    n_tokens = sum(len(chunk) for chunk in chunks)
     notes = {
-        "calibration": f"{text.name} (sha256 {digest}…), {n_tokens} tokens, {options.ranges}",
-        "calibration memory": f"{peak_bytes / 1e6:.0f} MB at most, the FP32 graph included",
+        **calibrated,
         "smoothing": f"alpha {options.smoothing:g}, {len(divisors)} products" if divisors else "none",
         "kept in blocks": _kept(special),
     }
