@@ -85,7 +85,7 @@ def test_probabilities_of_large_logits_do_not_overflow():
     assert np.exp(log_softmax(logits)).tolist() == [[1, 0, 0]]
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_logits_that_are_no_numbers_are_an_error(value):
     logits = np.zeros((3, 10), np.float32)
     logits[1, 4] = value

@@ -19,7 +19,7 @@ from tuibench.cli.progress import Progress, open_progress
 from tuibench.cli.result_table import result_json, result_lines
 from tuibench.cli.resume import resumed_run
 from tuibench.core.format import printable
-from tuibench.core.run_events import TrialEnded
+from tuibench.core.run_events import QualityEnded, TrialEnded
 from tuibench.core.state import MethodStatus, RunState, fold
 from tuibench.measure.bandwidth import read_bandwidth
 from tuibench.measure.effective_cpus import effective_cpus
@@ -82,7 +82,7 @@ async def _measure(measurement: Measurement, progress: Progress, *, stream: bool
         async for event in events:
             state = fold(state, event)
             progress.update(state, event)
-            if stream and isinstance(event, TrialEnded):
+            if stream and isinstance(event, TrialEnded | QualityEnded):
                 print(as_json_line(event.record), flush=True)
     return state
 

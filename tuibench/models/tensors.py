@@ -33,6 +33,11 @@ class MappedMatrix:
         """Number of rows."""
         return int(self._stored.shape[0])
 
+    @property
+    def is_fp32(self) -> bool:
+        """Whether rows come without a copy."""
+        return self._stored.dtype.str.endswith("f4")
+
     def rows(self, start: int, end: int) -> NDArray[np.float32]:
         """Return some rows as FP32; a copy unless they are stored so."""
         import numpy as np

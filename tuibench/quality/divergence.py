@@ -50,17 +50,19 @@ class Divergence:
         Raises:
             NotFiniteError: A logit is no number.
         """
-        if not np.isfinite(logits).all():
-            raise NotFiniteError("the method's logits are not finite on the evaluation text")
         rows = np.arange(len(targets))
-        ours = log_softmax(logits)
+        with np.errstate(invalid="ignore"):
+            ours = log_softmax(logits)
         of_target, reference_of_target = ours[rows, targets].astype(np.float64), reference[rows, targets]
         self._nll.append(-of_target)
         self._delta_p.append(np.exp(of_target) - np.exp(reference_of_target.astype(np.float64)))
         self._same_top.append(logits.argmax(axis=1) == reference.argmax(axis=1))
         np.subtract(reference, ours, out=ours)
         ours *= np.exp(reference)
-        self._kld.append(ours.sum(axis=1, dtype=np.float64))
+        kld = ours.sum(axis=1, dtype=np.float64)
+        if not np.isfinite(kld).all():  # one logit that is no number spoils its whole row
+            raise NotFiniteError("the method's logits are not finite on the evaluation text")
+        self._kld.append(kld)
 
     def figures(self) -> QualityFigures:
         """Return the figures over everything that was compared."""

@@ -172,6 +172,9 @@ class ReferenceMaker:
 
 
 def _times_head(inputs: NDArray[np.float32], head: MappedMatrix) -> NDArray[np.float32]:
+    if head.is_fp32:
+        whole: NDArray[np.float32] = inputs @ head.rows(0, head.n_rows).T
+        return whole
     logits = np.empty((len(inputs), head.n_rows), np.float32)
     for start in range(0, head.n_rows, _HEAD_ROWS):
         end = min(start + _HEAD_ROWS, head.n_rows)

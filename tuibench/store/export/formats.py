@@ -15,7 +15,10 @@ from tuibench.store.export.png import as_png
 
 
 def _as_json_lines(comparison: Comparison) -> str:
-    return "".join(f"{as_json_line(record)}\n" for run in comparison.runs for record in run.trials)
+    lines = (
+        as_json_line(record) for run in comparison.runs for records in (run.trials, run.quality) for record in records
+    )
+    return "".join(f"{line}\n" for line in lines)
 
 
 FORMATS: Mapping[str, Callable[[Comparison], str | bytes]] = {

@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 
 from tuibench.core.comparison import Against, Comparison, Row
-from tuibench.core.record import TrialRecord
+from tuibench.core.record import QualityRecord, TrialRecord
 from tuibench.core.stats import Ratio
 from tuibench.core.verdict import MAX_KLD, method_sentence, recommend
 
 
-def as_json_line(record: TrialRecord) -> str:
-    """Return one trial as a line of JSON, raw numbers as in the session file."""
+def as_json_line(record: TrialRecord | QualityRecord) -> str:
+    """Return one trial, or one method's quality, as a line of JSON, raw numbers as in the session file."""
     return msgspec.json.encode(record).decode()
 
 
