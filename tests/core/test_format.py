@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tuibench.core import format as fmt
+from tuibench.core.stats import Ratio
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,29 @@ def test_count_rate_ratio_and_clock():
     assert fmt.ratio(12.4) == "12.40×"
     assert fmt.clock(83.4) == "1:23"
     assert fmt.clock(None) == fmt.rate(None) == fmt.ratio(None) == fmt.count(None) == "–"
+
+
+@pytest.mark.parametrize(
+    ("made", "text"),
+    [
+        (fmt.gain(Ratio(5.4, 5.1, 5.8, 3, paired=True)), "5.40× [5.10, 5.80]"),
+        (fmt.gain(Ratio(12.4, None, None, 1, paired=True)), "12.4× [?]"),
+        (fmt.gain(None), "–"),
+        (fmt.change(-0.314), "−31 %"),
+        (fmt.change(0.001), "±0 %"),
+        (fmt.change(2.21), "+221 %"),
+        (fmt.share(0.9652), "96.5 %"),
+        (fmt.divergence(0.0045, 0.0004), "0.0045 ± 0.0004"),
+        (fmt.divergence(0.0045, 1e-6), "0.0045 ± <0.0001"),
+        (fmt.divergence(-1e-9, 1e-6), "0"),
+        (fmt.divergence(None), "–"),
+        (fmt.shortened("one\ntwo", 10), "one…"),
+        (fmt.shortened("a long line", 6), "a lon…"),
+        (fmt.shortened(" short ", 6), "short"),
+    ],
+)
+def test_gains_changes_and_divergences(made, text):
+    assert made == text
 
 
 def test_printable_shows_what_a_terminal_would_act_on():

@@ -79,6 +79,11 @@ def test_a_rival_as_fast_is_named():
     assert "not told apart from int8" in recommend(compare([run], parents=PARENTS)).sentence
 
 
+def test_a_recommendation_from_disturbed_trials_says_so():
+    run = MeasuredRun("a", ("int8",), tuple(trials("int8", 60, lamp=Lamp.RED)), (quality("int8", 0.004),))
+    assert recommend(compare([run], parents=PARENTS)).sentence.endswith("measure again on a quieter machine")
+
+
 def test_nothing_is_recommended_without_quality():
     found = recommend(compare([measured(kv_cache=12, int8=60)], parents=PARENTS))
     assert found.fastest is None

@@ -90,7 +90,10 @@ def divergence(nats: float | None, standard_error: float | None = None) -> str:
         return MISSING
     if abs(nats) < _LEAST_DIVERGENCE:
         return "0"
-    return f"{nats:.4f}" if standard_error is None else f"{nats:.4f} ± {standard_error:.4f}"
+    if standard_error is None:
+        return f"{nats:.4f}"
+    error = "<0.0001" if standard_error < _LEAST_DIVERGENCE else f"{standard_error:.4f}"
+    return f"{nats:.4f} ± {error}"
 
 
 def clock(seconds: float | None) -> str:
@@ -132,6 +135,11 @@ def printable(text: str) -> str:
     window or reach the clipboard.
     """
     return "".join(char if _harmless(char) else _visible(char) for char in text)
+
+
+def inert_json(text: str) -> str:
+    """Return JSON that no terminal acts on and that means the same: what `printable` replaces is escaped."""
+    return "".join(char if _harmless(char) else f"\\u{ord(char):04x}" for char in text)
 
 
 _C0_PICTURES = 0x2400

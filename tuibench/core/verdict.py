@@ -8,6 +8,7 @@ from tuibench.core import format as fmt
 from tuibench.core.comparison import NEGLIGIBLE_KLD, REFERENCE, Comparison, Row
 from tuibench.core.metrics import DECODE, PEAK_RSS, TTFT, Metric
 from tuibench.core.stats import Outcome, Ratio
+from tuibench.core.validity import Lamp
 
 MAX_KLD = 0.05
 """Nats per token: the divergence up to which a method is recommended."""
@@ -162,6 +163,8 @@ def _sentence(
         parts.append(f"smallest: {small.method} ({fmt.size(small.median(PEAK_RSS))})")
     if pareto:
         parts.append(f"Pareto set: {', '.join(pareto)}")
+    if any(row.lamp is Lamp.RED for row in good):
+        parts.append("but trials were badly disturbed: measure again on a quieter machine")
     return "; ".join(parts)
 
 
