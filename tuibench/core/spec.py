@@ -43,7 +43,7 @@ Ranges = Literal["min-max", "percentile", "entropy"]
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
-    """What the methods that fix the ranges of activations beforehand find them on."""
+    """What methods are calibrated on that fix ranges of activations, or round weights by their inputs, beforehand."""
 
     file: str | None = None
     """UTF-8 text on this machine; None takes the one that ships. Sessions keep its name and hash, never its folder."""
@@ -94,7 +94,6 @@ def decode_request(line: bytes) -> Request:
         return _decoder.decode(line)
     except (UnicodeDecodeError, RecursionError) as error:
         raise msgspec.DecodeError(str(error)) from error
-
 
 
 class EvalText(msgspec.Struct, frozen=True, kw_only=True):

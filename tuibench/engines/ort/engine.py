@@ -165,7 +165,7 @@ class Int4(_GraphEngine):
     method = Method(
         id="int4-onnx",
         title="INT4, weights only",
-        explanation="weights rounded to 16 levels in small blocks; a quarter of the bytes of INT8's parent each token",
+        explanation="weights rounded to 16 levels in small blocks, errors made up for on a calibration text; INT8 head",
         parent="int8-dynamic",
         precision="int4",
         requires=_REQUIRES,
