@@ -5,21 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from tuibench.core.drift import Drift, drift_of_speeds
-from tuibench.core.metrics import DECODE, METRICS, Metric, first_divergence
+from tuibench.core.drift import Drift
+from tuibench.core.method_trials import MethodTrials, by_method, drift_of_run, ratio_between_runs, ratio_within_run
+from tuibench.core.metrics import DECODE, Metric, first_divergence
 from tuibench.core.record import QualityRecord, TrialRecord
 from tuibench.core.same_model import MOST_KLD, SameModel, same_model
 from tuibench.core.state import RunState
-from tuibench.core.stats import (
-    MIN_TRIALS,
-    Estimate,
-    Ratio,
-    estimate,
-    outliers,
-    percentiles,
-    ratio_by_round,
-    ratio_of_medians,
-)
+from tuibench.core.stats import Estimate, Ratio, percentiles
 from tuibench.core.validity import Lamp
 
 REFERENCE = "kv-cache"
@@ -137,8 +129,8 @@ class Comparison:
 
     def speed_ratio(self, run: int, ours: str, theirs: str) -> Ratio | None:
         """Return the ratio of decode speeds of any two methods of one run; None where either has none."""
-        measured = _by_method(self.runs[run])
-        return _ratio_within_run(measured.get(ours, _Trials()), measured.get(theirs, _Trials()))
+        measured = by_method(self.runs[run].trials)
+        return ratio_within_run(measured.get(ours, MethodTrials()), measured.get(theirs, MethodTrials()))
 
     def row(self, run: int, method: str) -> Row | None:
         """Return the row of a method in a run."""
@@ -170,7 +162,7 @@ def compare(
     Raises:
         UnknownBaselineError: No run has a successful trial of `baseline`.
     """
-    measured = [_by_method(run) for run in runs]
+    measured = [by_method(run.trials) for run in runs]
     if baseline is not None and not any(baseline in methods for methods in measured):
         known = ", ".join(dict.fromkeys(method for methods in measured for method in methods))
         raise UnknownBaselineError(f"baseline {baseline!r} was not measured; measured: {known or 'nothing'}")
@@ -179,7 +171,12 @@ def compare(
     for number, run in enumerate(runs):
         builder = _Rows(number, run, measured, parents, exact, baseline, greedy=greedy)
         rows.extend(_with_pareto([builder.row(method) for method in _methods(run)]))
-    return Comparison(tuple(runs), tuple(rows), baseline, tuple(map(_drift, runs, measured)))
+    return Comparison(
+        tuple(runs),
+        tuple(rows),
+        baseline,
+        tuple(drift_of_run(run.trials, trials) for run, trials in zip(runs, measured, strict=True)),
+    )
 
 
 def nearest_rungs(method: str, parents: Mapping[str, str | None]) -> Iterator[str]:
@@ -205,39 +202,11 @@ def pareto(points: Mapping[str, tuple[float, float]]) -> frozenset[str]:
     return frozenset(name for name in points if not beaten(name))
 
 
-@dataclass(frozen=True, slots=True)
-class _Trials:
-    """What was measured of one method of one run."""
-
-    records: tuple[TrialRecord, ...] = ()
-    speeds: tuple[tuple[int, float], ...] = ()
-    """Decode speeds with their rounds: taken once, since every gain needs them."""
-
-
-def _by_method(run: MeasuredRun) -> dict[str, _Trials]:
-    found: dict[str, list[TrialRecord]] = {}
-    for record in run.trials:
-        if not record.warmup and not record.failed:
-            found.setdefault(record.method, []).append(record)
-    return {method: _Trials(tuple(records), tuple(_speeds(records))) for method, records in found.items()}
-
-
-def _speeds(records: Sequence[TrialRecord]) -> Iterator[tuple[int, float]]:
-    return ((record.index, speed) for record in records if (speed := DECODE.compute(record)))
-
-
-def _drift(run: MeasuredRun, measured: Mapping[str, _Trials]) -> Drift | None:
-    """Return the drift of a run from the speeds that were taken already, in the order of its trials."""
-    speeds = {(method, index): speed for method, trials in measured.items() for index, speed in trials.speeds}
-    order = ((record.method, record.index) for record in run.trials if not record.warmup and not record.failed)
-    return drift_of_speeds([(key[0], speeds[key]) for key in order if key in speeds])
-
-
 def _methods(run: MeasuredRun) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*run.methods, *(record.method for record in run.trials))))
 
 
-def _default_baseline(measured: Sequence[Mapping[str, _Trials]], parents: Mapping[str, str | None]) -> str | None:
+def _default_baseline(measured: Sequence[Mapping[str, MethodTrials]], parents: Mapping[str, str | None]) -> str | None:
     methods = dict.fromkeys(method for trials in measured for method in trials)
     if REFERENCE in methods:
         return REFERENCE
@@ -250,7 +219,7 @@ class _Rows:
 
     number: int
     run: MeasuredRun
-    measured: Sequence[Mapping[str, _Trials]]
+    measured: Sequence[Mapping[str, MethodTrials]]
     parents: Mapping[str, str | None]
     exact: Collection[str]
     baseline: str | None
@@ -258,7 +227,7 @@ class _Rows:
 
     def row(self, method: str) -> Row:
         here = self.measured[self.number]
-        trials = here.get(method, _Trials())
+        trials = here.get(method, MethodTrials())
         records = trials.records
         rungs = [rung for rung in nearest_rungs(method, self.parents) if rung in here]
         first = self.measured[0].get(method) if self.number else None
@@ -271,29 +240,29 @@ class _Rows:
             run=self.number,
             method=method,
             n_trials=len(records),
-            metrics=_estimates(trials),
+            metrics=trials.estimates(),
             itl_ns=percentiles([gap for record in records for gap in record.step_ns]),
             step=self._against(rungs[0], trials) if rungs else None,
             total=self._against(rungs[-1], trials) if rungs else None,
             against_baseline=self._against(self.baseline, trials) if self.baseline not in {None, method} else None,
-            against_first=_ratio_between_runs(trials, first) if first else None,
+            against_first=ratio_between_runs(trials, first) if first else None,
             quality=quality,
             agreement=self._agreement(method, records),
             failure=next((each for each in reversed(self.run.trials) if each.method == method and each.failed), None),
             lamp=next((lamp for lamp in (Lamp.RED, Lamp.YELLOW, Lamp.GREEN) if lamp in lamps), None),
-            flags=(*doubts, *reasons, *_outlier_flags(trials)),
+            flags=(*doubts, *reasons, *trials.outlier_flags()),
             not_same_model=identity.reason if identity.same is False else None,
         )
 
-    def _against(self, method: str | None, ours: _Trials) -> Against | None:
+    def _against(self, method: str | None, ours: MethodTrials) -> Against | None:
         """Return the gain over a method of this run; of the first run that has it, where this one has not."""
         if method is None:
             return None
         here = self.measured[self.number]
         if method in here:
-            ratio = _ratio_within_run(ours, here[method])
+            ratio = ratio_within_run(ours, here[method])
         else:
-            ratio = _ratio_between_runs(ours, next(trials[method] for trials in self.measured if method in trials))
+            ratio = ratio_between_runs(ours, next(trials[method] for trials in self.measured if method in trials))
         return Against(method, ratio) if ratio else None
 
     def _identity(self, method: str, records: Sequence[TrialRecord], quality: QualityRecord | None) -> SameModel:
@@ -308,35 +277,6 @@ class _Rows:
             return None
         ours, theirs = records[0], reference.records[0]
         return Agreement(first_divergence(ours, theirs), min(ours.n_gen, theirs.n_gen))
-
-
-def _ratio_within_run(ours: _Trials, theirs: _Trials) -> Ratio | None:
-    """Return the ratio of decode speeds of two methods of one run, round by round where they share enough rounds."""
-    by_round = dict(theirs.speeds)
-    pairs = [(speed, by_round[index]) for index, speed in ours.speeds if index in by_round]
-    if len(pairs) < MIN_TRIALS:
-        return _ratio_between_runs(ours, theirs)
-    return ratio_by_round([a for a, _ in pairs], [b for _, b in pairs])
-
-
-def _ratio_between_runs(ours: _Trials, theirs: _Trials) -> Ratio | None:
-    return ratio_of_medians([speed for _, speed in ours.speeds], [speed for _, speed in theirs.speeds])
-
-
-def _estimates(trials: _Trials) -> dict[str, Estimate]:
-    speeds = [speed for _, speed in trials.speeds]
-    values = ((m.id, speeds if m is DECODE else _values(m, trials.records)) for m in METRICS)
-    return {metric_id: found for metric_id, each in values if (found := estimate(each)) is not None}
-
-
-def _values(metric: Metric, records: Sequence[TrialRecord]) -> list[float]:
-    compute = metric.compute
-    return [value for record in records if (value := compute(record)) is not None]
-
-
-def _outlier_flags(trials: _Trials) -> list[str]:
-    far = (trials.speeds[i] for i in outliers([speed for _, speed in trials.speeds]))
-    return [f"trial {index + 1} is an outlier ({speed:.3g} tok/s)" for index, speed in far]
 
 
 def _with_pareto(rows: list[Row]) -> list[Row]:
