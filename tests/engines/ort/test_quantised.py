@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 
 from tests.engines.ort.generation import divergence, forced, opened
+from tuibench.core.spec import Calibration
 from tuibench.engines.base import CalibrationError
-from tuibench.engines.ort import facts, session
+from tuibench.engines.ort import compensated, facts, session
+from tuibench.engines.ort.build import build
 from tuibench.engines.ort.recipes import OPTIONS
+from tuibench.methods import engine_class
 
 TEXT = [int(token) for token in np.random.default_rng(3).integers(3, 384, 60)]
 # Random tiny weights are harder to round than trained ones; the bounds tell a working method from a broken one.
@@ -85,12 +88,24 @@ def test_processor_without_vnni_gets_unsigned_products_and_the_same_logits(tiny_
     assert divergence(expected, forced(engine, TEXT)) < 0.2 * divergence(exact("llama"), expected)
 
 
+def test_reading_the_text_again_for_a_few_products_at_a_time_gives_the_same_weights(tiny_model, tmp_path, monkeypatch):
+    contents = []
+    for budget in (compensated._MOMENTS_BYTES, 1):
+        monkeypatch.setenv("TUIBENCH_CACHE", str(tmp_path / str(budget)))
+        monkeypatch.setattr(compensated, "_MOMENTS_BYTES", budget)
+        made = build("int4-onnx", OPTIONS["int4-onnx"], tiny_model("llama"), lambda *_: None)
+        contents.append((made.directory / "weights.bin").read_bytes())
+    assert contents[0] == contents[1]
+
+
 @pytest.mark.usefixtures("warm_cache")
-def test_own_calibration_text_makes_another_artifact(tiny_model, tmp_path):
+@pytest.mark.parametrize("method", ["int8-static", "int4-onnx"])
+def test_own_calibration_text_makes_another_artifact(method, tiny_model, tmp_path):
     text = tmp_path / "own.txt"
     text.write_text("Numbers such as 1, 2, 3 and 3.14159; dates such as 2024-05-06. " * 40)
-    options = msgspec.structs.replace(OPTIONS["int8-static"], calibration=str(text))
-    _, info, made = opened("int8-static", tiny_model("qwen2"), options=options)
+    engine = engine_class(method)()
+    engine.calibrate_on(Calibration(file=str(text)))
+    _, info, made = opened(method, tiny_model("qwen2"), options=engine.options)
     assert made
     assert info.facts["calibration"].startswith("own.txt (sha256 ")
 
