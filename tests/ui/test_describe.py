@@ -3,7 +3,7 @@ import pytest
 from tests.ui.scripted import HOLD, cancelled, trial, whole_run
 from tuibench.core.events import FailureKind, Phase, PhaseProgressed, PhaseStarted
 from tuibench.core.plan import trial_order
-from tuibench.core.run_events import RunEnded, RunStarted, TrialObserved, TrialStarted, TurnsDropped
+from tuibench.core.run_events import QualityStarted, RunEnded, RunStarted, TrialObserved, TrialStarted, TurnsDropped
 from tuibench.core.state import MethodState, RunState, fold
 from tuibench.ui import describe
 
@@ -110,3 +110,14 @@ def test_the_run_says_where_it_stands():
     assert describe.run_label(state_of([*whole_run()[:-1], RunEnded(cancelled=True)])) == "■ stopped · 2/2 trials"
     failing = [RunStarted(("kv-cache",), ()), *trial("kv-cache", failure=FailureKind.HUNG), RunEnded()]
     assert describe.run_label(state_of(failing)).endswith("1 failed")
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_every_phase_has_a_word(phase):
+    method = method_of(
+        TrialStarted("kv-cache", 0, warmup=False, n_expected=4),
+        QualityStarted("kv-cache"),
+        TrialObserved("kv-cache", PhaseStarted(at_ns=1, phase=phase)),
+    )
+    assert describe.phase_word(method)
+    assert describe.phase_label(method).startswith("quality · ")

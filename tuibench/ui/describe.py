@@ -26,6 +26,7 @@ _PHASES = {
     Phase.IDLE: "ready",
     Phase.PREFILL: "prefill",
     Phase.DECODE: "decode",
+    Phase.QUALITY: "scoring",
 }
 
 
@@ -97,10 +98,12 @@ def ttft_ns(method: MethodState) -> float | None:
 
 
 def trial_label(method: MethodState) -> str:
-    """Return which trial is under way: `warm-up`, `2/3`."""
+    """Return which trial is under way, or that it is the quality: `warm-up`, `trial 2/3`."""
     trial = method.trial
     if trial is None:
         return ""
+    if method.scoring:
+        return "quality"
     return "warm-up" if trial.warmup else f"trial {trial.index + 1}/{method.n_planned}"
 
 
