@@ -150,6 +150,18 @@ def test_a_second_run_waits_for_the_first_and_says_so(start, tmp_path):
     assert len(list((tmp_path / "out").glob("*.toml"))) == 2
 
 
+def test_a_session_is_followed_until_its_run_is_over(start, tmp_path, toy):
+    run = start("--trials", "3")
+    wait_for(run, "trial 2/3")
+    environment = os.environ | toy[1] | {"TUIBENCH_CACHE": str(tmp_path / "cache")}
+    command = [sys.executable, "-m", "tuibench", "sessions", "show", str(the_session(tmp_path)), "--follow"]
+    following = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert run.wait(60) == 0
+    assert following.returncode == 0, following.stderr
+    told = [line.split(": ")[0].split(" ", 1)[1] for line in following.stdout.splitlines() if ": TTFT" in line]
+    assert told[:4] == ["sound warm-up", "sound trial 1", "sound trial 2", "sound trial 3"]
+
+
 def test_a_failed_method_is_retried_and_its_row_is_whole(start, tmp_path):
     run = start("--trials", "1", step_s="0", fault="decode:segfault", methods="faulty,sound")
     run.communicate(timeout=60)

@@ -61,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
     sessions = verbs.add_parser("sessions", help="list, show, name, tag or remove stored sessions")
     sessions.add_argument("action", nargs="?", choices=("list", "show", "edit", "rm", "restore"), default="list")
     sessions.add_argument("session", nargs="?", metavar="SESSION")
+    sessions.add_argument("--follow", action="store_true", help="with show: tell its trials as they are measured")
     sessions.add_argument("--name", metavar="NAME", help="with edit: another name")
     sessions.add_argument("--tags", metavar="TAGS", help="with edit: tags instead of those it has, by blanks or commas")
     sessions.add_argument("--note", metavar="TEXT", help="with edit: what to remember of it")
@@ -107,8 +108,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _refuse(reason: str) -> int:
+    from tuibench.core.format import printable  # noqa: PLC0415 - not needed for --help
+
     with contextlib.suppress(OSError):  # the terminal is gone
-        print(f"tuibench: {reason}", file=sys.stderr)
+        print(printable(f"tuibench: {reason}"), file=sys.stderr)
     return BAD_USAGE
 
 

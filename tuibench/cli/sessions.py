@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
         return remove(options.session)
     if options.action == "edit":
         return edit(options)
-    return _show(options.session, options.format)
+    return _show(options.session, options.format, follow=options.follow)
 
 
 def _list(output: str) -> int:
@@ -65,7 +65,8 @@ def _list(output: str) -> int:
     if output != "table":
         rows = [{**msgspec.to_builtins(session, enc_hook=str)} for session in sessions]
         lines = [msgspec.json.encode(row).decode() for row in rows]
-        print("\n".join(lines) if output == "jsonl" else msgspec.json.format(msgspec.json.encode(rows)).decode())
+        whole = "\n".join(lines) if output == "jsonl" else msgspec.json.format(msgspec.json.encode(rows)).decode()
+        print(fmt.inert_json(whole))
     elif not sessions:
         print("no sessions yet: `tuibench` or `tuibench run` makes one", file=sys.stderr)
     else:
@@ -82,8 +83,12 @@ def _row(session: SessionSummary) -> tuple[str, str, str, str]:
     return fmt.printable(session.path.stem), created, str(session.n_trials), fmt.printable(what + tags)
 
 
-def _show(name: str, output: str) -> int:
+def _show(name: str, output: str, *, follow: bool) -> int:
     path, session = open_session(name)
+    if follow:
+        from tuibench.cli.follow import follow as follow_session  # noqa: PLC0415 - needs the lock, which others do not
+
+        session = follow_session(path)
     state = stored_state(session)
     greedy = session.header.settings.sampling.greedy
     if output == "json":

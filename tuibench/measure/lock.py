@@ -12,6 +12,17 @@ from filelock import FileLock, Timeout
 _POLL_S = 0.5
 
 
+def somebody_measures(path: Path) -> bool:
+    """Return whether the lock is held at the moment."""
+    if not path.exists():
+        return False
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
 @asynccontextmanager
 async def measuring(
     path: Path, on_wait: Callable[[], None], give_up: Callable[[], bool] = lambda: False

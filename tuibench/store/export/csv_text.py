@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator
 
 from tuibench.core.comparison import Against, Comparison, Row
+from tuibench.core.format import printable
 from tuibench.core.metrics import METRICS
 from tuibench.core.stats import PERCENTILES, Ratio
 
@@ -35,7 +36,9 @@ def _inert(value: Value) -> Value:
     """Return a value that no spreadsheet takes for a formula; numbers stay numbers, to 12 digits."""
     if isinstance(value, float):
         return f"{value:.12g}"
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_STARTS) else value
+    if not isinstance(value, str):
+        return value
+    return f"'{printable(value)}" if value.startswith(_FORMULA_STARTS) else printable(value)
 
 
 def _cells(comparison: Comparison, row: Row) -> Iterator[tuple[str, Value]]:

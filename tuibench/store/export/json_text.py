@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from tuibench.core.comparison import Against, Comparison, Row
+from tuibench.core.format import inert_json
 from tuibench.core.record import QualityRecord, TrialRecord
 from tuibench.core.stats import Ratio
 from tuibench.core.verdict import MAX_KLD, method_sentence, recommend
@@ -15,7 +16,7 @@ from tuibench.core.verdict import MAX_KLD, method_sentence, recommend
 
 def as_json_line(record: TrialRecord | QualityRecord) -> str:
     """Return one trial, or one method's quality, as a line of JSON, raw numbers as in the session file."""
-    return msgspec.json.encode(record).decode()
+    return inert_json(msgspec.json.encode(record).decode())
 
 
 def as_json(comparison: Comparison, status: Mapping[str, str] | None = None) -> str:
@@ -37,7 +38,7 @@ def as_json(comparison: Comparison, status: Mapping[str, str] | None = None) -> 
     ]
     rows = [_row(comparison, row, (status or {}).get(row.method)) for row in comparison.rows]
     whole = {"baseline": comparison.baseline, "runs": runs, "methods": rows}
-    return msgspec.json.format(msgspec.json.encode(_rounded(msgspec.to_builtins(whole))), indent=2).decode()
+    return inert_json(msgspec.json.format(msgspec.json.encode(_rounded(msgspec.to_builtins(whole))), indent=2).decode())
 
 
 def _rounded(value: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
