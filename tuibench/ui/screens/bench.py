@@ -23,6 +23,7 @@ from tuibench.ui.feed import Feed
 from tuibench.ui.keymap import bindings
 from tuibench.ui.messages import ComparisonWanted, FeedEnded, SessionChosen
 from tuibench.ui.screens.base import RunScreen
+from tuibench.ui.subtitle import write_subtitle
 from tuibench.ui.widgets.ladder import Ladder
 from tuibench.ui.widgets.machine_panel import MachinePanel
 from tuibench.ui.widgets.prompt_box import PromptBox
@@ -118,7 +119,7 @@ class BenchScreen(RunScreen):
             now_s = self.context.services.clock_s() if self._ended_s is None else self._ended_s
             label = f"{label} · {fmt.clock(now_s - self._started_s)}"
         self.status.state = label
-        self.prompt.border_subtitle = f"{len(self.ladder.chosen)} methods · {self.settings.summary}"
+        write_subtitle(self.prompt, f"{len(self.ladder.chosen)} methods · {self.settings.summary}")
 
     # What the user changes ------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from tuibench.ui.keymap import bindings
 from tuibench.ui.ladder_rows import COLUMNS, Rung
 from tuibench.ui.messages import MethodPointed
 from tuibench.ui.series import SeriesMap
+from tuibench.ui.subtitle import write_subtitle
 from tuibench.ui.widgets.row_list import RowList
 
 _SELECTED_AT_FIRST = 2
@@ -112,7 +113,7 @@ class Ladder(RowList):
         widths = self._widths()
         names = self._shown
         rows = [ladder_rows.row(self._rung(name), widths) for name in names]
-        self.border_subtitle = "space chooses · a all" if self._choosing and not self.run.running else ""
+        write_subtitle(self, "space chooses · a all" if self._choosing and not self.run.running else "")
         self.write(heading(COLUMNS, widths), names, rows)
 
     def _widths(self) -> Widths:

@@ -18,6 +18,7 @@ from tuibench.core.state import MethodState, MethodStatus, RunState
 from tuibench.ui import describe
 from tuibench.ui.describe import Stream
 from tuibench.ui.series import SeriesMap
+from tuibench.ui.subtitle import write_subtitle
 from tuibench.ui.widgets.progress_line import ProgressLine
 from tuibench.ui.widgets.stat_tile import StatTile
 from tuibench.ui.widgets.stream_text import StreamText
@@ -106,7 +107,7 @@ class LivePanel(Container):
         held_against = None if reference is method or reference is None else describe.stream_of(reference)
         differs_at = describe.first_difference(stream, held_against)
         self.text.show(stream, differs_at=differs_at)
-        self.border_subtitle = self._difference(reference, stream, held_against, differs_at)
+        write_subtitle(self, self._difference(reference, stream, held_against, differs_at))
 
     def _show_figures(self, method: MethodState | None) -> None:
         decode = fmt.rate(describe.decode_tps(method) if method else None)

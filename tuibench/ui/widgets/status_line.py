@@ -14,6 +14,7 @@ class StatusLine(Horizontal):
 
     facts: var[tuple[str, ...]] = var(())
     state: var[str] = var("")
+    _n_shown = -1
 
     def compose(self) -> ComposeResult:
         """Lay out both ends."""
@@ -30,7 +31,9 @@ class StatusLine(Horizontal):
     def watch_state(self, state: str) -> None:
         """Write the right end."""
         if self.is_mounted:
-            self.query_one("#state", Static).update(state)
+            # A text of another length moves its neighbour; the seconds of a clock do not.
+            self.query_one("#state", Static).update(state, layout=len(state) != self._n_shown)
+            self._n_shown = len(state)
 
     def on_mount(self) -> None:
         """Write what was set before the parts existed."""
