@@ -39,6 +39,9 @@ _COLUMNS = (
 )  # fmt: skip
 _N_READ = 25
 """Files that are read whole before the list is painted again: a third of a second."""
+_N_AT_ONCE = 100
+_PAUSE_S = 0.02
+"""Between two parts of a long list, so that keys are answered."""
 _NONE_YET = "no session yet – F2, type a prompt, press F5"
 
 
@@ -61,6 +64,8 @@ class SessionsScreen(DashboardScreen):
         self._marked: set[str] = set()
         self._order = Order()
         self._deleted: list[list[Path]] = []
+        self._as_seen: object = None
+        """What the table shows: sessions in order, marks, theme."""
 
     def compose_body(self) -> ComposeResult:
         """Lay out the list and what there is to say about its current row."""
@@ -109,18 +114,33 @@ class SessionsScreen(DashboardScreen):
         return self._order.sort(search(self._sessions.values(), self.query_line.value))
 
     def _show_list(self) -> None:
-        """Fill the table anew, the cursor on the session it was on."""
-        current, table, shown = self._current_key, self.table, self._shown
-        with self.app.batch_update():
-            table.clear()
-            for session in shown:
-                table.add_row(*self._cells(session), key=str(session.path))
-            keys = [str(session.path) for session in shown]
-            if current in keys:
-                table.move_cursor(row=keys.index(current), animate=False)
+        """Fill the table anew, the cursor on the session it was on; what is in view at once, the rest soon after."""
+        shown = self._shown
+        as_seen = (shown, frozenset(self._marked), self.app.theme)
+        if as_seen != self._as_seen:
+            self._as_seen = as_seen
+            keys, current = [str(session.path) for session in shown], self._current_key
+            row = keys.index(current) if current in keys else 0
+            n_at_once = row + _N_AT_ONCE
+            with self.app.batch_update():
+                self.table.clear()
+                self._add_rows(shown[:n_at_once])
+                self.table.move_cursor(row=row, animate=False)
+            self._add_later(shown[n_at_once:])
         if not shown:
             self.card.empty(f"nothing is found – esc shows all {len(self._sessions)}" if self._sessions else _NONE_YET)
-        self._write_state()
+        self._write_state(len(shown))
+
+    def _add_rows(self, sessions: Iterable[SessionSummary]) -> None:
+        for session in sessions:
+            self.table.add_row(*self._cells(session), key=str(session.path))
+
+    @work(exclusive=True, group="rows")
+    async def _add_later(self, sessions: Sequence[SessionSummary]) -> None:
+        """Add rows bit by bit: the table measures every cell, a thousand rows take it 0.2 s."""
+        for start in range(0, len(sessions), _N_AT_ONCE):
+            await asyncio.sleep(_PAUSE_S)
+            self._add_rows(sessions[start : start + _N_AT_ONCE])
 
     def _cells(self, session: SessionSummary) -> Iterable[Text]:
         colours = self.app.theme_variables
@@ -144,8 +164,8 @@ class SessionsScreen(DashboardScreen):
     def _mark(self, key: str) -> Text:
         return Text("●" if key in self._marked else " ", style=self.app.theme_variables["accent"])
 
-    def _write_state(self) -> None:
-        n_shown, n_all, n_unread = self.table.row_count, len(self._sessions), self._n_unread
+    def _write_state(self, n_shown: int) -> None:
+        n_all, n_unread = len(self._sessions), self._n_unread
         parts = [f"{n_all} session{'' if n_all == 1 else 's'}" if n_shown == n_all else f"{n_shown} of {n_all}"]
         parts += [f"{len(self._marked)} marked"] if self._marked else []
         parts += [f"reading {n_unread}"] if n_unread else []
@@ -195,7 +215,9 @@ class SessionsScreen(DashboardScreen):
             self._marked ^= {key}
             self.table.update_cell(key, "mark", self._mark(key))
             self.table.action_cursor_down()
-            self._write_state()
+            shown = self._shown
+            self._as_seen = (shown, frozenset(self._marked), self.app.theme)
+            self._write_state(len(shown))
 
     def action_mark_all(self) -> None:
         """Mark all that are listed; if they are, none."""
