@@ -23,17 +23,20 @@ def tmux(request, tmp_path):
 def test_a_newcomer_compares_two_methods_and_finds_the_session(tmux, tmp_path, real_model):
     sessions = tmp_path / "sessions"
     command = shlex.join([sys.executable, "-m", "tuibench", "--model", real_model.name])
-    tmux.type(f"TUIBENCH_SESSIONS={shlex.quote(str(sessions))} {command}; echo exit code $?")
+    environment = (
+        f"TUIBENCH_SESSIONS={shlex.quote(str(sessions))} TUIBENCH_HISTORY={shlex.quote(str(tmp_path / 'used'))}"
+    )
+    tmux.type(f"{environment} {command}; echo exit code $?")
     tmux.press("Enter")
     tmux.wait_for("F5 Run")
     tmux.type(PROMPT)
     tmux.wait_for(PROMPT)
-    tmux.press("Tab", "Tab")
+    tmux.press("Tab", "Tab", "Space", "Tab")  # past the preset; no quality
     tmux.type(str(N_TOKENS))
-    tmux.wait_for(f"2 methods · {N_TOKENS} × 3")
+    tmux.wait_for(f"2 methods · {N_TOKENS} tokens × 3")
     tmux.press("Tab")
     tmux.type("1")
-    tmux.wait_for(f"2 methods · {N_TOKENS} × 1")
+    tmux.wait_for(f"2 methods · {N_TOKENS} tokens × 1")
     tmux.press("F5")
     screen = tmux.wait_for("2/2 trials")
     assert "baseline" in screen
