@@ -14,7 +14,8 @@ from tuibench.core.metrics import first_divergence
 from tuibench.core.record import QualityRecord, TrialRecord
 
 MOST_KLD = 1e-4
-"""Mean divergence in nats. FP32 methods were below 1e-9, the nearest quantised one (INT8, blocks of 32) at 4e-3."""
+"""Mean divergence in nats. The FP32 methods were at 4e-9 or below, the nearest quantised one (INT8, blocks of 32) at
+4e-3."""
 LEAST_TOP1 = 0.995
 """Share of equal most likely tokens. FP32 methods were at 100 %, the nearest quantised one at 96 %."""
 
