@@ -18,7 +18,7 @@ from tuibench import paths
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _DIGITS = 16
 FAST = {"reassoc", "nsz", "arcp", "contract", "afn"}
-"""Sums may be reordered (else no reduction is vectorised); NaN and infinity stay what they are: a broken model shows."""
+"""Sums may be reordered, else no reduction is vectorised; NaN and infinity stay what they are: a broken model shows."""
 
 
 def _source_digest() -> str:

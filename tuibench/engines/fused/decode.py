@@ -18,7 +18,7 @@ from tuibench.engines.fused.compiler import entry, kernel
 from tuibench.engines.fused.kernels_attention import CHUNK, attend_chunk, chunks_of, combine_chunks
 from tuibench.engines.fused.kernels_matrix import Inputs, Tokens, multiply, new_inputs, prepare_inputs
 from tuibench.engines.fused.kernels_vector import Vector, add, gelu, norm, rotate, silu_gate
-from tuibench.engines.fused.matrices import LANES, padded
+from tuibench.engines.fused.matrices import LANES, Matrix, padded
 from tuibench.engines.fused.model import Model
 from tuibench.engines.fused.team import await_order, barrier, order_of, share
 
@@ -195,7 +195,7 @@ def _project_attention(layer: int, step: Step, model: Model, scratch: Scratch, i
 
 
 @kernel
-def _add_product(matrix, bias, layer, step, scratch, inputs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _add_product(matrix: Matrix, bias: Vector, layer: int, step: Step, scratch: Scratch, inputs: Inputs) -> None:
     """`x += W · inputs + b`, on the rows of this worker."""
     first, last, begin, end = panel_share(scratch.residual.shape[1], step.worker, step.n_workers)
     outputs = scratch.outputs[step.worker]

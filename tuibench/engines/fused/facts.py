@@ -28,7 +28,7 @@ def describe(method: Method, session: Session, model_dir: Path) -> EngineInfo:
         "precision": method.precision.upper(),
         "weights": _WEIGHTS[method.precision],
         "KV-cache": "FP32",
-        "kernels": f"compiled by numba {version('numba')}, one call per token, {_BARRIERS_PER_LAYER} barriers per layer",
+        "kernels": f"compiled by numba {version('numba')}, one call a token, {_BARRIERS_PER_LAYER} barriers a layer",
         "instruction sets": " ".join(instruction_sets()) or "unknown",
         "threads": str(session.n_workers),
         "prefill": f"panels of {LANES} rows by up to 8 tokens, no library",

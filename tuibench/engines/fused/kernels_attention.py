@@ -29,7 +29,7 @@ def chunks_of(length: int, n_workers: int) -> int:
 def attend_chunk(
     query: Vector, keys: NDArray[np.float32], values: NDArray[np.float32], scale: float, scores: Vector, out: Vector
 ) -> None:
-    """Leave `o[head_dim], m, z` of one query head over the positions of `keys` and `values`, `[positions, head_dim]`."""
+    """Leave `o[head_dim], m, z` of one query head over `keys` and `values`, `[positions, head_dim]`."""
     head_dim, n_positions = query.size, keys.shape[0]
     largest = np.float32(-np.inf)
     for t in range(n_positions):
@@ -79,7 +79,7 @@ def combine_chunks(parts: NDArray[np.float32], out: Vector) -> None:
 
 @kernel
 def _add_products(weights: Vector, n: int, matrix: NDArray[np.float32], first: int, out: Vector) -> None:
-    """`out += Σᵢ weights[i] · matrix[first + i]`, four rows at a time: `out` is loaded and stored a quarter as often."""
+    """`out += Σᵢ weights[i] · matrix[first + i]`, four rows at a time: `out` is read and written a quarter as often."""
     whole = n // 4 * 4
     for i in range(0, whole, 4):
         a, b, c, d = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]

@@ -103,18 +103,18 @@ def _sum_blocks(inputs: Inputs, token: int, n_inputs: int) -> None:
         inputs.sums[token, block] = np.float32(total)
 
 
-def _holds(matrix: Any, kind: type) -> bool:  # noqa: ANN401 - a Numba type
+def _holds(matrix: Any, kind: type) -> bool:
     return isinstance(matrix, types.BaseNamedTuple) and matrix.instance_class is kind
 
 
 @overload(prepare_inputs, jit_options={"fastmath": FAST, "error_model": "numpy"}, strict=False)  # type: ignore[untyped-decorator]  # Numba carries no types
-def _choose_preparation(matrix: Any, inputs: Any, token: Any, n_inputs: Any) -> Any:  # noqa: ANN401, ARG001 - the signature counts
+def _choose_preparation(matrix: Any, inputs: Any, token: Any, n_inputs: Any) -> Any:
     if _holds(matrix, Fp32Matrix):
         return lambda matrix, inputs, token, n_inputs: None  # noqa: ARG005 - the vector is used as it is
     if not _holds(matrix, Int4Matrix):
         return lambda matrix, inputs, token, n_inputs: _quantise(inputs, token, n_inputs)  # noqa: ARG005
 
-    def prepare(matrix, inputs, token, n_inputs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001 - compiled
+    def prepare(matrix, inputs, token, n_inputs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - compiled
         _quantise(inputs, token, n_inputs)
         _sum_blocks(inputs, token, n_inputs)
 

@@ -27,10 +27,10 @@ _HALF = np.float32(0.5)
 
 
 @intrinsic  # type: ignore[untyped-decorator]  # Numba carries no types
-def _float_of_bits(_context: Any, _bits: Any) -> Any:  # noqa: ANN401 - Numba's own
+def _float_of_bits(_context: Any, _bits: Any) -> Any:
     """Read 32 bits as a float."""
 
-    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], ir.FloatType())
 
     return types.float32(types.int32), generate
@@ -38,7 +38,7 @@ def _float_of_bits(_context: Any, _bits: Any) -> Any:  # noqa: ANN401 - Numba's 
 
 @kernel
 def exponential(x: np.float32) -> np.float32:
-    """`eˣ = 2ⁿ · eʳ`, n whole, |r| ≤ ln 2 / 2; relative error ≤ 2e-6. Without a call, so that loops around it vectorise.
+    """`eˣ = 2ⁿ · eʳ`, n whole, |r| ≤ ln 2 / 2; relative error ≤ 2e-6. No call, so that loops around it vectorise.
 
     The polynomial is that of Cephes' `expf` (Moshier).
     """

@@ -1,8 +1,8 @@
 """Weight matrices as a token reads them: panels of 16 rows, a row being one output; in FP32, INT8 or INT4.
 
-A stack holds the same matrix of all layers. `w` stands for a weight, `q` for its code, `K` for the inputs of a row. Within
-a panel the weights lie in the order in which `vector_ir` reads them: those of one input, or two, for all 16 rows, then
-the next. The last panel ends with rows of zeros.
+A stack holds the same matrix of all layers. `w` stands for a weight, `q` for its code, `K` for the inputs of a row.
+Within a panel the weights lie in the order in which `vector_ir` reads them: those of one input, or two, for all 16
+rows, then the next. The last panel ends with rows of zeros.
 
 | precision | stored | bytes per weight |
 |---|---|---|
@@ -14,7 +14,7 @@ the next. The last panel ends with rows of zeros.
 from __future__ import annotations
 
 import mmap
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ INT4_BLOCK = 32
 _INT8_STEP = 4
 _INT8_MAX, _INT4_MAX = 127, 15
 _HUGE_PAGE_BYTES = 2 << 20
+_Number = TypeVar("_Number", bound=np.generic)
 
 
 class Fp32Matrix(NamedTuple):
@@ -54,7 +55,7 @@ class Int4Matrix(NamedTuple):
 Matrix = Fp32Matrix | Int8Matrix | Int4Matrix
 
 
-def allocate(shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[np.generic]:
+def allocate(shape: tuple[int, ...], dtype: type[_Number]) -> NDArray[_Number]:
     """Return zeroed memory in pages of 2 MiB where the system grants them: fewer address look-ups while streaming."""
     n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
     if n_bytes < _HUGE_PAGE_BYTES:
@@ -155,12 +156,14 @@ def panels(weights: NDArray[np.generic], n_inputs: int) -> NDArray[np.generic]:
 def pack_nibbles(codes: NDArray[np.uint16]) -> NDArray[np.uint16]:
     """Return `[panels, blocks, 128]` words of `[panels, 16 rows, blocks, 32]` codes.
 
-    Words 32 i to 32 i + 31 hold inputs 8 i to 8 i + 7 of all rows: word 32 i + 2 r + j, bits 4 p to 4 p + 3, is the code of
-    row r and input 8 i + 2 p + j.
+    Words 32 i to 32 i + 31 hold inputs 8 i to 8 i + 7 of all rows: word 32 i + 2 r + j, bits 4 p to 4 p + 3, is the
+    code of row r and input 8 i + 2 p + j.
     """
     n_panels, n_rows, n_blocks, _ = codes.shape
     parts = codes.reshape(n_panels, n_rows, n_blocks, -1, 4, 2).transpose(0, 2, 3, 1, 5, 4)
-    words = parts[..., 0] | parts[..., 1] << 4 | parts[..., 2] << 8 | parts[..., 3] << 12
+    words = parts[..., 0].copy()
+    for plane in range(1, 4):
+        words |= parts[..., plane] << np.uint16(4 * plane)
     return words.reshape(n_panels, n_blocks, -1)
 
 

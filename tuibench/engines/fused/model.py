@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +53,7 @@ class Vectors(NamedTuple):
 
 
 class Model(NamedTuple):
-    """All weights. Entries take its fields one by one: Numba's parallel loops cannot carry tuples within tuples."""
+    """All weights."""
 
     shape: Shape
     vectors: Vectors
@@ -231,7 +231,7 @@ def toy_model(writer: type[StackWriter]) -> Model:
 
 def weight_bytes(model: Model) -> int:
     """Return the bytes of weights that one token reads: all of them, once."""
-    arrays = [*model.vectors]
+    arrays: list[NDArray[Any]] = [*model.vectors]
     for matrix in (model.qkv, model.attention_out, model.feed_in, model.feed_out, model.head):
         arrays.extend(matrix)
     return sum(array.nbytes for array in arrays)

@@ -16,7 +16,7 @@ from tuibench.engines.fused.decode import Cache, Scratch, Step, inputs_of, panel
 from tuibench.engines.fused.kernels_attention import attend_block
 from tuibench.engines.fused.kernels_matrix import Inputs, Tokens, multiply, new_inputs, prepare_inputs
 from tuibench.engines.fused.kernels_vector import Vector, add, gelu, norm, rotate, silu_gate
-from tuibench.engines.fused.matrices import LANES, padded
+from tuibench.engines.fused.matrices import LANES, Matrix, padded
 from tuibench.engines.fused.model import Model
 from tuibench.engines.fused.team import await_order, barrier, order_of, share
 
@@ -86,7 +86,16 @@ def place_heads(layer: int, token: int, model: Model, cache: Cache, prompt: Prom
 
 
 @kernel
-def _project(matrix, bias, layer, worker, n_workers, n_outputs, prompt, inputs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _project(
+    matrix: Matrix,
+    bias: Vector,
+    layer: int,
+    worker: int,
+    n_workers: int,
+    n_outputs: int,
+    prompt: Prompt,
+    inputs: Inputs,
+) -> tuple[int, int]:
     """`outputs = W · x + b` for all tokens, on the rows of this worker; return which those are."""
     first, last, begin, end = panel_share(n_outputs, worker, n_workers)
     multiply(matrix, layer, first, last, inputs, prompt.residual.shape[0], prompt.outputs)
@@ -128,7 +137,7 @@ def _attend(
     inputs: Inputs,
     space: Vector,
 ) -> None:
-    """Attention of all heads over blocks of queries; neighbouring blocks, which cost about the same, go to all in turn."""
+    """Attention of all heads over blocks of queries; neighbouring blocks, of about the same cost, go to all in turn."""
     shape, n_tokens = model.shape, prompt.residual.shape[0]
     first, last = share(n_tokens, worker, n_workers)
     for t in range(first, last):

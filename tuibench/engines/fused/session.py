@@ -71,7 +71,8 @@ class Session:
             yield logits[:, : self.decoder.vocabulary]
 
     def decode(self, token_id: int) -> NDArray[np.float32]:
-        return self.append([token_id])[0]
+        logits: NDArray[np.float32] = self.append([token_id])[0]
+        return logits
 
     def append(self, token_ids: Sequence[int]) -> NDArray[np.float32]:
         """Process tokens in one step and return the logits that follow each, `[tokens, vocabulary]`.
@@ -90,7 +91,7 @@ class Session:
         self._length -= n_tokens
 
     def _read(self, token_ids: Sequence[int], cache: Cache, scratch: Scratch) -> tuple[Prompt, Inputs]:
-        """Fill the cache; the last position's logits are in `_logits` then, and every position's last layer in the prompt."""
+        """Fill the cache; leave the last position's logits in `_logits`, what the layers made of each in the prompt."""
         prompt, inputs = new_prompt(self.model, self._embedding.rows(token_ids, 0), self.n_workers)
         self._team.set_work(prefill_prompt, self.model, cache, scratch, self._logits, prompt, inputs)
         self._team.order(0)

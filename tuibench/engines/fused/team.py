@@ -1,8 +1,8 @@
 """Threads that work on one token together and meet at barriers.
 
 Starting threads for each of the 120 matrix products of a token costs 3 µs (OpenMP) to 100 µs (a pool that sleeps) each
-time. Here they stay in compiled code, outside Python's lock, and meet at a barrier between two products: 0.3 µs. Between
-two tokens they spin for about a millisecond, then park, so that an idle model costs nothing.
+time. Here they stay in compiled code, outside Python's lock, and meet at a barrier between two products: 0.3 µs.
+Between two tokens they spin for about a millisecond, then park, so that an idle model costs nothing.
 
 State, `int64`, one cache line of 8 elements each: arrivals at the barrier, barriers passed, orders given, the order
 itself (a position, a number of tokens), whether to leave at once; then one line per worker: whether it is parked.
@@ -33,10 +33,10 @@ _sched_yield = types.ExternalFunction("sched_yield", types.intc())
 
 
 @intrinsic  # type: ignore[untyped-decorator]  # Numba carries no types
-def _fetch_add(_context: Any, array: Any, index: Any, value: Any) -> Any:  # noqa: ANN401 - Numba's own
+def _fetch_add(_context: Any, array: Any, index: Any, value: Any) -> Any:
     """`old = array[index]; array[index] += value`, as one indivisible step."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
         return builder.atomic_rmw("add", builder.gep(data, [arguments[1]]), arguments[2], "seq_cst")
 
@@ -44,10 +44,10 @@ def _fetch_add(_context: Any, array: Any, index: Any, value: Any) -> Any:  # noq
 
 
 @intrinsic  # type: ignore[untyped-decorator]  # Numba carries no types
-def _load(_context: Any, array: Any, index: Any) -> Any:  # noqa: ANN401 - Numba's own
+def _load(_context: Any, array: Any, index: Any) -> Any:
     """`array[index]`, read anew from memory; nothing after it is read before it."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
         return builder.load_atomic(builder.gep(data, [arguments[1]]), "acquire", 8)
 
@@ -55,10 +55,10 @@ def _load(_context: Any, array: Any, index: Any) -> Any:  # noqa: ANN401 - Numba
 
 
 @intrinsic  # type: ignore[untyped-decorator]  # Numba carries no types
-def _breathe(_context: Any) -> Any:  # noqa: ANN401 - Numba's own
+def _breathe(_context: Any) -> Any:
     """Tell the processor that this is a waiting loop, where it has a word for that."""
 
-    def generate(context: Any, builder: Any, _signature: Any, _arguments: Any) -> Any:  # noqa: ANN401
+    def generate(context: Any, builder: Any, _signature: Any, _arguments: Any) -> Any:
         if builder.module.triple.startswith(("x86_64", "i686")):
             function = ir.FunctionType(ir.VoidType(), [])
             builder.call(cgutils.get_or_insert_function(builder.module, function, "llvm.x86.sse2.pause"), [])
@@ -102,7 +102,7 @@ def await_order(team: NDArray[np.int64], worker: int, seen: int) -> bool:
         if waits % _SPINS_BEFORE_YIELD == 0:
             _sched_yield()
         if waits >= _PATIENCE or _load(team, _LEAVE) != 0:
-            # Parked is said before looking a last time, an order given before looking who is parked: one sees the other.
+            # Parked is said before looking once more, an order given before looking who is parked: one sees the other.
             _fetch_add(team, _PARKED + _LINE * worker, 1)
             if _load(team, _ORDERS) == seen:
                 return False
@@ -146,7 +146,7 @@ class Team:
         for thread in self._threads:
             thread.start()
 
-    def set_work(self, work: Callable[..., int] | None, *arguments: Any) -> None:  # noqa: ANN401 - for the kernel
+    def set_work(self, work: Callable[..., int] | None, *arguments: Any) -> None:
         """Say what orders mean from now on; waits until no helper is in the old work."""
         self._state[_LEAVE] = 1
         with self._returned:

@@ -1,12 +1,12 @@
 """The one inner loop, written in LLVM's vector notation: 16 rows of weights times a few vectors.
 
-A row is a lane: `total[t][lane] += w[lane, k] · x[t, k]`, where `w[:, k]` is one vector read from memory and `x[t, k]` one
-number in all lanes. So nothing is added up across lanes, a weight is read once for all vectors, and every sum is made in
-the same order however many vectors there are: a prompt and the same tokens one by one give the same bits.
+A row is a lane: `total[t][lane] += w[lane, k] · x[t, k]`, where `w[:, k]` is one vector read from memory and `x[t, k]`
+one number in all lanes. So nothing is added up across lanes, a weight is read once for all vectors, and every sum is
+made in the same order however many vectors there are: many vectors give the bits of each one alone.
 
 With whole numbers a step takes two inputs: `a₀·b₀ + a₁·b₁` on pairs of 16-bit numbers is one instruction on x86
-(`vpmaddwd`; with the addition that follows even `vpdpwssd`, where there is VNNI). LLVM does not find it by itself, so it
-is named here; elsewhere the same is said in plain operations.
+(`vpmaddwd`; with the addition that follows even `vpdpwssd`, where there is VNNI). LLVM does not find it by itself, so
+it is named here; elsewhere the same is said in plain operations.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _PAIRS = ir.VectorType(_I16, 2 * LANES)
 class _Emitter:
     """What all precisions need: places in memory, numbers in all lanes, sums that are kept in registers."""
 
-    def __init__(self, context: Any, builder: Any) -> None:  # noqa: ANN401 - Numba's own
+    def __init__(self, context: Any, builder: Any) -> None:
         self.context, self.builder = context, builder
         self.features = context.codegen().magic_tuple()[-1].split(",")
 
-    def address(self, kind: Any, array: Any, *indices: Any) -> Any:  # noqa: ANN401 - Numba's own
+    def address(self, kind: Any, array: Any, *indices: Any) -> Any:
         """Return the address of an element, or of a part of an array, in bytes."""
         view = self.context.make_array(kind)(self.context, self.builder, array)
         place = self.builder.bitcast(view.data, _I8.as_pointer())
@@ -46,39 +46,39 @@ class _Emitter:
             place = self.builder.gep(place, [self.builder.mul(index, stride)])
         return place
 
-    def load(self, address: Any, n_bytes: Any, kind: ir.Type) -> Any:  # noqa: ANN401 - llvmlite's own
+    def load(self, address: Any, n_bytes: Any, kind: ir.Type) -> Any:
         place = self.builder.bitcast(self.builder.gep(address, [n_bytes]), kind.as_pointer())
         return self.builder.load(place, align=1)
 
-    def in_all_lanes(self, value: Any) -> Any:  # noqa: ANN401 - llvmlite's own
+    def in_all_lanes(self, value: Any) -> Any:
         kind = ir.VectorType(value.type, LANES)
         first = self.builder.insert_element(ir.Constant(kind, ir.Undefined), value, _I32(0))
         return self.builder.shuffle_vector(first, first, ir.Constant(_INTS, [0] * LANES))
 
-    def new_sum(self, kind: ir.Type) -> Any:  # noqa: ANN401 - llvmlite's own
+    def new_sum(self, kind: ir.Type) -> Any:
         return cgutils.alloca_once_value(self.builder, ir.Constant(kind, None))
 
-    def clear(self, total: Any) -> None:  # noqa: ANN401 - llvmlite's own
+    def clear(self, total: Any) -> None:
         self.builder.store(ir.Constant(total.type.pointee, None), total)
 
-    def add_product(self, total: Any, left: Any, right: Any) -> None:  # noqa: ANN401 - llvmlite's own
+    def add_product(self, total: Any, left: Any, right: Any) -> None:
         """`total += left · right`, rounded once where the processor can."""
         product = self.builder.fmul(left, right, flags=("contract",))
         self.builder.store(self.builder.fadd(self.builder.load(total), product, flags=("contract",)), total)
 
-    def add_pairs(self, total: Any, weights: Any, pair: Any) -> None:  # noqa: ANN401 - llvmlite's own
+    def add_pairs(self, total: Any, weights: Any, pair: Any) -> None:
         """`total[lane] += weights[2 lane] · pair[0] + weights[2 lane + 1] · pair[1]`; the pair comes as 32 bits."""
         inputs = self.builder.bitcast(self.in_all_lanes(pair), _PAIRS)
         products = self._pairs_product(weights, inputs)
         self.builder.store(self.builder.add(self.builder.load(total), products), total)
 
-    def add_up(self, totals: list[Any]) -> Any:  # noqa: ANN401 - llvmlite's own
+    def add_up(self, totals: list[Any]) -> Any:
         values = [self.builder.load(total) for total in totals]
         while len(values) > 1:
             values = [self.builder.add(*values[i : i + 2]) for i in range(0, len(values), 2)]
         return values[0]
 
-    def prefetch(self, address: Any, n_bytes: Any) -> None:  # noqa: ANN401 - llvmlite's own
+    def prefetch(self, address: Any, n_bytes: Any) -> None:
         """Ask for a cache line, which may lie behind the end: such a request is dropped."""
         place = self.builder.gep(address, [self.builder.add(n_bytes, _INDEX(PREFETCH_BYTES))])
         kind = ir.FunctionType(ir.VoidType(), [place.type, _I32, _I32, _I32])
@@ -86,7 +86,7 @@ class _Emitter:
         read, keep, data = _I32(0), _I32(3), _I32(1)
         self.builder.call(function, [place, read, keep, data])
 
-    def _pairs_product(self, left: Any, right: Any) -> Any:  # noqa: ANN401 - llvmlite's own
+    def _pairs_product(self, left: Any, right: Any) -> Any:
         builder, n_lanes = self.builder, left.type.count
         feature, name = {
             2 * LANES: ("+avx512bw", "llvm.x86.avx512.pmaddw.d.512"),
@@ -104,7 +104,7 @@ class _Emitter:
         products = builder.mul(builder.sext(left, wide), builder.sext(right, wide))
         return builder.add(*(self._lanes(products, list(range(first, n_lanes, 2))) for first in (0, 1)))
 
-    def _lanes(self, vector: Any, lanes: list[int]) -> Any:  # noqa: ANN401 - llvmlite's own
+    def _lanes(self, vector: Any, lanes: list[int]) -> Any:
         mask = ir.Constant(ir.VectorType(_I32, len(lanes)), lanes)
         return self.builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
 
@@ -121,7 +121,7 @@ class _Panel:
         view = emitter.context.make_array(kinds["matrix"].types[0])(emitter.context, builder, first)
         self.n_steps = cgutils.unpack_tuple(builder, view.shape)[2]
 
-    def part(self, name: str, field: int, *indices: Any) -> Any:  # noqa: ANN401 - llvmlite's own
+    def part(self, name: str, field: int, *indices: Any) -> Any:
         """Return the address of this panel's part of a field of the matrix, or of one token's part of the inputs."""
         array = self.emitter.builder.extract_value(self._values[name], field)
         found = indices or (self._values["layer"], self._values["panel"])
@@ -136,7 +136,7 @@ class _Panel:
         n_chains = max(1, _CHAINS // len(self.tokens))
         return [[self.emitter.new_sum(kind) for _ in range(n_chains)] for _ in self.tokens]
 
-    def prefetch(self, n_bytes: Any, count: int) -> None:  # noqa: ANN401 - llvmlite's own
+    def prefetch(self, n_bytes: Any, count: int) -> None:
         """Ask for what follows, unless the weights of this panel are read again and again."""
         for line in range(count if len(self.tokens) == 1 else 0):
             self.emitter.prefetch(self.weights, self.emitter.builder.add(n_bytes, _INDEX(line * _CACHE_LINE_BYTES)))
@@ -189,8 +189,8 @@ def _emit_int8(panel: _Panel) -> None:
 def _emit_int4(panel: _Panel) -> None:
     """0.625 bytes a weight: `Σ_blocks scale · (Σ q · code) + minimum · Σ code`, times `scale_x`.
 
-    A block is 4 vectors of 16-bit words and two of FP16 levels. Bits 0–3 of the words of vector i are the codes of inputs
-    8 i and 8 i + 1, bits 4–7 those of the next two, and so on: a shift and a mask give 32 codes in 16-bit lanes.
+    A block is 4 vectors of 16-bit words and two of FP16 levels. Bits 0–3 of the words of vector i are the codes of
+    inputs 8 i and 8 i + 1, bits 4–7 those of the next two, and so on: a shift and a mask give 32 codes in 16-bit lanes.
     """
     emitter, builder = panel.emitter, panel.emitter.builder
     totals, chains = [emitter.new_sum(_FLOATS) for _ in panel.tokens], panel.chains(_INTS)
@@ -231,7 +231,7 @@ _EMIT = {Fp32Matrix: _emit_fp32, Int8Matrix: _emit_int8, Int4Matrix: _emit_int4}
 
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]  # Numba carries no types
-def multiply_panel(  # noqa: PLR0917 - compiled calls take no keywords
+def multiply_panel(
     _context: Any, n_tokens: Any, matrix: Any, layer: Any, panel: Any, inputs: Any, token: Any, out: Any
 ) -> Any:
     """`out[t, 16 · panel + lane] = Σₖ w[16 · panel + lane, k] · inputs[t, k]` for `token ≤ t < token + n_tokens`.
@@ -241,7 +241,7 @@ def multiply_panel(  # noqa: PLR0917 - compiled calls take no keywords
     names = ("n_tokens", "matrix", "layer", "panel", "inputs", "token", "out")
     given = (n_tokens, matrix, types.intp, types.intp, inputs, types.intp, out)
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kinds = dict(zip(names, signature.args, strict=True))
         values = dict(zip(names, arguments, strict=True))
         _EMIT[matrix.instance_class](_Panel(_Emitter(context, builder), kinds, values))
