@@ -9,9 +9,11 @@ import pytest
 
 from tuibench import paths
 from tuibench.core.events import FailureKind, Phase, TokenEmitted
-from tuibench.core.run_events import Noticed, TrialEnded, TrialObserved, TrialStarted, TurnsAdded
+from tuibench.core.run_events import MachineDescribed, Noticed, TrialEnded, TrialObserved, TrialStarted, TurnsAdded
 from tuibench.core.spec import RunSpec
 from tuibench.core.state import MethodStatus, RunState, fold
+from tuibench.core.validity import Lamp
+from tuibench.measure.bandwidth import BandwidthError
 from tuibench.measure.lock import measuring
 from tuibench.measure.measurement import Measurement
 from tuibench.measure.supervisor import TimeLimits
@@ -29,10 +31,10 @@ def _own_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("TUIBENCH_CACHE", str(tmp_path / "cache"))
 
 
-def measurement(tmp_path, behaviour="good", methods=("a", "b"), n_trials=2, **changes):
+def measurement(tmp_path, behaviour="good", methods=("a", "b"), n_trials=2, bandwidth=None, **changes):
     spec = RunSpec(model="toy", methods=methods, prompt="p", max_new_tokens=6, n_trials=n_trials, **changes)
     command = (sys.executable, str(SCRIPT), behaviour, str(tmp_path / "marker"))
-    return Measurement(spec, MODEL, tmp_path / "sessions", limits=LIMITS, worker_command=command)
+    return Measurement(spec, MODEL, tmp_path / "sessions", limits=LIMITS, worker_command=command, bandwidth=bandwidth)
 
 
 async def collect(run):
@@ -217,3 +219,48 @@ async def test_a_used_up_budget_begins_no_further_round(tmp_path):
     assert {method.status for method in state.methods.values()} == {MethodStatus.STOPPED}
     assert "budget" in state.notices[-1]
     assert {method.status for method in stored_state(load(run.session_path)).methods.values()} == {MethodStatus.STOPPED}
+
+
+async def test_the_bandwidth_is_measured_first_and_kept_in_the_header(tmp_path):
+    async def bandwidth(n_threads):
+        return n_threads * 10**9
+
+    run = measurement(tmp_path, methods=("a",), n_trials=1, n_threads=2, bandwidth=bandwidth)
+    events, state = await collect(run)
+    kinds = [type(event) for event in events]
+    assert kinds.index(MachineDescribed) < kinds.index(TrialStarted)
+    assert state.machine.read_bytes_per_s == 2 * 10**9
+    assert load(run.session_path).header.machine == state.machine
+    assert stored_state(load(run.session_path)).machine == state.machine
+
+
+async def test_an_unknown_bandwidth_is_told_and_the_run_goes_on(tmp_path):
+    async def bandwidth(_):
+        raise BandwidthError("no memory to spare")
+
+    _, state = await collect(measurement(tmp_path, methods=("a",), n_trials=1, bandwidth=bandwidth))
+    assert state.notices == ("no memory to spare",)
+    assert state.machine.read_bytes_per_s is None
+    assert state.methods["a"].status is MethodStatus.DONE
+
+
+async def test_stopping_ends_the_bandwidth_measurement(tmp_path):
+    ended = asyncio.Event()
+
+    async def bandwidth(_):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    run = measurement(tmp_path, methods=("a",), n_trials=1, bandwidth=bandwidth)
+    state = await drive(run, lambda event: isinstance(event, Noticed), run.stop)
+    assert ended.is_set()
+    assert state.cancelled
+    assert "read bandwidth" in state.notices[0]
+    assert run.session_path is None
+
+
+async def test_every_finished_trial_has_a_lamp(tmp_path):
+    _, state = await collect(measurement(tmp_path, methods=("a",), n_trials=1))
+    assert {record.lamp for record in state.methods["a"].records} <= set(Lamp)

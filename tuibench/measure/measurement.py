@@ -45,6 +45,8 @@ from tuibench.models.local import LocalModel
 from tuibench.store.redact import redact
 from tuibench.store.writer import SessionWriter
 
+_KNOWN_WITHIN_S = 0.5
+"""What is remembered comes sooner."""
 WARMUP_TOKENS = 8
 """Enough to start thread pools and fill caches; a full-length warm-up without KV-cache would take minutes."""
 
@@ -78,6 +80,7 @@ class Measurement:
         self._model = model
         self._command = worker_command
         self._bandwidth = bandwidth
+        self._probe: asyncio.Future[int] | None = None
         self._limits = limits or (TimeLimits.uniform(spec.timeout_s) if spec.timeout_s else TimeLimits())
         self._turns = trial_order(spec.methods, spec.n_trials)
         self._resume = resume
@@ -106,6 +109,8 @@ class Measurement:
     def stop(self) -> None:
         """End the run: the trial under way is cancelled, everything finished stays saved."""
         self._stopped = True
+        if self._probe is not None:
+            self._probe.cancel()
         if self._worker is not None:
             self._worker.interrupt(FailureKind.CANCELLED)
 
@@ -182,15 +187,30 @@ class Measurement:
 
     async def _describe_machine(self) -> None:
         header = self._writer.header
-        if self._bandwidth is not None and not self._stopped and header.machine.read_bytes_per_s is None:
-            try:
-                read_bytes_per_s = await self._bandwidth(self._spec.n_threads)
-            except BandwidthError as error:
-                self._emit(Noticed(str(error)))
-            else:
-                machine = msgspec.structs.replace(header.machine, read_bytes_per_s=read_bytes_per_s)
-                self._writer.header = header = msgspec.structs.replace(header, machine=machine)
+        if header.machine.read_bytes_per_s is None and (found := await self._read_bandwidth()) is not None:
+            machine = msgspec.structs.replace(header.machine, read_bytes_per_s=found)
+            self._writer.header = header = msgspec.structs.replace(header, machine=machine)
         self._emit(MachineDescribed(header.machine, self._spec.n_threads))
+
+    async def _read_bandwidth(self) -> int | None:
+        if self._bandwidth is None or self._stopped:
+            return None
+        text = "measuring this machine's read bandwidth, once a day"
+        notice = asyncio.get_running_loop().call_later(_KNOWN_WITHIN_S, self._emit, Noticed(text))
+        self._probe = asyncio.ensure_future(self._bandwidth(self._spec.n_threads))
+        try:
+            await asyncio.wait({self._probe})
+            return self._probe.result()
+        except BandwidthError as error:
+            self._emit(Noticed(str(error)))
+            return None
+        except asyncio.CancelledError:
+            if not self._probe.cancelled():  # this run is, not the probe alone
+                raise
+            return None
+        finally:
+            self._probe.cancel()
+            notice.cancel()
 
     async def _rounds(self) -> None:
         """Take the planned rounds, then as many as the precision asks for, as long as there is time."""

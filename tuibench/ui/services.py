@@ -85,9 +85,10 @@ def _find_model(name: str) -> LocalModel | None:
 
 def _measure(spec: RunSpec, model: LocalModel) -> LiveRun:
     from tuibench import paths
+    from tuibench.measure.bandwidth import read_bandwidth
     from tuibench.measure.measurement import Measurement
 
-    return Measurement(spec, model, paths.sessions_dir())
+    return Measurement(spec, model, paths.sessions_dir(), bandwidth=read_bandwidth)
 
 
 def _eval_text() -> EvalText:
