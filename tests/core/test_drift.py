@@ -7,6 +7,7 @@ from scipy import stats
 
 from tuibench.core.drift import _concordance as concordance
 from tuibench.core.drift import drift
+from tuibench.core.method_trials import by_method, drift_of_run
 from tuibench.core.plan import trial_order
 from tuibench.core.record import TrialRecord
 
@@ -65,3 +66,15 @@ def test_drift_too_small_to_matter_is_not_told():
 
 def test_no_trials_have_no_drift():
     assert drift([]) is None
+
+
+def test_a_trend_over_thousands_of_trials_is_found():
+    found = drift(run(2, 1500, lambda share: 1 - 0.1 * share, sigma=0.1))
+    assert found.change == pytest.approx(-0.1, abs=0.02)
+    assert found.n_trials == 3000
+
+
+def test_a_run_with_trials_of_one_token_has_its_drift_from_the_others():
+    records = run(4, 5, lambda share: 1 - 0.2 * share)
+    short = TrialRecord(method="m0", index=9, step_ns=(), finished=datetime.now(UTC))
+    assert drift_of_run([short, *records], by_method([short, *records])) == drift(records)

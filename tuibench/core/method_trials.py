@@ -22,7 +22,7 @@ class MethodTrials:
     def estimates(self) -> dict[str, Estimate]:
         """Return the median of each metric by its id; a metric that no trial has is missing."""
         speeds = [speed for _, speed in self.speeds]
-        values = ((m.id, speeds if m is DECODE else _values(m, self.records)) for m in METRICS)
+        values = ((metric.id, speeds if metric is DECODE else _values(metric, self.records)) for metric in METRICS)
         return {metric_id: found for metric_id, each in values if (found := estimate(each)) is not None}
 
     def outlier_flags(self) -> list[str]:
@@ -66,6 +66,6 @@ def ratio_between_runs(ours: MethodTrials, theirs: MethodTrials) -> Ratio | None
 
 def drift_of_run(trials: Iterable[TrialRecord], measured: Mapping[str, MethodTrials]) -> Drift | None:
     """Return the drift of a run from the speeds that were taken already, in the order of its trials."""
-    speeds = {(method, index): speed for method, each in measured.items() for index, speed in each.speeds}
-    order = ((record.method, record.index) for record in trials if not record.warmup and not record.failed)
-    return drift_of_speeds([(key[0], speeds[key]) for key in order if key in speeds])
+    speeds = {method: iter(each.speeds) for method, each in measured.items()}
+    timed = (record for record in trials if not record.warmup and not record.failed and any(record.step_ns))
+    return drift_of_speeds([(record.method, next(speeds[record.method])[1]) for record in timed])
