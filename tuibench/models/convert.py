@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from tuibench.models.gguf_header import check_header
 from tuibench.models.local import ModelError
 from tuibench.models.pull_events import OnProgress, Progress, decode, encode
 from tuibench.models.tether import tethered
@@ -35,6 +36,7 @@ def convert_gguf(gguf: Path, out: Path, on_progress: OnProgress) -> None:
     Raises:
         ModelError: The file cannot be converted; the message ends with what the child said last.
     """
+    check_header(gguf)
     command = tethered([sys.executable, "-m", "tuibench.models.convert", str(gguf), str(out)])
     with (
         tempfile.TemporaryFile() as log,

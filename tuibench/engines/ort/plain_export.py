@@ -59,7 +59,12 @@ def write_plain(options: Exported, model_dir: Path, directory: Path, progress: P
     decoder = read_decoder(model_dir)
     progress("loading the PyTorch model", 0, 4)
     model = AutoModelForCausalLM.from_pretrained(
-        model_dir, dtype=torch.float32, attn_implementation="eager", local_files_only=True, use_safetensors=True
+        model_dir,
+        dtype=torch.float32,
+        attn_implementation="eager",
+        local_files_only=True,
+        use_safetensors=True,
+        trust_remote_code=False,
     ).eval()
     parameters = model.num_parameters()
     try:
