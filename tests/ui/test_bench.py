@@ -265,7 +265,8 @@ async def test_text_that_differs_from_the_reference_stands_out():
 @pytest.mark.parametrize(("low_bandwidth", "redrawn"), [(True, False), (False, True)])
 async def test_where_every_byte_counts_latency_is_drawn_once_a_trial(low_bandwidth, redrawn):
     script = [RunStarted(BOTH, trial_order(BOTH, 1)), *trial("baseline", n_gen=9, end=False), HOLD]
-    async with Program(script).app(low_bandwidth=low_bandwidth).run_test(size=(120, 40)) as pilot:
+    program = Program(script)
+    async with program.app(low_bandwidth=low_bandwidth).run_test(size=(120, 40)) as pilot:
         await start(pilot)
         screen = pilot.app.screen
         await until(pilot, lambda: screen.run.methods and screen.run.methods["baseline"].trial)
@@ -274,6 +275,7 @@ async def test_where_every_byte_counts_latency_is_drawn_once_a_trial(low_bandwid
         state = screen.run
         for event in trial("baseline", n_gen=30, end=False):
             state = fold(state, event)
+        program.now_s += 2
         screen.run = state
         assert bool(shown) is redrawn
 
