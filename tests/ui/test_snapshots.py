@@ -31,7 +31,12 @@ from tuibench.ui.screens.replay import ReplayScreen
 from tuibench.ui.services import Compared
 
 BOTH = ("baseline", "kv-cache")
-METHODS_OF_FOUR = {name: msgspec.structs.replace(METHODS["kv-cache"], id=name, parent=PARENTS[name]) for name in FOUR}
+METHODS_OF_FOUR = {
+    name: msgspec.structs.replace(
+        METHODS["kv-cache"], id=name, parent=PARENTS[name], precision="int8" if name == "int8-torch" else "fp32"
+    )
+    for name in FOUR
+}
 RUNNING = [
     RunStarted(FOUR, trial_order(FOUR, 3)),
     *trial("baseline"),
