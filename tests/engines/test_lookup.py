@@ -44,7 +44,7 @@ class CountingModel:
         for token in token_ids:
             self.text.append(token)
             row = np.zeros(50, np.float32)
-            row[self.next_of(self.text)] = 1
+            row[self.next_of(self.text) % row.size] = 1
             rows.append(row)
         return np.stack(rows)
 
@@ -64,6 +64,24 @@ def test_right_guesses_cost_no_step():
     assert made == period * 4
     assert guesser.guesses.n_steps == len(model.widths) < 8
     assert guesser.guesses.n_steps + guesser.guesses.n_right == 16
+
+
+def test_a_wrong_guess_makes_the_next_one_shorter():
+    model = CountingModel(len, [4, 5, 6, 7, 8, 9] * 2)
+    guesser = Guesser(model, model.text.copy(), 100, 8)
+    for token in (4, 5, 4, 5, 9):
+        guesser.decode(token)
+    # After 4, three are guessed and 5 is right; then nothing stood before; then two, one more than was right.
+    assert model.widths[:3] == [4, 1, 3]
+
+
+def test_right_guesses_make_the_next_one_longer():
+    prompt = list(range(4, 24)) * 2
+    model = CountingModel(len, prompt)
+    guesser = Guesser(model, prompt, 100, 8)
+    for token in range(4, 16):
+        guesser.decode(token)
+    assert model.widths == [4, 8]
 
 
 @settings(deadline=None)

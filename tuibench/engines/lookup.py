@@ -27,6 +27,10 @@ _NGRAM_SIZES = (3, 2)
 """Longest first: what followed three equal tokens is a better guess than what followed two."""
 
 
+_FIRST_GUESSED = 3
+"""With the token at hand four at once: 1.6 times the time of one token, where eight take 2.3 times (fused INT8)."""
+
+
 class PromptLookup:
     """The text so far, prompt included, and where each run of two or three tokens was last followed by something."""
 
@@ -78,6 +82,7 @@ class Guesser:
         self._lookup = PromptLookup(token_ids)
         self._length, self._max_length = len(token_ids), max_length
         self._most_at_once = most_at_once
+        self._most_guessed = _FIRST_GUESSED
         self._guessed: list[int] = []
         self._logits: NDArray[np.float32] | None = None
         self._row = 0
@@ -93,7 +98,11 @@ class Guesser:
             accepted: Logits = self._logits[self._row]
             return accepted
         self._steps.take_back(len(self._guessed) - self._row)
-        room = min(self._most_at_once - 1, self._max_length - self._length)
+        if self._guessed:
+            # Guesses that are wrong cost time: after some that were, guess hardly more than was right.
+            all_right = self._row == len(self._guessed)
+            self._most_guessed = min(2 * self._most_guessed + 1, self._most_at_once) if all_right else self._row + 1
+        room = min(self._most_guessed, self._most_at_once - 1, self._max_length - self._length)
         self._guessed = self._lookup.guess(room) if room > 0 else []
         self._logits, self._row = self._steps.append([token_id, *self._guessed]), 0
         self.guesses.n_steps += 1
