@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+import time
 
 import pytest
 
@@ -19,6 +20,13 @@ def tmux(request, tmp_path):
     terminal.close()
 
 
+def step(tmux, *keys):
+    """Press keys as a person does: where the focus went shows in a colour only, which cannot be waited for."""
+    for key in keys:
+        tmux.press(key)
+        time.sleep(0.5)
+
+
 @pytest.mark.real_model
 def test_a_newcomer_compares_two_methods_and_finds_the_session(tmux, tmp_path, real_model):
     sessions = tmp_path / "sessions"
@@ -31,10 +39,13 @@ def test_a_newcomer_compares_two_methods_and_finds_the_session(tmux, tmp_path, r
     tmux.wait_for("F5 Run")
     tmux.type(PROMPT)
     tmux.wait_for(PROMPT)
-    tmux.press("Tab", "Tab", "Space", "Tab")  # past the preset; no quality
+    step(tmux, "Tab", "Tab")  # past the preset
+    tmux.press("Space")
+    tmux.wait_for("off")  # no quality
+    step(tmux, "Tab")
     tmux.type(str(N_TOKENS))
     tmux.wait_for(f"2 methods · {N_TOKENS} tokens × 3")
-    tmux.press("Tab")
+    step(tmux, "Tab")
     tmux.type("1")
     tmux.wait_for(f"2 methods · {N_TOKENS} tokens × 1")
     tmux.press("F5")
