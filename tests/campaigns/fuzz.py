@@ -245,7 +245,8 @@ def _guided(name: str, arguments: list[str]) -> None:
         corpus.mkdir()
         for number, sample in enumerate(fuzzed.samples):
             (corpus / str(number)).write_bytes(sample)
-        atheris.Setup([sys.argv[0], f"-timeout={_SLOW_S}", "-max_len=8192", *arguments, str(corpus)], once)
+        # The limit is on the wall clock, and a busy machine may stop this process for a while.
+        atheris.Setup([sys.argv[0], f"-timeout={60 * _SLOW_S}", "-max_len=8192", *arguments, str(corpus)], once)
         atheris.Fuzz()
 
 

@@ -27,7 +27,7 @@ def start(toy, tmp_path):
     model, environment = toy
     started = []
 
-    def run(*options, step_s="0.02", fault="", methods="sound", **popen):
+    def run(*options, step_s="0.1", fault="", methods="sound", **popen):
         command = [sys.executable, "-m", "tuibench", "run", "--no-quality", "--output", str(tmp_path / "out")]
         if "--resume" not in options:
             command += ["--model", str(model), "--methods", methods, "--prompt", "a b"]
@@ -140,12 +140,13 @@ def test_a_run_under_nohup_outlives_its_terminal(start, tmp_path):
 
 
 def test_a_second_run_waits_for_the_first_and_says_so(start, tmp_path):
-    first = start("--trials", "2")
-    wait_for(first, "trial 1/2")
+    first = start("--trials", "500")
+    wait_for(first, "trial 1/500")
     second = start("--trials", "1", step_s="0")
     wait_for(second, "another tuibench measures")
     assert first.poll() is None
-    assert first.wait(60) == 0
+    first.send_signal(signal.SIGINT)
+    assert first.wait(60) == 130
     assert second.wait(60) == 0
     assert len(list((tmp_path / "out").glob("*.toml"))) == 2
 

@@ -67,6 +67,9 @@ def _report(output: str, state: RunState, measurement: Measurement, *, greedy: b
     if measurement.n_unsaved:
         print(f"tuibench: {measurement.n_unsaved} results could not be saved", file=sys.stderr)
     if measurement.session_path is not None:
+        if state.cancelled:
+            name = printable(measurement.session_path.stem)
+            print(f"`tuibench run --resume {name}` measures what is missing", file=sys.stderr)
         print(printable(str(measurement.session_path)), file=sys.stderr)
 
 
