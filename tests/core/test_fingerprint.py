@@ -54,3 +54,9 @@ def test_bandwidth_differs_only_beyond_what_measurements_scatter():
     assert differences(ours, changed(read_bytes_per_s=24_000_000_000)) == ()
     (found,) = differences(ours, changed(read_bytes_per_s=30_000_000_000))
     assert str(found) == "read bandwidth: 20.0 GB/s against 30.0 GB/s"
+
+
+def test_flags_that_one_side_did_not_record_are_no_difference():
+    assert differences(changed(isa=("avx2", "fma")), changed(isa=("avx2",))) == ()
+    (found,) = differences(changed(isa=("avx2", "fma")), changed(isa=("avx2", "avx512f")))
+    assert found.what == "instruction sets"

@@ -8,9 +8,10 @@ import pytest
 from tests.measure.test_measurement import LIMITS, MODEL, collect, drive, first_token, measurement
 from tuibench.core.events import FailureKind
 from tuibench.core.run_events import Noticed, RecordsRestored, TrialStarted
+from tuibench.core.spec import Calibration, EvalText, RunSpec
 from tuibench.core.state import MethodStatus
 from tuibench.measure.measurement import Measurement
-from tuibench.measure.resume import Continuation, obstacles, resumed_spec
+from tuibench.measure.resume import Continuation, obstacles, other_texts, resumed_spec
 from tuibench.store.annotations import annotate
 from tuibench.store.replay import stored_state
 from tuibench.store.schema import Annotation, SessionError
@@ -146,3 +147,23 @@ async def test_other_weights_version_or_machine_are_obstacles(tmp_path):
         (changed(schema_version=99), "newer"),
     ]:
         assert word in " ".join(obstacles(other, MODEL))
+
+
+async def test_other_texts_to_calibrate_or_score_on_are_obstacles(tmp_path):
+    own = tmp_path / "own.txt"
+    own.write_text("one text")
+    scored = EvalText(name="prose", text="some prose")
+    run = measurement(tmp_path, calibration=Calibration(file=str(own)), eval_text=scored)
+    header = run._writer.header
+    spec = RunSpec(model="toy", methods=("a",), prompt="p", calibration=Calibration(file=str(own)), eval_text=scored)
+    assert list(other_texts(header, spec)) == []
+    assert list(other_texts(header, msgspec.structs.replace(spec, eval_text=None))) == []
+
+    def reason(**changes):
+        return " ".join(other_texts(header, msgspec.structs.replace(spec, **changes)))
+
+    assert "prose" in reason(eval_text=EvalText(name="prose", text="other prose"))
+    assert "calibrated" in reason(calibration=Calibration())
+    assert "calibrated" in reason(calibration=Calibration(file=str(own), ranges="entropy"))
+    own.write_text("another text")
+    assert "calibrated" in reason()

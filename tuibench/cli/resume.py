@@ -12,7 +12,7 @@ from tuibench import paths
 from tuibench.cli.arguments import UsageError, calibration, eval_text, given_settings
 from tuibench.cli.models import ensure_model
 from tuibench.core.format import printable
-from tuibench.measure.resume import Continuation, obstacles, resumed_spec
+from tuibench.measure.resume import Continuation, obstacles, other_texts, resumed_spec
 from tuibench.models.local import DEFAULT_MODEL, LocalModel, ModelError
 from tuibench.models.sources import find_model
 from tuibench.store.catalogue import find_session
@@ -53,7 +53,7 @@ def resumed_run(options: argparse.Namespace) -> ResumedRun:
         header, model=options.model or model.name, eval_text=eval_text(options), timeout_s=options.timeout
     )
     spec = msgspec.structs.replace(spec, calibration=calibration(options))
-    reasons = list(obstacles(session, model))
+    reasons = [*obstacles(session, model), *other_texts(header, spec)]
     for name, asked in given_settings(options).items():
         if asked != getattr(spec, name):
             reasons.append(f"it was measured with other {_OPTIONS.get(name, name)}; leave the option out")

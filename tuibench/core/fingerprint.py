@@ -71,7 +71,7 @@ def differences(ours: MachineHeader, theirs: MachineHeader) -> tuple[Difference,
     """Return what differs, the important things first. Something unknown on either side is no difference."""
     pairs = [
         ("CPU", ours.cpu, theirs.cpu, True),
-        ("instruction sets", " ".join(ours.isa), " ".join(theirs.isa), True),
+        ("instruction sets", *_instruction_sets(ours, theirs), True),
         ("usable CPUs", *_texts(ours.n_cpus_effective, theirs.n_cpus_effective), True),
         ("usable physical cores", *_texts(ours.n_cores_effective, theirs.n_cores_effective), True),
         ("caches", _caches(ours), _caches(theirs), True),
@@ -90,6 +90,13 @@ def differences(ours: MachineHeader, theirs: MachineHeader) -> tuple[Difference,
     ]
     found = (Difference(what, a, b, matters) for what, a, b, matters in pairs if a and b and a != b)
     return tuple(sorted(found, key=lambda difference: not difference.matters))
+
+
+def _instruction_sets(ours: MachineHeader, theirs: MachineHeader) -> tuple[str | None, str | None]:
+    """Return the flags; None where one side lists all of the other's, which is how older versions listed fewer."""
+    if ours.cpu == theirs.cpu and (set(ours.isa) <= set(theirs.isa) or set(theirs.isa) <= set(ours.isa)):
+        return None, None
+    return " ".join(ours.isa), " ".join(theirs.isa)
 
 
 def _shared_libraries(ours: MachineHeader, theirs: MachineHeader) -> set[str]:

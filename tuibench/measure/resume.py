@@ -14,7 +14,7 @@ from tuibench.core.record import QualityRecord, TrialRecord
 from tuibench.core.resume import kept
 from tuibench.core.spec import EvalText, RunSpec
 from tuibench.measure.machine import machine_header
-from tuibench.measure.session_start import running_commit
+from tuibench.measure.session_start import calibration_sha256, eval_sha256, running_commit
 from tuibench.models.local import LocalModel
 from tuibench.store.append import truncate
 from tuibench.store.schema import Resumption, Session, SessionError, SessionHeader
@@ -110,6 +110,17 @@ def resumed_spec(header: SessionHeader, *, model: str, eval_text: EvalText | Non
         timeout_s=timeout_s,
         name=header.name,
     )
+
+
+def other_texts(header: SessionHeader, spec: RunSpec) -> Iterator[str]:
+    """Yield which texts of a run that goes on are not those that the session was measured with."""
+    settings = header.settings
+    scored_on = eval_sha256(spec)
+    if settings.eval_sha256 and scored_on and settings.eval_sha256 != scored_on:
+        yield f"its quality was measured on the text {settings.eval_name}; give the same --eval-file, or --no-quality"
+    calibrated = (settings.calibration_sha256, settings.calibration_ranges)
+    if calibrated != (calibration_sha256(spec), spec.calibration.ranges):
+        yield "it was calibrated otherwise; give the same --calibration and --calibration-ranges"
 
 
 def obstacles(session: Session, model: LocalModel) -> Iterator[str]:

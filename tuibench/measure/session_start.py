@@ -55,8 +55,27 @@ def start_header(spec: RunSpec, model: LocalModel, turns: Sequence[Turn]) -> Ses
             n_threads=spec.n_threads,
             order=tuple(turn.method for turn in turns),
             sampling=spec.sampling,
+            eval_name=spec.eval_text.name if spec.eval_text else None,
+            eval_sha256=eval_sha256(spec),
+            calibration_sha256=calibration_sha256(spec),
+            calibration_ranges=spec.calibration.ranges,
         ),
     )
+
+
+def eval_sha256(spec: RunSpec) -> str | None:
+    """Return the digest of the text that quality is measured on; None where it is not measured."""
+    return hashlib.sha256(spec.eval_text.text.encode()).hexdigest() if spec.eval_text else None
+
+
+def calibration_sha256(spec: RunSpec) -> str | None:
+    """Return the digest of the user's calibration text; None for the one that ships, or a file that is gone."""
+    if spec.calibration.file is None:
+        return None
+    try:
+        return hashlib.sha256(Path(spec.calibration.file).read_bytes()).hexdigest()
+    except OSError:
+        return None  # the methods that need it fail with a row that says so
 
 
 def session_path(header: SessionHeader, folder: Path) -> Path:

@@ -9,7 +9,7 @@ import msgspec
 from tuibench.core.fingerprint import MachineHeader
 from tuibench.core.plan import Turn
 from tuibench.core.record import QualityRecord, TrialRecord
-from tuibench.core.spec import Sampling
+from tuibench.core.spec import Ranges, Sampling
 
 SCHEMA_VERSION = 1
 
@@ -44,6 +44,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     order: tuple[str, ...]
     """Methods in the order of the turns that were planned; the trials themselves stand in the order they took place."""
     sampling: Sampling
+    eval_name: str | None = None
+    """The text that quality was to be measured on; None where it was not."""
+    eval_sha256: str | None = None
+    calibration_sha256: str | None = None
+    """The user's own calibration text; None for the one that ships."""
+    calibration_ranges: Ranges = "min-max"
 
     def turns(self) -> tuple[Turn, ...]:
         """Return the turns of the run, numbered within each method."""
