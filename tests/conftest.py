@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from tests.tiny_models import save_gpt2, save_llama
 from tuibench.models.folder import open_folder
 from tuibench.models.local import DEFAULT_MODEL
+
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # programs started here must hear it, also where nohup started the tests
 
 
 def _made(save, directory):
