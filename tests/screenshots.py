@@ -1,31 +1,56 @@
-"""The README's picture, taken from the real program with the session that ships: `python -m tests.screenshots`."""
+"""The README's pictures, taken from the real program with the session that ships: `python -m tests.screenshots`."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
+import tempfile
+from pathlib import Path
 
 from tuibench import paths
 from tuibench.store.catalogue import list_sessions
 from tuibench.store.session import load
 from tuibench.ui.app import TuibenchApp
+from tuibench.ui.screens.compare import CompareScreen
 from tuibench.ui.screens.replay import ReplayScreen
+from tuibench.ui.screens.sessions import SessionsScreen
 
-NAME = "sample-dashboard.svg"
+SIZE = (120, 40)
 
 
 async def take() -> None:
-    """Open the newest sample session at its end, and save what is on the screen."""
+    """Open the newest sample session at its end, go through the modes, and save what is on the screen of each."""
     folder = paths.sample_sessions()
     session = list_sessions([folder])[0]
     app = TuibenchApp(model=load(session.path).header.model.name, open_session=session.path)
-    async with app.run_test(size=(120, 40)) as pilot:
-        while not isinstance(app.screen, ReplayScreen):
-            await pilot.pause(0.1)
-        await pilot.pause(1.0)
-        app.clear_notifications()
-        await pilot.pause()
-        app.save_screenshot(NAME, str(folder))
+
+    async with app.run_test(size=SIZE) as pilot:
+
+        async def save(name: str, screen: type) -> None:
+            while not isinstance(app.screen, screen):
+                await pilot.pause(0.1)
+            await pilot.pause(1.5)
+            app.clear_notifications()
+            await pilot.pause(0.3)
+            app.save_screenshot(f"sample-{name}.svg", str(folder))
+
+        await save("dashboard", ReplayScreen)
+        await pilot.press("c")
+        await save("compare", CompareScreen)
+        await pilot.press("escape")
+        await pilot.pause(0.5)
+        await pilot.press("r", "0")
+        await pilot.press(*["right"] * 3)
+        await save("race", ReplayScreen)
+        await pilot.press("f3")
+        await save("sessions", SessionsScreen)
 
 
 if __name__ == "__main__":
-    asyncio.run(take())
+    with tempfile.TemporaryDirectory() as home:  # nobody's own sessions get into the pictures
+        os.environ["TUIBENCH_SESSIONS"] = str(Path(home) / "sessions")
+        os.environ["TUIBENCH_CACHE"] = str(Path(home) / "cache")
+        os.environ["XDG_CONFIG_HOME"] = str(Path(home) / "config")
+        asyncio.run(take())
+        shutil.rmtree(home, ignore_errors=True)

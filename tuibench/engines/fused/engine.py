@@ -33,10 +33,10 @@ class _FusedEngine:
 
         read_decoder(model_dir)  # refuses what the kernels cannot run, before anything is compiled
         progress("importing Numba", 0, 2)
-        from tuibench.engines.fused.session import compile_kernels
+        from tuibench.engines.fused.compile_ahead import compile_ahead
 
         progress("compiling kernels", 1, 2)
-        return compile_kernels(self._writer())
+        return compile_ahead(self.method.precision)
 
     def load(self, model_dir: Path, n_threads: int, progress: Progress) -> EngineInfo:
         progress("importing Numba", 0, None)
