@@ -43,7 +43,7 @@ async def take() -> None:
         await pilot.press("r", "0")
         await pilot.press(*["right"] * 3)
         await save("race", ReplayScreen)
-        await pilot.press("f3")
+        await pilot.press("escape")
         await save("sessions", SessionsScreen)
 
 
