@@ -102,4 +102,4 @@ async def test_modes_and_help_are_reached_by_keys():
 async def test_a_session_given_at_the_start_is_opened():
     app = Program().app(open_session=Path("x.toml"))
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: isinstance(app.screen, ReplayScreen))
+        await until(pilot, lambda: isinstance(app.screen, ReplayScreen) and app.screen.run.methods)
