@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -53,4 +52,3 @@ if __name__ == "__main__":
         os.environ["TUIBENCH_CACHE"] = str(Path(home) / "cache")
         os.environ["XDG_CONFIG_HOME"] = str(Path(home) / "config")
         asyncio.run(take())
-        shutil.rmtree(home, ignore_errors=True)
