@@ -3,13 +3,14 @@ import itertools
 from pathlib import Path
 
 import pytest
+from textual.widgets import Static
 
 from tests.ui.scripted import FOUR, Program, compared, until
 from tuibench.store.schema import SessionError
+from tuibench.store.side_by_side import SideBySide
 from tuibench.ui import compare_rows
 from tuibench.ui.screens.compare import CompareScreen
 from tuibench.ui.screens.export import ExportScreen
-from tuibench.ui.services import Compared
 from tuibench.ui.widgets.scatter import Point, Scatter
 
 ACCENTS = {name: f"$series-{number}" for number, name in enumerate(FOUR, 1)}
@@ -17,7 +18,7 @@ ACCENTS = {name: f"$series-{number}" for number, name in enumerate(FOUR, 1)}
 
 def program(n_runs=1, warnings=()):
     made = Program()
-    answer = lambda _paths, baseline: Compared(compared(n_runs, baseline), warnings)  # noqa: E731
+    answer = lambda _paths, baseline: SideBySide(compared(n_runs, baseline), warnings)  # noqa: E731
     made.services = dataclasses.replace(made.services, compare=answer)
     return made
 
@@ -125,11 +126,20 @@ async def test_a_file_that_cannot_be_written_is_told():
         await until(pilot, lambda: "disk full" in notices(pilot.app))
 
 
-async def test_other_conditions_are_told():
-    made = program(2, ("run 2 and run 1 differ: cpu",))
-    async with made.app().run_test(size=(120, 40)) as pilot:
-        await opened(pilot, 2)
-        assert notices(pilot.app) == ["run 2 and run 1 differ: cpu"]
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_other_conditions_stay_on_the_screen(size):
+    made = program(2, ("run 2 and run 1 differ: cpu [0]",))
+    async with made.app().run_test(size=size) as pilot:
+        screen = await opened(pilot, 2)
+        assert "run 2 and run 1 differ: cpu [0]" in str(screen.doubts.query_one(Static).content)
+        assert screen.doubts.region.height >= 3
+        assert screen.table.scrollable_content_region.height >= 3
+
+
+async def test_the_same_conditions_take_no_room():
+    async with program(2).app().run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot, 2)
+        assert not screen.doubts.display
 
 
 async def test_a_session_that_cannot_be_read_is_told():

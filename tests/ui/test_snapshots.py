@@ -26,9 +26,9 @@ from tuibench.core.events import FailureKind
 from tuibench.core.plan import trial_order
 from tuibench.core.run_events import QualityEnded, RunEnded, RunStarted
 from tuibench.store.catalogue import SessionSummary
+from tuibench.store.side_by_side import SideBySide
 from tuibench.ui.screens.compare import CompareScreen
 from tuibench.ui.screens.replay import ReplayScreen
-from tuibench.ui.services import Compared
 
 BOTH = ("baseline", "kv-cache")
 METHODS_OF_FOUR = {
@@ -149,7 +149,7 @@ def test_race(snap_compare, size):
 @SIZES
 def test_compare(snap_compare, size):
     program = Program()
-    answer = lambda _paths, baseline: Compared(compared(1, baseline))  # noqa: E731
+    answer = lambda _paths, baseline: SideBySide(compared(1, baseline))  # noqa: E731
     program.services = dataclasses.replace(program.services, compare=answer)
 
     async def shown(pilot):

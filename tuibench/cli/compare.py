@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from tuibench.cli import OK, REGRESSED
@@ -13,20 +12,17 @@ from tuibench.cli.sessions import open_session
 from tuibench.core import format as fmt
 from tuibench.core.columns import comparison_columns, constants, filled, varying
 from tuibench.core.comparison import Comparison, UnknownBaselineError
-from tuibench.core.comparison import compare as compare_runs
-from tuibench.core.fingerprint import differences
 from tuibench.core.regression import regressions
 from tuibench.core.verdict import verdict_lines
-from tuibench.methods import exact_methods, ladder_parents
 from tuibench.store.export.benchstat import as_benchstat
 from tuibench.store.export.csv_text import as_csv
-from tuibench.store.export.facts import measured_run
 from tuibench.store.export.json_text import as_json
 from tuibench.store.export.markdown import as_markdown
+from tuibench.store.side_by_side import SideBySide, side_by_side
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from tuibench.store.schema import Session
@@ -42,10 +38,9 @@ def run(options: argparse.Namespace) -> int:
     """Print the comparison; return `REGRESSED` if a regression was looked for and found."""
     if options.fail_on_regression is not None and len(options.sessions) == 1:
         raise UsageError("--fail-on-regression compares with the first session: name at least two")
-    opened = [open_session(name) for name in options.sessions]
-    sessions = [session for _, session in opened]
-    comparison = compared(opened, options.baseline)
-    for warning in _warnings(sessions, comparison):
+    found = compared([open_session(name) for name in options.sessions], options.baseline)
+    comparison = found.comparison
+    for warning in found.warnings:
         print(fmt.printable(f"tuibench: {warning}"), file=sys.stderr)
     text = {
         "table": _table,
@@ -58,45 +53,16 @@ def run(options: argparse.Namespace) -> int:
     return OK if options.fail_on_regression is None else _judge(comparison, options.fail_on_regression)
 
 
-def compared(opened: Sequence[tuple[Path, Session]], baseline: str | None = None) -> Comparison:
-    """Return the comparison of stored sessions, each under a name of its own.
+def compared(opened: Sequence[tuple[Path, Session]], baseline: str | None = None) -> SideBySide:
+    """Return the comparison of stored sessions.
 
     Raises:
         UsageError: None of them measured the baseline.
     """
-    labels = _labels(opened)
-    runs = [measured_run(session, label) for (_, session), label in zip(opened, labels, strict=True)]
-    greedy = all(session.header.settings.sampling.greedy for _, session in opened)
     try:
-        return compare_runs(runs, parents=ladder_parents(), exact=exact_methods(), baseline=baseline, greedy=greedy)
+        return side_by_side(opened, baseline)
     except UnknownBaselineError as error:
         raise UsageError(fmt.printable(str(error))) from error
-
-
-def _labels(opened: Sequence[tuple[Path, Session]]) -> list[str]:
-    """Return each session's name where it has one of its own, else its file's, numbered where that comes twice too."""
-    named = Counter(session.name for _, session in opened)
-    labels = [session.name if session.name and named[session.name] == 1 else path.stem for path, session in opened]
-    seen: Counter[str] = Counter()
-    for number, label in enumerate(labels):
-        seen[label] += 1
-        labels[number] = f"{label} ({seen[label]})" if seen[label] > 1 else label
-    return labels
-
-
-def _warnings(sessions: Sequence[Session], comparison: Comparison) -> Iterator[str]:
-    """Yield what makes the speeds of two sessions incomparable: another machine, another task."""
-    first = sessions[0].header
-    for session, run in zip(sessions[1:], comparison.runs[1:], strict=True):
-        machine = [str(each) for each in differences(session.header.machine, first.machine) if each.matters]
-        facts = comparison.runs[0].facts
-        task = [
-            f"{name}: {run.facts[name]} against {facts[name]}"
-            for name in ("model", "digest", "threads", "tokens", "prompt", "sampling")
-            if run.facts[name] != facts[name] and not (name == "digest" and run.facts["model"] != facts["model"])
-        ]
-        if machine or task:
-            yield f"{run.label} and {comparison.runs[0].label} differ in what matters: {'; '.join([*task, *machine])}"
 
 
 def _table(comparison: Comparison) -> str:

@@ -22,7 +22,7 @@ def run(options: argparse.Namespace) -> int:
     if options.format == "png" and options.output is None and sys.stdout.isatty():
         raise UsageError("a picture is nothing for a terminal: name a file with -o, or redirect standard output")
     try:
-        content = exported(compared([open_session(options.session)]), options.format)
+        content = exported(compared([open_session(options.session)]).comparison, options.format)
     except MissingExtraError as error:
         raise UsageError(str(error)) from error
     if options.output is None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tuibench.store.catalogue import SessionSummary
     from tuibench.store.prompts import PromptHistory, PromptLibrary
     from tuibench.store.schema import Session
+    from tuibench.store.side_by_side import SideBySide
 
 
 class LiveRun(Protocol):
@@ -140,34 +141,11 @@ def _divergences_ns(session: Session, reference: str) -> dict[str, int]:
     return divergences_ns(session, reference)
 
 
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """Stored sessions side by side."""
-
-    comparison: Comparison
-    warnings: tuple[str, ...] = ()
-    """What makes their speeds incomparable, one sentence for each session but the first."""
-
-
-def _compare(sessions: Sequence[Path], baseline: str | None) -> Compared:
-    from tuibench.core.comparison import compare
-    from tuibench.core.fingerprint import differences
-    from tuibench.methods import exact_methods, ladder_parents
-    from tuibench.store.export.facts import measured_run
+def _compare(sessions: Sequence[Path], baseline: str | None) -> SideBySide:
     from tuibench.store.session import load
+    from tuibench.store.side_by_side import side_by_side
 
-    loaded = [load(path) for path in sessions]
-    names = [session.name or path.stem for session, path in zip(loaded, sessions, strict=True)]
-    labels = [path.stem if names.count(name) > 1 else name for name, path in zip(names, sessions, strict=True)]
-    runs = [measured_run(session, label) for session, label in zip(loaded, labels, strict=True)]
-    greedy = all(session.header.settings.sampling.greedy for session in loaded)
-    warnings = []
-    for session, label in zip(loaded[1:], labels[1:], strict=True):
-        found = differences(session.header.machine, loaded[0].header.machine)
-        if matters := [str(difference) for difference in found if difference.matters]:
-            warnings.append(f"{label} and {labels[0]} differ: {'; '.join(matters)}")
-    comparison = compare(runs, parents=ladder_parents(), exact=exact_methods(), baseline=baseline, greedy=greedy)
-    return Compared(comparison, tuple(warnings))
+    return side_by_side([(path, load(path)) for path in sessions], baseline)
 
 
 def _export(comparison: Comparison, name: str, stem: str) -> Path:
@@ -226,7 +204,7 @@ class Services:
     stored_state: Callable[[Session], RunState] = _stored_state
     timeline: Callable[[Session], SessionTimeline] = _timeline
     divergences_ns: Callable[[Session, str], dict[str, int]] = _divergences_ns
-    compare: Callable[[Sequence[Path], str | None], Compared] = _compare
+    compare: Callable[[Sequence[Path], str | None], SideBySide] = _compare
     """The method that speeds are stated against is its second argument; None for the usual one."""
     export: Callable[[Comparison, str, str], Path] = _export
     prompt_library: Callable[[], PromptLibrary] = _prompt_library

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from textual import on, work
 from textual.app import ComposeResult
-from textual.containers import Horizontal
+from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.getters import query_one
 from textual.widgets import Footer, Input, Static
@@ -45,6 +45,7 @@ class CompareScreen(DashboardScreen):
 
     status = query_one(StatusLine)
     verdict = query_one("#verdict", Static)
+    doubts = query_one("#doubts", VerticalScroll)
     search = query_one("#filter", Input)
     table = query_one("#comparison", RowList)
     bars = query_one(RatioBars)
@@ -64,6 +65,10 @@ class CompareScreen(DashboardScreen):
         """Lay out the screen."""
         yield StatusLine()
         yield Static("reading …", id="verdict", classes="box", markup=False)
+        with VerticalScroll(id="doubts", classes="box") as doubts:
+            doubts.border_title = "Not the same conditions"
+            doubts.display = False
+            yield Static(markup=False)
         yield Input(placeholder="method or session", id="filter", compact=True, classes="box")
         yield RowList(id="comparison")
         with Horizontal(id="pictures"):
@@ -92,8 +97,8 @@ class CompareScreen(DashboardScreen):
             return
         self._comparison = found.comparison
         self.context.series.add(dict.fromkeys(row.method for row in found.comparison.rows))
-        for warning in found.warnings:
-            self.notify(fmt.printable(warning), title="Not the same conditions", severity="warning", timeout=15)
+        self.doubts.display = bool(found.warnings)
+        self.doubts.query_one(Static).update(fmt.printable("\n".join(found.warnings)))
         self._show()
 
     def on_resize(self) -> None:

@@ -1,0 +1,63 @@
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.scripted import header, record
+from tuibench.store.schema import Session
+from tuibench.store.side_by_side import side_by_side
+
+SESSION = Session(header=msgspec.structs.replace(header(), name="first"), trials=(record(),))
+SETTINGS = SESSION.header.settings
+
+
+def other(*, name="second", cpu=None, model=None, digest=None, **settings):
+    header = SESSION.header
+    machine = msgspec.structs.replace(header.machine, cpu=cpu or header.machine.cpu)
+    weights = msgspec.structs.replace(
+        header.model, name=model or header.model.name, digest=digest or header.model.digest
+    )
+    settings = msgspec.structs.replace(header.settings, **settings)
+    header = msgspec.structs.replace(header, name=name, machine=machine, model=weights, settings=settings)
+    return msgspec.structs.replace(SESSION, header=header)
+
+
+def warned(session, first=SESSION):
+    return side_by_side([(Path("a.toml"), first), (Path("b.toml"), session)]).warnings
+
+
+def test_the_same_machine_and_task_is_no_reason_to_warn():
+    assert warned(other()) == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"cpu": "Another"}, f"CPU: Another against {SESSION.header.machine.cpu}"),
+        ({"n_threads": 7}, f"threads: 7 against {SETTINGS.n_threads}"),
+        ({"max_new_tokens": 9}, f"tokens: 9 against {SETTINGS.max_new_tokens}"),
+        ({"digest": "1" * 64}, "digest: 111111111111 against 000000000000"),
+        ({"model": "Other", "digest": "1" * 64}, "model: Other against SmolLM2-135M-Instruct"),
+    ],
+)
+def test_what_makes_speeds_incomparable_is_told(change, told):
+    assert warned(other(**change)) == (f"second and first differ in what matters: {told}",)
+
+
+def test_quality_measured_on_another_text_is_told():
+    def scored_on(name, digest):
+        return other(name=name, eval_name=name, eval_sha256=digest * 64)
+
+    assert warned(scored_on("b", "1"), scored_on("a", "1")) == ()
+    (warning,) = warned(scored_on("b", "1"), scored_on("a", "2"))
+    assert warning.endswith("text that quality was measured on: b against a")
+    assert warned(other(), scored_on("a", "2")) == ()  # not scored at all
+
+
+@pytest.mark.parametrize(
+    ("names", "labels"),
+    [(("x", "y"), ["x", "y"]), (("x", "x"), ["a", "a (2)"]), (("", "y"), ["a", "y"])],
+)
+def test_each_session_has_a_name_of_its_own(names, labels):
+    found = side_by_side([(Path("a.toml"), other(name=name)) for name in names])
+    assert [run.label for run in found.comparison.runs] == labels

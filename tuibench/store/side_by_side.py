@@ -1,0 +1,79 @@
+"""Stored sessions as one comparison: what each is called in it, and what makes their figures incomparable."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tuibench.core.comparison import Comparison, MeasuredRun, compare
+from tuibench.core.fingerprint import differences
+from tuibench.methods import exact_methods, ladder_parents
+from tuibench.store.export.facts import measured_run
+from tuibench.store.schema import Session
+
+_TASK = ("model", "digest", "threads", "tokens", "prompt", "sampling")
+"""The facts that decide how long a run takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class SideBySide:
+    """Stored sessions side by side."""
+
+    comparison: Comparison
+    warnings: tuple[str, ...] = ()
+    """What makes a session incomparable with the first one, a sentence for each that is."""
+
+
+def side_by_side(opened: Sequence[tuple[Path, Session]], baseline: str | None = None) -> SideBySide:
+    """Compare stored sessions, each under a name of its own.
+
+    Args:
+        opened: At least one; the first is what the others are held against.
+        baseline: The method that speeds are stated against; None for the usual one.
+
+    Raises:
+        UnknownBaselineError: None of them measured the baseline.
+    """
+    sessions = [session for _, session in opened]
+    runs = [measured_run(session, label) for session, label in zip(sessions, _labels(opened), strict=True)]
+    greedy = all(session.header.settings.sampling.greedy for session in sessions)
+    found = compare(runs, parents=ladder_parents(), exact=exact_methods(), baseline=baseline, greedy=greedy)
+    return SideBySide(found, tuple(_warnings(sessions, found.runs)))
+
+
+def _labels(opened: Sequence[tuple[Path, Session]]) -> list[str]:
+    """Return each session's name where it has one of its own, else its file's, numbered where that comes twice too."""
+    named = Counter(session.name for _, session in opened)
+    labels = [session.name if session.name and named[session.name] == 1 else path.stem for path, session in opened]
+    seen: Counter[str] = Counter()
+    for number, label in enumerate(labels):
+        seen[label] += 1
+        labels[number] = f"{label} ({seen[label]})" if seen[label] > 1 else label
+    return labels
+
+
+def _warnings(sessions: Sequence[Session], runs: Sequence[MeasuredRun]) -> Iterator[str]:
+    first, first_run = sessions[0], runs[0]
+    for session, run in zip(sessions[1:], runs[1:], strict=True):
+        machine = (str(each) for each in differences(session.header.machine, first.header.machine) if each.matters)
+        found = [*_other_task(run, first_run), *_other_texts(session, first), *machine]
+        if found:
+            yield f"{run.label} and {first_run.label} differ in what matters: {'; '.join(found)}"
+
+
+def _other_task(run: MeasuredRun, first: MeasuredRun) -> Iterator[str]:
+    for name in _TASK:
+        # Another model has other weights: that goes without saying.
+        implied = name == "digest" and run.facts["model"] != first.facts["model"]
+        if run.facts[name] != first.facts[name] and not implied:
+            yield f"{name}: {run.facts[name]} against {first.facts[name]}"
+
+
+def _other_texts(session: Session, first: Session) -> Iterator[str]:
+    ours, theirs = session.header.settings, first.header.settings
+    if ours.eval_sha256 and theirs.eval_sha256 and ours.eval_sha256 != theirs.eval_sha256:
+        names = (ours.eval_name, theirs.eval_name)
+        why = "two versions" if names[0] == names[1] else f"{names[0]} against {names[1]}"
+        yield f"text that quality was measured on: {why}"
