@@ -52,6 +52,12 @@ def sample_sessions() -> Path:
     return _packaged("sessions")
 
 
+def ships(session: Path) -> bool:
+    """Tell whether a session came with the program: such a file stays as it is."""
+    shipped = sample_sessions().resolve()
+    return session.resolve().parent == shipped != sessions_dir().resolve()
+
+
 def sessions_dir(output: Path | None = None) -> Path:
     """Return where sessions are written: asked for, `$TUIBENCH_SESSIONS`, `./sessions` if it exists, the user's."""
     if output is not None:

@@ -56,7 +56,7 @@ def serve() -> None:
     program = Program(methods=methods)
     services = dataclasses.replace(
         program.services,
-        measure=lambda _spec, _model: Generating(),
+        measure=lambda *_: Generating(),
         sample_machine=sample_machine,
         clock_s=time.monotonic,
     )

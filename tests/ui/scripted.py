@@ -221,6 +221,7 @@ class Program:
         self.run = ScriptedRun(script or whole_run(), Path("20260301-first.toml"))
         self.model = model
         self.specs = []
+        self.resumed = None
         self.now_s = 100.0
         self.pulls = []
         self.pull_steps = []
@@ -237,8 +238,9 @@ class Program:
             clock_s=lambda: self.now_s,
         )
 
-    def _measure(self, spec, _model):
+    def _measure(self, spec, _model, resume=None):
         self.specs.append(spec)
+        self.resumed = resume
         return self.run
 
     async def _pull(self, name):
@@ -255,13 +257,13 @@ class Program:
         return TuibenchApp(model="SmolLM2-135M-Instruct", services=self.services, **options)
 
 
-async def until(pilot, predicate, n_tries=200):
+async def until(pilot, predicate, hung_s=120):
     """Let the app work until something is so."""
-    for _ in range(n_tries):
-        if predicate():
-            return
+    loop = asyncio.get_running_loop()
+    until_s = loop.time() + hung_s
+    while not predicate():
+        assert loop.time() < until_s, "it never came to pass"
         await pilot.pause(0.01)
-    raise AssertionError("it never came to pass")
 
 
 async def start(pilot, prompt="Explain how a KV cache makes decoding faster."):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tuibench.core.events import FailureKind, Phase
+from tuibench.core.plan import Turn
 from tuibench.core.record import TrialRecord
 
 _FINAL_KINDS = frozenset(
@@ -41,3 +42,17 @@ def kept(records: Iterable[TrialRecord], *, retry_failed: bool) -> tuple[TrialRe
 
 def _again(record: TrialRecord, *, retry_failed: bool) -> bool:
     return record.failed and not record.warmup and (retry_failed or record.failure_kind is FailureKind.CANCELLED)
+
+
+def missing(turns: Iterable[Turn], records: Iterable[TrialRecord], *, retry_failed: bool) -> tuple[Turn, ...]:
+    """Return the planned turns that are taken when a run goes on.
+
+    Args:
+        turns: All that were planned.
+        records: All that count.
+        retry_failed: As for `kept`.
+    """
+    stay = [record for record in kept(records, retry_failed=retry_failed) if not record.warmup]
+    taken = {Turn(record.method, record.index) for record in stay}
+    given_up = {record.method for record in stay if ends_method(record)}
+    return tuple(turn for turn in turns if turn not in taken and turn.method not in given_up)

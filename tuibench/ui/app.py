@@ -24,7 +24,7 @@ from tuibench.models.local import ModelError
 from tuibench.store.schema import SessionError
 from tuibench.ui.glyphs import GlyphFilter, detect_glyphs
 from tuibench.ui.keymap import bindings
-from tuibench.ui.messages import ComparisonWanted, MethodToggled, SessionChosen
+from tuibench.ui.messages import ComparisonWanted, MethodToggled, ResumeWanted, SessionChosen
 from tuibench.ui.painting import Painted
 from tuibench.ui.remapping import remap
 from tuibench.ui.screens.bench import BenchScreen
@@ -232,6 +232,33 @@ class TuibenchApp(App[int]):
             ReplayScreen(self.context, session, path=path, play=play, speed=self._replay_speed or 1.0)
         )
 
+    @on(ResumeWanted)
+    def resume_chosen(self, event: ResumeWanted) -> None:
+        """Measure what is missing of a stored session, once it is known what that is and the user agrees."""
+        if self.session_under_way is not None:
+            self.notify("a run is under way – F8 on the bench stops it", severity="warning")
+        elif paths.ships(event.path):
+            self.notify(f"{fmt.printable(event.path.name)} comes with tuibench and stays as it is", severity="warning")
+        else:
+            self._resume(event.path)
+
+    @work(exclusive=True, group="resume")
+    async def _resume(self, path: Path) -> None:
+        from tuibench.ui.screens.resume import ResumeScreen  # noqa: PLC0415 - when it is asked for
+
+        try:
+            offer = await asyncio.to_thread(self.context.services.resume_offer, path, self.context.model)
+        except SessionError as error:
+            self.notify(fmt.printable(str(error)), title="Session", severity="error", timeout=10)
+            return
+        retry_failed = await self.push_screen_wait(ResumeScreen(offer))
+        if retry_failed is not None:
+            await self.switch_mode("bench")
+            while len(self.screen_stack) > 1:  # a session may have been opened from there
+                await self.pop_screen()
+            if self._bench is not None:
+                self._bench.go_on(offer, retry_failed=retry_failed)
+
     @property
     def session_under_way(self) -> Path | None:
         """The file that a run is being written into."""
@@ -319,11 +346,18 @@ class TuibenchApp(App[int]):
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Offer everything that has a key by its name, too."""
         yield from super().get_system_commands(screen)
+        offered = set()
         for active in screen.active_bindings.values():
             binding = active.binding
             if binding.id and not binding.id.startswith("list.") and binding.tooltip and active.enabled:
+                offered.add(binding.id)
                 title = f"{binding.description} ({self.get_key_display(binding)})"
                 yield SystemCommand(title, binding.tooltip, self._runner(active.node, binding.action))
+        # While a text box has the focus, it takes letters; the palette is the way to what they would do.
+        for binding in Binding.make_bindings(screen.BINDINGS):
+            if binding.id and binding.tooltip and binding.id not in offered:
+                offered.add(binding.id)
+                yield SystemCommand(binding.description, binding.tooltip, self._runner(screen, binding.action))
 
     def _runner(self, node: DOMNode, action: str) -> Callable[[], Awaitable[None]]:
         async def run() -> None:

@@ -68,6 +68,7 @@ KEYS: dict[str, tuple[Key, ...]] = {
         Key("run.details", "d,ctrl+t", "show_details", "Details", "Why it is fast or slow, why it failed, its log"),
         Key("run.compare", "c", "compare", "Compare", "Which one to take: intervals, speed against quality"),
         Key("run.race", "r", "race", "Race", "All methods again, side by side at recorded times"),
+        Key("run.resume", "R", "resume", "Resume", "Measure what is missing of this session, or failed", show=False),
         Key("run.prompts", "ctrl+o", "choose_prompt", "Prompts", "Used before, in your folder, shipped", priority=True),
         Key("panel.next", "f4", "next_panel", "Method", "Look at the next method", show=False, priority=True),
         Key("panel.swap", "v", "swap_view", "View", "Text or latency, where there is room for one", show=False),
@@ -85,6 +86,7 @@ KEYS: dict[str, tuple[Key, ...]] = {
         Key("sessions.search", "slash", "search", "Search", "Name, tag, note, model, method, processor, date"),
         Key("sessions.sort", "s", "sort", "Sort", "By the next column"),
         Key("sessions.turn", "S", "turn_order", "Turn", "The other way round", show=False),
+        Key("sessions.resume", "R", "resume", "Resume", "Measure what is missing of this session, or failed"),
         Key("sessions.edit", "e", "edit", "Edit", "Name, tags and note of this session"),
         Key("sessions.delete", "delete,x", "delete", "Delete", "Put the marked sessions away, else this one"),
         Key("sessions.undo", "u", "undo_delete", "Undo", "Bring the last deleted session back"),
@@ -116,6 +118,7 @@ KEYS: dict[str, tuple[Key, ...]] = {
         Key("replay.start", "0", "to_start", "Start", "The start of the race", show=False),
         Key("replay.end", "r", "swap_race", "Results", "The race where it stands, or all results"),
         Key("run.compare", "c", "compare", "Compare", "Which one to take: intervals, speed against quality"),
+        Key("run.resume", "R", "resume", "Resume", "Measure what is missing of this session, or failed", show=False),
         Key("panel.next", "f4", "next_panel", "Method", "Look at the next method", show=False),
         Key("panel.swap", "v", "swap_view", "View", "Text or latency, where there is room for one", show=False),
         Key("run.details", "d", "show_details", "Details", "Why it is fast or slow, why it failed, its log"),
@@ -145,6 +148,11 @@ KEYS: dict[str, tuple[Key, ...]] = {
     "edit": (
         Key("edit.save", "ctrl+j,enter", "save", "Save", "Write it into the session file"),
         Key("dialog.close", "escape", "close", "Cancel", "Leave everything as it is"),
+    ),
+    "resume": (
+        Key("resume.go_on", "enter,y", "go_on", "Go on", "Measure what is missing"),
+        Key("resume.retry", "f", "retry_failed", "Failed, too", "Measure what is missing, and what failed once more"),
+        Key("dialog.close", "escape", "close", "Cancel", "Leave the session as it is"),
     ),
     "confirm": (
         Key("confirm.yes", "enter,y", "accept", "Yes", "Go on"),

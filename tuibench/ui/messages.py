@@ -44,6 +44,13 @@ class SessionChosen(Message):
 
 
 @dataclass
+class ResumeWanted(Message):
+    """What is missing of a stored session shall be measured."""
+
+    path: Path
+
+
+@dataclass
 class ComparisonWanted(Message):
     """Stored sessions shall be laid side by side."""
 

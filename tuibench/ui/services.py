@@ -23,6 +23,8 @@ from tuibench.ui.series import SeriesMap
 
 if TYPE_CHECKING:
     from tuibench.core.comparison import Comparison
+    from tuibench.measure.resume import Continuation
+    from tuibench.measure.resume_offer import ResumeOffer
     from tuibench.models.local import LocalModel
     from tuibench.models.pull_process import Progress, Pulled, PullFailed
     from tuibench.store.catalogue import SessionSummary
@@ -84,12 +86,18 @@ def _find_model(name: str) -> LocalModel | None:
     return find_model(name)
 
 
-def _measure(spec: RunSpec, model: LocalModel) -> LiveRun:
+def _measure(spec: RunSpec, model: LocalModel, resume: Continuation | None = None) -> LiveRun:
     from tuibench import paths
     from tuibench.measure.bandwidth import read_bandwidth
     from tuibench.measure.measurement import Measurement
 
-    return Measurement(spec, model, paths.sessions_dir(), bandwidth=read_bandwidth)
+    return Measurement(spec, model, paths.sessions_dir(), bandwidth=read_bandwidth, resume=resume)
+
+
+def _resume_offer(path: Path, named: str) -> ResumeOffer:
+    from tuibench.measure.resume_offer import resume_offer
+
+    return resume_offer(path, named, _find_model)
 
 
 def _eval_text() -> EvalText:
@@ -192,7 +200,10 @@ class Services:
     methods: Callable[[], Mapping[str, Method]] = _methods
     find_model: Callable[[str], LocalModel | None] = _find_model
     """Quick and without network; None when the model would have to be pulled."""
-    measure: Callable[[RunSpec, LocalModel], LiveRun] = _measure
+    measure: Callable[..., LiveRun] = _measure
+    """What to measure, with which model, and the `Continuation` of the session to go on with, or None."""
+    resume_offer: Callable[[Path, str], ResumeOffer] = _resume_offer
+    """The model as the user named it is its second argument."""
     pull: Callable[[str], AsyncGenerator[Progress | Pulled | PullFailed, None]] = _pull
     eval_text: Callable[[], EvalText] = _eval_text
     """What quality is measured on."""

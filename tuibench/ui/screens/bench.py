@@ -21,7 +21,7 @@ from tuibench.store.schema import SessionError
 from tuibench.ui import describe
 from tuibench.ui.feed import Feed
 from tuibench.ui.keymap import bindings
-from tuibench.ui.messages import ComparisonWanted, FeedEnded, SessionChosen
+from tuibench.ui.messages import ComparisonWanted, FeedEnded, ResumeWanted, SessionChosen
 from tuibench.ui.screens.base import RunScreen
 from tuibench.ui.subtitle import write_subtitle
 from tuibench.ui.widgets.ladder import Ladder
@@ -31,6 +31,8 @@ from tuibench.ui.widgets.settings_form import SettingsError, SettingsForm
 from tuibench.ui.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
+    from tuibench.measure.resume import Continuation
+    from tuibench.measure.resume_offer import ResumeOffer
     from tuibench.ui.services import Context, LiveRun
 
 
@@ -214,9 +216,29 @@ class BenchScreen(RunScreen):
         """The file of the run that goes on; None while nothing runs, or nothing is written yet."""
         return self._live.session_path if self._live else None
 
+    @work(exclusive=True, group="start")
+    async def go_on(self, offer: ResumeOffer, *, retry_failed: bool) -> None:
+        """Measure what is missing of a stored session; what is asked for here becomes what it was measured with."""
+        await self._facts_known.wait()
+        if self._live is not None:
+            self.notify("a run is under way – F8 stops it", severity="warning")
+            return
+        if offer.model is None:
+            return
+        spec = offer.spec
+        self.prompt.text = spec.prompt
+        self.ladder.choose(spec.methods)
+        self.settings.ask_for(
+            max_new_tokens=spec.max_new_tokens,
+            n_trials=spec.n_trials,
+            n_threads=spec.n_threads,
+            quality=spec.eval_text is not None,
+        )
+        self._measure(spec, offer.model, offer.taken(retry_failed=retry_failed))
+
     @work(exclusive=True, group="run")
-    async def _measure(self, spec: RunSpec, model: LocalModel) -> None:
-        self._live = live = self.context.services.measure(spec, model)
+    async def _measure(self, spec: RunSpec, model: LocalModel, resume: Continuation | None = None) -> None:
+        self._live = live = self.context.services.measure(spec, model, resume)
         self._started_s, self._ended_s = self.context.services.clock_s(), None
         self._chosen_by_user = False
         self._session = None
@@ -258,7 +280,9 @@ class BenchScreen(RunScreen):
         if event.problem is not None:
             self.notify(fmt.printable(event.problem), title="The run broke off", severity="error", timeout=15)
         elif event.session is not None:
-            self.notify(f"saved as {fmt.printable(event.session.name)}", title=describe.run_label(event.state))
+            saved = f"saved as {fmt.printable(event.session.name)}"
+            more = " – R measures what is missing" if event.state.cancelled else ""
+            self.notify(f"{saved}{more}", title=describe.run_label(event.state))
 
     def action_stop_run(self) -> None:
         """End the run; what is finished is kept."""
@@ -266,6 +290,15 @@ class BenchScreen(RunScreen):
             self.notify("nothing runs – F5 starts a run", severity="warning")
         else:
             self._live.stop()
+
+    def action_resume(self) -> None:
+        """Measure what is missing of the run that was stopped."""
+        if self._live is not None:
+            self.notify("a run is under way – F8 stops it", severity="warning")
+        elif self._session is None:
+            self.notify("no run to go on with – F3 shows earlier ones, R goes on with one", severity="warning")
+        else:
+            self.post_message(ResumeWanted(self._session))
 
     def action_skip_method(self) -> None:
         """End the running method and go on with the next."""

@@ -13,7 +13,7 @@ from textual.widgets import Footer
 from tuibench.core import format as fmt
 from tuibench.core.comparison import REFERENCE
 from tuibench.ui.keymap import bindings
-from tuibench.ui.messages import ComparisonWanted
+from tuibench.ui.messages import ComparisonWanted, ResumeWanted
 from tuibench.ui.screens.base import RunScreen
 from tuibench.ui.widgets.race_lane import RaceLane
 from tuibench.ui.widgets.status_line import StatusLine
@@ -208,6 +208,11 @@ class ReplayScreen(RunScreen):
         """Lay the methods of this session side by side."""
         if self._path is not None:
             self.post_message(ComparisonWanted((self._path,)))
+
+    def action_resume(self) -> None:
+        """Measure what is missing of this session."""
+        if self._path is not None:
+            self.post_message(ResumeWanted(self._path))
 
     def action_close(self) -> None:
         """Go back to where the session was opened."""

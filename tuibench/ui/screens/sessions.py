@@ -20,7 +20,7 @@ from tuibench.store.annotations import annotate
 from tuibench.store.schema import SessionError
 from tuibench.store.trash import delete, deleted, restore
 from tuibench.ui.keymap import bindings
-from tuibench.ui.messages import ComparisonWanted, SessionChosen
+from tuibench.ui.messages import ComparisonWanted, ResumeWanted, SessionChosen
 from tuibench.ui.screens.base import DashboardScreen
 from tuibench.ui.session_list import Order, search
 from tuibench.ui.widgets.search_line import SearchLine
@@ -279,6 +279,14 @@ class SessionsScreen(DashboardScreen):
         elif chosen:
             self.notify("there is nothing to compare in a file that cannot be read", severity="warning")
 
+    def action_resume(self) -> None:
+        """Measure what is missing of the current session."""
+        session = self._sessions.get(self._current_key or "")
+        if session is None:
+            self.notify(_NONE_YET, severity="warning")
+        else:
+            self.app.post_message(ResumeWanted(session.path))
+
     @work(group="edit")
     async def action_edit(self) -> None:
         """Change name, tags and note of the current session."""
@@ -331,9 +339,7 @@ class SessionsScreen(DashboardScreen):
         if any(session.path == app.session_under_way for session in chosen):
             self.notify("this session is being measured – F8 on the bench stops it", severity="warning")
             return False
-        shipped = paths.sample_sessions().resolve()
-        own = paths.sessions_dir().resolve()
-        fixed = [session for session in chosen if session.path.resolve().parent == shipped != own]
+        fixed = [session for session in chosen if paths.ships(session.path)]
         if fixed:
             self.notify(f"{fmt.printable(fixed[0].name)} comes with tuibench and stays as it is", severity="warning")
         return not fixed

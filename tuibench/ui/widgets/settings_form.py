@@ -80,6 +80,12 @@ class SettingsForm(Vertical):
         self._n_cpus = n_cpus
         self.query_one("#threads", Input).value = str(n_threads)
 
+    def ask_for(self, *, max_new_tokens: int, n_trials: int, n_threads: int, quality: bool) -> None:
+        """Put other numbers into the fields."""
+        self.query_one("#quality", Choice).value = "on" if quality else "off"
+        for name, value in (("tokens", max_new_tokens), ("trials", n_trials), ("threads", n_threads)):
+            self.query_one(f"#{name}", Input).value = str(value)
+
     @on(Choice.Changed, "#preset")
     def use_preset(self, event: Choice.Changed) -> None:
         """Put the preset's numbers into the fields."""

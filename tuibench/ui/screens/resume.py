@@ -1,0 +1,88 @@
+"""Going on with a session that was cut short: what is left to do, or why it cannot be done here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from tuibench.core import format as fmt
+from tuibench.ui.keymap import bindings
+
+if TYPE_CHECKING:
+    from tuibench.measure.resume_offer import ResumeOffer
+
+
+class ResumeScreen(ModalScreen[bool | None]):
+    """Asks. Its result is whether failed trials are taken again as well; None when nothing is to be measured."""
+
+    BINDINGS = bindings("resume")
+
+    def __init__(self, offer: ResumeOffer) -> None:
+        super().__init__()
+        self._offer = offer
+
+    def compose(self) -> ComposeResult:
+        """Lay out the question, or the answer where there is only one."""
+        with VerticalScroll(id="dialog") as column:
+            column.border_title = fmt.printable(self._offer.continuation.path.name)
+            column.border_subtitle = self._keys()
+            yield Static(Content("\n").join(self._lines()))
+
+    def _lines(self) -> Iterator[Content]:
+        offer = self._offer
+        n_missing, n_failed = offer.n_missing(retry_failed=False), offer.n_failed
+        if offer.obstacles:
+            yield Content.styled("This session cannot go on here:", "bold $error")
+            yield Content()
+            yield from (Content(f"• {fmt.printable(reason)}") for reason in offer.obstacles)
+            yield Content()
+            yield Content.styled("New trials would not be comparable with its own. F2 starts a new session.", "$muted")
+            return
+        if offer.complete:
+            yield Content(f"Nothing is missing: all {offer.n_planned} trials were taken, and none failed.")
+            return
+        yield Content.styled(f"{_trials(n_missing)} of {offer.n_planned} missing", "bold")
+        if n_failed:
+            yield Content.styled(
+                f"{_trials(n_failed)} failed or skipped: enter leaves them so, f takes them again", "$warning"
+            )
+        if offer.unscored:
+            yield Content(f"quality is missing of {', '.join(map(fmt.printable, offer.unscored))}")
+        if offer.spec.precision is not None:
+            yield Content(f"and as many more as a precision of ±{offer.spec.precision:.1%} needs")
+        if offer.notice is not None:
+            yield Content.styled(fmt.printable(offer.notice), "$muted")
+        yield Content()
+        yield Content.styled("What was measured stays; the same file goes on.", "$muted")
+
+    def _keys(self) -> str:
+        if not self._possible:
+            return "esc closes"
+        return "enter goes on · f failed, too · esc cancels" if self._offer.n_failed else "enter goes on · esc cancels"
+
+    @property
+    def _possible(self) -> bool:
+        return not self._offer.obstacles and not self._offer.complete
+
+    def action_go_on(self) -> None:
+        """Measure what is missing; where nothing can be measured, only close."""
+        self.dismiss(False if self._possible else None)
+
+    def action_retry_failed(self) -> None:
+        """Measure what failed as well."""
+        if self._possible:
+            self.dismiss(bool(self._offer.n_failed))
+
+    def action_close(self) -> None:
+        """Leave the session as it is."""
+        self.dismiss(None)
+
+
+def _trials(n: int) -> str:
+    return f"{n} trial{'' if n == 1 else 's'}"
