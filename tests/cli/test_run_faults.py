@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.permissions import obey_modes
 from tests.scripted_methods import provide, save_toy_model
 from tuibench.store.session import load
 
@@ -203,10 +204,9 @@ def test_retry_failed_needs_a_session(start):
     assert run.returncode == 2
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_without_permission_is_refused_before_anything_is_measured(start, tmp_path):
     (tmp_path / "out").mkdir(mode=0o555)
-    run = start("--trials", "1")
+    run = start("--trials", "1", preexec_fn=obey_modes)
     assert "no permission" in run.communicate(timeout=60)[1]
     assert run.returncode == 2
 

@@ -1,9 +1,11 @@
 import os
+import subprocess
 import sys
 from dataclasses import replace
 
 import pytest
 
+from tests.permissions import obey_modes
 from tuibench.core.validity import Lamp
 from tuibench.measure import validity
 from tuibench.measure.conditions import read_conditions
@@ -63,10 +65,16 @@ def test_a_machine_that_tells_nothing_gives_none(tmp_path):
     } == {None}  # fmt: skip
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
 def test_energy_that_only_root_may_read_is_not_available(laptop):
-    (laptop["sys"] / "class/powercap/intel-rapl:0/energy_uj").chmod(0)
-    assert read_conditions(42, **laptop).energy_uj is None
+    program = (
+        "import sys; from pathlib import Path; from tuibench.measure.conditions import read_conditions\n"
+        "found = read_conditions(42, proc=Path(sys.argv[1]), sys=Path(sys.argv[2]))\n"
+        "print(found.n_hot, found.energy_uj)"
+    )
+    for mode, answer in ((0o400, "7 30\n"), (0, "7 None\n")):
+        (laptop["sys"] / "class/powercap/intel-rapl:0/energy_uj").chmod(mode)
+        command = [sys.executable, "-c", program, *laptop.values()]
+        assert subprocess.check_output(command, preexec_fn=obey_modes, text=True) == answer
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's files")
