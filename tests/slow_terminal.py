@@ -82,7 +82,7 @@ class SlowTerminal:
         with self._changed:
             return len(self.seen)
 
-    def wait_for(self, text: str, since: int = 0, timeout_s: float = 60) -> float:
+    def wait_for(self, text: str, since: int = 0, timeout_s: float = 240) -> float:
         """Wait until the terminal has read the text; return when."""
         wanted = text.encode()
         with self._changed:

@@ -23,10 +23,19 @@ class SshServer:
 
     def __init__(self, folder):
         self.folder = Path(folder)
-        self.port = free_port()
         for name in ("host_key", "user_key"):
             key = str(self.folder / name)
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+        if os.geteuid() == 0:
+            Path("/run/sshd").mkdir(exist_ok=True)  # sshd refuses to start as root without it
+        self.log = self.folder / "sshd.log"
+        while not self._started():  # somebody else took the port meanwhile
+            assert "Address already in use" in self.log.read_text(), self.log.read_text()
+            self.log.unlink()
+
+    def _started(self, timeout_s=120):
+        """Start on a port that is free now; return False if the server ended."""
+        self.port = free_port()
         config = self.folder / "sshd_config"
         config.write_text(
             f"""\
@@ -44,20 +53,17 @@ PrintMotd no
 PrintLastLog no
 """
         )
-        if os.geteuid() == 0:
-            Path("/run/sshd").mkdir(exist_ok=True)  # sshd refuses to start as root without it
-        self.log = self.folder / "sshd.log"
         self.process = subprocess.Popen([SSHD, "-D", "-E", str(self.log), "-f", str(config)])
-        self._wait_until_it_listens()
-
-    def _wait_until_it_listens(self, timeout_s=20):
         deadline_s = time.monotonic() + timeout_s
-        while time.monotonic() < deadline_s:
-            with socket.socket() as one:
-                if one.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
+        while self.process.poll() is None:
+            if f"Server listening on 127.0.0.1 port {self.port}" in self._logged():
+                return True
+            assert time.monotonic() < deadline_s, self._logged()
             time.sleep(0.05)
-        raise TimeoutError(self.log.read_text())
+        return False
+
+    def _logged(self):
+        return self.log.read_text() if self.log.exists() else ""
 
     def command(self, *remote):
         """Return the client's command line; without a remote command it opens a shell."""
@@ -75,4 +81,4 @@ PrintLastLog no
 
     def close(self):
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(120)

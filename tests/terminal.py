@@ -58,7 +58,7 @@ class Terminal:
         with self._arrived:
             return len(self._chunks)
 
-    def wait_for(self, text: str, since: int = 0, timeout_s: float = 60) -> float:
+    def wait_for(self, text: str, since: int = 0, timeout_s: float = 240) -> float:
         """Wait until the output after a mark holds the text; return when its last part arrived."""
         wanted, deadline_s = text.encode(), time.perf_counter() + timeout_s
         with self._arrived:

@@ -24,9 +24,9 @@ async def address(tmp_path):
     server = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tuibench", "serve", "--port", "0", stdout=asyncio.subprocess.PIPE, env=environment
     )
-    url = (await asyncio.wait_for(server.stdout.readline(), 60)).decode().strip()
+    url = (await asyncio.wait_for(server.stdout.readline(), 120)).decode().strip()
     async with client(url) as session:
-        for _ in range(600):  # it is printed just before the port is listened on
+        for _ in range(2400):  # it is printed just before the port is listened on
             with contextlib.suppress(aiohttp.ClientConnectionError):
                 async with session.get("/"):
                     break
@@ -35,7 +35,7 @@ async def address(tmp_path):
     left = psutil.Process(server.pid).children(recursive=True)
     server.terminate()
     await server.wait()
-    psutil.wait_procs(left, timeout=20)
+    psutil.wait_procs(left, timeout=120)
 
 
 def client(url):
@@ -82,7 +82,7 @@ async def test_a_visitor_sees_the_dashboard_and_its_end_ends_the_program(address
         socket = await session.ws_connect("/ws?width=120&height=40")
         seen = b""
         while b"palette" not in seen:
-            message = await socket.receive(timeout=60)
+            message = await socket.receive(timeout=120)
             assert message.type in {aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT}, message
             if message.type is aiohttp.WSMsgType.BINARY:
                 seen += message.data
@@ -90,7 +90,7 @@ async def test_a_visitor_sees_the_dashboard_and_its_end_ends_the_program(address
         started = [one for one in psutil.Process().children(recursive=True) if one.pid not in before]
         assert started
         await socket.close()
-        gone, alive = await asyncio.to_thread(psutil.wait_procs, started, timeout=30)
+        gone, alive = await asyncio.to_thread(psutil.wait_procs, started, timeout=120)
         assert not alive, gone
 
 

@@ -25,7 +25,7 @@ def home(tmp_path, monkeypatch):
 
 def tuibench(*arguments, cwd=None, **options):
     command = [sys.executable, "-m", "tuibench", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=120, check=False, **options)
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300, check=False, **options)
 
 
 def one_line_error(done):

@@ -63,7 +63,7 @@ def test_pulled_model_is_found_by_name_and_by_hub_id(tiny_llama):
 
 def test_two_pulls_at_once_fetch_once(tiny_llama):
     first, second = start_pull(tiny_llama), start_pull(tiny_llama)
-    outputs = [first.communicate(timeout=60)[0].split(), second.communicate(timeout=60)[0].split()]
+    outputs = [first.communicate(timeout=300)[0].split(), second.communicate(timeout=300)[0].split()]
     assert sorted(outputs, key=len) == [[tiny_llama.digest], ["asked", tiny_llama.digest]]
 
 
@@ -275,7 +275,7 @@ def test_tethered_child_dies_with_its_parent():
     child = psutil.Process(int(parent.stdout.readline()))
     parent.kill()
     parent.communicate()
-    gone, _ = psutil.wait_procs([child], timeout=10)
+    gone, _ = psutil.wait_procs([child], timeout=120)
     assert gone
 
 
@@ -313,7 +313,7 @@ async def test_leaving_the_iterator_kills_the_child(monkeypatch):
                 running = children()
                 break
     assert running
-    _, alive = psutil.wait_procs(running, timeout=10)
+    _, alive = psutil.wait_procs(running, timeout=120)
     assert alive == []
     server.close()
 
@@ -324,7 +324,7 @@ async def test_killed_child_is_a_failure_with_the_reason(tiny_llama):
     events = []
     async for event in pull_in_child("fake"):
         events.append(event)
-        if isinstance(event, Progress):
+        if len(events) == 1:
             next(p for p in children() if "tuibench.models.pull" in p.cmdline()).send_signal(signal.SIGTERM)
     blocker.kill()
     blocker.communicate()
@@ -338,7 +338,7 @@ def test_pull_program_ends_when_its_parent_is_gone(tiny_llama):
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert "waiting" in json.loads(child.stdout.readline())["label"]
     child.stdin.close()
-    assert child.wait(timeout=10) == 1
+    assert child.wait(timeout=120) == 1
     blocker.kill()
     blocker.communicate()
 

@@ -88,7 +88,7 @@ async def test_a_worker_whose_input_closes_ends_by_itself(tmp_path, tiny_llama):
     _ = [event async for event in worker.ready()]
     process = psutil.Process(worker.pid)
     worker.close_input()
-    assert await asyncio.to_thread(process.wait, 10) in (0, None)
+    assert await asyncio.to_thread(process.wait, 120) in (0, None)
     await worker.end()
 
 
