@@ -1,12 +1,13 @@
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from tests.measured_runs import quality, trials
-from tests.scripted import failed
+from tests.scripted import failed, header
 from tuibench.cli.result_table import result_lines
 from tuibench.core.events import FailureKind
-from tuibench.core.run_events import RunStarted, TrialEnded
+from tuibench.core.run_events import MachineDescribed, RunStarted, TrialEnded
 from tuibench.core.state import RunState, fold
 
 METHODS = ("baseline", "kv-cache", "onnx", "onnx-fused", "int8-dynamic", "int4-onnx")
@@ -83,3 +84,24 @@ def test_texts_drawn_at_random_are_not_compared():
     state = run(*trials("kv-cache", 12), *trials("onnx", 13, token_ids=(9, 9)), methods=("kv-cache", "onnx"))
     assert any("first difference" in line for line in result_lines(state))
     assert not any("first difference" in line for line in result_lines(state, greedy=False))
+
+
+def test_methods_that_guess_tell_how_often_they_were_right():
+    guesses = {"n_model_steps": 2, "n_guessed": 4, "n_guessed_right": 1}
+    state = run(
+        *trials("kv-cache", 12), *trials("kv-cache-lookup", 13, **guesses), methods=("kv-cache", "kv-cache-lookup")
+    )
+    heading, plain, guessing = table(result_lines(state, width=200))[:3]
+    assert heading.split()[-2:] == ["accepted", "tokens/step"]
+    assert plain.split()[-2:] == ["–", "–"]
+    assert guessing.split()[-3:] == ["25.0", "%", "1.50"]
+
+
+def test_the_machines_limit_stands_below_the_verdict():
+    told = {"weight_bytes": 500_000_000, "observer_cpu_ns": 1_000_000}
+    machine = msgspec.structs.replace(header().machine, read_bytes_per_s=10_000_000_000)
+    state = fold(run(*trials("kv-cache", 12, **told)), MachineDescribed(machine, 2))
+    *_, roof, kv_cache, cost = result_lines(state)
+    assert roof == "read bandwidth with 2 threads: 10.0 GB/s"
+    assert kv_cache.startswith("kv-cache: 60 % of this machine's read bandwidth: memory-bound")
+    assert cost.startswith("this program used 0.1 % of the CPU")

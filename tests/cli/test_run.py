@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import psutil
 import pytest
@@ -32,7 +31,7 @@ def test_a_run_prints_its_result_and_the_path_of_a_session_that_names_no_folder_
     table, verdict, machine = done.stdout.split("\n\n")
     assert [line.split()[0] for line in table.splitlines()] == ["method", "baseline", "kv-cache"]
     assert "text identical" in verdict
-    assert machine.startswith("read bandwidth with 1 thread: 20.0 GB/s\n  baseline")
+    assert machine.startswith("read bandwidth with 1 thread: 20.0 GB/s\nbaseline: ")
     assert "of the CPU while it measured" in machine
     (path,) = (tmp_path / "out").glob("*.toml")
     assert done.stderr.splitlines()[-1] == str(path)
@@ -106,18 +105,18 @@ def test_a_prompt_beyond_the_window_fails_its_rows_and_says_so(arguments):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_saves_what_is_finished_and_leaves_no_process(arguments, tmp_path, number):
-    command = [*arguments, "--max-new-tokens", "100000", "--trials", "2", "--prompt", "a b c", "--methods", "kv-cache"]
+    command = [*arguments, "--max-new-tokens", "100000", "--trials", "1000", "--methods", "kv-cache"]
     run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     for line in run.stderr:  # the warm-up is over when the first trial is announced
         if line.startswith("trial 1/"):
             break
     children = psutil.Process(run.pid).children(recursive=True)
     run.send_signal(number)
-    _, stderr = run.communicate(timeout=30)
+    _, stderr = run.communicate(timeout=300)
     assert run.returncode == 130
     session = load(type(tmp_path)(stderr.splitlines()[-1]))
     assert session.trials[0].warmup
-    assert not psutil.wait_procs(children, timeout=10)[1]
+    assert not psutil.wait_procs(children, timeout=120)[1]
 
 
 def test_a_run_whose_parent_is_killed_leaves_no_worker(arguments):
@@ -130,5 +129,4 @@ def test_a_run_whose_parent_is_killed_leaves_no_worker(arguments):
     assert children
     run.kill()
     run.wait()
-    started_s = time.monotonic()
-    assert not psutil.wait_procs(children, timeout=20)[1], time.monotonic() - started_s
+    assert not psutil.wait_procs(children, timeout=120)[1]

@@ -31,10 +31,10 @@ def test_mbu_counts_weights_and_the_cache_at_its_mean_length():
 @pytest.mark.parametrize(
     ("gap_ms", "bound", "words"),
     [
-        (25, Bound.MEMORY, "82% of this machine's read bandwidth: memory-bound; fewer bytes per weight help"),
-        (40, Bound.PARTLY_MEMORY, "52% of this machine's read bandwidth: fewer bytes per weight help in part"),
-        (200, Bound.COMPUTE, "10% of this machine's read bandwidth: compute- or overhead-bound"),
-        (10, Bound.UNKNOWN, "206% of this machine's read bandwidth, which cannot be"),
+        (25, Bound.MEMORY, "82 % of this machine's read bandwidth: memory-bound; fewer bytes per weight help"),
+        (40, Bound.PARTLY_MEMORY, "52 % of this machine's read bandwidth: fewer bytes per weight help in part"),
+        (200, Bound.COMPUTE, "10 % of this machine's read bandwidth: compute- or overhead-bound"),
+        (10, Bound.UNKNOWN, "206 % of this machine's read bandwidth, which cannot be"),
     ],
 )  # fmt: skip
 def test_the_share_of_the_bandwidth_decides_the_sentence(gap_ms, bound, words):
@@ -49,6 +49,14 @@ def test_as_many_threads_as_cores_leave_nothing_to_gain():
 
 def test_fewer_threads_than_cores_may_still_gain():
     assert "more threads may, up to the 2 cores" in roofline(trials(25_000_000), MACHINE, 1).sentence
+
+
+def test_tokens_that_one_step_yields_share_its_reading_of_the_weights():
+    plain = roofline(trials(40_000_000), MACHINE, 2)
+    guesses = {"n_model_steps": 4, "n_guessed": 8, "n_guessed_right": 4}
+    guessing = roofline([msgspec.structs.replace(each, **guesses) for each in trials(40_000_000)], MACHINE, 2)
+    assert guessing.bytes_per_token == plain.bytes_per_token / 2
+    assert guessing.mbu == plain.mbu / 2
 
 
 def test_weights_that_fit_the_cache_may_be_faster_than_memory():

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+import msgspec
 import pytest
 
 from tests.measured_runs import PARENTS, quality
@@ -26,23 +27,32 @@ GOLDEN = Path(__file__).parent / "golden"
 HOSTILE = "=cmd|' /C calc'!A1<script>alert(1)</script> | `x` \x1b[2J"
 
 
+MACHINE = msgspec.structs.replace(header().machine, read_bytes_per_s=20_000_000_000, n_cores_effective=2)
+WEIGHT_BYTES = {"baseline": 400_000_000, "kv-cache": 400_000_000, "int8": 100_000_000, "kv-cache-lookup": 400_000_000}
+
+
 def session_run(label="Kitchen table"):
-    """A run of three methods, one of them broken, with every kind of figure."""
+    """A run of four methods and a broken one, with every kind of figure."""
     source = random.Random(7)
     trials = []
     for index in range(4):
-        for method, tps, n_mib in (("baseline", 6, 900), ("kv-cache", 30, 900), ("int8", 150, 300)):
+        for method, tps, n_mib in (
+            ("baseline", 6, 900), ("kv-cache", 30, 900), ("int8", 150, 300), ("kv-cache-lookup", 45, 900),
+        ):  # fmt: skip
+            guesses = {"n_model_steps": 5, "n_guessed": 6, "n_guessed_right": 3} if "lookup" in method else {}
             steps = (1e9 / tps * source.lognormvariate(0, 0.02) * (1 + position / 20) for position in range(8))
             trials.append(
                 record(
                     method, index=index, step_ns=tuple(map(round, steps)), token_ids=(1, 2, 3, 4, 5, 6, 7, 8, 9),
                     piece_chars=(), text="Hello", lamp=Lamp.GREEN, peak_rss_bytes=n_mib << 20,
+                    observer_cpu_ns=5_000_000, weight_bytes=None if index else WEIGHT_BYTES[method], **guesses,
                 )
             )  # fmt: skip
     trials.append(failed("int4", FailureKind.OUT_OF_MEMORY, message="killed at 8 GiB"))
     facts = {"model": "Tiny", "cpu": "Some CPU", "threads": "2", "tokens": "9"}
     scores = (quality("baseline", 1e-12), quality("int8", 0.0045))
-    return MeasuredRun(label, ("baseline", "kv-cache", "int8", "int4"), tuple(trials), scores, facts)
+    methods = ("baseline", "kv-cache", "int8", "kv-cache-lookup", "int4")
+    return MeasuredRun(label, methods, tuple(trials), scores, facts, MACHINE, 2)
 
 
 def comparison(*labels):
@@ -79,11 +89,15 @@ def test_comparison_of_two_sessions_is_as_it_was():
 
 def test_csv_has_one_line_per_method_and_raw_numbers():
     lines = list(csv.DictReader(io.StringIO(exported(comparison(), "csv").decode())))
-    assert [line["method"] for line in lines] == ["baseline", "kv-cache", "int8", "int4"]
+    assert [line["method"] for line in lines] == ["baseline", "kv-cache", "int8", "kv-cache-lookup", "int4"]
     assert float(lines[2]["decode_tps"]) > 100
     assert lines[2]["step_method"] == "kv-cache"
-    assert lines[3]["decode_tps"] == ""
-    assert lines[3]["failure_message"] == "killed at 8 GiB"
+    assert float(lines[1]["mbu"]) == pytest.approx(400e6 * float(lines[1]["decode_tps"]) / 20e9)
+    assert float(lines[3]["acceptance_rate"]) == 0.5
+    assert float(lines[3]["tokens_per_step"]) == 1.6
+    assert float(lines[3]["bytes_per_token"]) == 250e6
+    assert lines[4]["decode_tps"] == lines[4]["mbu"] == ""
+    assert lines[4]["failure_message"] == "killed at 8 GiB"
 
 
 def test_no_cell_of_a_csv_is_a_formula():
@@ -97,7 +111,10 @@ def test_json_round_trips_with_every_interval():
     assert int8["step"]["method"] == "kv-cache"
     assert int8["step"]["low"] < int8["step"]["ratio"] < int8["step"]["high"]
     assert whole["runs"][0]["recommendation"]["fastest"] == "int8"
-    assert whole["methods"][3]["failure"] == {"kind": "out-of-memory", "message": "killed at 8 GiB"}
+    assert whole["runs"][0]["read_bytes_per_s"] == 20_000_000_000
+    assert int8["roofline"]["mbu"] > 0.5
+    assert 0 < int8["observer_share"] < 1
+    assert whole["methods"][4]["failure"] == {"kind": "out-of-memory", "message": "killed at 8 GiB"}
 
 
 def test_html_is_self_contained_and_takes_no_text_for_markup():
@@ -165,7 +182,7 @@ def test_benchstat_compares_two_files_whatever_their_names():
 
 
 def test_benchstat_has_a_line_for_every_measured_trial():
-    assert exported(comparison(), "benchstat").decode().count("BenchmarkDecode/") == 12
+    assert exported(comparison(), "benchstat").decode().count("BenchmarkDecode/") == 16
 
 
 def test_latency_curve_is_the_median_over_trials_and_thinned():
@@ -180,5 +197,6 @@ def test_latency_curve_is_the_median_over_trials_and_thinned():
 def test_facts_of_a_session_hold_what_may_differ():
     run = measured_run(Session(header=header(), trials=(record("kv-cache"),)), "mine")
     assert run.label == "mine"
+    assert run.machine == header().machine
     assert run.facts["threads"] == str(header().settings.n_threads)
     assert {"model", "digest", "cpu", "prompt", "sampling", "tokens", "tuibench"} <= run.facts.keys()

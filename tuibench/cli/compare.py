@@ -12,6 +12,7 @@ from tuibench.cli.sessions import open_session
 from tuibench.core import format as fmt
 from tuibench.core.columns import comparison_columns, constants, filled, varying
 from tuibench.core.comparison import Comparison, UnknownBaselineError
+from tuibench.core.machine_lines import machine_lines
 from tuibench.core.regression import regressions
 from tuibench.core.verdict import verdict_lines
 from tuibench.store.export.benchstat import as_benchstat
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
     from tuibench.store.schema import Session
 
 _GIVEN_UP = (
-    "itl_p99_ns", "prefill_tps", "load_ns", "perplexity", "itl_p50_ns", "digest", "sampling", "tuibench", "kld",
-    "artifact_bytes", "text", "decode_tps", "step", "trials", "ttft_ns", "prompt", "cpu", "step", "model", "cpus",
-    "pareto", "top1", "peak_rss_bytes", "baseline",
+    "itl_p99_ns", "prefill_tps", "load_ns", "perplexity", "itl_p50_ns", "observer", "digest", "sampling", "tuibench",
+    "kld", "bytes_per_token", "artifact_bytes", "text", "decode_tps", "step", "trials", "ttft_ns", "acceptance_rate",
+    "prompt", "cpu", "step", "mbu", "model", "cpus", "tokens_per_step", "pareto", "top1", "peak_rss_bytes", "baseline",
 )  # fmt: skip
 
 
@@ -73,6 +74,8 @@ def _table(comparison: Comparison) -> str:
     for number, run in enumerate(comparison.runs):
         lines += ["", *([fmt.printable(run.label)] if len(comparison.runs) > 1 else [])]
         lines += verdict_lines(comparison, number)
+        machine = machine_lines(comparison, number)
+        lines += [*([""] if machine else []), *machine]
     return "\n".join(lines)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from tuibench.core.columns import LADDER, METHOD, Column, Table, cells, filled
 from tuibench.core.comparison import Comparison, Row, compare, run_of_state
+from tuibench.core.machine_lines import machine_lines
 from tuibench.core.state import RunState
 from tuibench.core.verdict import verdict_lines
 from tuibench.methods import exact_methods, ladder_parents
@@ -17,11 +18,17 @@ _FALLBACK_SIZE = (100, 24)
 
 # What is given up first in a narrow terminal: intervals before numbers, numbers that other commands show before those
 # that decide. A column is first shortened, then, named again, left out.
-_GIVEN_UP = ("total", "kld", "trials", "artifact_bytes", "step", "ttft_ns", "total", "top1", "peak_rss_bytes")
+_GIVEN_UP = (
+    "total", "kld", "trials", "artifact_bytes", "step", "acceptance_rate", "ttft_ns", "total", "top1",
+    "tokens_per_step", "peak_rss_bytes",
+)  # fmt: skip
 
 
 def result_lines(state: RunState, *, greedy: bool = True, width: int | None = None) -> list[str]:
-    """Return the table's lines and under it a sentence for each method, a drift if there was one, a recommendation.
+    """Return the table's lines and, under it, what they mean.
+
+    That is a sentence for each method, a drift if there was one, a recommendation, and how near each method comes to
+    the machine's limit.
 
     Args:
         state: The run, as far as it went.
@@ -29,7 +36,9 @@ def result_lines(state: RunState, *, greedy: bool = True, width: int | None = No
         width: Characters a line of the table may have; by default the terminal's.
     """
     comparison = _compared(state, greedy=greedy)
-    return [*fitted(LADDER, comparison, comparison.rows, width=width), "", *verdict_lines(comparison)]
+    table = fitted(LADDER, comparison, comparison.rows, width=width)
+    machine = machine_lines(comparison)
+    return [*table, "", *verdict_lines(comparison), *([""] if machine else []), *machine]
 
 
 def result_json(state: RunState, *, greedy: bool = True) -> str:

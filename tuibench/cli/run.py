@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from tuibench import paths
 from tuibench.cli import INTERRUPTED, OK, SOME_FAILED
 from tuibench.cli.arguments import UsageError, run_spec
-from tuibench.cli.machine_lines import machine_lines
 from tuibench.cli.models import ensure_model
 from tuibench.cli.progress import Progress, open_progress
 from tuibench.cli.result_table import result_json, result_lines
@@ -60,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _report(output: str, state: RunState, measurement: Measurement, *, greedy: bool) -> None:
     if output == "table":
-        print("\n".join([*result_lines(state, greedy=greedy), *machine_lines(state)]))
+        print("\n".join(result_lines(state, greedy=greedy)))
     elif output == "json":
         print(result_json(state, greedy=greedy))
     sys.stdout.flush()

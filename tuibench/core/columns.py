@@ -8,7 +8,7 @@ from functools import partial
 
 from tuibench.core import format as fmt
 from tuibench.core.comparison import REFERENCE, Against, Comparison, Row
-from tuibench.core.metrics import DECODE, LOAD, PEAK_RSS, PREFILL, SIZE, TTFT, Metric
+from tuibench.core.metrics import ACCEPTANCE, DECODE, LOAD, PEAK_RSS, PREFILL, SIZE, TOKENS_PER_STEP, TTFT, Metric
 
 Cell = Callable[[Comparison, Row], str]
 
@@ -102,6 +102,20 @@ def _text(comparison: Comparison, row: Row) -> str:
     return "same" if index is None else f"differs at {index + 1}"
 
 
+def _mbu(comparison: Comparison, row: Row) -> str:
+    del comparison
+    return fmt.MISSING if row.roofline is None else f"{100 * row.roofline.mbu:.0f} %"
+
+
+def _bytes_per_token(comparison: Comparison, row: Row) -> str:
+    del comparison
+    return fmt.size(row.roofline.bytes_per_token if row.roofline else None)
+
+
+def _observer(comparison: Comparison, row: Row) -> str:
+    return fmt.share(comparison.observer_share(row.run, row.method))
+
+
 def _percentile(share: float, comparison: Comparison, row: Row) -> str:
     del comparison
     return fmt.duration(row.itl_ns.get(share))
@@ -125,6 +139,8 @@ STEP = Column("step", "step", partial(_gain, _step), partial(_short_gain, _step)
 TOTAL = Column("total", "total", partial(_gain, _total), partial(_short_gain, _total))
 KLD = Column("kld", "KLD", _kld, _short_kld)
 TOP1 = Column("top1", "top-1", _top1)
+GUESSES = tuple(Column(metric.id, metric.short, partial(_metric, metric)) for metric in (ACCEPTANCE, TOKENS_PER_STEP))
+"""Of methods that guess tokens; where there is none, `filled` takes them away."""
 
 LADDER = (
     METHOD,
@@ -135,6 +151,7 @@ LADDER = (
     Column("decode_tps", "decode", partial(_metric, DECODE)),
     Column("peak_rss_bytes", "peak RSS", partial(_metric, PEAK_RSS)),
     Column("artifact_bytes", "size", partial(_metric, SIZE)),
+    *GUESSES,
     KLD,
     TOP1,
 )
@@ -160,10 +177,14 @@ def comparison_columns(comparison: Comparison) -> tuple[Column, ...]:
         Column("load_ns", "load", partial(_metric, LOAD)),
         Column("peak_rss_bytes", "peak RSS", partial(_metric, PEAK_RSS)),
         Column("artifact_bytes", "size", partial(_metric, SIZE)),
+        Column("mbu", "MBU", _mbu),
+        Column("bytes_per_token", "read/token", _bytes_per_token),
+        *GUESSES,
         KLD,
         TOP1,
         Column("perplexity", "PPL", _perplexity),
         Column("text", "text", _text, left=True),
+        Column("observer", "observer", _observer),
         Column("pareto", "best", lambda _, row: "★" if row.best_for_its_quality else fmt.MISSING, left=True),
     )
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import median
 
 from tuibench.core.drift import Drift
+from tuibench.core.fingerprint import MachineHeader
 from tuibench.core.method_trials import MethodTrials, by_method, drift_of_run, ratio_between_runs, ratio_within_run
 from tuibench.core.metrics import DECODE, Metric, first_divergence
+from tuibench.core.observer import observer_share
 from tuibench.core.record import QualityRecord, TrialRecord
+from tuibench.core.roofline import Roofline, roofline
 from tuibench.core.same_model import MOST_KLD, SameModel, same_model
 from tuibench.core.state import RunState
 from tuibench.core.stats import Estimate, Ratio, percentiles
@@ -33,6 +37,9 @@ class MeasuredRun:
     quality: tuple[QualityRecord, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
     """What may differ between runs, as text: model, prompt, threads."""
+    machine: MachineHeader | None = None
+    """None where it is not known: there is no roofline and no observer cost then."""
+    n_threads: int = 1
 
 
 def run_of_state(state: RunState, label: str = "") -> MeasuredRun:
@@ -42,6 +49,8 @@ def run_of_state(state: RunState, label: str = "") -> MeasuredRun:
         tuple(state.methods),
         tuple(sorted(state.records, key=lambda record: record.finished)),
         tuple(found for method in state.methods.values() if (found := method.quality) is not None),
+        machine=state.machine,
+        n_threads=state.n_threads,
     )
 
 
@@ -89,6 +98,8 @@ class Row:
     """With a failed record, why there are no figures."""
     agreement: Agreement | None = None
     """None for the reference itself, without it, and where tokens were drawn at random."""
+    roofline: Roofline | None = None
+    """How much of the machine's read bandwidth decoding used; None unless bytes and bandwidth are known."""
     failure: TrialRecord | None = None
     """The latest failed trial."""
     lamp: Lamp | None = None
@@ -126,6 +137,12 @@ class Comparison:
     def of_run(self, run: int) -> tuple[Row, ...]:
         """Return the rows of one run."""
         return tuple(row for row in self.rows if row.run == run)
+
+    def observer_share(self, run: int, method: str | None = None) -> float | None:
+        """Return what watching a run, or one of its methods, used of the CPUs; None where that was not recorded."""
+        found = self.runs[run]
+        measured = (each for each in found.trials if not each.warmup and method in {None, each.method})
+        return observer_share(measured, found.machine.n_cpus_effective) if found.machine else None
 
     def speed_ratio(self, run: int, ours: str, theirs: str) -> Ratio | None:
         """Return the ratio of decode speeds of any two methods of one run; None where either has none."""
@@ -248,11 +265,21 @@ class _Rows:
             against_first=ratio_between_runs(trials, first) if first else None,
             quality=quality,
             agreement=self._agreement(method, records),
+            roofline=self._roofline(method, trials),
             failure=next((each for each in reversed(self.run.trials) if each.method == method and each.failed), None),
             lamp=next((lamp for lamp in (Lamp.RED, Lamp.YELLOW, Lamp.GREEN) if lamp in lamps), None),
             flags=(*doubts, *reasons, *trials.outlier_flags()),
             not_same_model=identity.reason if identity.same is False else None,
         )
+
+    def _roofline(self, method: str, trials: MethodTrials) -> Roofline | None:
+        machine = self.run.machine
+        if machine is None or not machine.read_bytes_per_s or not trials.speeds:
+            return None
+        # Weights and cache are told once per worker, mostly with its warm-up.
+        told = next((each for each in self.run.trials if each.method == method and each.weight_bytes is not None), None)
+        speed_tps = median(speed for _, speed in trials.speeds)
+        return roofline([told, *trials.records], machine, self.run.n_threads, speed_tps) if told else None
 
     def _against(self, method: str | None, ours: MethodTrials) -> Against | None:
         """Return the gain over a method of this run; of the first run that has it, where this one has not."""

@@ -113,8 +113,10 @@ def metric(declared: Metric, value: float | None) -> str:
             return rate(value)
         case "bytes":
             return size(value)
+        case "share":
+            return share(value)
         case _:
-            return count(value)
+            return MISSING if value is None else _three_digits(value)
 
 
 def summary(declared: Metric, found: Summary | None) -> str:

@@ -17,7 +17,7 @@ class Metric:
     short: str
     """Column heading."""
     unit: str
-    """One of `ns`, `tok/s`, `bytes`, `tokens`: what `core.format` turns into text."""
+    """One of `ns`, `tok/s`, `bytes`, `share`, `tokens`: what `core.format` turns into text."""
     larger_is_better: bool
     formula: str
     compute: Callable[[TrialRecord], float | None]
@@ -106,8 +106,18 @@ SIZE = Metric(
     "artifact_bytes", "size", "bytes", larger_is_better=False,
     formula="files that the method loads its weights from", compute=lambda record: record.artifact_bytes,
 )  # fmt: skip
+ACCEPTANCE = Metric(
+    "acceptance_rate", "accepted", "share", larger_is_better=True,
+    formula="guessed tokens that were right ÷ guessed tokens", compute=acceptance_rate,
+)  # fmt: skip
+TOKENS_PER_STEP = Metric(
+    "tokens_per_step", "tokens/step", "tokens", larger_is_better=True,
+    formula="mean accepted length: tokens decoded ÷ steps of the model, 1 where no guess was right",
+    compute=tokens_per_step,
+)  # fmt: skip
 
-METRICS = (TTFT, PREFILL, TPOT, DECODE, OUTPUT, LOAD, PEAK_RSS, SIZE)
+METRICS = (TTFT, PREFILL, TPOT, DECODE, OUTPUT, LOAD, PEAK_RSS, SIZE, ACCEPTANCE, TOKENS_PER_STEP)
+"""The last two only methods that guess have."""
 
 
 def summarise(metric: Metric, records: Iterable[TrialRecord]) -> Summary | None:

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from tuibench.core.fingerprint import MachineHeader
 from tuibench.core.kv_cache import KvCacheSize
-from tuibench.core.metrics import DECODE, summarise
+from tuibench.core.metrics import DECODE, TOKENS_PER_STEP, summarise
 from tuibench.core.record import TrialRecord
 
 _MEMORY_BOUND = 0.6
@@ -40,7 +40,7 @@ class Roofline:
     """One method under one machine's roof."""
 
     bytes_per_token: float
-    """Weights, and the KV-cache at the mean length of the decoding steps."""
+    """Weights, and the KV-cache at the mean length of the decoding steps; shared by the tokens that one step yields."""
     kv_bytes: float
     mbu: float
     """Bytes per token × decode speed ÷ read bandwidth, all with the same threads."""
@@ -48,27 +48,39 @@ class Roofline:
     sentence: str
 
 
-def roofline(records: Iterable[TrialRecord], machine: MachineHeader, n_threads: int) -> Roofline | None:
+def roofline(
+    records: Iterable[TrialRecord], machine: MachineHeader, n_threads: int, speed_tps: float | None = None
+) -> Roofline | None:
     """Return where a method stands; None unless speed, weights and bandwidth are all known.
 
     Args:
         records: The method's measured trials and, for what is told only once, its warm-up trials.
         machine: What they ran on, its bandwidth measured with `n_threads`.
         n_threads: Threads of the worker.
+        speed_tps: The median decode speed of the measured trials, where it is known already.
     """
     known = list(records)
     measured = [record for record in known if not record.warmup and not record.failed]
-    speed = summarise(DECODE, measured)
+    if speed_tps is None:
+        speed = summarise(DECODE, measured)
+        speed_tps = speed.median if speed else None
     weight_bytes = next((record.weight_bytes for record in known if record.weight_bytes is not None), None)
-    if speed is None or weight_bytes is None or not machine.read_bytes_per_s:
+    if speed_tps is None or weight_bytes is None or not machine.read_bytes_per_s:
         return None
     kv_cache = next((record.kv_cache for record in known if record.kv_cache is not None), None)
     kv_bytes = _mean_kv_bytes(kv_cache, measured)
-    bytes_per_token = weight_bytes + kv_bytes
-    mbu = bytes_per_token * speed.median / machine.read_bytes_per_s
+    bytes_per_token = (weight_bytes + kv_bytes) / _tokens_per_step(measured)
+    mbu = bytes_per_token * speed_tps / machine.read_bytes_per_s
     bound = _bound(mbu, bytes_per_token, machine.last_cache_bytes)
     sentence = _sentence(mbu, bound, bytes_per_token, machine, n_threads, cached=kv_cache is not None)
     return Roofline(bytes_per_token, kv_bytes, mbu, bound, sentence)
+
+
+def _tokens_per_step(measured: list[TrialRecord]) -> float:
+    """Return how many tokens share one reading of the weights: more than 1 only where tokens are guessed."""
+    guesses = any(record.n_model_steps is not None for record in measured[:1])
+    found = summarise(TOKENS_PER_STEP, measured) if guesses else None
+    return found.median if found else 1
 
 
 def _mean_kv_bytes(kv_cache: KvCacheSize | None, measured: list[TrialRecord]) -> float:
@@ -91,7 +103,7 @@ def _bound(mbu: float, bytes_per_token: float, last_cache_bytes: int | None) -> 
 def _sentence(
     mbu: float, bound: Bound, bytes_per_token: float, machine: MachineHeader, n_threads: int, *, cached: bool
 ) -> str:
-    share = f"{mbu:.0%} of this machine's read bandwidth"
+    share = f"{100 * mbu:.0f} % of this machine's read bandwidth"
     match bound:
         case Bound.MEMORY:
             return f"{share}: memory-bound; fewer bytes per weight help, more threads {_threads(machine, n_threads)}"

@@ -52,6 +52,12 @@ def _cells(comparison: Comparison, row: Row) -> Iterator[tuple[str, Value]]:
         yield metric.id, found.median if found else None
         yield f"{metric.id}_low", found.low if found else None
         yield f"{metric.id}_high", found.high if found else None
+    roof = row.roofline
+    yield "read_bytes_per_s", run.machine.read_bytes_per_s if run.machine else None
+    yield "bytes_per_token", roof.bytes_per_token if roof else None
+    yield "mbu", roof.mbu if roof else None
+    yield "bound", roof.bound if roof else None
+    yield "observer_share", comparison.observer_share(row.run, row.method)
     for share in PERCENTILES:
         yield f"itl_p{share * 100:g}_ns", row.itl_ns.get(share)
     for name, against in (("step", row.step), ("total", row.total), ("baseline", row.against_baseline)):

@@ -20,6 +20,8 @@ def measured_run(session: Session, label: str | None = None) -> MeasuredRun:
         trials=session.trials,
         quality=session.quality,
         facts=_facts(session),
+        machine=session.header.machine,
+        n_threads=session.header.settings.n_threads,
     )
 
 

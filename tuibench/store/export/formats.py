@@ -8,16 +8,17 @@ from tuibench.core.comparison import Comparison
 from tuibench.store.export.benchstat import as_benchstat
 from tuibench.store.export.csv_text import as_csv
 from tuibench.store.export.html import as_html
-from tuibench.store.export.json_text import as_json, as_json_line
+from tuibench.store.export.json_text import as_json, as_json_line, run_json_line
 from tuibench.store.export.markdown import as_markdown
 from tuibench.store.export.plots import as_svg
 from tuibench.store.export.png import as_png
 
 
 def _as_json_lines(comparison: Comparison) -> str:
-    lines = (
-        as_json_line(record) for run in comparison.runs for records in (run.trials, run.quality) for record in records
-    )
+    lines: list[str] = []
+    for number, run in enumerate(comparison.runs):
+        lines += [as_json_line(record) for records in (run.trials, run.quality) for record in records]
+        lines.append(run_json_line(comparison, number))
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -8,6 +8,7 @@ from html import escape
 from tuibench.core.columns import Column, cells, comparison_columns, constants, filled, varying
 from tuibench.core.comparison import Comparison
 from tuibench.core.format import printable
+from tuibench.core.machine_lines import machine_lines
 from tuibench.core.verdict import verdict_lines
 from tuibench.store.export.plots import plots
 
@@ -68,6 +69,8 @@ def _verdicts(comparison: Comparison) -> Iterable[str]:
         yield f'<p class="verdict">{_text(label + recommendation)}</p>\n<ul>\n'
         yield from (f"<li>{_text(line)}</li>\n" for line in lines)
         yield "</ul>\n"
+        if machine := machine_lines(comparison, number):
+            yield from ('<ul class="machine">\n', *(f"<li>{_text(line)}</li>\n" for line in machine), "</ul>\n")
 
 
 def _table(columns: Sequence[Column], comparison: Comparison) -> Iterable[str]:

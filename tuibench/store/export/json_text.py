@@ -19,6 +19,15 @@ def as_json_line(record: TrialRecord | QualityRecord) -> str:
     return inert_json(msgspec.json.encode(record).decode())
 
 
+def run_json_line(comparison: Comparison, run: int) -> str:
+    """Return what a run's records do not tell one by one: its facts, the machine's roof and each method's place."""
+    told = {
+        **_run(comparison, run),
+        "rooflines": {row.method: row.roofline for row in comparison.of_run(run) if row.roofline},
+    }
+    return inert_json(msgspec.json.encode(_rounded(msgspec.to_builtins(told))).decode())
+
+
 def as_json(comparison: Comparison, status: Mapping[str, str] | None = None) -> str:
     """Return a comparison row by row, with every interval, and what it recommends.
 
@@ -28,13 +37,12 @@ def as_json(comparison: Comparison, status: Mapping[str, str] | None = None) -> 
     """
     runs = [
         {
-            "label": run.label,
-            "facts": run.facts,
+            **_run(comparison, number),
             "drift": comparison.drifts[number],
             "max_kld": MAX_KLD,
             "recommendation": recommend(comparison, number),
         }
-        for number, run in enumerate(comparison.runs)
+        for number in range(len(comparison.runs))
     ]
     rows = [_row(comparison, row, (status or {}).get(row.method)) for row in comparison.rows]
     whole = {"baseline": comparison.baseline, "runs": runs, "methods": rows}
@@ -50,6 +58,16 @@ def _rounded(value: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
     return float(f"{value:.12g}") if isinstance(value, float) else value
 
 
+def _run(comparison: Comparison, number: int) -> dict[str, object]:
+    run = comparison.runs[number]
+    return {
+        "label": run.label,
+        "facts": run.facts,
+        "read_bytes_per_s": run.machine.read_bytes_per_s if run.machine else None,
+        "observer_share": comparison.observer_share(number),
+    }
+
+
 def _row(comparison: Comparison, row: Row, status: str | None) -> dict[str, object]:
     failure = row.failure
     return {
@@ -58,6 +76,8 @@ def _row(comparison: Comparison, row: Row, status: str | None) -> dict[str, obje
         **({"status": status} if status else {}),
         "n_trials": row.n_trials,
         "metrics": row.metrics,
+        "roofline": row.roofline,
+        "observer_share": comparison.observer_share(row.run, row.method),
         "itl_ns": {f"p{share * 100:g}": value for share, value in row.itl_ns.items()},
         "step": _against(row.step),
         "total": _against(row.total),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from tuibench.core.columns import Column, cells, comparison_columns, constants, filled, varying
 from tuibench.core.comparison import Comparison
 from tuibench.core.format import printable
+from tuibench.core.machine_lines import machine_lines
 from tuibench.core.verdict import verdict_lines
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>#|~])")
@@ -22,7 +23,9 @@ def as_markdown(comparison: Comparison) -> str:
     parts += [*([""] if parts else []), *_table(shown, comparison)]
     for number, run in enumerate(comparison.runs):
         label = [f"**{escaped(run.label)}**", ""] if len(comparison.runs) > 1 else []
-        parts += ["", *label, *(f"- {escaped(line)}" for line in verdict_lines(comparison, number))]
+        parts += ["", *label, *_items(verdict_lines(comparison, number))]
+        machine = machine_lines(comparison, number)
+        parts += [*([""] if machine else []), *_items(machine)]
     return "\n".join(parts) + "\n"
 
 
@@ -30,6 +33,10 @@ def _table(columns: Sequence[Column], comparison: Comparison) -> list[str]:
     heading, *lines = cells(columns, comparison, comparison.rows, short=frozenset())
     rule = [":--" if column.left else "--:" for column in columns]
     return [f"| {' | '.join(line)} |" for line in (_escaped(heading), rule, *map(_escaped, lines))]
+
+
+def _items(lines: Iterable[str]) -> list[str]:
+    return [f"- {escaped(line)}" for line in lines]
 
 
 def _escaped(line: Sequence[str]) -> list[str]:

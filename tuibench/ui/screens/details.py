@@ -11,7 +11,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from tuibench.core import format as fmt
-from tuibench.core.metrics import DECODE, OUTPUT, PREFILL, TPOT, TTFT
+from tuibench.core.metrics import ACCEPTANCE, DECODE, OUTPUT, PREFILL, TOKENS_PER_STEP, TPOT, TTFT
 from tuibench.core.record import TrialRecord
 from tuibench.core.roofline import roofline
 from tuibench.core.spec import Method
@@ -70,7 +70,7 @@ class DetailsScreen(ModalScreen[None]):
 
     def _speed(self) -> Rows:
         rows = []
-        for metric in (DECODE, TTFT, TPOT, PREFILL, OUTPUT):
+        for metric in (DECODE, TTFT, TPOT, PREFILL, OUTPUT, ACCEPTANCE, TOKENS_PER_STEP):
             values = [value for record in self._method.measured if (value := metric.compute(record)) is not None]
             found = estimate(values)
             if found is not None:
@@ -86,7 +86,7 @@ class DetailsScreen(ModalScreen[None]):
         if run.machine is not None and run.n_threads is not None:
             found = roofline(self._method.records, run.machine, run.n_threads)
             if found is not None:
-                rows.append(("MBU", f"{found.mbu:.0%}   {fmt.size(found.bytes_per_token)} a token"))
+                rows.append(("MBU", f"{100 * found.mbu:.0f} %   {fmt.size(found.bytes_per_token)} a token"))
                 rows.append(("", found.sentence))
         facts = next((record.facts for record in reversed(self._method.records) if record.facts), ())
         return rows + [_fact(fact) for fact in facts]
