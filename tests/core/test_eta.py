@@ -1,6 +1,6 @@
-from tests.scripted import FINISHED, record, token_stream
+from tests.scripted import FINISHED, failed, record, token_stream
 from tuibench.core.eta import run_remaining_ns, scoring_remaining_ns, trial_remaining_ns
-from tuibench.core.events import Phase, PhaseProgressed, PhaseStarted
+from tuibench.core.events import FailureKind, Phase, PhaseProgressed, PhaseStarted
 from tuibench.core.plan import trial_order
 from tuibench.core.record import QualityRecord
 from tuibench.core.run_events import (
@@ -10,6 +10,7 @@ from tuibench.core.run_events import (
     TrialEnded,
     TrialObserved,
     TrialStarted,
+    TurnsDropped,
 )
 from tuibench.core.state import RunState, TrialState, fold, fold_trial
 
@@ -49,4 +50,7 @@ def test_scoring_is_estimated_from_its_progress_and_from_what_other_methods_took
     assert scoring_remaining_ns(state.methods["a"].trial) == 900
     assert run_remaining_ns(state) == 3 * 900
     scored = QualityRecord(method="a", eval_name="t", eval_sha256="0", duration_ns=1200, finished=FINISHED)
-    assert run_remaining_ns(fold(state, QualityEnded(scored))) == 2 * 1200
+    state = fold(state, QualityEnded(scored))
+    assert run_remaining_ns(state) == 2 * 1200
+    skipped = fold(state, TrialEnded(failed("c", FailureKind.SKIPPED, index=1)))
+    assert run_remaining_ns(fold(skipped, TurnsDropped("c"))) == 1200  # what was skipped is not scored

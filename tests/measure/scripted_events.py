@@ -12,6 +12,8 @@ from tuibench.core.events import (
     PROTOCOL_VERSION,
     EngineReady,
     FinishReason,
+    Phase,
+    PhaseStarted,
     PromptTokenised,
     QualityFigures,
     TokenEmitted,
@@ -32,18 +34,27 @@ def now():
     return time.perf_counter_ns()
 
 
-def load():
-    request = msgspec.json.decode(sys.stdin.buffer.readline(), type=LoadRequest)
-    emit(WorkerStarted(at_ns=now(), protocol=PROTOCOL_VERSION, pid=os.getpid()))
-    emit(EngineReady(at_ns=now(), load_ns=1_000_000, parameters=10))
-    return request
+def load_request():
+    return msgspec.json.decode(sys.stdin.buffer.readline(), type=LoadRequest)
 
 
-def trial(request):
+def load(protocol=PROTOCOL_VERSION, on_phase=lambda _: None):
+    """Answer a load request; `on_phase` is called in each phase."""
+    on_phase(Phase.START)
+    emit(WorkerStarted(at_ns=now(), protocol=protocol, pid=os.getpid()))
+    for phase in (Phase.PREPARE, Phase.LOAD):
+        emit(PhaseStarted(at_ns=now(), phase=phase))
+        on_phase(phase)
+    emit(EngineReady(at_ns=now(), load_ns=1_000_000, parameters=10, facts={"precision": "FP32"}))
+
+
+def trial(request, on_token=lambda _: None):
+    """Answer a trial request; `on_token` is called after each token."""
     emit(TrialAccepted(at_ns=now()))
     emit(PromptTokenised(at_ns=now(), n_prompt=3))
     for index in range(request.max_new_tokens):
         emit(TokenEmitted(at_ns=now(), index=index, token_id=index, text=f" {index}"))
+        on_token(index)
     emit(TrialFinished(at_ns=now(), finish_reason=FinishReason.LENGTH, prefill_ns=5, cpu_ns=7))
 
 

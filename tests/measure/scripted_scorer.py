@@ -39,13 +39,14 @@ def score(behaviour):
 
 def main():
     behaviours = dict(argument.split("=") for argument in sys.argv[1:])
-    load = say.load()
+    method = say.load_request().method
+    say.load()
     for line in sys.stdin.buffer:
         request = msgspec.json.decode(line, type=Request)
         if isinstance(request, TrialRequest):
             say.trial(request)
         else:
-            score(behaviours.get(load.method))
+            score(behaviours.get(method))
 
 
 main()

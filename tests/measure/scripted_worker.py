@@ -1,4 +1,7 @@
-"""A worker that misbehaves on request: `python scripted_worker.py BEHAVIOUR`. Speaks the real protocol until then."""
+"""A worker that misbehaves on request: `python scripted_worker.py BEHAVIOUR`. Speaks the real protocol until then.
+
+`METHOD=BEHAVIOUR` is the behaviour of one method; the others' workers are good.
+"""
 
 from __future__ import annotations
 
@@ -10,61 +13,26 @@ from pathlib import Path
 
 import msgspec
 
-from tuibench.core.events import (
-    PROTOCOL_VERSION,
-    EngineReady,
-    FailureKind,
-    FinishReason,
-    Heartbeat,
-    Phase,
-    PhaseStarted,
-    PromptTokenised,
-    TokenEmitted,
-    TrialAccepted,
-    TrialFinished,
-    WorkerFailed,
-    WorkerStarted,
-    encode,
-)
+from tests.measure import scripted_events as say
+from tuibench.core.events import PROTOCOL_VERSION, FailureKind, Heartbeat, Phase, TokenEmitted, WorkerFailed
 from tuibench.core.spec import Request, TrialRequest
 
 
-def emit(event):
-    sys.stdout.buffer.write(encode(event))
-    sys.stdout.buffer.flush()
-
-
-def now():
-    return time.perf_counter_ns()
-
-
 def load(behaviour):
-    sys.stdin.buffer.readline()
-    protocol = 999 if behaviour == "other-protocol" else PROTOCOL_VERSION
-    emit(WorkerStarted(at_ns=now(), protocol=protocol, pid=os.getpid()))
-    emit(PhaseStarted(at_ns=now(), phase=Phase.LOAD))
-    if behaviour == "hang-in-load":
-        beat_for_ever()
-    if behaviour == "unsupported":
-        emit(WorkerFailed(at_ns=now(), kind=FailureKind.UNSUPPORTED, message="no encoder-decoders"))
-        sys.exit(1)
-    emit(EngineReady(at_ns=now(), load_ns=1_000_000, parameters=10, facts={"precision": "FP32"}))
+    def on_phase(phase):
+        if behaviour == f"hang-in-{phase}":
+            beat_for_ever()
+        if behaviour == "unsupported" and phase is Phase.LOAD:
+            say.emit(WorkerFailed(at_ns=say.now(), kind=FailureKind.UNSUPPORTED, message="no encoder-decoders"))
+            sys.exit(1)
+
+    say.load(999 if behaviour == "other-protocol" else PROTOCOL_VERSION, on_phase)
 
 
 def beat_for_ever():
     while True:
-        emit(Heartbeat(at_ns=now()))
+        say.emit(Heartbeat(at_ns=say.now()))
         time.sleep(0.05)
-
-
-def trial(behaviour, request):
-    emit(TrialAccepted(at_ns=now()))
-    emit(PromptTokenised(at_ns=now(), n_prompt=3))
-    for index in range(request.max_new_tokens):
-        emit(TokenEmitted(at_ns=now(), index=index, token_id=index, text=f" {index}"))
-        if index == 2:
-            misbehave(behaviour)
-    emit(TrialFinished(at_ns=now(), finish_reason=FinishReason.LENGTH, prefill_ns=5, cpu_ns=7))
 
 
 def misbehave(behaviour):  # noqa: PLR0912
@@ -85,7 +53,7 @@ def misbehave(behaviour):  # noqa: PLR0912
             sys.stdout.buffer.write(b"x" * 65536)
     elif behaviour == "endless-tokens":
         for index in range(3, 10_000_000):
-            emit(TokenEmitted(at_ns=now(), index=index, token_id=1, text="x"))
+            say.emit(TokenEmitted(at_ns=say.now(), index=index, token_id=1, text="x"))
     elif behaviour == "hang":
         beat_for_ever()
     elif behaviour == "stopped":
@@ -94,7 +62,7 @@ def misbehave(behaviour):  # noqa: PLR0912
         os.close(1)
         time.sleep(60)
     elif behaviour == "says-why":
-        emit(WorkerFailed(at_ns=now(), kind=FailureKind.ERROR, message="ValueError: no"))
+        say.emit(WorkerFailed(at_ns=say.now(), kind=FailureKind.ERROR, message="ValueError: no"))
         sys.exit(1)
     elif behaviour == "deaf":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -116,11 +84,15 @@ def main():
     if behaviour == "not-a-worker":
         print("hello")
         return
+    method, found, named = behaviour.partition("=")
+    served = say.load_request().method
+    if found:
+        behaviour = named if served == method else "good"
     load(behaviour)
     for line in sys.stdin.buffer:
         request = msgspec.json.decode(line, type=Request)
         assert isinstance(request, TrialRequest)
-        trial(behaviour, request)
+        say.trial(request, lambda index: misbehave(behaviour) if index == 2 else None)
 
 
 main()

@@ -16,7 +16,8 @@ from tuibench.core.run_events import TrialObserved
 from tuibench.core.spec import RunSpec
 from tuibench.core.state import MethodStatus, RunState, fold
 from tuibench.measure.measurement import Measurement
-from tuibench.measure.supervisor import WORKER_COMMAND, TimeLimits
+from tuibench.measure.supervisor import WORKER_COMMAND
+from tuibench.measure.time_limits import TimeLimits
 from tuibench.models.folder import open_folder
 from tuibench.store.session import load
 

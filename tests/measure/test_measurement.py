@@ -16,13 +16,14 @@ from tuibench.core.validity import Lamp
 from tuibench.measure.bandwidth import BandwidthError
 from tuibench.measure.lock import measuring
 from tuibench.measure.measurement import Measurement
-from tuibench.measure.supervisor import TimeLimits
+from tuibench.measure.time_limits import TimeLimits
 from tuibench.models.local import LocalModel
 from tuibench.store.replay import stored_state
 from tuibench.store.session import load
 
 SCRIPT = Path(__file__).with_name("scripted_worker.py")
-LIMITS = TimeLimits(phase_s=dict.fromkeys(Phase, 20.0), token_s=0.6, heartbeat_s=5.0, terminate_s=0.4)
+# Nothing here runs into a limit, however slow the machine is.
+LIMITS = TimeLimits(phase_s=dict.fromkeys(Phase, 600.0), token_s=600.0, heartbeat_s=600.0, terminate_s=0.4)
 MODEL = LocalModel("toy", "toy", Path(), "00", 10, 40, "ToyForCausalLM", "F32", 64)
 
 
@@ -33,8 +34,14 @@ def _own_cache(monkeypatch, tmp_path):
 
 def measurement(tmp_path, behaviour="good", methods=("a", "b"), n_trials=2, bandwidth=None, **changes):
     spec = RunSpec(model="toy", methods=methods, prompt="p", max_new_tokens=6, n_trials=n_trials, **changes)
-    command = (sys.executable, str(SCRIPT), behaviour, str(tmp_path / "marker"))
-    return Measurement(spec, MODEL, tmp_path / "sessions", limits=LIMITS, worker_command=command, bandwidth=bandwidth)
+    return Measurement(
+        spec, MODEL, tmp_path / "sessions",
+        limits=LIMITS, worker_command=command(tmp_path, behaviour), bandwidth=bandwidth,
+    )  # fmt: skip
+
+
+def command(tmp_path, behaviour):
+    return (sys.executable, str(SCRIPT), behaviour, str(tmp_path / "marker"))
 
 
 async def collect(run):
@@ -122,14 +129,6 @@ async def test_stop_keeps_what_is_finished_and_drops_the_rest(tmp_path):
     assert state.cancelled
     assert {method.status for method in state.methods.values()} == {MethodStatus.STOPPED}
     assert [trial.failure_kind for trial in load(run.session_path).trials] == [FailureKind.CANCELLED]
-
-
-async def test_skip_ends_one_method_only(tmp_path):
-    run = measurement(tmp_path, "good", n_warmup=0)
-    state = await drive(run, lambda event: isinstance(event, TrialObserved), run.skip)
-    assert state.methods["a"].status is MethodStatus.SKIPPED
-    assert state.methods["b"].status is MethodStatus.DONE
-    assert not state.cancelled
 
 
 async def test_leaving_the_events_ends_the_worker(tmp_path):

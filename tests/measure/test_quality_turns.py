@@ -14,7 +14,7 @@ from tuibench.core.spec import EvalText, RunSpec
 from tuibench.core.state import MethodStatus, RunState, fold
 from tuibench.measure.evaluation_text import EvalFileError, shipped_text, text_from
 from tuibench.measure.measurement import Measurement
-from tuibench.measure.supervisor import TimeLimits
+from tuibench.measure.time_limits import TimeLimits
 from tuibench.store.replay import Replay, stored_state
 from tuibench.store.session import load
 

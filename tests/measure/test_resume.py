@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from tests.measure.test_measurement import LIMITS, MODEL, collect, drive, first_token, measurement
+from tests.measure.test_measurement import LIMITS, MODEL, collect, command, drive, first_token, measurement
 from tuibench.core.events import FailureKind
 from tuibench.core.run_events import Noticed, RecordsRestored, TrialStarted
 from tuibench.core.spec import Calibration, EvalText, RunSpec
@@ -27,8 +27,8 @@ def resumed(tmp_path, path, behaviour="good", *, retry_failed=False, **changes):
     continuation = Continuation.read(path, retry_failed=retry_failed)
     spec = resumed_spec(continuation.session.header, model="toy", eval_text=None, timeout_s=None)
     spec = msgspec.structs.replace(spec, **changes)
-    command = measurement(tmp_path, behaviour)._command
-    return Measurement(spec, MODEL, path.parent, limits=LIMITS, worker_command=command, resume=continuation)
+    script = command(tmp_path, behaviour)
+    return Measurement(spec, MODEL, path.parent, limits=LIMITS, worker_command=script, resume=continuation)
 
 
 def measured_turns(events):

@@ -11,7 +11,8 @@ import pytest
 from tuibench.core.events import PROTOCOL_VERSION, FailureKind, Phase, TokenEmitted, TrialFinished
 from tuibench.core.spec import LoadRequest, TrialRequest
 from tuibench.measure.failure import WorkerFailureError
-from tuibench.measure.supervisor import TimeLimits, WorkerProcess
+from tuibench.measure.supervisor import WorkerProcess
+from tuibench.measure.time_limits import TimeLimits
 
 SCRIPT = Path(__file__).with_name("scripted_worker.py")
 LIMITS = TimeLimits(phase_s=dict.fromkeys(Phase, 20.0), token_s=0.6, heartbeat_s=2.0, terminate_s=0.4)

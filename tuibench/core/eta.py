@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tuibench.core.events import Phase
 from tuibench.core.record import TrialRecord
-from tuibench.core.state import MethodState, RunState, TrialState
+from tuibench.core.state import MethodState, MethodStatus, RunState, TrialState
 
 
 def trial_remaining_ns(trial: TrialState) -> int | None:
@@ -45,7 +45,7 @@ def run_remaining_ns(state: RunState) -> int | None:
 
 def _scoring_ns(state: RunState) -> int:
     """Return what is left of scoring: methods to come are taken to be as slow as the slowest that is known."""
-    waiting = [method for method in state.methods.values() if state.scored and method.measured and not method.quality]
+    waiting = [method for method in state.methods.values() if state.scored and _to_be_scored(method)]
     known = [method.quality.duration_ns or 0 for method in state.methods.values() if method.quality]
     current_ns = 0
     for method in waiting:
@@ -54,6 +54,10 @@ def _scoring_ns(state: RunState) -> int:
             known.append(current_ns)
     n_to_come = sum(not method.scoring for method in waiting)
     return current_ns + n_to_come * max(known, default=0)
+
+
+def _to_be_scored(method: MethodState) -> bool:
+    return bool(method.measured) and method.quality is None and method.status is not MethodStatus.SKIPPED
 
 
 def _trial_ns(method: MethodState) -> int | None:

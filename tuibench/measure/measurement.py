@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from tuibench import paths
-from tuibench.core.events import PROTOCOL_VERSION, EngineReady, Event, FailureKind
+from tuibench.core.events import Event, FailureKind
 from tuibench.core.plan import Turn, trial_order, trial_round
 from tuibench.core.record import Failure, QualityRecord, TrialRecord
 from tuibench.core.resume import ends_method
@@ -30,17 +30,19 @@ from tuibench.core.run_events import (
     TurnsAdded,
     TurnsDropped,
 )
-from tuibench.core.spec import LoadRequest, RunSpec, TrialRequest
+from tuibench.core.spec import RunSpec, TrialRequest
 from tuibench.core.state import TrialState, fold_trial, trial_record
 from tuibench.core.stopping import precise_enough
 from tuibench.measure.bandwidth import BandwidthError
+from tuibench.measure.current_worker import CurrentWorker
 from tuibench.measure.failure import WorkerFailureError
 from tuibench.measure.lock import measuring
 from tuibench.measure.quality_turns import QualityTurns
 from tuibench.measure.resume import Continuation
 from tuibench.measure.session_start import session_path, start_header
-from tuibench.measure.supervisor import WORKER_COMMAND, TimeLimits, WorkerProcess
-from tuibench.measure.validity import Watch, Watched
+from tuibench.measure.supervisor import WORKER_COMMAND
+from tuibench.measure.time_limits import TimeLimits
+from tuibench.measure.validity import Watch
 from tuibench.models.local import LocalModel
 from tuibench.store.redact import redact
 from tuibench.store.writer import SessionWriter
@@ -78,10 +80,9 @@ class Measurement:
         """
         self._spec = spec
         self._model = model
-        self._command = worker_command
         self._bandwidth = bandwidth
         self._probe: asyncio.Future[int] | None = None
-        self._limits = limits or (TimeLimits.uniform(spec.timeout_s) if spec.timeout_s else TimeLimits())
+        limits = limits or (TimeLimits.uniform(spec.timeout_s) if spec.timeout_s else TimeLimits())
         self._turns = trial_order(spec.methods, spec.n_trials)
         self._resume = resume
         header = resume.session.header if resume else start_header(spec, model, self._turns)
@@ -89,10 +90,10 @@ class Measurement:
         self._taken: set[Turn] = set()
         self._scored: set[str] = set()
         self._watch = Watch(spec.n_threads)
-        self._worker: WorkerProcess | None = None
-        self._ready: EngineReady | None = None
+        self._worker = CurrentWorker(spec, model.directory, self._writer.path.stem, limits, worker_command)
         self._measured: dict[str, list[TrialRecord]] = {method: [] for method in spec.methods}
         self._dropped: set[str] = set()
+        self._skipped: set[str] = set()
         self._stopped = False
         self._emit: Callable[[RunEvent], None]
 
@@ -111,13 +112,11 @@ class Measurement:
         self._stopped = True
         if self._probe is not None:
             self._probe.cancel()
-        if self._worker is not None:
-            self._worker.interrupt(FailureKind.CANCELLED)
+        self._worker.stop()
 
     def skip(self) -> None:
-        """End the method under way and go on with the next."""
-        if self._worker is not None:
-            self._worker.interrupt(FailureKind.SKIPPED)
+        """End the method under way and go on with the next: nothing more of it is measured or scored."""
+        self._worker.skip()
 
     async def events(self) -> AsyncGenerator[RunEvent]:
         """Measure, and yield what happens. Closing the iterator ends the worker and the run."""
@@ -143,7 +142,7 @@ class Measurement:
                 await self._rounds()
                 await self._qualities()
             finally:
-                await self._end_worker()
+                await self._worker.end()
         self._save(None)
         self._emit(RunEnded(cancelled=self._stopped))
 
@@ -164,23 +163,23 @@ class Measurement:
             if not record.failed:
                 self._measured[record.method].append(record)
             elif ends_method(record):
-                self._drop(record.method)
+                self._give_up(record)
 
     async def _qualities(self) -> None:
         """Score what was measured. After all trials: its work and its memory touch no figure of theirs."""
-        measured = [method for method, records in self._measured.items() if records and method not in self._scored]
+        done_with = self._scored | self._skipped
+        measured = [method for method, records in self._measured.items() if records and method not in done_with]
         if self._spec.eval_text is None or not measured or self._stopped:
             return
         turns = QualityTurns(
             text=self._spec.eval_text,
             model_dir=self._model.directory,
-            worker_for=self._ready_worker,
-            end_worker=self._end_worker,
+            worker=self._worker,
             save=self._save,
             emit=self._emit,
             stopped=lambda: self._stopped,
         )
-        await turns.take(measured, at_hand=self._worker.method if self._worker else None)
+        await turns.take(measured)
 
     def _emit_waiting(self) -> None:
         self._emit(Noticed("another tuibench measures on this machine: waiting until it has finished"))
@@ -257,9 +256,7 @@ class Measurement:
         if self._stopped:
             self._drop(turn.method)
             return
-        if self._worker is not None and self._worker.method != turn.method:
-            await self._end_worker()
-        fresh = self._worker is None
+        fresh = self._worker.method != turn.method
         warmups = [(index, True) for index in range(self._spec.n_warmup)] if fresh else []
         for index, warmup in [*warmups, (turn.index, False)]:
             record = await self._trial(turn.method, index, warmup=warmup, fresh=fresh)
@@ -270,10 +267,15 @@ class Measurement:
             if not record.warmup and not record.failed:
                 self._measured[turn.method].append(record)
             if record.failure_kind is not None:
-                await self._end_worker()
+                await self._worker.end()
                 if ends_method(record):
-                    self._drop(turn.method)
+                    self._give_up(record)
                 return
+
+    def _give_up(self, record: TrialRecord) -> None:
+        if record.failure_kind is FailureKind.SKIPPED:
+            self._skipped.add(record.method)
+        self._drop(record.method)
 
     def _drop(self, method: str) -> None:
         self._dropped.add(method)
@@ -282,8 +284,9 @@ class Measurement:
     async def _trial(self, method: str, index: int, *, warmup: bool, fresh: bool) -> TrialRecord:
         n_tokens = min(WARMUP_TOKENS, self._spec.max_new_tokens) if warmup else self._spec.max_new_tokens
         self._emit(TrialStarted(method, index, warmup, n_tokens))
-        state = TrialState(method, index, warmup, n_tokens, ready=self._ready)
+        state = TrialState(method, index, warmup, n_tokens, ready=self._worker.ready(method))
         failure: WorkerFailureError | None = None
+        observer_cpu_ns: int | None = None
 
         def observe(event: Event) -> None:
             nonlocal state
@@ -291,63 +294,27 @@ class Measurement:
             self._emit(TrialObserved(method, event))
 
         try:
-            worker = await self._ready_worker(method, observe)
+            worker = await self._worker.loaded(method, observe)
             self._watch.begin(worker.pid)
             async for event in worker.trial(self._request(n_tokens)):
                 observe(event)
-            watched = self._watch.end()
+            watched, observer_cpu_ns = self._watch.end(), worker.observer_cpu_ns
         except WorkerFailureError as error:
             failure, watched = error, self._watch.give_up()
-        return self._record(state, failure, watched, fresh=fresh)
-
-    def _request(self, n_tokens: int) -> TrialRequest:
-        spec = self._spec
-        return TrialRequest(prompt=spec.prompt, raw=spec.raw, max_new_tokens=n_tokens, sampling=spec.sampling)
-
-    async def _ready_worker(self, method: str, observe: Callable[[Event], None]) -> WorkerProcess:
-        """Return the method's worker, loaded; one of another method ends first."""
-        if self._worker is not None and self._worker.method != method:
-            await self._end_worker()
-        worker = self._worker or await self._start_worker(method)
-        if self._ready is None:
-            async for event in worker.ready():
-                observe(event)
-                if isinstance(event, EngineReady):
-                    self._ready = event
-        return worker
-
-    async def _start_worker(self, method: str) -> WorkerProcess:
-        load = LoadRequest(
-            protocol=PROTOCOL_VERSION,
-            method=method,
-            model_dir=str(self._model.directory),
-            n_threads=self._spec.n_threads,
-            calibration=self._spec.calibration,
-        )
-        log = paths.logs_dir() / f"{self._writer.path.stem}.{method}.log"
-        self._worker = await WorkerProcess.start(load, log, self._limits, self._command)
-        if self._stopped:
-            self._worker.interrupt(FailureKind.CANCELLED)
-        return self._worker
-
-    async def _end_worker(self) -> None:
-        worker, self._worker, self._ready = self._worker, None, None
-        if worker is not None:
-            await worker.end()
-
-    def _record(
-        self, state: TrialState, failure: WorkerFailureError | None, watched: Watched, *, fresh: bool
-    ) -> TrialRecord:
         return trial_record(
             state,
             fresh=fresh,
-            observer_cpu_ns=self._worker.observer_cpu_ns if self._worker else None,
+            observer_cpu_ns=observer_cpu_ns,
             validity=watched.reasons,
             lamp=watched.lamp,
             energy_uj=watched.energy_uj,
             failure=_shareable(failure) if failure else None,
             finished=datetime.now(UTC),
         )
+
+    def _request(self, n_tokens: int) -> TrialRequest:
+        spec = self._spec
+        return TrialRequest(prompt=spec.prompt, raw=spec.raw, max_new_tokens=n_tokens, sampling=spec.sampling)
 
     def _save(self, record: TrialRecord | QualityRecord | None) -> None:
         """Write a record and what is pending; a full disk is told, and tried again with the next record."""

@@ -4,46 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
-from tuibench.core.events import Event, FailureKind, QualityMeasured
+from tuibench.core.events import FailureKind, QualityMeasured
 from tuibench.core.record import QualityRecord
 from tuibench.core.run_events import Noticed, QualityEnded, QualityStarted, RunEvent, TrialObserved
 from tuibench.core.spec import EvalText, QualityRequest
+from tuibench.measure.current_worker import CurrentWorker, Observe
 from tuibench.measure.failure import WorkerFailureError
-from tuibench.measure.supervisor import WorkerProcess
 from tuibench.models.references import REFERENCE_METHOD, has_reference
 from tuibench.store.redact import redact
-
-Observe = Callable[[Event], None]
 
 
 @dataclass(frozen=True, slots=True)
 class QualityTurns:
-    """The turns of one run; the run's owner starts and ends the workers."""
+    """The turns of one run."""
 
     text: EvalText
     model_dir: Path
-    worker_for: Callable[[str, Observe], Awaitable[WorkerProcess]]
-    """Returns a ready worker of a method: the current one, or a new one."""
-    end_worker: Callable[[], Awaitable[None]]
+    worker: CurrentWorker
+    """The run's; its method is scored first, unless it has to wait for the reference."""
     save: Callable[[QualityRecord], None]
     emit: Callable[[RunEvent], None]
     stopped: Callable[[], bool]
 
-    async def take(self, methods: Sequence[str], at_hand: str | None) -> None:
-        """Score methods one after the other; a failure becomes a record, and the others go on.
-
-        Args:
-            methods: Those that were measured.
-            at_hand: The one whose worker is running: it goes first, unless it has to wait for the reference.
-        """
-        first = at_hand
+    async def take(self, methods: Sequence[str]) -> None:
+        """Score methods, which were measured, one after the other; a failure becomes a record, and the others go on."""
+        first = self.worker.method
         missing: WorkerFailureError | None = None
         if not await self._has_reference():
             first = REFERENCE_METHOD
@@ -65,10 +57,11 @@ class QualityTurns:
     async def _make_reference(self) -> WorkerFailureError | None:
         """Have the reference method, which is not part of the run, predict the text; return why it could not."""
         self.emit(Noticed(f"quality needs the predictions of {REFERENCE_METHOD}: they are made first, and kept"))
+        self.worker.forget_skip(REFERENCE_METHOD)  # of its trials
         try:
             await self._measure(REFERENCE_METHOD, lambda _: None)
         except WorkerFailureError as error:
-            await self.end_worker()
+            await self.worker.end()
             if error.kind is FailureKind.CANCELLED:
                 return error
             return WorkerFailureError(error.kind, f"no FP32 reference: {error.message}")
@@ -78,7 +71,7 @@ class QualityTurns:
         try:
             measured = await self._measure(method, lambda event: self.emit(TrialObserved(method, event)))
         except WorkerFailureError as error:
-            await self.end_worker()
+            await self.worker.end()
             return self._failed(method, error)
         return msgspec.structs.replace(
             self._blank(method),
@@ -88,7 +81,7 @@ class QualityTurns:
         )
 
     async def _measure(self, method: str, observe: Observe) -> QualityMeasured:
-        worker = await self.worker_for(method, observe)
+        worker = await self.worker.loaded(method, observe)
         request = QualityRequest(text=self.text.text, make_reference=method == REFERENCE_METHOD)
         async for event in worker.quality(request):
             observe(event)

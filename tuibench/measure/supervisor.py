@@ -9,7 +9,6 @@ import signal
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from time import process_time_ns
 from typing import Self
@@ -37,6 +36,7 @@ from tuibench.core.format import printable
 from tuibench.core.spec import LoadRequest, QualityRequest, Request, TrialRequest
 from tuibench.measure.event_pipe import EventPipe
 from tuibench.measure.failure import WorkerFailureError, explain_exit, log_tail, oom_kill_count
+from tuibench.measure.time_limits import Patience, TimeLimits
 
 WORKER_COMMAND = (sys.executable, "-m", "tuibench.worker")
 _MAX_LINE_BYTES = 1 << 20
@@ -46,36 +46,6 @@ worker's; nobody sees a token later than the screen is painted."""
 _SHOWN_BYTES = 80
 _MAX_LOG_BYTES = 64 << 20
 """A worker that never stops writing must not fill the disk that sessions go to."""
-
-
-@dataclass(frozen=True, slots=True)
-class TimeLimits:
-    """Longest waits, in seconds, before a worker counts as stuck."""
-
-    phase_s: dict[Phase, float] = field(
-        default_factory=lambda: {
-            Phase.START: 60,
-            Phase.PREPARE: 1800,
-            Phase.LOAD: 600,
-            Phase.IDLE: 60,
-            Phase.PREFILL: 600,
-            Phase.QUALITY: 600,
-        }
-    )
-    """For `QUALITY` between two reports of progress: a longer text may take longer."""
-    token_s: float = 300
-    """Between two tokens."""
-    decode_s: float | None = None
-    """For all tokens together; None sets no limit, since more tokens may take longer."""
-    heartbeat_s: float = 60
-    """Without any event: the process is stopped, or native code blocks the interpreter."""
-    terminate_s: float = 2
-    """Between SIGTERM and SIGKILL."""
-
-    @classmethod
-    def uniform(cls, seconds: float) -> TimeLimits:
-        """Return limits where each phase may take `seconds`."""
-        return cls(phase_s=dict.fromkeys(Phase, seconds), token_s=seconds, decode_s=seconds)
 
 
 def worker_environment(n_threads: int) -> dict[str, str]:
@@ -109,7 +79,8 @@ class WorkerProcess:
         self._pipe = pipe
         self._load = load
         self._log = log
-        self._limits = limits
+        self._terminate_s = limits.terminate_s
+        self._patience = Patience(limits)
         self._oom_kills = oom_kills
         self._interrupted: FailureKind | None = None
         self._killer: asyncio.Task[None] | None = None
@@ -117,7 +88,6 @@ class WorkerProcess:
         self._rest = b""
         self.observer_cpu_ns: int | None = None
         """CPU time of this process between a trial's acceptance and its end, as events arrive."""
-        self._enter(Phase.START)
 
     @classmethod
     async def start(
@@ -190,7 +160,7 @@ class WorkerProcess:
     async def _end(self) -> None:
         self._signal(signal.SIGTERM)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._process.wait(), self._limits.terminate_s)
+            await asyncio.wait_for(self._process.wait(), self._terminate_s)
         # Also when the worker itself is gone: a child of its own may be left in its group.
         self._signal(signal.SIGKILL)
 
@@ -226,7 +196,7 @@ class WorkerProcess:
             WorkerFailureError: The worker will not get there.
         """
         self.observer_cpu_ns = None
-        self._enter(Phase.PREFILL)
+        self._patience.enter(Phase.PREFILL)
         await self._send(request)
         cpu_start_ns: int | None = None
         n_tokens = 0
@@ -253,7 +223,7 @@ class WorkerProcess:
         Raises:
             WorkerFailureError: The worker will not get there.
         """
-        self._enter(Phase.QUALITY)
+        self._patience.enter(Phase.QUALITY)
         await self._send(request)
         async for event in self._events():
             yield event
@@ -271,12 +241,12 @@ class WorkerProcess:
         if self._log_bytes() > _MAX_LOG_BYTES:
             message = f"the worker wrote more than {_MAX_LOG_BYTES >> 20} MiB to its log"
             raise await self._failure(FailureKind.ERROR, message)
-        if self._phase is Phase.DECODE and not self._rest:
+        if self._patience.phase is Phase.DECODE and not self._rest:
             await asyncio.sleep(_GATHER_S)
         try:
-            chunk = await asyncio.wait_for(self._pipe.read(), self._patience_s())
+            chunk = await asyncio.wait_for(self._pipe.read(), self._patience.left_s())
         except TimeoutError:
-            raise await self._stuck() from None
+            raise await self._failure(*self._patience.verdict()) from None
         if not chunk:
             raise await self._gone()
         *lines, self._rest = (self._rest + chunk).split(b"\n")
@@ -294,17 +264,15 @@ class WorkerProcess:
             case WorkerStarted(protocol=protocol) if protocol != PROTOCOL_VERSION:
                 raise await self._protocol_error(f"it speaks protocol {protocol}, this is {PROTOCOL_VERSION}")
             case PhaseStarted(phase=phase):
-                self._enter(phase)
+                self._patience.enter(phase)
             case EngineReady() | TrialFinished() | QualityMeasured():
-                self._enter(Phase.IDLE)
-            case PhaseProgressed() if self._phase is Phase.QUALITY:
-                self._enter(Phase.QUALITY)
+                self._patience.enter(Phase.IDLE)
+            case PhaseProgressed() if self._patience.phase is Phase.QUALITY:
+                self._patience.enter(Phase.QUALITY)
             case PromptTokenised():
-                self._enter(Phase.PREFILL)
+                self._patience.enter(Phase.PREFILL)
             case TokenEmitted():
-                if self._phase is not Phase.DECODE:
-                    self._enter(Phase.DECODE)
-                self._token_since_s = _now_s()
+                self._patience.token()
             case WorkerFailed(kind=kind, message=message):
                 raise await self._failure(kind, message)
             case _:
@@ -317,51 +285,24 @@ class WorkerProcess:
         except OSError:
             return 0
 
-    def _enter(self, phase: Phase) -> None:
-        self._phase = phase
-        self._phase_since_s = self._token_since_s = _now_s()
-
-    def _deadline_s(self) -> float:
-        if self._phase is not Phase.DECODE:
-            return self._phase_since_s + self._limits.phase_s[self._phase]
-        deadlines_s = [self._token_since_s + self._limits.token_s]
-        if self._limits.decode_s is not None:
-            deadlines_s.append(self._phase_since_s + self._limits.decode_s)
-        return min(deadlines_s)
-
-    def _patience_s(self) -> float:
-        return max(0.0, min(self._deadline_s() - _now_s(), self._limits.heartbeat_s))
-
-    async def _stuck(self) -> WorkerFailureError:
-        if _now_s() >= self._deadline_s():
-            since_s = _now_s() - self._phase_since_s
-            return await self._failure(FailureKind.TIMED_OUT, f"{self._phase} took longer than {since_s:.0f} s")
-        silence_s = self._limits.heartbeat_s
-        return await self._failure(FailureKind.HUNG, f"no sign of life for {silence_s:.0f} s during {self._phase}")
-
     async def _protocol_error(self, what: str) -> WorkerFailureError:
         return await self._failure(FailureKind.PROTOCOL, f"the worker broke the protocol: {what}")
 
     async def _gone(self) -> WorkerFailureError:
         """Explain an event pipe that ended: the worker died, unless it only closed the pipe."""
         try:
-            returncode = await asyncio.wait_for(self._process.wait(), self._limits.terminate_s)
+            returncode = await asyncio.wait_for(self._process.wait(), self._terminate_s)
         except TimeoutError:
             returncode = None
-        kind, message = explain_exit(returncode, self._phase, oom_kill_count() - self._oom_kills)
+        kind, message = explain_exit(returncode, self._patience.phase, oom_kill_count() - self._oom_kills)
         return await self._failure(kind, message)
 
     async def _failure(self, kind: FailureKind, message: str) -> WorkerFailureError:
         """End the worker and return what to raise; an interruption that was asked for explains everything."""
-        phase = self._phase
+        phase = self._patience.phase
         if self._interrupted is not None:
             kind, message = self._interrupted, f"{self._interrupted} during {phase}"
         self.interrupt(kind)
         if self._killer is not None:
             await self._killer
         return WorkerFailureError(kind, message, phase, log_tail(self._log))
-
-
-def _now_s() -> float:
-    """Return the event loop's clock: for time-outs, never for a measurement."""
-    return asyncio.get_running_loop().time()
