@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 from textual import constants, on, work
 from textual.app import App, SystemCommand, get_system_commands_provider
 from textual.binding import Binding
+from textual.css.query import NoMatches
 from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.screen import Screen
+from textual.widget import MountError
 
 from tuibench import paths
 from tuibench.config import Config, LoadedConfig, save_theme
@@ -24,8 +26,10 @@ from tuibench.models.local import ModelError
 from tuibench.store.schema import SessionError
 from tuibench.ui.glyphs import GlyphFilter, detect_glyphs
 from tuibench.ui.keymap import bindings
+from tuibench.ui.leaving import leaves
 from tuibench.ui.messages import ComparisonWanted, MethodToggled, ResumeWanted, SessionChosen
 from tuibench.ui.painting import Painted
+from tuibench.ui.released import release_removed_widgets
 from tuibench.ui.remapping import remap
 from tuibench.ui.screens.bench import BenchScreen
 from tuibench.ui.series import SeriesMap
@@ -93,6 +97,7 @@ class TuibenchApp(App[int]):
         # Before all else: the first thing that is painted is filtered, too.
         self._glyph_filter = GlyphFilter(detect_glyphs(os.environ) if glyphs == "auto" else glyphs)
         self._painted = Painted()
+        release_removed_widgets()
         super().__init__()
         self.animation_level = "none"
         self._wanted_theme = theme or loaded.config.theme
@@ -110,6 +115,11 @@ class TuibenchApp(App[int]):
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
         """Paint only what the terminal does not show already."""
         super()._display(screen, self._painted.update(renderable))  # type: ignore[arg-type] # Textual's own parts, too
+
+    def _handle_exception(self, error: Exception) -> None:
+        """End the program, unless a screen is closed that had not come to rest."""
+        if not leaves(error):
+            super()._handle_exception(error)
 
     def get_driver_class(self) -> type[Driver]:
         """Use our own driver, unless the environment names one."""
@@ -278,7 +288,8 @@ class TuibenchApp(App[int]):
         from tuibench.ui.screens.replay import ReplayScreen  # noqa: PLC0415 - not part of the first frame
         from tuibench.ui.widgets.offer import Offer  # noqa: PLC0415 - once in the life of a machine
 
-        with suppress(SessionError):
+        # Whoever closes the recording before it is on the screen wants no offer, either.
+        with suppress(SessionError, NoMatches, MountError):
             session = await asyncio.to_thread(services.load_session, sessions[0].path)
             screen = ReplayScreen(self.context, session, play=True)
             await self.push_screen(screen)

@@ -114,7 +114,7 @@ class CompareScreen(DashboardScreen):
 
     def _show(self) -> None:
         comparison = self._comparison
-        if comparison is None:
+        if comparison is None or not self.query("#filter"):  # not read yet, or closed since it was asked for
             return
         self._rows = compare_rows.arranged(comparison, by=self._sort, holding=self.search.value.split())
         width = max(1, self.table.scrollable_content_region.width)

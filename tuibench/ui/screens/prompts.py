@@ -70,6 +70,8 @@ class PromptsScreen(ModalScreen[str | None]):
         self.call_after_refresh(self._list)
 
     def _list(self) -> None:
+        if not self.query("#whole"):  # closed since it was asked for
+            return
         words = self.search.value.casefold().split()
         self._found = [prompt for prompt in self._prompts if _holds(prompt, words)]
         widths = {"name": _NAME, "text": max(1, self.rows.size.width - _NAME - 3)}
