@@ -81,7 +81,7 @@ def try_graph(directory: Path, decoder: Decoder, progress: Progress) -> None:
     Raises:
         ArtifactError: A logit is NaN or infinite.
     """
-    from tuibench.engines.ort.kernels import executed_kernels
+    from tuibench.engines.ort.kernels import read_profile
     from tuibench.engines.ort.session import DecoderSession, session_options
 
     progress("trying the graph", 0, None)
@@ -91,7 +91,7 @@ def try_graph(directory: Path, decoder: Decoder, progress: Progress) -> None:
     session = DecoderSession(directory, decoder, options)
     n_tokens = int(min(PROBE_TOKENS, decoder.vocabulary - 1, (decoder.context_window or math.inf) - 1))
     finite = np.isfinite(session.prefill(range(n_tokens), n_tokens + 1)).all() and np.isfinite(session.decode(0)).all()
-    kernels = executed_kernels(session.end_profiling())
+    kernels = dict(Counter(kernel.operator for kernel in read_profile(session.end_profiling())[-1]))
     if not finite:
         raise ArtifactError("the finished graph gives logits that are not finite; the weights do not stand this method")
     msgspec.structs.replace(read_graph_info(directory), kernels=kernels).save(directory)

@@ -5,6 +5,7 @@ Only the weights are laid out as `MatMul` reads them; otherwise every token woul
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from tuibench.engines.base import Progress
 from tuibench.engines.ort.decoder import Decoder, read_decoder
 from tuibench.engines.ort.graph_info import MODEL_FILE, GraphInfo
 from tuibench.engines.ort.plain_session import cache_names
+from tuibench.engines.ort.plain_trial import try_plain
 from tuibench.engines.ort.recipes import Exported
 from tuibench.engines.ort.weights_file import WEIGHTS_FILE, WeightsFile
 from tuibench.models.artifacts import ArtifactError
@@ -54,10 +56,10 @@ def write_plain(options: Exported, model_dir: Path, directory: Path, progress: P
     """Write the exported graph, its weights and its counts into a folder.
 
     Raises:
-        ArtifactError: The export failed.
+        ArtifactError: The export failed, or the exported graph gives no finite numbers.
     """
     decoder = read_decoder(model_dir)
-    progress("loading the PyTorch model", 0, 4)
+    progress("loading the PyTorch model", 0, 5)
     model = AutoModelForCausalLM.from_pretrained(
         model_dir,
         dtype=torch.float32,
@@ -72,13 +74,18 @@ def write_plain(options: Exported, model_dir: Path, directory: Path, progress: P
     except (torch.onnx.errors.OnnxExporterError, RuntimeError, ValueError, TypeError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ArtifactError(f"torch.onnx cannot export {decoder.model_type}: {reason}") from error
-    progress("writing weights", 3, 4)
-    info = _write(exported, directory, parameters)
-    info.save(directory)
+    del model
+    progress("writing weights", 3, 5)
+    _write(exported, directory, parameters).save(directory)
+    copying_nodes = [_producer(value) for value in exported.graph.outputs[1:]]
+    del exported
+    gc.collect()  # traces are full of cycles; the weights they hold would lie beside those of the session
+    progress("trying the graph", 4, 5)
+    try_plain(directory, decoder, copying_nodes, options.timed_lengths)
 
 
 def _export(model: Any, decoder: Decoder, opset: int, progress: Progress) -> ir.Model:  # noqa: ANN401
-    progress("tracing the PyTorch model", 1, 4)
+    progress("tracing the PyTorch model", 1, 5)
     n_past, n_tokens, n_kept = (torch.export.Dim(name) for name in ("n_past", "n_tokens", "n_kept"))
     shape = (1, decoder.n_kv_heads, _N_PAST, decoder.head_dim)
     past = [torch.zeros(shape) for _ in range(2 * decoder.n_layers)]
@@ -91,7 +98,7 @@ def _export(model: Any, decoder: Decoder, opset: int, progress: Progress) -> ir.
             dynamic_shapes=({1: n_tokens}, {1: n_tokens}, {0: n_kept}, [{2: n_past} for _ in past]),
         )
     _simplify(program)
-    progress("translating to ONNX", 2, 4)
+    progress("translating to ONNX", 2, 5)
     try:
         with _without_decomposition(program):
             return _translate(program, decoder, opset)
@@ -142,6 +149,12 @@ def _simplify(program: torch.export.ExportedProgram) -> None:
         elif node.target in _CONVERSIONS:
             node.target = _aten._to_copy.default  # noqa: SLF001 - the operator's name
             node.args, node.kwargs = node.args[:1], {"dtype": node.meta["val"].dtype}
+
+
+def _producer(value: ir.Value) -> str:
+    """Return the name of the node that computes a value."""
+    node = value.producer()
+    return (node.name if node is not None else None) or ""
 
 
 def _write(model: ir.Model, directory: Path, parameters: int) -> GraphInfo:

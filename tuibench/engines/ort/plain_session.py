@@ -59,9 +59,18 @@ class PlainSession:
             block = np.array(token_ids[start : start + SCORED_TOKENS], np.int64)
             yield self._run(block[None], np.arange(len(block)))
 
+    def pretend(self, length: int) -> None:
+        """Set the cache to zeros at so many positions: what a step costs there can be timed without a text."""
+        batch, heads, _, width = self._shape
+        self._length = length
+        self._cache = [self._value(np.zeros((batch, heads, length, width), np.float32)) for _ in self._past]
+
+    def end_profiling(self) -> Path:
+        """Return the file with the times of all nodes; only where the options asked for it."""
+        return Path(self._session.end_profiling())
+
     def _forget(self) -> None:
-        self._length = 0
-        self._cache = [self._value(np.zeros(self._shape, np.float32)) for _ in self._past]
+        self.pretend(0)
 
     def _run(self, tokens: NDArray[np.int64], kept: NDArray[np.int64]) -> NDArray[np.float32]:
         """Append tokens and return the logits of the kept ones, `[kept, vocabulary]`."""

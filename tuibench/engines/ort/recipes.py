@@ -26,6 +26,8 @@ class Exported(msgspec.Struct, frozen=True, kw_only=True, tag="exported"):
     """The PyTorch module as torch.onnx traces it."""
 
     opset: int = 20
+    timed_lengths: tuple[int, ...] = (128, 1024)
+    """Positions at which it is measured what copying the KV-cache costs."""
 
 
 class Fused(msgspec.Struct, frozen=True, kw_only=True, tag="fused"):
