@@ -85,7 +85,7 @@ def _lines(found: Examination, terminal: Terminal) -> Iterator[str]:
 
 def _machine(found: Examination) -> Facts:
     machine = found.machine
-    yield "tuibench", found.tuibench_version
+    yield "tuibench", f"{found.tuibench_version}, {_commit(found.tuibench_commit)}"
     yield "processor", machine.cpu
     yield "instruction sets", " ".join(machine.isa) or _NOT_TOLD
     yield "caches", ", ".join(f"{level} {fmt.size(size)}" for level, size in machine.caches.items()) or _NOT_TOLD
@@ -95,6 +95,13 @@ def _machine(found: Examination) -> Facts:
     yield "virtual machine", machine.virtualisation or "none seen"
     yield "frequency governor", machine.governor or _NOT_TOLD
     yield "huge pages", found.now.huge_pages or _NOT_TOLD
+
+
+def _commit(commit: str | None) -> str:
+    if commit is None:
+        return "commit unknown"
+    changed = ", with uncommitted changes" if commit.endswith("+") else ""
+    return f"commit {commit.removesuffix('+')}{changed}"
 
 
 def _inference(found: Examination) -> Facts:

@@ -103,9 +103,10 @@ def _show(name: str, output: str, *, follow: bool) -> int:
 
 def _about(path: Path, session: Session) -> list[str]:
     header, settings = session.header, session.header.settings
+    version = " ".join(filter(None, (header.tuibench_version, header.tuibench_commit)))
     sampling = "greedy" if settings.sampling.greedy else f"temperature {settings.sampling.temperature:g}"
     return [
-        f"{session.name or path.stem} · {header.created:%Y-%m-%d %H:%M %Z} · tuibench {header.tuibench_version}",
+        f"{session.name or path.stem} · {header.created:%Y-%m-%d %H:%M %Z} · tuibench {version}",
         f"{header.model.name} ({header.model.source}) · {fmt.count(header.model.parameters)} parameters",
         f"{header.machine.cpu} · {header.machine.n_cpus_effective} CPUs · {fmt.size(header.machine.memory_bytes)}",
         f"{settings.max_new_tokens} tokens · {settings.n_threads} threads · {settings.n_trials} trials · {sampling}",

@@ -21,6 +21,7 @@ from tuibench.core.fingerprint import MachineHeader
 from tuibench.core.validity import Conditions, others_share, stolen_share
 from tuibench.measure.bandwidth import BandwidthError, read_bandwidth
 from tuibench.measure.cgroup import memory_limit_bytes, own_groups
+from tuibench.measure.commit import running_commit
 from tuibench.measure.conditions import read_conditions
 from tuibench.measure.effective_cpus import EffectiveCpus, effective_cpus
 from tuibench.measure.machine import machine_header
@@ -65,6 +66,7 @@ class Examination(msgspec.Struct, frozen=True):
     """What `tuibench doctor` tells."""
 
     tuibench_version: str
+    tuibench_commit: str | None
     machine: MachineHeader
     """With the read bandwidth for the advised number of threads, where it could be measured."""
     cpus: CpuUse
@@ -93,6 +95,7 @@ async def examine(*, again: bool = False) -> Examination:
     machine, failure = await _with_bandwidth(machine, cpus, again=again, busy=surroundings.someone_measures)
     return Examination(
         tuibench_version=tuibench.__version__,
+        tuibench_commit=running_commit(),
         machine=machine,
         cpus=CpuUse(cpus.n_machine, cpus.n_allowed, cpus.n_cores, cpus.quota, cpus.smt, cpus.n_threads),
         now=_now(before, after, surroundings),

@@ -13,8 +13,9 @@ from tuibench.core.fingerprint import differences
 from tuibench.core.record import QualityRecord, TrialRecord
 from tuibench.core.resume import kept
 from tuibench.core.spec import EvalText, RunSpec
+from tuibench.measure.commit import running_commit
 from tuibench.measure.machine import machine_header
-from tuibench.measure.session_start import calibration_sha256, eval_sha256, running_commit
+from tuibench.measure.session_start import calibration_sha256, eval_sha256
 from tuibench.models.local import LocalModel
 from tuibench.store.append import truncate
 from tuibench.store.schema import Resumption, Session, SessionError, SessionHeader

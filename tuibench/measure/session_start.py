@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import tuibench
 from tuibench.core.plan import Turn
 from tuibench.core.spec import RunSpec
+from tuibench.measure.commit import running_commit
 from tuibench.measure.machine import machine_header
 from tuibench.models.local import LocalModel
 from tuibench.store.catalogue import slug
@@ -81,17 +81,3 @@ def calibration_sha256(spec: RunSpec) -> str | None:
 def session_path(header: SessionHeader, folder: Path) -> Path:
     """Return the file of a session."""
     return folder / f"{header.id}.toml"
-
-
-def running_commit() -> str | None:
-    """Return the commit of the checkout that runs; None for an installed package."""
-    root = Path(tuibench.__file__).parents[1]
-    if not (root / ".git").exists():
-        return None
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(root), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()

@@ -38,5 +38,5 @@ def _facts(session: Session) -> dict[str, str]:
         "tokens": str(settings.max_new_tokens),
         "prompt": f"{fmt.shortened(settings.prompt, 24)} ({settings.prompt_sha256[:8]})",
         "sampling": "greedy" if sampling.greedy else drawn.replace("sampling.seed=", "seed "),
-        "tuibench": " ".join(filter(None, (header.tuibench_version, (header.tuibench_commit or "")[:12]))),
+        "tuibench": " ".join(filter(None, (header.tuibench_version, header.tuibench_commit))),
     }
