@@ -4,17 +4,19 @@ import asyncio
 import os
 import signal
 import sys
-from contextlib import aclosing, suppress
+import time
+from contextlib import aclosing, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 
 import psutil
 import pytest
 
+from tests.measure.control_groups import frozen, group
 from tests.scripted_methods import provide, save_toy_model
-from tuibench.core.events import FailureKind, Phase, TokenEmitted
-from tuibench.core.run_events import TrialObserved
+from tuibench.core.events import FailureKind, Phase
 from tuibench.core.spec import RunSpec
 from tuibench.core.state import MethodStatus, RunState, fold
+from tuibench.core.validity import Lamp
 from tuibench.measure.measurement import Measurement
 from tuibench.measure.supervisor import WORKER_COMMAND
 from tuibench.measure.time_limits import TimeLimits
@@ -154,17 +156,46 @@ async def test_a_clock_that_jumps_back_changes_no_figure(model, tmp_path, monkey
     assert {method.status for method in state.methods.values()} == {MethodStatus.DONE}
 
 
-async def test_a_worker_that_was_stopped_and_went_on_has_the_gap_in_its_figures(model, tmp_path, monkeypatch):
-    monkeypatch.setenv("TUIBENCH_TEST_STEP_S", "0.05")
-    spec = RunSpec(model="toy", methods=("sound",), prompt="a b", n_trials=1, n_warmup=0, max_new_tokens=8)
+def hold_still(hold):
+    """Wait until the one worker has stopped itself, hold it for two seconds more, and let it go on."""
+    while not (found := [worker for worker in workers() if worker.status() == psutil.STATUS_STOPPED]):
+        time.sleep(0.02)
+    with hold(found[0].pid):
+        time.sleep(2)
+    os.kill(found[0].pid, signal.SIGCONT)
+
+
+@pytest.fixture(params=["SIGSTOP", "freezer"])
+def hold(request):
+    """Return what keeps a stopped process from going on, whatever signal it gets meanwhile."""
+    if request.param == "SIGSTOP":
+        yield lambda _: nullcontext()
+        return
+
+    @contextmanager
+    def held_by_freezer(pid):
+        with frozen(folder, pid):
+            os.kill(pid, signal.SIGCONT)  # from here on nothing but the freezer holds it
+            yield
+
+    with group("freezer") as folder:
+        yield held_by_freezer
+
+
+async def test_a_worker_that_stood_still_within_a_trial_has_a_red_lamp_and_the_reason(
+    model, tmp_path, monkeypatch, hold
+):
+    monkeypatch.setenv("TUIBENCH_TEST_FAULT", "decode:stop")
+    watching = asyncio.create_task(asyncio.to_thread(hold_still, hold))
+    spec = RunSpec(model="toy", methods=("faulty", "sound"), prompt="a b", n_trials=1, n_warmup=0, max_new_tokens=2)
     measurement = Measurement(spec, model, tmp_path, limits=PATIENT)
     async with aclosing(measurement.events()) as events:
-        async for event in events:
-            if isinstance(event, TrialObserved) and isinstance(event.event, TokenEmitted) and event.event.index == 1:
-                (worker,) = workers()
-                os.kill(worker.pid, signal.SIGSTOP)
-                await asyncio.sleep(1.5)
-                os.kill(worker.pid, signal.SIGCONT)
-    (trial,) = load(measurement.session_path).trials
-    assert max(trial.step_ns) > 1.4e9
-    assert trial.finished.tzinfo == UTC
+        async for _ in events:
+            pass
+    await watching
+    still, sound = load(measurement.session_path).trials
+    assert still.step_ns[0] > 2e9
+    assert still.lamp is Lamp.RED
+    assert any("stood still" in reason for reason in still.validity)
+    assert not any("stood still" in reason for reason in sound.validity)
+    assert still.finished.tzinfo == UTC

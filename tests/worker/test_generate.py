@@ -9,6 +9,7 @@ from tuibench.engines.base import Guesses
 from tuibench.models.tokenizer import PromptTokenizer
 from tuibench.worker.generate import PromptError, generate
 from tuibench.worker.memory import own_memory
+from tuibench.worker.standstill import Standstill
 
 
 class ScriptedEngine:
@@ -43,7 +44,7 @@ def run(tokenizer, tokens, window=None, prompt="hello", **request):
     engine = ScriptedEngine(tokens, tokenizer.vocab_size)
     events = []
     request = {"max_new_tokens": 5, **request}
-    generate(engine, tokenizer, window, TrialRequest(prompt=prompt, **request), events.append)
+    generate(engine, tokenizer, window, TrialRequest(prompt=prompt, **request), events.append, Standstill(1))
     return engine, events
 
 
@@ -123,6 +124,7 @@ def test_an_engine_that_guesses_is_asked_how_it_went(tokenizer):
         None,
         TrialRequest(prompt="hello", max_new_tokens=3),
         events.append,
+        Standstill(1),
     )
     assert events[-1].guesses == GuessCounts(n_steps=2, n_guessed=6, n_right=3)
     assert run(tokenizer, text_tokens(tokenizer, "abc"))[1][-1].guesses is None

@@ -149,6 +149,9 @@ class TrialFinished(_Event, frozen=True, kw_only=True, tag="trial_finished"):
     cpu_ns: int
     """CPU time of all the worker's threads between acceptance and the last token."""
     guesses: GuessCounts | None = None
+    stood_still_ns: int | None = None
+    """Time of the trial in which no thread computed or waited for a processor although the heartbeat was due: the
+    process was stopped, frozen or held up by a disk. Stops shorter than a heartbeat may be missed."""
     memory: Memory = Memory()
 
 

@@ -76,6 +76,7 @@ LIMITS = {
     "major_faults": Limits(1, 100),  # pages
     "hot": Limits(1, None),  # events
     "suspended": Limits(0.05, 0.05),  # seconds
+    "stood_still": Limits(0.25, 0.25),  # seconds
     "wall_jump": Limits(1.0, None),  # seconds; no interval is measured with the wall clock
 }
 
@@ -116,6 +117,12 @@ def doubts_between(before: Conditions, after: Conditions) -> tuple[Doubt, ...]:
         _power(before, after),
     ]
     return tuple(doubt for doubt in judged if doubt is not None)
+
+
+def standstill_doubt(stood_still_ns: int | None) -> Doubt | None:
+    """Return what the worker's own account of having stood still says about a trial."""
+    seconds = None if stood_still_ns is None else stood_still_ns / 1e9
+    return _judge("stood_still", seconds, "the worker stood still for {:.1f} s: stopped, frozen or held up by a disk")
 
 
 def others_share(before: Conditions, after: Conditions) -> float | None:

@@ -298,7 +298,8 @@ class Measurement:
             self._watch.begin(worker.pid)
             async for event in worker.trial(self._request(n_tokens)):
                 observe(event)
-            watched, observer_cpu_ns = self._watch.end(), worker.observer_cpu_ns
+            watched = self._watch.end(state.finished.stood_still_ns if state.finished else None)
+            observer_cpu_ns = worker.observer_cpu_ns
         except WorkerFailureError as error:
             failure, watched = error, self._watch.give_up()
         return trial_record(

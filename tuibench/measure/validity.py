@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from tuibench.core.validity import Conditions, Doubt, Lamp, doubts_between, energy_uj, lamp_of
+from tuibench.core.validity import Conditions, Doubt, Lamp, doubts_between, energy_uj, lamp_of, standstill_doubt
 from tuibench.measure.conditions import read_conditions
 from tuibench.measure.effective_cpus import effective_cpus
 
@@ -47,8 +47,12 @@ class Watch:
         self._before = None
         return Watched(tuple(doubt.reason for doubt in self._known), None)
 
-    def end(self) -> Watched:
-        """Take a reading after the trial that `begin` was called for, and judge it."""
+    def end(self, stood_still_ns: int | None = None) -> Watched:
+        """Take a reading after the trial that `begin` was called for, and judge it.
+
+        Args:
+            stood_still_ns: What the worker says of itself, as in `TrialFinished`.
+        """
         before, self._before = self._before, None
         if before is None:
             return self.give_up()
@@ -57,5 +61,7 @@ class Watch:
             # An idle core may be slow. The fastest that a trial of this run ended with is what this one can lose.
             self._fastest_khz = max(self._fastest_khz, after.clock_khz)
             before = replace(before, clock_khz=self._fastest_khz)
-        doubts = sorted((*self._known, *doubts_between(before, after)), key=lambda doubt: doubt.lamp is not Lamp.RED)
+        still = standstill_doubt(stood_still_ns)
+        found = (*self._known, *doubts_between(before, after), *([still] if still else ()))
+        doubts = sorted(found, key=lambda doubt: doubt.lamp is not Lamp.RED)
         return Watched(tuple(doubt.reason for doubt in doubts), lamp_of(doubts), energy_uj(before, after))

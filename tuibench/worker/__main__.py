@@ -10,6 +10,7 @@ import sys  # noqa: E402
 
 from tuibench.core.events import PROTOCOL_VERSION, WorkerStarted  # noqa: E402
 from tuibench.worker.pipe import EventWriter, RequestReader, claim_stdout  # noqa: E402
+from tuibench.worker.standstill import Standstill  # noqa: E402
 
 
 def main() -> None:
@@ -20,11 +21,12 @@ def main() -> None:
     # os._exit: no native library may keep a process alive whose parent is gone.
     requests = RequestReader(on_end=lambda: os._exit(0))
 
-    from tuibench.worker.serve import beat, report_failure, serve  # noqa: PLC0415 - numpy, after the first event
+    from tuibench.worker.serve import HEARTBEAT_S, beat, report_failure, serve  # noqa: PLC0415 - numpy, after the first event
 
-    beat(emit)
+    standstill = Standstill(HEARTBEAT_S)
+    beat(emit, standstill)
     try:
-        serve(requests, emit, _STARTED_NS)
+        serve(requests, emit, _STARTED_NS, standstill)
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
         report_failure(error, emit)
         sys.stderr.flush()

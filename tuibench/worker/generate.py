@@ -20,6 +20,7 @@ from tuibench.engines.base import Engine, GuessingEngine
 from tuibench.models.tokenizer import PromptTokenizer
 from tuibench.worker.memory import own_memory, peak_rss_bytes
 from tuibench.worker.sampling import Sampler
+from tuibench.worker.standstill import Standstill
 
 
 class PromptError(ValueError):
@@ -27,7 +28,12 @@ class PromptError(ValueError):
 
 
 def generate(
-    engine: Engine, tokenizer: PromptTokenizer, window: int | None, request: TrialRequest, emit: Callable[[Event], None]
+    engine: Engine,
+    tokenizer: PromptTokenizer,
+    window: int | None,
+    request: TrialRequest,
+    emit: Callable[[Event], None],
+    standstill: Standstill,
 ) -> None:
     """Run one trial and emit its events.
 
@@ -40,14 +46,20 @@ def generate(
     gc.collect()
     gc.disable()  # a collection in the middle would show up as a slow token
     try:
-        _generate(engine, tokenizer, window, request, emit)
+        _generate(engine, tokenizer, window, request, emit, standstill)
     finally:
         gc.enable()
 
 
 def _generate(
-    engine: Engine, tokenizer: PromptTokenizer, window: int | None, request: TrialRequest, emit: Callable[[Event], None]
+    engine: Engine,
+    tokenizer: PromptTokenizer,
+    window: int | None,
+    request: TrialRequest,
+    emit: Callable[[Event], None],
+    standstill: Standstill,
 ) -> None:
+    still_before_ns = standstill.look()
     cpu_start_ns = process_time_ns()
     emit(TrialAccepted(at_ns=perf_counter_ns()))
     prompt_ids = tokenizer.encode(request.prompt, raw=request.raw)
@@ -74,6 +86,7 @@ def _generate(
         if index + 1 < n_allowed:
             logits = engine.decode(token_id)
     cpu_ns = process_time_ns() - cpu_start_ns
+    still_after_ns = standstill.look()
     memory = own_memory()
     emit(
         TrialFinished(
@@ -84,6 +97,7 @@ def _generate(
             prefill_peak_bytes=_at_most(prefill_peak_bytes, memory.peak_rss_bytes),
             cpu_ns=cpu_ns,
             guesses=_guesses(engine),
+            stood_still_ns=_rise(still_before_ns, still_after_ns),
             memory=memory,
         )
     )
@@ -94,6 +108,10 @@ def _guesses(engine: Engine) -> GuessCounts | None:
         return None
     found = engine.guesses
     return GuessCounts(n_steps=found.n_steps, n_guessed=found.n_guessed, n_right=found.n_right)
+
+
+def _rise(before_ns: int | None, after_ns: int | None) -> int | None:
+    return None if before_ns is None or after_ns is None else after_ns - before_ns
 
 
 def _at_most(peak_bytes: int, later_peak_bytes: int | None) -> int:

@@ -35,6 +35,7 @@ from tuibench.worker.generate import PromptError, generate
 from tuibench.worker.memory import own_memory
 from tuibench.worker.pipe import EventWriter, RequestReader
 from tuibench.worker.score import MissingReferenceError, score
+from tuibench.worker.standstill import Standstill
 
 HEARTBEAT_S = 1.0
 
@@ -43,13 +44,14 @@ class UnexpectedRequestError(Exception):
     """The parent asked for something out of turn, or speaks another protocol."""
 
 
-def serve(requests: RequestReader, emit: EventWriter, started_ns: int) -> None:
+def serve(requests: RequestReader, emit: EventWriter, started_ns: int, standstill: Standstill) -> None:
     """Serve requests; returns only by an exception.
 
     Args:
         requests: A load request, then trial and quality requests.
         emit: Where events go.
         started_ns: When this process began, for the load time.
+        standstill: Looked at with each heartbeat.
     """
     load = requests.next()
     if not isinstance(load, LoadRequest) or load.protocol != PROTOCOL_VERSION:
@@ -60,7 +62,7 @@ def serve(requests: RequestReader, emit: EventWriter, started_ns: int) -> None:
     for request in requests:
         match request:
             case TrialRequest():
-                generate(engine, tokenizer, info.context_window, request, emit)
+                generate(engine, tokenizer, info.context_window, request, emit, standstill)
             case QualityRequest():
                 score(engine, tokenizer, Path(load.model_dir), info.context_window, request, emit)
             case LoadRequest():
@@ -108,12 +110,13 @@ def _kv_cache(model_dir: Path, info: EngineInfo) -> KvCacheSize | None:
     return kv_cache_size(json.loads((model_dir / "config.json").read_bytes()), info.kv_value_bytes)
 
 
-def beat(emit: Callable[[Event], None]) -> None:
+def beat(emit: Callable[[Event], None], standstill: Standstill) -> None:
     """Send a heartbeat every second from a thread of its own, until the process ends."""
 
     def run() -> None:
         wait = threading.Event()
         while not wait.wait(HEARTBEAT_S):
+            standstill.look(woken=True)
             emit(Heartbeat(at_ns=perf_counter_ns(), rss_bytes=own_memory().rss_bytes))
 
     threading.Thread(target=run, name="heartbeat", daemon=True).start()
