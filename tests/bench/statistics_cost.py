@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from tests.measured_runs import quality
 from tests.scripted import FINISHED, header, record
 from tuibench.core.comparison import MeasuredRun, compare
 from tuibench.core.plan import trial_order
@@ -39,7 +40,7 @@ def large_run(n_trials):
         )
         for turn in trial_order(METHODS, n_trials)
     ]
-    return MeasuredRun("large", METHODS, tuple(trials))
+    return MeasuredRun("large", METHODS, tuple(trials), tuple(quality(method, kld=0.001) for method in METHODS))
 
 
 def long_session(path, n_tokens):

@@ -6,7 +6,7 @@ from tuibench.core.comparison import MeasuredRun, UnknownBaselineError, compare,
 from tuibench.core.events import FailureKind
 from tuibench.core.metrics import DECODE
 from tuibench.core.record import QualityRecord
-from tuibench.core.stats import Outcome
+from tuibench.core.stats import Outcome, ratio_by_round
 from tuibench.core.validity import Lamp
 
 
@@ -59,6 +59,14 @@ def test_rounds_that_both_survived_are_paired_and_too_few_of_them_are_not():
     assert (ratio.n, ratio.paired) == (3, True)
     run = MeasuredRun("a", ("kv-cache", "int8"), (*theirs[:3], *ours[2:]))
     assert not compare([run], parents=PARENTS).row(0, "int8").against_baseline.ratio.paired
+
+
+def test_ratio_of_any_two_methods_is_that_of_their_rounds():
+    run = measured(kv_cache=10, int8=30)
+    speeds = {method: [DECODE.compute(each) for each in run.trials if each.method == method] for method in run.methods}
+    found = compare([run], parents=PARENTS)
+    assert found.speed_ratio(0, "int8", "kv-cache") == ratio_by_round(speeds["int8"], speeds["kv-cache"])
+    assert found.speed_ratio(0, "int8", "onnx") is None
 
 
 def test_a_failed_method_keeps_its_row_without_numbers():

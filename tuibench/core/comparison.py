@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import median
 
 from tuibench.core.drift import Drift
 from tuibench.core.fingerprint import MachineHeader
@@ -133,6 +132,8 @@ class Comparison:
     """The method that `Row.against_baseline` refers to; None where nothing was measured."""
     drifts: tuple[Drift | None, ...]
     """Of each run."""
+    measured: tuple[Mapping[str, MethodTrials], ...]
+    """Of each run, what was measured of its methods; a method without a measured trial is missing."""
 
     def of_run(self, run: int) -> tuple[Row, ...]:
         """Return the rows of one run."""
@@ -146,7 +147,7 @@ class Comparison:
 
     def speed_ratio(self, run: int, ours: str, theirs: str) -> Ratio | None:
         """Return the ratio of decode speeds of any two methods of one run; None where either has none."""
-        measured = by_method(self.runs[run].trials)
+        measured = self.measured[run]
         return ratio_within_run(measured.get(ours, MethodTrials()), measured.get(theirs, MethodTrials()))
 
     def row(self, run: int, method: str) -> Row | None:
@@ -186,13 +187,15 @@ def compare(
     baseline = baseline or _default_baseline(measured, parents)
     rows: list[Row] = []
     for number, run in enumerate(runs):
-        builder = _Rows(number, run, measured, parents, exact, baseline, greedy=greedy)
+        failures = {record.method: record for record in run.trials if record.failed}
+        builder = _Rows(number, run, measured, failures, parents, exact, baseline, greedy=greedy)
         rows.extend(_with_pareto([builder.row(method) for method in _methods(run)]))
     return Comparison(
         tuple(runs),
         tuple(rows),
         baseline,
         tuple(drift_of_run(run.trials, trials) for run, trials in zip(runs, measured, strict=True)),
+        tuple(measured),
     )
 
 
@@ -237,6 +240,8 @@ class _Rows:
     number: int
     run: MeasuredRun
     measured: Sequence[Mapping[str, MethodTrials]]
+    failures: Mapping[str, TrialRecord]
+    """The latest of each method."""
     parents: Mapping[str, str | None]
     exact: Collection[str]
     baseline: str | None
@@ -247,6 +252,8 @@ class _Rows:
         trials = here.get(method, MethodTrials())
         records = trials.records
         rungs = [rung for rung in nearest_rungs(method, self.parents) if rung in here]
+        others = {*rungs[:1], *rungs[-1:], self.baseline} - {method}
+        against = {other: self._against(other, trials) for other in others}
         first = self.measured[0].get(method) if self.number else None
         lamps = {record.lamp for record in records}
         reasons = dict.fromkeys(reason for record in records for reason in record.validity)
@@ -257,16 +264,16 @@ class _Rows:
             run=self.number,
             method=method,
             n_trials=len(records),
-            metrics=trials.estimates(),
+            metrics=trials.metrics,
             itl_ns=percentiles([gap for record in records for gap in record.step_ns]),
-            step=self._against(rungs[0], trials) if rungs else None,
-            total=self._against(rungs[-1], trials) if rungs else None,
-            against_baseline=self._against(self.baseline, trials) if self.baseline not in {None, method} else None,
+            step=against[rungs[0]] if rungs else None,
+            total=against[rungs[-1]] if rungs else None,
+            against_baseline=against.get(self.baseline),
             against_first=ratio_between_runs(trials, first) if first else None,
             quality=quality,
             agreement=self._agreement(method, records),
             roofline=self._roofline(method, trials),
-            failure=next((each for each in reversed(self.run.trials) if each.method == method and each.failed), None),
+            failure=self.failures.get(method),
             lamp=next((lamp for lamp in (Lamp.RED, Lamp.YELLOW, Lamp.GREEN) if lamp in lamps), None),
             flags=(*doubts, *reasons, *trials.outlier_flags()),
             not_same_model=identity.reason if identity.same is False else None,
@@ -278,7 +285,7 @@ class _Rows:
             return None
         # Weights and cache are told once per worker, mostly with its warm-up.
         told = next((each for each in self.run.trials if each.method == method and each.weight_bytes is not None), None)
-        speed_tps = median(speed for _, speed in trials.speeds)
+        speed_tps = trials.metrics[DECODE.id].median
         return roofline([told, *trials.records], machine, self.run.n_threads, speed_tps) if told else None
 
     def _against(self, method: str | None, ours: MethodTrials) -> Against | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import expm1, log, sqrt
 from statistics import NormalDist, median
@@ -36,10 +36,14 @@ def drift(trials: Sequence[TrialRecord]) -> Drift | None:
         trials: In the order they took place; warm-ups and failures are passed over.
     """
     measured = (record for record in trials if not record.warmup and not record.failed)
-    return drift_of_speeds([(record.method, speed) for record in measured if (speed := DECODE.compute(record))])
+    speeds = [(record.method, speed) for record in measured if (speed := DECODE.compute(record))]
+    by_method: dict[str, list[float]] = {}
+    for method, speed in speeds:
+        by_method.setdefault(method, []).append(speed)
+    return drift_of_speeds(by_method, (method for method, _ in speeds))
 
 
-def drift_of_speeds(speeds: Sequence[tuple[str, float]]) -> Drift | None:
+def drift_of_speeds(speeds: Mapping[str, Sequence[float]], order: Iterable[str]) -> Drift | None:
     """Return the drift that decode speeds show; None if they show none.
 
     The test is the seasonal Kendall test with methods as seasons (Hirsch, Slack & Smith 1982): within each method,
@@ -48,21 +52,24 @@ def drift_of_speeds(speeds: Sequence[tuple[str, float]]) -> Drift | None:
     all trials, each relative to the median of its method.
 
     Args:
-        speeds: With their methods, in the order they were measured.
+        speeds: Of each method, in the order they were measured.
+        order: The method of each of them, in the order of the run; looked at only where there is a trend.
     """
-    measured = [(method, log(speed)) for method, speed in speeds]
-    by_method: dict[str, list[float]] = {}
-    for method, speed in measured:
-        by_method.setdefault(method, []).append(speed)
-    p_value = _seasonal_kendall([_thinned(values) for values in by_method.values()])
+    logs = {method: [log(speed) for speed in of_method] for method, of_method in speeds.items()}
+    p_value = _seasonal_kendall([_thinned(values) for values in logs.values()])
     if p_value is None or p_value > SIGNIFICANCE:
         return None
-    middles = {method: median(speeds) for method, speeds in by_method.items()}
-    relative = [speed - middles[method] for method, speed in measured]
+    deviations = {method: _deviations(values) for method, values in logs.items()}
+    relative = [next(deviations[method]) for method in order]
     change = expm1(_resistant_change(relative))
     if abs(change) < LEAST_CHANGE:
         return None
     return Drift(change, p_value, _change_point(relative) + 1, len(relative))
+
+
+def _deviations(values: Sequence[float]) -> Iterator[float]:
+    middle = median(values)
+    return (value - middle for value in values)
 
 
 def _seasonal_kendall(seasons: Sequence[Sequence[float]]) -> float | None:

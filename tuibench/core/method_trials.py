@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tuibench.core.drift import Drift, drift_of_speeds
-from tuibench.core.metrics import DECODE, METRICS, Metric
+from tuibench.core.metrics import DECODE, METRICS, TPOT, speed_tps
 from tuibench.core.record import TrialRecord
 from tuibench.core.stats import MIN_TRIALS, Estimate, Ratio, estimate, outliers, ratio_by_round, ratio_of_medians
 
@@ -16,19 +16,17 @@ class MethodTrials:
     """What was measured of one method of one run; no warm-up, no failure."""
 
     records: tuple[TrialRecord, ...] = ()
-    speeds: tuple[tuple[int, float], ...] = ()
-    """Decode speeds with their rounds: taken once, since every gain needs them."""
-
-    def estimates(self) -> dict[str, Estimate]:
-        """Return the median of each metric by its id; a metric that no trial has is missing."""
-        speeds = [speed for _, speed in self.speeds]
-        values = ((metric.id, speeds if metric is DECODE else _values(metric, self.records)) for metric in METRICS)
-        return {metric_id: found for metric_id, each in values if (found := estimate(each)) is not None}
+    metrics: Mapping[str, Estimate] = field(default_factory=dict)
+    """By metric id; a metric that no trial has is missing."""
+    speeds: tuple[float, ...] = ()
+    """Decode speeds of the trials that have one."""
+    rounds: tuple[int, ...] = ()
+    """The round of each speed."""
 
     def outlier_flags(self) -> list[str]:
         """Return a sentence for each trial whose speed is far from the others'."""
-        far = (self.speeds[i] for i in outliers([speed for _, speed in self.speeds]))
-        return [f"trial {index + 1} is an outlier ({speed:.3g} tok/s)" for index, speed in far]
+        far = outliers(self.speeds)
+        return [f"trial {self.rounds[i] + 1} is an outlier ({self.speeds[i]:.3g} tok/s)" for i in far]
 
 
 def by_method(trials: Iterable[TrialRecord]) -> dict[str, MethodTrials]:
@@ -41,19 +39,29 @@ def by_method(trials: Iterable[TrialRecord]) -> dict[str, MethodTrials]:
 
 
 def _trials_of(records: Sequence[TrialRecord]) -> MethodTrials:
-    speeds = ((record.index, speed) for record in records if (speed := DECODE.compute(record)))
-    return MethodTrials(tuple(records), tuple(speeds))
-
-
-def _values(metric: Metric, records: Sequence[TrialRecord]) -> list[float]:
-    compute = metric.compute
-    return [value for record in records if (value := compute(record)) is not None]
+    values: dict[str, list[float | None]] = {metric.id: [] for metric in METRICS}
+    computed = [(metric.compute, values[metric.id]) for metric in METRICS if metric is not DECODE]
+    for record in records:  # metric by metric would fetch a trial's numbers from memory once for each
+        for compute, column in computed:
+            column.append(compute(record))
+    speeds = values[DECODE.id] = [speed_tps(gap_ns) for gap_ns in values[TPOT.id]]
+    estimates = {name: estimate([each for each in column if each is not None]) for name, column in values.items()}
+    return MethodTrials(
+        tuple(records),
+        {name: found for name, found in estimates.items() if found is not None},
+        speeds=tuple(speed for speed in speeds if speed),
+        rounds=tuple(record.index for record, speed in zip(records, speeds, strict=True) if speed),
+    )
 
 
 def ratio_within_run(ours: MethodTrials, theirs: MethodTrials) -> Ratio | None:
     """Return the ratio of decode speeds of two methods of one run, round by round where they share enough rounds."""
-    by_round = dict(theirs.speeds)
-    pairs = [(speed, by_round[index]) for index, speed in ours.speeds if index in by_round]
+    if ours.rounds == theirs.rounds and len(ours.rounds) >= MIN_TRIALS:
+        value = ours.metrics[DECODE.id].median / theirs.metrics[DECODE.id].median
+        return ratio_by_round(ours.speeds, theirs.speeds, value)
+    by_round = dict(zip(theirs.rounds, theirs.speeds, strict=True))
+    timed = zip(ours.rounds, ours.speeds, strict=True)
+    pairs = [(speed, by_round[index]) for index, speed in timed if index in by_round]
     if len(pairs) < MIN_TRIALS:
         return ratio_between_runs(ours, theirs)
     return ratio_by_round([a for a, _ in pairs], [b for _, b in pairs])
@@ -61,11 +69,10 @@ def ratio_within_run(ours: MethodTrials, theirs: MethodTrials) -> Ratio | None:
 
 def ratio_between_runs(ours: MethodTrials, theirs: MethodTrials) -> Ratio | None:
     """Return the ratio of decode speeds of two methods that were not measured side by side."""
-    return ratio_of_medians([speed for _, speed in ours.speeds], [speed for _, speed in theirs.speeds])
+    return ratio_of_medians(ours.speeds, theirs.speeds)
 
 
 def drift_of_run(trials: Iterable[TrialRecord], measured: Mapping[str, MethodTrials]) -> Drift | None:
     """Return the drift of a run from the speeds that were taken already, in the order of its trials."""
-    speeds = {method: iter(each.speeds) for method, each in measured.items()}
     timed = (record for record in trials if not record.warmup and not record.failed and any(record.step_ns))
-    return drift_of_speeds([(record.method, next(speeds[record.method])[1]) for record in timed])
+    return drift_of_speeds({name: each.speeds for name, each in measured.items()}, (record.method for record in timed))

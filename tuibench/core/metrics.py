@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 from statistics import median
 
 from tuibench.core.record import TrialRecord
@@ -35,13 +36,18 @@ class Summary:
 
 def tpot_ns(record: TrialRecord) -> float | None:
     """Return the mean gap after the first token; None below two tokens."""
-    return sum(record.step_ns) / len(record.step_ns) if record.step_ns else None
+    gaps_ns = record.step_ns
+    return sum(gaps_ns) / len(gaps_ns) if gaps_ns else None
+
+
+def speed_tps(gap_ns: float | None) -> float | None:
+    """Return 1 ÷ TPOT in tokens per second; None without one."""
+    return 1e9 / gap_ns if gap_ns else None
 
 
 def decode_tps(record: TrialRecord) -> float | None:
     """Return 1 ÷ TPOT in tokens per second; TTFT is never folded in."""
-    gap_ns = tpot_ns(record)
-    return 1e9 / gap_ns if gap_ns else None
+    return speed_tps(tpot_ns(record))
 
 
 def prefill_tps(record: TrialRecord) -> float | None:
@@ -75,7 +81,7 @@ def tokens_per_step(record: TrialRecord) -> float | None:
 TTFT = Metric(
     "ttft_ns", "TTFT", "ns", larger_is_better=False,
     formula="request accepted by the worker → first token's text available (tokenisation + prefill + first sampling)",
-    compute=lambda record: record.ttft_ns,
+    compute=attrgetter("ttft_ns"),
 )  # fmt: skip
 PREFILL = Metric(
     "prefill_tps", "prefill", "tok/s", larger_is_better=True,
@@ -95,16 +101,16 @@ OUTPUT = Metric(
 )  # fmt: skip
 LOAD = Metric(
     "load_ns", "load", "ns", larger_is_better=False,
-    formula="worker process started → ready for a request, without preparation", compute=lambda record: record.load_ns,
+    formula="worker process started → ready for a request, without preparation", compute=attrgetter("load_ns"),
 )  # fmt: skip
 PEAK_RSS = Metric(
     "peak_rss_bytes", "peak RSS", "bytes", larger_is_better=False,
     formula="the kernel's high-water mark of the worker's resident memory (VmHWM), not a poll",
-    compute=lambda record: record.peak_rss_bytes,
+    compute=attrgetter("peak_rss_bytes"),
 )  # fmt: skip
 SIZE = Metric(
     "artifact_bytes", "size", "bytes", larger_is_better=False,
-    formula="files that the method loads its weights from", compute=lambda record: record.artifact_bytes,
+    formula="files that the method loads its weights from", compute=attrgetter("artifact_bytes"),
 )  # fmt: skip
 ACCEPTANCE = Metric(
     "acceptance_rate", "accepted", "share", larger_is_better=True,

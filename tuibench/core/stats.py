@@ -103,8 +103,9 @@ def estimate(values: Sequence[float]) -> Estimate | None:
     if not values:
         return None
     ordered = sorted(values)
-    low, high = _median_interval(ordered) or (None, None)
-    return Estimate(median(ordered), low, high, len(values))
+    middle = _middle(ordered)
+    low, high = _median_interval(ordered, middle) or (None, None)
+    return Estimate(middle, low, high, len(values))
 
 
 def ratio_of_medians(ours: Sequence[float], theirs: Sequence[float]) -> Ratio | None:
@@ -115,25 +116,33 @@ def ratio_of_medians(ours: Sequence[float], theirs: Sequence[float]) -> Ratio | 
     """
     if not ours or not theirs or min(ours) <= 0 or min(theirs) <= 0:
         return None
-    value, n = median(ours) / median(theirs), min(len(ours), len(theirs))
+    ordered, theirs_ordered = sorted(ours), sorted(theirs)
+    value, n = _middle(ordered) / _middle(theirs_ordered), min(len(ours), len(theirs))
     if n < MIN_TRIALS:
         return Ratio(value, None, None, n, paired=False)
-    bounds = [_bootstrap_ratio_interval(sorted(ours), sorted(theirs))]
+    bounds = [_bootstrap_ratio_interval(ordered, theirs_ordered)]
     if n < FEW:
         bounds.append(_welch_interval(ours, theirs))
     return Ratio(value, *_spanned(bounds, value), n, paired=False)
 
 
-def ratio_by_round(ours: Sequence[float], theirs: Sequence[float]) -> Ratio | None:
+def ratio_by_round(ours: Sequence[float], theirs: Sequence[float], value: float | None = None) -> Ratio | None:
     """Return the ratio of the medians of trials taken in common rounds: `ours[i]` was measured next to `theirs[i]`.
 
     The interval is that of the median ratio within a round: what drifts from round to round cancels. Where the drift
     is strong, the ratio of the medians may lie at its edge; the interval then reaches to it.
+
+    Args:
+        ours: At least one; like `theirs`, positive for there to be a ratio.
+        theirs: As many.
+        value: The ratio of the medians, where it is known already.
     """
     if not ours or min(ours) <= 0 or min(theirs) <= 0:
         return None
-    value = median(ours) / median(theirs)
-    interval = _median_interval(sorted(a / b for a, b in zip(ours, theirs, strict=True)))
+    if value is None:
+        value = median(ours) / median(theirs)
+    ratios = sorted(a / b for a, b in zip(ours, theirs, strict=True))
+    interval = _median_interval(ratios, _middle(ratios))
     if interval is None:
         return Ratio(value, None, None, len(ours), paired=True)
     return Ratio(value, *_spanned([interval], value), len(ours), paired=True)
@@ -143,7 +152,13 @@ def _spanned(intervals: Sequence[tuple[float, float]], value: float) -> tuple[fl
     return min(value, *(low for low, _ in intervals)), max(value, *(high for _, high in intervals))
 
 
-def _median_interval(ordered: Sequence[float]) -> tuple[float, float] | None:
+def _middle(ordered: Sequence[float]) -> float:
+    """Return the median of values that are sorted, as `statistics.median` does after sorting them."""
+    half = len(ordered) // 2
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
+
+
+def _median_interval(ordered: Sequence[float], middle: float) -> tuple[float, float] | None:
     n = len(ordered)
     if n < MIN_TRIALS or ordered[0] <= 0:
         return None
@@ -155,7 +170,7 @@ def _median_interval(ordered: Sequence[float]) -> tuple[float, float] | None:
     else:
         n_outside = n_outside_median_interval(n, COVERAGE)
         bounds.append((ordered[n_outside - 1], ordered[n - n_outside]))
-    return _spanned(bounds, median(ordered))
+    return _spanned(bounds, middle)
 
 
 def _bootstrap_median_interval(ordered: Sequence[float]) -> tuple[float, float]:
@@ -254,6 +269,10 @@ def outliers(values: Sequence[float]) -> tuple[int, ...]:
     if len(values) < _MIN_FOR_OUTLIERS or min(values) <= 0:
         return ()
     logs = [log(value) for value in values]
-    middle = median(logs)
-    spread = max(_LEAST_SPREAD, median(abs(value - middle) for value in logs))
+    ordered = sorted(logs)
+    middle = _middle(ordered)
+    distances = sorted(abs(value - middle) for value in ordered)  # of two runs in order: hardly more than a merge
+    spread = max(_LEAST_SPREAD, _middle(distances))
+    if _NORMAL_MAD * distances[-1] / spread <= _OUTLIER_SCORE:
+        return ()
     return tuple(i for i, value in enumerate(logs) if _NORMAL_MAD * abs(value - middle) / spread > _OUTLIER_SCORE)
