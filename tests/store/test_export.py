@@ -21,6 +21,7 @@ from tuibench.store.export.formats import FORMATS, exported
 from tuibench.store.export.html import as_html
 from tuibench.store.export.plots import as_svg, latency_curve
 from tuibench.store.export.png import MissingExtraError, as_png
+from tuibench.store.export.svg import GRID, INK, MUTED, PAPER
 from tuibench.store.schema import Session
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -123,6 +124,13 @@ def test_html_is_self_contained_and_takes_no_text_for_markup():
     assert "\x1b" not in page
     assert not re.search(r"""(src|href)\s*=|url\(|@import""", page)
     assert "default-src 'none'" in page
+
+
+def test_html_draws_nothing_in_a_colour_that_dark_paper_swallows():
+    page = as_html(comparison())
+    dark = page.partition("prefers-color-scheme: dark")[2].partition("body {")[0]
+    assert all(f"[fill='{colour}']" in dark for colour in (INK, MUTED, PAPER))
+    assert f"[stroke='{GRID}']" in dark
 
 
 @pytest.mark.parametrize("make", [comparison, hostile])

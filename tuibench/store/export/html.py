@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from tuibench.core.columns import Column, cells, comparison_columns, constants, filled, varying
@@ -11,6 +12,7 @@ from tuibench.core.format import printable
 from tuibench.core.machine_lines import machine_lines
 from tuibench.core.verdict import verdict_lines
 from tuibench.store.export.plots import plots
+from tuibench.store.export.svg import GRID, INK, MUTED, PAPER
 
 _HEAD = """\
 <!doctype html>
@@ -19,22 +21,43 @@ _HEAD = """\
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
 <title>{title}</title>
 <style>
-body {{ font: 15px/1.5 system-ui, sans-serif; color: #1f2328; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }}
-table {{ border-collapse: collapse; display: block; overflow-x: auto; }}
-th, td {{ padding: .25rem .7rem; border-bottom: 1px solid #d8dee4; text-align: right; white-space: nowrap; }}
-th {{ color: #59636e; font-weight: 600; }}
+{light}
+@media (prefers-color-scheme: dark) {{
+{dark}
+}}
+body {{ font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
+  max-width: 78rem; margin: 2rem auto; padding: 0 1rem; overflow-wrap: anywhere; }}
+p, ul, pre {{ max-width: 62rem; }}
+.wide {{ overflow-x: auto; }}
+table {{ border-collapse: collapse; font-size: 12px; }}
+th, td {{ padding: .25rem .35rem; border-bottom: 1px solid var(--grid); text-align: right; vertical-align: top;
+  white-space: nowrap; }}
+th {{ color: var(--muted); font-weight: 600; }}
 .left {{ text-align: left; }}
 dl {{ display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; }}
-dt {{ color: #59636e; }} dd {{ margin: 0; }}
-figure {{ margin: 1.5rem 0; }} svg {{ max-width: 100%; height: auto; }}
-pre {{ white-space: pre-wrap; background: #f6f8fa; padding: .8rem; border-radius: 6px; }}
+dt {{ color: var(--muted); }} dd {{ margin: 0; }}
+figure {{ margin: 1.5rem 0; }} svg {{ width: 100%; min-width: 36rem; max-width: 45rem; height: auto; }}
+pre {{ white-space: pre-wrap; background: var(--shade); padding: .8rem; border-radius: 6px; }}
 .verdict {{ font-weight: 600; }}
 </style>
 </head>
 <body>
 """
+_LIGHT = {"--ink": INK, "--muted": MUTED, "--grid": GRID, "--paper": PAPER, "--shade": "#f6f8fa"}
+_DARK = {"--ink": "#e6edf3", "--muted": "#9198a1", "--grid": "#3d444d", "--paper": "#0d1117", "--shade": "#151b23"}
+_BRIGHTER = {
+    "#0072b2": "#3d9be0",
+    "#7f3c8d": "#b77cc4",
+    "#8a6d00": "#c9a227",
+    "#b5495b": "#d4707f",
+    "#3f7f3f": "#62a862",
+}
+"""Series that are too dark for dark paper."""
+_DRAWN = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)", PAPER: "var(--paper)"}
+"""What the plots are drawn with and what takes its place on dark paper; each as fill or as stroke."""
 
 
 def as_html(comparison: Comparison) -> str:
@@ -43,7 +66,7 @@ def as_html(comparison: Comparison) -> str:
     columns = filled(comparison_columns(comparison), comparison, comparison.rows)
     common = constants(columns, comparison, comparison.rows)
     parts = [
-        _HEAD.format(title=_text(f"tuibench: {title}")),
+        _HEAD.format(title=_text(f"tuibench: {title}"), light=_root(_LIGHT), dark=_dark()),
         f"<h1>{_text(title)}</h1>\n",
         *_verdicts(comparison),
         "<h2>Result</h2>\n",
@@ -51,15 +74,35 @@ def as_html(comparison: Comparison) -> str:
         "<dl>\n",
         *(f"<dt>{_text(heading)}</dt><dd>{_text(text)}</dd>\n" for heading, text in common.items()),
         "</dl>\n",
+        *_machine(comparison),
     ]
     for number in range(len(comparison.runs)):
-        parts += [f"<figure>{plot.standalone()}</figure>\n" for plot in plots(comparison, number)]
+        parts += [f'<figure class="wide">{plot.standalone()}</figure>\n' for plot in plots(comparison, number)]
         parts += _outputs(comparison, number)
     return "".join([*parts, "</body>\n</html>\n"])
 
 
+def _root(colours: Mapping[str, str]) -> str:
+    return f":root {{ {' '.join(f'{name}: {value};' for name, value in colours.items())} }}"
+
+
+def _dark() -> str:
+    """Return the rules for dark paper: a rule of a style sheet goes before the attributes that a plot is drawn with."""
+    redrawn = (
+        f"svg [{attribute}='{drawn}'] {{ {attribute}: {shown}; }}"
+        for drawn, shown in {**_DRAWN, **_BRIGHTER}.items()
+        for attribute in ("fill", "stroke")
+    )
+    return "\n".join([_root(_DARK), *redrawn])
+
+
 def _text(text: str) -> str:
     return escape(printable(text))
+
+
+def _cell(text: str) -> str:
+    """Return a cell's text, an interval or a standard error below its figure: so a page is wide enough for all."""
+    return re.sub(r" (?=[\[±])", "<br>", _text(text))
 
 
 def _verdicts(comparison: Comparison) -> Iterable[str]:
@@ -69,20 +112,27 @@ def _verdicts(comparison: Comparison) -> Iterable[str]:
         yield f'<p class="verdict">{_text(label + recommendation)}</p>\n<ul>\n'
         yield from (f"<li>{_text(line)}</li>\n" for line in lines)
         yield "</ul>\n"
-        if machine := machine_lines(comparison, number):
-            yield from ('<ul class="machine">\n', *(f"<li>{_text(line)}</li>\n" for line in machine), "</ul>\n")
+
+
+def _machine(comparison: Comparison) -> Iterable[str]:
+    for number, run in enumerate(comparison.runs):
+        if lines := machine_lines(comparison, number):
+            label = f": {run.label}" if len(comparison.runs) > 1 else ""
+            yield f"<h2>{_text(f'The machine{label}')}</h2>\n<ul>\n"
+            yield from (f"<li>{_text(line)}</li>\n" for line in lines)
+            yield "</ul>\n"
 
 
 def _table(columns: Sequence[Column], comparison: Comparison) -> Iterable[str]:
     heading, *lines = cells(columns, comparison, comparison.rows, short=frozenset())
-    yield "<table>\n"
+    yield '<div class="wide"><table>\n'
     for name, line in (("th", heading), *(("td", line) for line in lines)):
         yield "<tr>"
         for column, cell in zip(columns, line, strict=True):
             css = ' class="left"' if column.left else ""
-            yield f"<{name}{css}>{_text(cell)}</{name}>"
+            yield f"<{name}{css}>{_cell(cell)}</{name}>"
         yield "</tr>\n"
-    yield "</table>\n"
+    yield "</table></div>\n"
 
 
 def _outputs(comparison: Comparison, number: int) -> Iterable[str]:

@@ -198,7 +198,7 @@ def _gains(comparison: Comparison, run: int) -> Plot | None:
         if found.low is not None and found.high is not None:
             parts.append(line(x(found.low), middle, x(found.high), middle, stroke=INK))
             parts += [line(x(end), middle - 4, x(end), middle + 4, stroke=INK) for end in (found.low, found.high)]
-        gain = fmt.gain(row.against_baseline.ratio) if row.against_baseline else "baseline"
+        gain = fmt.gain(row.against_baseline.ratio) if row.against_baseline else "1×"
         parts.append(text(x.end + 8, middle + 4, f"{fmt.rate(found.median)}  {gain}", fill=MUTED))
     parts.append(line(_BAR_LABELS, _TOP - 4, _BAR_LABELS, _TOP + len(rows) * _BAR, stroke=GRID))
     return Plot(title, _TOP + len(rows) * _BAR + 16, "".join(parts))
