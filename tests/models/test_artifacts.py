@@ -18,6 +18,7 @@ from tuibench.models.artifacts import (
     ArtifactError,
     Recipe,
     cached_artifacts,
+    discard_abandoned,
     find_artifact,
     make_artifact,
     remove_artifacts,
@@ -152,6 +153,20 @@ make_artifact(recipe(), "tiny", build)
     assert find_artifact(recipe()) is None
     made = make_artifact(recipe(), "tiny", write)
     assert sorted(path.name for path in made.directory.iterdir()) == ["manifest.json", "weights.bin"]
+
+
+def test_what_killed_builds_left_is_cleaned_up_while_builds_that_go_on_are_left_alone():
+    abandoned = paths.artifacts_dir() / ".staging" / recipe(method="onnx").name
+    abandoned.mkdir(parents=True)
+    write(abandoned)
+
+    def build(directory):
+        write(directory)
+        discard_abandoned()
+        assert [path.name for path in abandoned.parent.iterdir()] == [directory.name]
+
+    make_artifact(recipe(), "tiny", build)
+    assert find_artifact(recipe()) is not None
 
 
 def test_removing_frees_one_model_and_leaves_the_others():

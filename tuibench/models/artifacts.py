@@ -104,6 +104,7 @@ def make_artifact(
     Raises:
         ArtifactError: The disk is full.
     """
+    discard_abandoned()
     root = paths.artifacts_dir()
     lock = FileLock(_lock_path(recipe.name))
     try:
@@ -134,11 +135,21 @@ def make_artifact(
 
 def discard_unfinished(recipe: Recipe) -> None:
     """Remove what a build that was killed has left, unless somebody else is building it by now."""
+    _discard_staging(recipe.name)
+
+
+def discard_abandoned() -> None:
+    """Remove what builds left that nobody could clean up after, because their worker was killed with them."""
+    for staging in (paths.artifacts_dir() / ".staging").glob("*"):
+        _discard_staging(staging.name)
+
+
+def _discard_staging(name: str) -> None:
     try:
-        with FileLock(_lock_path(recipe.name), timeout=0):
-            shutil.rmtree(paths.artifacts_dir() / ".staging" / recipe.name, ignore_errors=True)
+        with FileLock(_lock_path(name), timeout=0):
+            shutil.rmtree(paths.artifacts_dir() / ".staging" / name, ignore_errors=True)
     except Timeout:
-        pass
+        pass  # its build goes on
 
 
 def cached_artifacts() -> list[CachedArtifact]:

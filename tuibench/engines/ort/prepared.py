@@ -7,7 +7,7 @@ from pathlib import Path
 from tuibench.engines.base import Progress
 from tuibench.engines.ort.build import build_in_child
 from tuibench.engines.ort.recipes import OPTIONS, Options, recipe_for
-from tuibench.models.artifacts import ArtifactError, CachedArtifact, find_artifact
+from tuibench.models.artifacts import ArtifactError, CachedArtifact, discard_abandoned, find_artifact
 
 
 def cached_artifact(method: str, model_dir: Path) -> CachedArtifact | None:
@@ -20,6 +20,7 @@ def prepared_artifact(
 ) -> tuple[CachedArtifact, bool]:
     """Return a method's files, and whether they had to be made."""
     progress("looking into the cache", 0, None)
+    discard_abandoned()
     recipe = recipe_for(method, options, model_dir)
     found = find_artifact(recipe)
     if found is not None:
