@@ -3,12 +3,14 @@
 `--genai-python` names an interpreter of a virtual environment with onnxruntime-genai; `--genai LABEL=FOLDER` a model
 that its builder wrote. Without them only our own methods run, and ONNX Runtime's plain `quantize_dynamic` of the
 exported graph and of our fused one (`--quantised` keeps these two for the next time).
+MBU is the share of the read bandwidth, measured at the end, that the bytes of a token come to.
 Ratios of medians are what to compare; absolute times follow the machine's load, which is printed with them.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import statistics
@@ -16,6 +18,10 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from tests.bench.onnx_contender import PROMPT
+from tuibench.engines.ort.decoder import read_decoder
+from tuibench.measure.bandwidth import read_bandwidth
 
 CONTENDER = "tests.bench.onnx_contender"
 OURS = ("kv-cache", "int8-torch", "onnx", "onnx-fused", "int8-dynamic", "int8-static", "int4-onnx")
@@ -60,9 +66,10 @@ class Contender:
         self._child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
-        while (line := self._child.stdout.readline()).strip() != "ready":
+        while not (line := self._child.stdout.readline()).startswith("ready "):
             if not line:
                 raise SystemExit(f"{kind} did not start")
+        self.weight_bytes = int(line.split()[1])
         self.trials = []
 
     def run(self, n_tokens):
@@ -108,11 +115,23 @@ def main():
                 contender.run(asked.tokens)
         for contender in contenders.values():
             contender.close()
+    bandwidth = asyncio.run(read_bandwidth(asked.threads, again=True))
     print("load average after", os.getloadavg())
-    print(f"{'':18} {'TPOT ms':>8} {'tok/s':>7} {'p50 gap':>8} {'TTFT ms':>8} {'peak MB':>8}")
+    print(
+        f"read bandwidth {bandwidth / 1e9:.1f} GB/s; a token reads the weights and the cache, which grows to", end=" "
+    )
+    kv_bytes = read_decoder(asked.model_dir).kv_bytes(len(PROMPT) + asked.tokens // 2)
+    print(f"{kv_bytes / 1e6:.1f} MB by half of the generation")
+    print(
+        f"{'':18} {'TPOT ms':>8} {'tok/s':>7} {'p50 gap':>8} {'TTFT ms':>8} {'peak MB':>8} {'MB/token':>8} {'MBU':>5}"
+    )
     for label, found in contenders.items():
         tpot, gap, ttft = (found.median(key) * 1000 for key in ("tpot", "median", "ttft"))
-        print(f"{label:18} {tpot:8.2f} {1000 / tpot:7.1f} {gap:8.2f} {ttft:8.1f} {found.median('peak_mb'):8.0f}")
+        read = found.weight_bytes + kv_bytes
+        print(
+            f"{label:18} {tpot:8.2f} {1000 / tpot:7.1f} {gap:8.2f} {ttft:8.1f} {found.median('peak_mb'):8.0f}"
+            f" {read / 1e6:8.1f} {read / (tpot / 1000) / bandwidth:5.0%}"
+        )
     for ours, peer, wanted in PAIRS:
         if ours in contenders and peer in contenders:
             by_trial = zip(contenders[peer].trials, contenders[ours].trials, strict=True)

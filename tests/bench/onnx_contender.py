@@ -20,8 +20,8 @@ def open_method(name, model_dir, n_threads):
 
     engine = engine_class(name)()
     engine.prepare(model_dir, lambda *_: None)
-    engine.load(model_dir, n_threads, lambda *_: None)
-    return lambda n_tokens: decode(engine, n_tokens)
+    info = engine.load(model_dir, n_threads, lambda *_: None)
+    return lambda n_tokens: decode(engine, n_tokens), info.weight_bytes
 
 
 def open_graph(folder, model_dir, n_threads):
@@ -29,7 +29,7 @@ def open_graph(folder, model_dir, n_threads):
     from tuibench.engines.ort.session import DecoderSession, session_options
 
     session = DecoderSession(Path(folder), read_decoder(model_dir), session_options(n_threads))
-    return lambda n_tokens: decode(session, n_tokens)
+    return lambda n_tokens: decode(session, n_tokens), read_bytes(folder)
 
 
 def open_export(folder, model_dir, n_threads):
@@ -41,7 +41,17 @@ def open_export(folder, model_dir, n_threads):
 
     session = PlainSession(Path(folder), read_decoder(model_dir), session_options(n_threads))
     session._session = ort.InferenceSession(Path(folder) / "model.onnx", session_options(n_threads))
-    return lambda n_tokens: decode(session, n_tokens)
+    return lambda n_tokens: decode(session, n_tokens), read_bytes(folder)
+
+
+def read_bytes(folder):
+    """Return the bytes of all matrices that are multiplied: what a token reads of the weights."""
+    import onnx
+
+    graph = onnx.load(Path(folder) / "model.onnx", load_external_data=False).graph
+    used = {name for node in graph.node if "MatMul" in node.op_type for name in node.input}
+    external = [tensor for tensor in graph.initializer if tensor.name in used and tensor.external_data]
+    return sum(int(entry.value) for tensor in external for entry in tensor.external_data if entry.key == "length")
 
 
 def decode(engine, n_tokens):
@@ -78,15 +88,16 @@ def open_genai(folder, _model_dir, n_threads):
             stamps.append(perf_counter())
         return start, stamps
 
-    return run
+    # The embedding is shared with the head: everything in the file is multiplied.
+    return run, (Path(folder) / "model.onnx.data").stat().st_size
 
 
 def main():
     kind, _, name = sys.argv[1].partition(":")
     openers = {"method": open_method, "graph": open_graph, "export": open_export, "genai": open_genai}
-    run = openers[kind](name, Path(sys.argv[2]), int(sys.argv[3]))
+    run, weight_bytes = openers[kind](name, Path(sys.argv[2]), int(sys.argv[3]))
     run(8)
-    print("ready", flush=True)
+    print("ready", weight_bytes, flush=True)
     for line in sys.stdin:
         start, stamps = run(int(line))
         gaps = [later - earlier for earlier, later in pairwise(stamps)]

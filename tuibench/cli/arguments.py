@@ -109,7 +109,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     quality = argparse.BooleanOptionalAction
     add("--quality", action=quality, default=True, help="compare predictions with FP32 after the trials (default)")
     add("--eval-file", type=Path, metavar="F", help="…on this UTF-8 text instead of the shipped one")
-    add("--calibration", type=Path, metavar="F", help="UTF-8 text to calibrate int8-static and int4-onnx on")
+    add("--calibration", type=Path, metavar="F", help="UTF-8 text to calibrate the quantised ONNX methods on")
     ranges = ("min-max", "percentile", "entropy")
     add("--calibration-ranges", choices=ranges, default="min-max", help="how they are picked (default: min-max)")
     add("--timeout", type=seconds, metavar="SECONDS", help="longest a phase of a trial may take")

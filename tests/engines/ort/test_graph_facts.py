@@ -43,9 +43,8 @@ def test_fusion_is_told_in_operators(tiny_model):
 def test_what_copying_the_cache_costs_was_measured(tiny_model):
     _, plain, _ = opened("onnx", tiny_model("llama"))
     # 2 layers, 2 KV heads of 16 numbers each, keys and values, in FP32; 1,024 positions are beyond this model's window.
-    assert re.fullmatch(
-        r"0\.1 MB read and written in [\d,]+ µs a token at 128 positions; one thread", plain.facts["copying the KV-cache"]
-    )
+    told = r"0\.1 MB read and written in [\d,]+ µs a token at 128 positions; one thread"
+    assert re.fullmatch(told, plain.facts["copying the KV-cache"])
     assert "Concat × " in plain.facts["kernels per token"]
 
 

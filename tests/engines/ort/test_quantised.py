@@ -65,6 +65,19 @@ def test_other_ranges_give_a_working_graph(ranges, tiny_model, exact):
 
 
 @pytest.mark.usefixtures("warm_cache")
+def test_smoothing_changes_how_it_rounds_and_not_what_it_computes(tiny_model, exact):
+    found = []
+    for smoothing in (0.0, 0.7):
+        options = msgspec.structs.replace(OPTIONS["int8-dynamic"], smoothing=smoothing)
+        engine, info, _ = opened("int8-dynamic", tiny_model("llama"), options=options)
+        found.append(forced(engine, TEXT))
+        assert divergence(exact("llama"), found[-1]) < LARGEST_DIVERGENCE["int8-dynamic"]
+        n_moved = 6 if smoothing else 0
+        assert f"outliers of {n_moved} products moved into the weights" in info.facts["calibration"]
+    assert not np.array_equal(*found)
+
+
+@pytest.mark.usefixtures("warm_cache")
 def test_sensitive_products_are_kept_in_blocks_and_named(tiny_model):
     options = msgspec.structs.replace(OPTIONS["int8-static"], max_noise=0.0)
     _, info, _ = opened("int8-static", tiny_model("llama"), options=options)
@@ -99,7 +112,7 @@ def test_reading_the_text_again_for_a_few_products_at_a_time_gives_the_same_weig
 
 
 @pytest.mark.usefixtures("warm_cache")
-@pytest.mark.parametrize("method", ["int8-static", "int4-onnx"])
+@pytest.mark.parametrize("method", ["int8-dynamic", "int8-static", "int4-onnx"])
 def test_own_calibration_text_makes_another_artifact(method, tiny_model, tmp_path):
     text = tmp_path / "own.txt"
     text.write_text("Numbers such as 1, 2, 3 and 3.14159; dates such as 2024-05-06. " * 40)

@@ -18,22 +18,20 @@ from tuibench.engines.ort.graph import GraphBuilder
 from tuibench.engines.ort.graph_info import GraphInfo, read_graph_info
 from tuibench.engines.ort.layout import Layout
 from tuibench.engines.ort.llama import add_llama
-from tuibench.engines.ort.projections import BlockwiseProjection, Fp32Projection, Projection
-from tuibench.engines.ort.recipes import Blockwise, Fused
+from tuibench.engines.ort.projections import Fp32Projection, Projection
 from tuibench.models.artifacts import ArtifactError
 
 PROBE_TOKENS = 8
 
 
-def write_graph(options: Fused | Blockwise, model_dir: Path, directory: Path, progress: Progress) -> None:
-    """Write graph, weights and what is known of them into a folder, and try them once.
+def write_fused(model_dir: Path, directory: Path, progress: Progress) -> None:
+    """Write the FP32 graph, weights and what is known of them into a folder, and try them once.
 
     Raises:
         ArtifactError: The finished graph gives no finite numbers.
     """
     decoder = read_decoder(model_dir)
-    body, special = _projections(options)
-    lay_out(decoder, Checkpoint(model_dir), directory, body, special, progress=progress)
+    lay_out(decoder, Checkpoint(model_dir), directory, Fp32Projection(), {}, progress=progress)
     try_graph(directory, decoder, progress)
 
 
@@ -63,16 +61,6 @@ def lay_out(
         parameters=checkpoint.parameters,
         notes=dict(notes),
     ).save(directory)
-
-
-def _projections(options: Fused | Blockwise) -> tuple[Projection, dict[str, Projection]]:
-    match options:
-        case Fused():
-            return Fp32Projection(), {}
-        case Blockwise():
-            body = BlockwiseProjection(options.body_bits, options.body_block, options.body_symmetric)
-            head = BlockwiseProjection(options.head_bits, options.head_block)
-            return body, {"head": head}
 
 
 def try_graph(directory: Path, decoder: Decoder, progress: Progress) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from tuibench.engines.base import CalibrationError, Progress, UnsupportedModelError
-from tuibench.engines.ort.recipes import OPTIONS, Compensated, Exported, Fused, Options, Static, recipe_for
+from tuibench.engines.ort.recipes import OPTIONS, Compensated, Exported, Fused, Options, Smoothed, Static, recipe_for
 from tuibench.models.artifacts import ArtifactError, CachedArtifact, discard_unfinished, make_artifact
 from tuibench.models.local import ModelError
 from tuibench.models.tether import tethered
@@ -88,20 +88,33 @@ def _write(options: Options, model_dir: Path, staging: Path, progress: Progress)
         from tuibench.engines.ort.plain_export import write_plain
 
         write_plain(options, model_dir, staging, progress)
-    elif isinstance(options, Static):
-        from tuibench.engines.ort.static_int8 import write_static
+    elif isinstance(options, Fused):
+        from tuibench.engines.ort.assemble import write_fused
 
-        fused = build("onnx-fused", OPTIONS["onnx-fused"], model_dir, progress)
-        write_static(options, fused.directory, model_dir, staging, progress, len(os.sched_getaffinity(0)))
-    elif isinstance(options, Compensated):
-        from tuibench.engines.ort.compensated import write_compensated
-
-        fused = build("onnx-fused", OPTIONS["onnx-fused"], model_dir, progress)
-        write_compensated(options, fused.directory, model_dir, staging, progress, len(os.sched_getaffinity(0)))
+        write_fused(model_dir, staging, progress)
     else:
-        from tuibench.engines.ort.assemble import write_graph
+        _write_calibrated(options, model_dir, staging, progress)
 
-        write_graph(options, model_dir, staging, progress)
+
+def _write_calibrated(
+    options: Smoothed | Static | Compensated, model_dir: Path, staging: Path, progress: Progress
+) -> None:
+    """Read the calibration text with the FP32 graph first."""
+    fused = build("onnx-fused", OPTIONS["onnx-fused"], model_dir, progress).directory
+    n_threads = len(os.sched_getaffinity(0))
+    match options:
+        case Smoothed():
+            from tuibench.engines.ort.smoothed_int8 import write_smoothed
+
+            write_smoothed(options, fused, model_dir, staging, progress, n_threads)
+        case Static():
+            from tuibench.engines.ort.static_int8 import write_static
+
+            write_static(options, fused, model_dir, staging, progress, n_threads)
+        case Compensated():
+            from tuibench.engines.ort.compensated import write_compensated
+
+            write_compensated(options, fused, model_dir, staging, progress, n_threads)
 
 
 def _estimate(options: Options, model_dir: Path) -> int:

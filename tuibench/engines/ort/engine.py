@@ -130,7 +130,10 @@ class OnnxFused(_GraphEngine):
 
 
 class Int8Dynamic(_GraphEngine):
-    """INT8 weights in blocks; activations are quantised block by block as they come."""
+    """INT8 weights in blocks; activations are quantised block by block as they come.
+
+    Their ranges need no text; a text only shows which channels have outliers, which the weights take over.
+    """
 
     method = Method(
         id="int8-dynamic",
@@ -140,6 +143,9 @@ class Int8Dynamic(_GraphEngine):
         precision="int8",
         requires=_REQUIRES,
     )
+
+    def calibrate_on(self, calibration: Calibration) -> None:
+        self.options = _with_text(OPTIONS[self.method.id], calibration)
 
 
 class Int8Static(_GraphEngine):

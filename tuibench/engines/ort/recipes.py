@@ -34,15 +34,21 @@ class Fused(msgspec.Struct, frozen=True, kw_only=True, tag="fused"):
     """FP32 weights in the fused graph."""
 
 
-class Blockwise(msgspec.Struct, frozen=True, kw_only=True, tag="blockwise"):
-    """Weights rounded in blocks, activations quantised to INT8 block by block while decoding."""
+class Smoothed(msgspec.Struct, frozen=True, kw_only=True, tag="smoothed"):
+    """INT8 weights in blocks, activations quantised to INT8 block by block while decoding; outliers evened out before.
 
-    body_bits: Literal[4, 8]
-    body_block: int
+    Blocks of 64, one register of AVX-512, take 10 % fewer bytes and less time than blocks of 32. An outlier coarsens
+    twice as many neighbours then; moved into the weights, it does not.
+    """
+
+    calibration: str = str(CALIBRATION_TEXT)
+    """File with the text."""
+    n_tokens: int = 512
+    """Most tokens of the text that are used."""
+    smoothing: float = 0.7
+    """How much of the activations' outliers moves into the weights (SmoothQuant's alpha); 0 moves nothing."""
+    block: int = 64
     """Largest block; shorter where it does not divide the rows."""
-    head_bits: Literal[4, 8]
-    head_block: int
-    body_symmetric: bool = True
 
 
 class Static(msgspec.Struct, frozen=True, kw_only=True, tag="static"):
@@ -58,6 +64,8 @@ class Static(msgspec.Struct, frozen=True, kw_only=True, tag="static"):
     max_noise: float = 0.001
     """Largest mean square of the rounding error, relative to a typical token's activations, that a product may have;
     products beyond keep ranges found while decoding, block by block."""
+    kept_block: int = 64
+    """Largest block of those."""
     n_tokens: int = 1024
     """Most tokens of the text that are used."""
 
@@ -77,12 +85,12 @@ class Compensated(msgspec.Struct, frozen=True, kw_only=True, tag="compensated"):
     head_block: int
 
 
-Options = Exported | Fused | Blockwise | Static | Compensated
+Options = Exported | Fused | Smoothed | Static | Compensated
 
 OPTIONS: Mapping[str, Options] = {
     "onnx": Exported(),
     "onnx-fused": Fused(),
-    "int8-dynamic": Blockwise(body_bits=8, body_block=32, head_bits=8, head_block=32),
+    "int8-dynamic": Smoothed(),
     "int8-static": Static(),
     "int4-onnx": Compensated(body_bits=4, body_block=64, head_bits=8, head_block=64),
 }
@@ -99,7 +107,7 @@ def recipe_for(method: str, options: Options, model_dir: Path) -> Recipe:
     digest.update((model_dir / "config.json").read_bytes())
     libraries = ["torch", "transformers", "onnxscript"] if isinstance(options, Exported) else ["onnx"]
     values = msgspec.structs.asdict(options)
-    if isinstance(options, Static | Compensated):
+    if isinstance(options, Smoothed | Static | Compensated):
         # The text's content decides, not where it lies; the tokenizer decides what the content means.
         text = _calibration_bytes(Path(options.calibration))
         values["calibration"] = hashlib.sha256(text + _read_if_any(model_dir / "tokenizer.json")).hexdigest()
