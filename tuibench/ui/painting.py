@@ -15,7 +15,9 @@ from rich.color import ColorSystem
 from rich.console import Console, RenderableType
 from rich.style import Style
 from textual._compositor import ChopsUpdate, Compositor, CompositorUpdate, LayoutUpdate
+from textual.geometry import Region
 from textual.strip import Strip
+from textual.widget import Widget
 
 # Textual has no public place for this; its version is pinned, and a test paints through a whole application.
 
@@ -67,25 +69,34 @@ class Painted:
 
 
 class SparingCompositor(Compositor):
-    """Renders only the widgets that a partial update touches.
+    """Renders only the widgets that are seen in what a partial update touches.
 
-    Textual renders every widget within the rectangle around all that changed: with the clock at the top and a text at
-    the bottom that is the whole screen, four times a second.
+    Textual renders every widget within the rectangle around all that changed, and each of them whole: with the clock at
+    the top and a text at the bottom that is the whole screen, four times a second, boxes behind boxes included.
     """
 
     def render_partial_update(self) -> ChopsUpdate | None:
         """Return what changed since the last update; None if nothing did."""
-        everything, dirty = self.visible_widgets, self._dirty_regions
+        everything = self.visible_widgets
         _ = self.cuts  # where widgets begin and end is kept of all of them
-        self._visible_widgets = {
-            widget: (region, clip)
-            for widget, (region, clip) in everything.items()
-            if any(region.overlaps(changed) for changed in dirty)
-        }
+        seen = self._seen(everything)
+        self._visible_widgets = {widget: place for widget, place in everything.items() if widget in seen}
         try:
             return super().render_partial_update()
         finally:
             self._visible_widgets = everything
+
+    def _seen(self, everything: dict[Widget, tuple[Region, Region]]) -> set[Widget]:
+        """Return the widgets that show in what changed: from front to back, up to the one that fills it."""
+        seen: set[Widget] = set()
+        for changed in self._dirty_regions:
+            for widget, (region, clip) in everything.items():
+                shown = region.intersection(clip)
+                if shown.overlaps(changed):
+                    seen.add(widget)
+                    if shown.contains_region(changed):
+                        break
+        return seen
 
 
 class _Changes(CompositorUpdate):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from textual import on
+from textual.content import Content
 from textual.message import Message
 from textual.reactive import var
 
@@ -42,6 +43,8 @@ class Ladder(RowList):
         self._choosing = False
         self._compared: dict[str, Row] = {}
         self._measured: tuple[object, ...] = ()
+        self._written: dict[str, tuple[tuple[object, ...], Content]] = {}
+        """Each row, and what it was made of."""
         self.border_title = "Ladder"
 
     def explain(self, known: Mapping[str, Method]) -> None:
@@ -112,9 +115,18 @@ class Ladder(RowList):
             self._compared = {row.method: row for row in found.rows}
         widths = self._widths()
         names = self._shown
-        rows = [ladder_rows.row(self._rung(name), widths) for name in names]
+        rows = [self._row(name, widths) for name in names]
         write_subtitle(self, "space chooses · a all" if self._choosing and not self.run.running else "")
         self.write(heading(COLUMNS, widths), names, rows)
+
+    def _row(self, name: str, widths: Widths) -> Content:
+        """Return a row, the same as before where nothing of it is new: four times a second, one row changes."""
+        rung = self._rung(name)
+        made_of = (rung.about, rung.chosen, rung.state, rung.compared, rung.accent, widths)
+        before = self._written.get(name)
+        if before is None or not all(map(_same, before[0], made_of)):
+            before = self._written[name] = (made_of, ladder_rows.row(rung, widths))
+        return before[1]
 
     def _widths(self) -> Widths:
         hidden = ladder_rows.hidden_columns(self._compared)
@@ -135,3 +147,8 @@ class Ladder(RowList):
         """Tell which method the user moved to."""
         event.stop()
         self.post_message(MethodPointed(event.key))
+
+
+def _same(old: object, new: object) -> bool:
+    """Whether they need not be looked at: a state is never changed, and too large to be compared."""
+    return old is new or (isinstance(new, str | dict) and old == new)

@@ -67,7 +67,7 @@ class RowList(ScrollView, can_focus=True):
             self.refresh(layout=True)
             return
         for y, (old, new) in enumerate(zip(before, rows, strict=True)):
-            if not new.is_same(old) or (self.at != at_before and y in (self.at, at_before)):
+            if not (new is old or new.is_same(old)) or (self.at != at_before and y in (self.at, at_before)):
                 self._redraw(y)
 
     def point(self, key: str) -> None:

@@ -9,6 +9,7 @@ import sys
 from typing import ClassVar
 
 from rich.segment import Segment
+from rich.style import Style
 from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
@@ -16,6 +17,9 @@ from textual.strip import Strip
 from tuibench.core.format import printable
 from tuibench.ui.describe import Stream
 from tuibench.ui.wrap import StreamWrap
+
+_MOST_DRAWN = 512
+"""Lines kept as they were drawn, more than any terminal shows."""
 
 
 class StreamText(ScrollView, can_focus=True):
@@ -34,6 +38,9 @@ class StreamText(ScrollView, can_focus=True):
         self._n_shown = 0
         self._tail_shown = False
         self._wrap = StreamWrap(1)
+        self._strips: dict[int, Strip] = {}
+        """Closed lines as they were drawn, by their number: as the text scrolls, most of it is what was there."""
+        self._colours: tuple[Style, Style] | None = None
 
     @property
     def n_examined(self) -> int:
@@ -79,7 +86,17 @@ class StreamText(ScrollView, can_focus=True):
             self._start_over()
             self._append_new()
 
+    def notify_style_update(self) -> None:
+        """Draw everything in the colours of a new theme."""
+        super().notify_style_update()
+        self._forget_drawn()
+
+    def _forget_drawn(self) -> None:
+        self._strips.clear()
+        self._colours = None
+
     def _start_over(self) -> None:
+        self._forget_drawn()
         self._wrap = StreamWrap(self.scrollable_content_region.width)
         self._n_shown = 0
         self._tail_shown = False
@@ -104,6 +121,7 @@ class StreamText(ScrollView, can_focus=True):
         self._wrap.feed(printable(same))
         if text and at is not None and self._wrap.marked is None:
             self._wrap.mark()
+            self._strips.clear()
         self._wrap.feed(printable(text))
         self._grow_to(len(self._wrap.lines) + 1)
         if follow:
@@ -128,9 +146,21 @@ class StreamText(ScrollView, can_focus=True):
     def render_line(self, y: int) -> Strip:
         """Draw one visible line."""
         index = y + self.scroll_offset.y
+        drawn = self._strips.get(index)
+        if drawn is None:
+            drawn = self._strip(index)
+            if index < len(self._wrap.lines):
+                if len(self._strips) > _MOST_DRAWN:
+                    self._strips.clear()
+                self._strips[index] = drawn
+        return drawn
+
+    def _strip(self, index: int) -> Strip:
         lines = self._wrap.lines
         text = lines[index] if index < len(lines) else self._wrap.open_line if index == len(lines) else ""
-        style = self.rich_style
+        if self._colours is None:  # each is worth a walk through all ancestors
+            self._colours = self.rich_style, self.get_component_rich_style("stream-text--different")
+        style, style_of_different = self._colours
         same, different = text, ""
         if self._wrap.marked is not None:
             marked_y, marked_x = self._wrap.marked
@@ -138,7 +168,7 @@ class StreamText(ScrollView, can_focus=True):
             same, different = text[:cut], text[cut:]
         segments = [Segment(same, style)]
         if different:
-            segments.append(Segment(different, self.get_component_rich_style("stream-text--different")))
+            segments.append(Segment(different, style_of_different))
         return Strip(segments).adjust_cell_length(self.size.width, style)
 
 
