@@ -64,8 +64,6 @@ class Static(msgspec.Struct, frozen=True, kw_only=True, tag="static"):
     max_noise: float = 0.001
     """Largest mean square of the rounding error, relative to a typical token's activations, that a product may have;
     products beyond keep ranges found while decoding, block by block."""
-    kept_block: int = 64
-    """Largest block of those."""
     n_tokens: int = 1024
     """Most tokens of the text that are used."""
 

@@ -14,7 +14,9 @@ from tuibench.engines.ort.projections import BlockwiseProjection, Projection, St
 from tuibench.engines.ort.recipes import Static
 from tuibench.engines.ort.smoothing import smoothed
 
+_BLOCK = 32
 _TINY = 1e-30
+_KEPT = BlockwiseProjection(8, _BLOCK)
 
 
 def write_static(
@@ -44,29 +46,28 @@ def write_static(
     divisors = {calibration.inputs[product]: by for product, by in by_product_divisors.items()}
     seen = calibration.magnitudes(largest, divisors, progress)
     calibrated = calibration_notes(text, chunks, options.ranges)
-    kept = BlockwiseProjection(8, options.kept_block)
-    special = _projections(options, {product: seen[value] for product, value in calibration.inputs.items()}, kept)
+    special = _projections(options, {product: seen[value] for product, value in calibration.inputs.items()})
     notes = {
         **calibrated,
         "smoothing": f"alpha {options.smoothing:g}, {len(divisors)} products" if divisors else "none",
-        "kept in blocks": _kept(special, kept),
+        "kept in blocks": _kept(special),
     }
-    lay_out(decoder, checkpoint, directory, kept, special, progress=progress, notes=notes)
+    lay_out(decoder, checkpoint, directory, _KEPT, special, progress=progress, notes=notes)
     try_graph(directory, decoder, progress)
 
 
-def _projections(options: Static, seen: dict[str, Magnitudes], kept: Projection) -> dict[str, Projection]:
+def _projections(options: Static, seen: dict[str, Magnitudes]) -> dict[str, Projection]:
     chosen: dict[str, Projection] = {}
     for product, magnitudes in seen.items():
         projection = StaticProjection(pick_range(magnitudes, options.ranges, options.percentile))
         # Rounding to steps of size d gives a mean square error of d²/12.
         noise = projection.step**2 / 12 / max(magnitudes.typical, _TINY)
         # The head decides the answer, and its input varies most from token to token.
-        chosen[product] = kept if noise > options.max_noise or product == "head" else projection
+        chosen[product] = _KEPT if noise > options.max_noise or product == "head" else projection
     return chosen
 
 
-def _kept(chosen: dict[str, Projection], kept: BlockwiseProjection) -> str:
-    kinds = Counter(product.rpartition(".")[2] for product, how in chosen.items() if how is kept)
+def _kept(chosen: dict[str, Projection]) -> str:
+    kinds = Counter(product.rpartition(".")[2] for product, how in chosen.items() if how is _KEPT)
     names = ", ".join(f"{kind} × {count}" for kind, count in sorted(kinds.items()))
-    return f"{names or 'none'}; ranges found while decoding, blocks of {kept.largest_block}"
+    return f"{names or 'none'}; ranges found while decoding, blocks of {_BLOCK}"
