@@ -12,7 +12,7 @@ def figures(reference, ours, targets, block=7):
     divergence = Divergence()
     for start in range(0, len(targets), block):
         rows = slice(start, start + block)
-        divergence.add(log_softmax(reference[rows]), ours[rows], targets[rows])
+        divergence.add(log_softmax(reference[rows]), ours[rows].copy(), targets[rows])
     return divergence.figures()
 
 

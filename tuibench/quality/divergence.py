@@ -17,6 +17,9 @@ from tuibench.core.events import QualityFigures
 LogProbs = NDArray[np.float32]
 """Natural logarithms of probabilities, `[positions, vocabulary]`."""
 
+_ROWS_AT_ONCE = 2
+"""So few that three arrays of them stay in a core's second-level cache: 1.2 MB for 49,152 tokens."""
+
 
 class NotFiniteError(ArithmeticError):
     """The method predicts NaN or infinity, so nothing can be said about it but that."""
@@ -39,30 +42,44 @@ class Divergence:
         self._delta_p: list[NDArray[np.float64]] = []
         self._same_top: list[NDArray[np.bool_]] = []
 
-    def add(self, reference: LogProbs, logits: NDArray[np.float32], targets: NDArray[np.int64]) -> None:
+    def add(self, reference: NDArray[np.float32], logits: NDArray[np.float32], targets: NDArray[np.int64]) -> None:
         """Compare some positions.
 
         Args:
-            reference: What the reference predicts there.
+            reference: The logits that the reference predicts there, or its log-probabilities: a constant added to a
+                row makes no difference. Overwritten, like `logits`: copies would cost as much as the comparison.
             logits: What the method predicts there, `[positions, vocabulary]`.
             targets: The tokens that really follow.
 
         Raises:
             NotFiniteError: A logit is no number.
         """
+        for start in range(0, len(targets), _ROWS_AT_ONCE):
+            rows = slice(start, start + _ROWS_AT_ONCE)
+            self._add(reference[rows], logits[rows], targets[rows])
+
+    def _add(self, theirs: NDArray[np.float32], ours: NDArray[np.float32], targets: NDArray[np.int64]) -> None:
+        """Compare a few rows, with Σ p (log p − log q) written as Σ p (a − b) − log Σ exp a + log Σ exp b."""
         rows = np.arange(len(targets))
+        top_of_theirs, top_of_ours = theirs.argmax(axis=1), ours.argmax(axis=1)
         with np.errstate(invalid="ignore"):
-            ours = log_softmax(logits)
-        of_target, reference_of_target = ours[rows, targets].astype(np.float64), reference[rows, targets]
-        self._nll.append(-of_target)
-        self._delta_p.append(np.exp(of_target) - np.exp(reference_of_target.astype(np.float64)))
-        self._same_top.append(logits.argmax(axis=1) == reference.argmax(axis=1))
-        np.subtract(reference, ours, out=ours)
-        ours *= np.exp(reference)
-        kld = ours.sum(axis=1, dtype=np.float64)
+            theirs -= theirs[rows, top_of_theirs][:, None]
+            ours -= ours[rows, top_of_ours][:, None]
+            of_target = ours[rows, targets].astype(np.float64)
+            reference_of_target = theirs[rows, targets].astype(np.float64)
+            weights = np.exp(theirs)
+            total_of_theirs = weights.sum(axis=1, dtype=np.float64)
+            theirs -= ours
+            weights *= theirs
+            kld = weights.sum(axis=1, dtype=np.float64) / total_of_theirs
+            total_of_ours = np.exp(ours, out=ours).sum(axis=1, dtype=np.float64)
+        kld += np.log(total_of_ours) - np.log(total_of_theirs)
         if not np.isfinite(kld).all():  # one logit that is no number spoils its whole row
             raise NotFiniteError("the method's logits are not finite on the evaluation text")
         self._kld.append(kld)
+        self._nll.append(np.log(total_of_ours) - of_target)
+        self._delta_p.append(np.exp(of_target) / total_of_ours - np.exp(reference_of_target) / total_of_theirs)
+        self._same_top.append(top_of_ours == top_of_theirs)
 
     def figures(self) -> QualityFigures:
         """Return the figures over everything that was compared."""

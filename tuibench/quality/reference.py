@@ -44,8 +44,8 @@ class StaleReferenceError(Exception):
 class Reference(Protocol):
     """Predictions of the positions that count, window after window."""
 
-    def log_probs(self, start: int, end: int) -> LogProbs:
-        """Return some of them."""
+    def logits(self, start: int, end: int) -> NDArray[np.float32]:
+        """Return some of them, up to a constant for each position; the caller may overwrite them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,8 @@ class _FromHead:
     inputs: NDArray[np.float32]
     head: MappedMatrix
 
-    def log_probs(self, start: int, end: int) -> LogProbs:
-        return log_softmax(_times_head(self.inputs[start:end], self.head))
+    def logits(self, start: int, end: int) -> NDArray[np.float32]:
+        return _times_head(self.inputs[start:end], self.head)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class _FromLevels:
     floor: NDArray[np.float32]
     step: NDArray[np.float32]
 
-    def log_probs(self, start: int, end: int) -> LogProbs:
+    def logits(self, start: int, end: int) -> NDArray[np.float32]:
         levels, step = self.levels[start:end], self.step[start:end, None]
         log_probs: LogProbs = levels * step + self.floor[start:end, None]
         # The lowest level stands for everything below it, where a row's range was cut: 49,152 times e^-16 would add up.

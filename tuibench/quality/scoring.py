@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tuibench.core.events import QualityFigures
 from tuibench.quality.divergence import Divergence
@@ -12,7 +13,7 @@ from tuibench.quality.reference import Predict, Reference
 from tuibench.quality.windows import Windows
 
 _ROWS = 64
-"""Positions that are compared at once: 13 MB an array for 49,152 tokens, and enough to read the head seldom."""
+"""Positions whose reference is computed at once: 13 MB for 49,152 tokens, and enough to read the head seldom."""
 
 
 def score_text(
@@ -29,52 +30,29 @@ def score_text(
     Raises:
         NotFiniteError: The method's logits are no numbers.
     """
-    pending = _Pending(reference)
+    divergence, n_done = Divergence(), 0
+    waiting: NDArray[np.float32] | None = None
     for index, window in enumerate(windows.tokens):
         position = 0
-        targets = np.array(window[1:], np.int64)
         for block in predict(window):
-            last = min(len(block), windows.length - 1 - position)
-            for row in range(max(windows.first - position, 0), last):
-                pending.add(block[row], targets[position + row])
+            if waiting is None:
+                waiting = np.empty((windows.n_per_window, block.shape[1]), np.float32)
+            start, end = (_within(windows, each) for each in (position, position + len(block)))
+            waiting[start:end] = block[start + windows.first - position : end + windows.first - position]
             position += len(block)
             progress(index * windows.length + position, windows.n_tokens)
-        if position != windows.length:
+        if waiting is None or position != windows.length:
             raise RuntimeError(f"the engine scored {position} of {windows.length} positions")
-    return pending.figures()
+        targets = np.array(window[windows.first + 1 :], np.int64)
+        # Not block by block: an engine's threads that still wait for more work would slow the reference's product.
+        for start in range(0, windows.n_per_window, _ROWS):
+            end = min(start + _ROWS, windows.n_per_window)
+            expected = reference.logits(n_done + start, n_done + end)
+            divergence.add(expected, waiting[start:end], targets[start:end])
+        n_done += windows.n_per_window
+    return divergence.figures()
 
 
-class _Pending:
-    """Rows wait until there are enough of them: recomputing the reference one row at a time would read it all anew."""
-
-    def __init__(self, reference: Reference) -> None:
-        self._reference = reference
-        self._divergence = Divergence()
-        self._logits: np.ndarray[tuple[int, int], np.dtype[np.float32]] | None = None
-        self._targets = np.empty(_ROWS, np.int64)
-        self._n_waiting = 0
-        self._n_done = 0
-
-    def add(self, logits: np.ndarray[tuple[int], np.dtype[np.float32]], target: np.int64) -> None:
-        """Take the prediction of one position, and the token that follows it."""
-        if self._logits is None:
-            self._logits = np.empty((_ROWS, len(logits)), np.float32)
-        self._logits[self._n_waiting] = logits
-        self._targets[self._n_waiting] = target
-        self._n_waiting += 1
-        if self._n_waiting == _ROWS:
-            self._compare()
-
-    def _compare(self) -> None:
-        n = self._n_waiting
-        if self._logits is None or n == 0:
-            return
-        expected = self._reference.log_probs(self._n_done, self._n_done + n)
-        self._divergence.add(expected, self._logits[:n], self._targets[:n])
-        self._n_done += n
-        self._n_waiting = 0
-
-    def figures(self) -> QualityFigures:
-        """Compare the rest and return the figures."""
-        self._compare()
-        return self._divergence.figures()
+def _within(windows: Windows, position: int) -> int:
+    """Return how many of the positions that count lie before `position` of a window."""
+    return min(max(position - windows.first, 0), windows.n_per_window)
