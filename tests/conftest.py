@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 
+import hypothesis
 import pytest
 
 from tests.tiny_models import save_gpt2, save_llama
@@ -11,6 +12,9 @@ from tuibench.models.folder import open_folder
 from tuibench.models.local import DEFAULT_MODEL
 
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # programs started here must hear it, also where nohup started the tests
+# The same examples every time, as long as they take: whether tests pass depends on neither luck nor the machine.
+# `--hypothesis-profile default` looks for new ones.
+hypothesis.settings.load_profile("ci")
 
 
 def _made(save, directory):

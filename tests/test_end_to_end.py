@@ -2,7 +2,6 @@
 
 import shlex
 import sys
-import time
 
 import pytest
 
@@ -20,11 +19,11 @@ def tmux(request, tmp_path):
     terminal.close()
 
 
-def step(tmux, *keys):
-    """Press keys as a person does: where the focus went shows in a colour only, which cannot be waited for."""
-    for key in keys:
-        tmux.press(key)
-        time.sleep(0.5)
+def tab_to(tmux, *values):
+    """Go from field to field as a person does, who sees where the focus is: what is in that field is bold."""
+    for value in values:
+        tmux.press("Tab")
+        tmux.wait_for_bold(value)
 
 
 @pytest.mark.real_model
@@ -39,13 +38,13 @@ def test_a_newcomer_compares_two_methods_and_finds_the_session(tmux, tmp_path, r
     tmux.wait_for("F5 Run")
     tmux.type(PROMPT)
     tmux.wait_for(PROMPT)
-    step(tmux, "Tab", "Tab")  # past the preset
+    tab_to(tmux, "standard", "on")
     tmux.press("Space")
     tmux.wait_for("off")  # no quality
-    step(tmux, "Tab")
+    tab_to(tmux, "128")
     tmux.type(str(N_TOKENS))
     tmux.wait_for(f"2 methods · {N_TOKENS} tokens × 3")
-    step(tmux, "Tab")
+    tab_to(tmux, "3")
     tmux.type("1")
     tmux.wait_for(f"2 methods · {N_TOKENS} tokens × 1")
     tmux.press("F5")

@@ -1,5 +1,6 @@
 """A real terminal whose screen can be read: tmux."""
 
+import re
 import subprocess
 import time
 
@@ -24,12 +25,32 @@ class Tmux:
     def screen(self):
         return self.run("capture-pane", "-p")
 
-    def wait_for(self, text, timeout_s=240):
+    def bold(self):
+        """Return the pieces of text that are drawn bold."""
+        pieces, bold = [], False
+        for codes, text in re.findall(r"\x1b\[([\d;]*)m|([^\x1b]+)", self.run("capture-pane", "-p", "-e")):
+            if not text:
+                attributes = re.sub(r"[34]8;(2;\d+;\d+;\d+|5;\d+)", "colour", codes or "0").split(";")
+                bold = "1" in attributes or (bold and not {"0", "22"} & {*attributes})
+            elif bold:
+                pieces.append(text.strip())
+        return pieces
+
+    def wait_for(self, text, timeout_s=600):
+        """Wait until the text is on the screen; return the screen."""
+        return self._wait(self.screen, text, timeout_s)
+
+    def wait_for_bold(self, text, timeout_s=600):
+        """Wait until exactly this is drawn bold."""
+        self._wait(self.bold, text, timeout_s)
+
+    @staticmethod
+    def _wait(look, text, timeout_s):
         deadline_s = time.monotonic() + timeout_s
-        while text not in (screen := self.screen()):
-            assert time.monotonic() < deadline_s, f"{text!r} did not appear:\n{screen}"
+        while text not in (seen := look()):
+            assert time.monotonic() < deadline_s, f"{text!r} did not appear:\n{seen}"
             time.sleep(0.2)
-        return screen
+        return seen
 
     def close(self):
         self.run("kill-server")

@@ -1,4 +1,7 @@
 import pytest
+from textual.notifications import Notification
+
+from tests.ui.idle import Idle
 
 
 @pytest.fixture(autouse=True)
@@ -6,3 +9,15 @@ def nobody_elses_files(tmp_path, monkeypatch):
     """Keep the developer's own themes, sessions and models out of the tests."""
     for name in ("CONFIG", "THEMES", "SESSIONS", "CACHE", "PROMPTS", "HISTORY"):
         monkeypatch.setenv(f"TUIBENCH_{name}", str(tmp_path / name.lower()))
+
+
+@pytest.fixture(autouse=True)
+def nobody_hurries(monkeypatch):
+    """Whoever presses a key waits until all that follows from it is done, however slow the machine."""
+    Idle(monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def notices_stay(monkeypatch):
+    """What was told is still there when it is looked for, however late."""
+    monkeypatch.setattr(Notification, "has_expired", False)

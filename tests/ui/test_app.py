@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 from textual.color import Color
+from textual.command import CommandPalette
 
 from tests.ui.scripted import FINISHED, Program, start, until
 from tuibench import paths
@@ -11,6 +12,7 @@ from tuibench.ui.screens.replay import ReplayScreen
 from tuibench.ui.screens.sessions import SessionsScreen
 from tuibench.ui.theming import DEFAULT_THEME
 
+SEARCH = CommandPalette._GATHER_COMMANDS_GROUP
 SESSIONS = [SessionSummary(Path("20260301-first.toml"), "first look", FINISHED, "SmolLM2", ("baseline",), 6)]
 
 
@@ -67,7 +69,7 @@ async def test_the_palette_offers_every_shown_key_and_selects_methods():
             assert any(title.startswith(label) for title in titles), label
         await pilot.press("ctrl+p")
         await pilot.press(*"method baseline")
-        await pilot.pause(0.3)
+        await until(pilot, lambda: all(worker.is_finished for worker in app.workers if worker.group == SEARCH))
         await pilot.press("enter", "enter")
         await until(pilot, lambda: screen.ladder.chosen == ("kv-cache",))
 

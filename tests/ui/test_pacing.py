@@ -48,9 +48,12 @@ def test_nothing_is_asked_at_the_end():
 
 
 class Line:
-    """Stands for the pacer of a terminal."""
+    """Stands for a terminal at the end of a line."""
 
     behind = False
+
+    def is_behind(self):
+        return self.behind
 
 
 async def test_what_changes_while_the_terminal_is_behind_is_painted_once_it_has_caught_up(monkeypatch):
@@ -59,17 +62,18 @@ async def test_what_changes_while_the_terminal_is_behind_is_painted_once_it_has_
         screen = app.screen
         await until(pilot, screen._facts_known.is_set)
         await pilot.pause()
-        app._driver.pacer = Line()
+        line = Line()
+        app._driver.is_behind = line.is_behind
         painted = []
         display = app._display
         monkeypatch.setattr(app, "_display", lambda screen, update: painted.append(update) or display(screen, update))
-        app._driver.pacer.behind = True
+        line.behind = True
         for state in ("one", "two"):
             screen.status.state = state
-            await pilot.pause(0.1)
+            await pilot.pause()
+            await until(pilot, lambda: screen._owes_paint)
         assert not painted
-        assert screen._owes_paint
-        app._driver.pacer.behind = False
+        line.behind = False
         screen.pay_paint()
         assert len(painted) == 1
         assert not screen._owes_paint
@@ -95,13 +99,13 @@ class Gone(io.StringIO):
 
 
 def test_what_is_written_to_a_terminal_that_is_gone_is_lost_quietly():
-    deaf = _Deaf(Gone(errno.EIO))
+    deaf = _Deaf(Gone(errno.EIO), int)
     assert deaf.write("x") == 0
     deaf.flush()
 
 
 def test_any_other_error_of_a_terminal_is_an_error():
-    deaf = _Deaf(Gone(errno.ENOSPC))
+    deaf = _Deaf(Gone(errno.ENOSPC), int)
     with pytest.raises(OSError, match="no"):
         deaf.write("x")
     with pytest.raises(OSError, match="no"):

@@ -15,6 +15,7 @@ from tests.ui.scripted import HOLD, Program, start, trial, until
 from tuibench.core.plan import trial_order
 from tuibench.core.run_events import RunStarted
 from tuibench.ui.painting import Painted
+from tuibench.ui.screens.bench import BenchScreen
 
 WIDTH, HEIGHT, CUT = 12, 2, 5
 CONSOLE = Console(color_system="truecolor", force_terminal=True)
@@ -133,10 +134,11 @@ async def test_the_application_paints_through_it():
 
 
 async def test_only_what_a_change_touches_is_rendered(monkeypatch):
+    monkeypatch.setattr(BenchScreen, "_tick", lambda _: None)  # it looks at the machine once a second
     async with Program().app().run_test(size=(120, 40)) as pilot:
         screen = pilot.app.screen
         await until(pilot, screen._facts_known.is_set)
-        await pilot.pause(0.1)
+        await pilot.pause()
         rendered = []
         render = Widget.render_lines
         monkeypatch.setattr(Widget, "render_lines", lambda self, crop: rendered.append(self) or render(self, crop))
