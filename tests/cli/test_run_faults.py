@@ -11,8 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.disks import small_disk
+from tests.measure.control_groups import enter, group
 from tests.permissions import obey_modes
 from tests.scripted_methods import provide, save_toy_model
+from tuibench.core.events import FailureKind
 from tuibench.store.session import load
 
 
@@ -50,9 +53,9 @@ def start(toy, tmp_path):
             process.wait()
 
 
-def wait_for(process, beginning):
+def wait_for(process, beginning, having=""):
     for line in process.stderr:
-        if line.startswith(beginning):
+        if line.startswith(beginning) and having in line:
             return
     pytest.fail(f"ended with {process.wait()} before {beginning!r}")
 
@@ -226,3 +229,36 @@ def test_results_that_cannot_be_saved_make_the_exit_code_one(start, tmp_path):
     assert "could not be saved" in stderr
     assert "sound" in stdout
     assert list(Path(tmp_path / "out").glob("*.toml")) == []
+
+
+@pytest.mark.parametrize("kind", ["tmpfs", "ext4"])
+def test_a_disk_that_fills_up_in_a_run_gets_every_trial_once_there_is_room(start, tmp_path, kind):
+    with small_disk(kind, tmp_path / "out") as disk:
+        run = start("--trials", "500", step_s="0.01")
+        wait_for(run, "trial 2/500")
+        disk.fill()
+        wait_for(run, "", having="No space left on device")
+        disk.empty()
+        wait_for(run, "trial ")
+        run.send_signal(signal.SIGINT)
+        stderr = run.communicate(timeout=600)[1]
+        assert run.returncode == 130, stderr
+        session = load(the_session(tmp_path))
+        assert session.dropped == ()
+        finished = [trial.index for trial in session.trials if not trial.warmup and not trial.failed]
+        assert finished == list(range(len(finished)))
+        assert len(finished) >= 2  # the second could not be saved at first
+
+
+def test_the_row_says_so_when_the_kernel_kills_a_worker_for_memory(start, tmp_path):
+    """A real control group with a limit, which worker and parent share, as in a container."""
+    with group("memory") as limited:
+        (limited / "memory.limit_in_bytes").write_text(str(512 << 20))
+        run = start("--trials", "1", step_s="0", fault="decode:eat-memory", methods="faulty,sound",
+                    preexec_fn=lambda: enter(limited, os.getpid()))  # fmt: skip
+        stderr = run.communicate(timeout=600)[1]
+    assert run.returncode == 1, stderr
+    eaten, *sound = load(the_session(tmp_path)).trials
+    assert eaten.failure_kind is FailureKind.OUT_OF_MEMORY, eaten.failure_message
+    assert "the kernel killed the worker during decode: out of memory" in eaten.failure_message
+    assert [(trial.method, trial.failed) for trial in sound if not trial.warmup] == [("sound", False)]

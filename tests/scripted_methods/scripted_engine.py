@@ -39,6 +39,12 @@ def _out_of_memory():
     bytearray(4 << 30)
 
 
+def _eat_memory():
+    """Fill pages until the kernel's killer comes, where a control group has a limit; stop far from the machine's."""
+    eaten = [b"x" * (16 << 20) for _ in range(256)]
+    raise ValueError(f"nobody objects to {len(eaten)} pieces")
+
+
 def _exception():
     raise ValueError("it broke")
 
@@ -47,6 +53,7 @@ FAULTS = {
     "sigkill": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "segfault": lambda: ctypes.string_at(0),
     "out-of-memory": _out_of_memory,
+    "eat-memory": _eat_memory,
     "hang": _hang,
     "hold-the-interpreter": lambda: ctypes.PyDLL(None).sleep(600),
     "stop": lambda: os.kill(os.getpid(), signal.SIGSTOP),

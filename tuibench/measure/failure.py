@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tuibench.core.events import FailureKind, Phase
+from tuibench.measure.cgroup import own_groups
 
 _TAIL_BYTES = 4096
 _TAIL_LINES = 25
@@ -61,14 +62,15 @@ def log_tail(path: Path) -> str:
 
 
 def oom_kill_count() -> int:
-    """Return how many processes the kernel has killed for memory in this cgroup, as far as it says."""
-    for path in (Path("/sys/fs/cgroup/memory.events"), Path("/sys/fs/cgroup/memory/memory.oom_control")):
-        try:
-            lines = path.read_text().splitlines()
-        except OSError:
-            continue
-        for line in lines:
-            key, _, value = line.partition(" ")
-            if key == "oom_kill" and value.isdigit():
-                return int(value)
+    """Return how many processes the kernel has killed for memory in this process's control group, as far as it says."""
+    for folder in own_groups("memory"):  # the innermost knows of its own, whichever group's limit it was
+        for name in ("memory.events", "memory.oom_control"):
+            try:
+                lines = (folder / name).read_text().splitlines()
+            except OSError:
+                continue
+            for line in lines:
+                key, _, value = line.partition(" ")
+                if key == "oom_kill" and value.isdigit():
+                    return int(value)
     return 0
