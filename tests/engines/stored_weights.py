@@ -10,13 +10,20 @@ _WORDS = INT4_BLOCK * LANES // 4
 def stored_weights(matrix, n_outputs, n_inputs):
     """Return `[layers, outputs, inputs]` in FP32."""
     if isinstance(matrix, Fp32Matrix):
-        rows = matrix.values.swapaxes(2, 3)
+        rows = np.stack([_fp32_rows(*layer) for layer in zip(matrix.high_bytes, matrix.n_bytes, strict=True)])
     elif isinstance(matrix, Int8Matrix):
         pairs = matrix.codes.reshape(*matrix.codes.shape[:2], -1, LANES, 2).swapaxes(2, 3)
         rows = pairs.reshape(*pairs.shape[:3], -1) * matrix.scales[..., None]
     else:
         rows = _int4_rows(matrix.blocks)
     return np.ascontiguousarray(rows.reshape(len(rows), -1, rows.shape[-1])[:, :n_outputs, :n_inputs], np.float32)
+
+
+def _fp32_rows(high_bytes, n_bytes):
+    n_panels, n_inputs, _ = high_bytes.shape
+    packed = high_bytes.reshape(-1)[: high_bytes.size // 4 * n_bytes].reshape(n_panels, n_inputs, LANES, n_bytes)
+    whole = np.concatenate([np.zeros((*packed.shape[:3], 4 - n_bytes), np.uint8), packed], axis=3)
+    return whole.view(np.float32)[..., 0].swapaxes(1, 2)
 
 
 def _int4_rows(blocks):

@@ -10,7 +10,8 @@ from tuibench.engines.fused.compiler import entry
 from tuibench.engines.fused.kernels_attention import attend_chunk, combine_chunks
 from tuibench.engines.fused.kernels_matrix import multiply, new_inputs, prepare_inputs
 from tuibench.engines.fused.kernels_vector import exponential
-from tuibench.engines.fused.matrices import INT4_BLOCK, LANES, WRITERS, n_panels
+from tuibench.engines.fused.matrices import INT4_BLOCK, LANES, n_panels, stored_bytes
+from tuibench.engines.fused.packing import WRITERS
 
 few = settings(max_examples=60, deadline=None)  # the first example compiles
 
@@ -135,6 +136,40 @@ def test_int4_keeps_weights_that_were_four_bits_before():
     codes[:, ::INT4_BLOCK], codes[:, 1::INT4_BLOCK] = 0, 15
     weights = (codes * 0.25 - 2).astype(np.float32)
     np.testing.assert_array_equal(expanded(matrix_of("int4", weights), weights.shape), weights)
+
+
+@few
+@given(
+    n_bytes=st.sampled_from([2, 3, 4]),
+    n_out=st.integers(1, 40),
+    n_in=st.integers(1, 200),
+    n_vectors=st.integers(1, 20),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_fp32_leaves_out_zero_bytes_and_nothing_else(n_bytes, n_out, n_in, n_vectors, seed):
+    rng = np.random.default_rng(seed)
+    bits = rng.standard_normal((n_out, n_in)).astype(np.float32).view(np.uint32)
+    bits &= np.uint32(0xFFFFFFFF << 8 * (4 - n_bytes) & 0xFFFFFFFF)
+    bits[-1, -1] |= np.uint32(1 << 8 * (4 - n_bytes))  # the last byte that is stored is needed
+    weights = bits.view(np.float32)
+    matrix = matrix_of("fp32", weights)
+    assert matrix.n_bytes.tolist() == [n_bytes]
+    np.testing.assert_array_equal(expanded(matrix, weights.shape), weights)
+    x = rng.standard_normal((n_vectors, n_in)).astype(np.float32)
+    bound = 1e-5 * (np.abs(x) @ np.abs(weights).T)
+    assert (np.abs(times(matrix, x, n_out) - x @ weights.T) <= bound).all()
+
+
+def test_each_layer_is_stored_as_narrowly_as_it_can_be():
+    writer = WRITERS["fp32"](2, 20, 30)
+    wide = np.random.default_rng(0).standard_normal((20, 30)).astype(np.float32)
+    layers = [np.ones((20, 30), np.float32), wide]
+    for layer, weights in enumerate(layers):
+        writer.put(layer, weights)
+    matrix = writer.stack()
+    assert matrix.n_bytes.tolist() == [2, 4]
+    assert stored_bytes(matrix) == 2 * LANES * 30 * (2 + 4)
+    np.testing.assert_array_equal(stored_weights(matrix, 20, 30), layers)
 
 
 def test_a_row_of_zeros_stays_zero():

@@ -6,7 +6,7 @@ import pytest
 from tests.engines.stored_weights import stored_weights
 from tests.tiny_onnx_models import MAKERS
 from tuibench.engines.fused.engine import FusedFp32, FusedInt4, FusedInt8
-from tuibench.engines.fused.matrices import Fp32Writer
+from tuibench.engines.fused.packing import Fp32Writer
 from tuibench.engines.fused.session import Session
 from tuibench.engines.torch_eager import KvCache
 

@@ -3,7 +3,8 @@
 Read it in this order:
 
 ```
-matrices        how a weight matrix is stored in FP32, INT8 and INT4, and packed from a checkpoint
+matrices        how a weight matrix is stored in FP32, INT8 and INT4
+packing         how it gets there from a checkpoint
 vector_ir       the one inner loop: 16 rows of weights times a few vectors, in LLVM's vector notation
 model           the arrays that one model needs, in the order in which a token streams them
 kernels_matrix  a matrix times vectors: rounding the vectors, sharing out the panels

@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 from tuibench.engines.fused.compiler import CACHE_FOLDER
-from tuibench.engines.fused.matrices import WRITERS
+from tuibench.engines.fused.packing import WRITERS
 from tuibench.engines.fused.session import compile_kernels
 from tuibench.models.tether import tethered
 

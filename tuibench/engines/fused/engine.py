@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tuibench.engines.base import Logits
-    from tuibench.engines.fused.matrices import StackWriter
+    from tuibench.engines.fused.packing import StackWriter
     from tuibench.engines.fused.session import Session
 
 _REQUIRES = ("numba",)
@@ -64,7 +64,7 @@ class _FusedEngine:
         self._session = None
 
     def _writer(self) -> type[StackWriter]:
-        from tuibench.engines.fused.matrices import WRITERS
+        from tuibench.engines.fused.packing import WRITERS
 
         return WRITERS[self.method.precision]
 

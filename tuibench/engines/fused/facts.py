@@ -15,7 +15,7 @@ from tuibench.engines.ort.checkpoint import Checkpoint
 from tuibench.engines.ort.cpu import instruction_sets
 
 _WEIGHTS = {
-    "fp32": "as they are",
+    "fp32": "exact; last bytes that are zero in a whole layer are left out",
     "int8": "symmetric, one scale per row; activations INT16, sums INT32",
     "int4": f"asymmetric, scale and minimum per {INT4_BLOCK} weights; activations INT16, sums INT32 per block",
 }

@@ -26,6 +26,21 @@ def chunks_of(length: int, n_workers: int) -> int:
 
 
 @kernel
+def _add_products(weights: Vector, n: int, matrix: NDArray[np.float32], first: int, out: Vector) -> None:
+    """`out += Σᵢ weights[i] · matrix[first + i]`, four rows at a time: `out` is read and written a quarter as often."""
+    whole = n // 4 * 4
+    for i in range(0, whole, 4):
+        a, b, c, d = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]
+        p, q, r, s = matrix[first + i], matrix[first + i + 1], matrix[first + i + 2], matrix[first + i + 3]
+        for j in range(out.size):
+            out[j] += a * p[j] + b * q[j] + c * r[j] + d * s[j]
+    for i in range(whole, n):
+        weight, row = weights[i], matrix[first + i]
+        for j in range(out.size):
+            out[j] += weight * row[j]
+
+
+@kernel
 def attend_chunk(
     query: Vector, keys: NDArray[np.float32], values: NDArray[np.float32], scale: float, scores: Vector, out: Vector
 ) -> None:
@@ -46,10 +61,7 @@ def attend_chunk(
         total += scores[t]
     for i in range(head_dim):
         out[i] = np.float32(0)
-    for t in range(n_positions):
-        value, weight = values[t], scores[t]
-        for i in range(head_dim):
-            out[i] += weight * value[i]
+    _add_products(scores, n_positions, values, 0, out[:head_dim])
     out[head_dim] = largest
     out[head_dim + 1] = total
 
@@ -75,21 +87,6 @@ def combine_chunks(parts: NDArray[np.float32], out: Vector) -> None:
     inverse = np.float32(1) / total
     for i in range(head_dim):
         out[i] *= inverse
-
-
-@kernel
-def _add_products(weights: Vector, n: int, matrix: NDArray[np.float32], first: int, out: Vector) -> None:
-    """`out += Σᵢ weights[i] · matrix[first + i]`, four rows at a time: `out` is read and written a quarter as often."""
-    whole = n // 4 * 4
-    for i in range(0, whole, 4):
-        a, b, c, d = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]
-        p, q, r, s = matrix[first + i], matrix[first + i + 1], matrix[first + i + 2], matrix[first + i + 3]
-        for j in range(out.size):
-            out[j] += a * p[j] + b * q[j] + c * r[j] + d * s[j]
-    for i in range(whole, n):
-        weight, row = weights[i], matrix[first + i]
-        for j in range(out.size):
-            out[j] += weight * row[j]
 
 
 @kernel

@@ -63,6 +63,9 @@ def multiply(matrix: Matrix, layer: int, first: int, last: int, inputs: Inputs, 
             while token + 4 <= end:
                 multiply_panel(4, matrix, layer, panel, inputs, token, out)
                 token += 4
+            while token + 2 <= end:
+                multiply_panel(2, matrix, layer, panel, inputs, token, out)
+                token += 2
             while token < end:
                 multiply_panel(1, matrix, layer, panel, inputs, token, out)
                 token += 1

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tuibench.engines.base import Progress
-from tuibench.engines.fused.matrices import Matrix, StackWriter
+from tuibench.engines.fused.matrices import Matrix, stored_bytes
+from tuibench.engines.fused.packing import StackWriter
 from tuibench.engines.ort.checkpoint import Checkpoint
 from tuibench.engines.ort.decoder import Decoder
 
 Array = NDArray[np.float32]
 _UNLIMITED = 2**31 - 1
 TOY_WIDTH = 32
+_NONE = np.zeros(0, np.float32)
+_LAYER_MATRICES = ("qkv", "attention_out", "feed_in", "feed_out")
+_LAYER_VECTORS = (
+    *(f"{name}_bias" for name in _LAYER_MATRICES),
+    *("attention_norm", "attention_norm_bias", "feed_norm", "feed_norm_bias", "query_norm", "key_norm"),
+)
 
 
 class Shape(NamedTuple):
@@ -132,42 +140,55 @@ def _joined(weights: Checkpoint, names: list[str], join: Callable[[list[Array]],
     return join(parts) if len(parts) == len(names) else None
 
 
-def pack_model(decoder: Decoder, weights: Checkpoint, writer: type[StackWriter], progress: Progress) -> Model:
+def pack_model(
+    decoder: Decoder, weights: Checkpoint, writer: type[StackWriter], n_threads: int, progress: Progress
+) -> Model:
     """Return a model's weights as one precision stores them.
 
     Args:
         decoder: What the model is.
         weights: Its checkpoint, read layer by layer.
         writer: Packs matrices.
+        n_threads: How many layers are packed at once.
         progress: Called for each layer.
     """
-    gpt2 = decoder.family == "gpt2"
-    read_layer = _gpt2_layer if gpt2 else _llama_layer
-    stacks: dict[str, StackWriter] = {}
-    vectors: dict[str, list[Array]] = {}
-    for index in range(decoder.n_layers):
-        progress("packing weights", index, decoder.n_layers + 1)
-        layer = read_layer(weights, index)
-        for name in ("qkv", "attention_out", "feed_in", "feed_out"):
-            matrix: Array = getattr(layer, name)
-            stack = stacks.setdefault(name, writer(decoder.n_layers, *matrix.shape))
-            stack.put(index, matrix)
-        for name, vector in layer.vectors.items():
-            vectors.setdefault(name, []).append(np.zeros(0, np.float32) if vector is None else vector)
-    progress("packing weights", decoder.n_layers, decoder.n_layers + 1)
-    embedding, own_head = ("wte.weight", "lm_head.weight") if gpt2 else ("embed_tokens.weight", "lm_head.weight")
-    table = weights[embedding if decoder.tied_head else own_head]
+    read_layer = _gpt2_layer if decoder.family == "gpt2" else _llama_layer
+    first = read_layer(weights, 0)
+    stacks = {name: writer(decoder.n_layers, *getattr(first, name).shape) for name in _LAYER_MATRICES}
+    table = _head_table(decoder, weights)
     head = writer(1, *table.shape)
-    head.put(0, table)
-    found = Vectors(
+
+    def pack_layer(index: int) -> dict[str, Array]:
+        layer = read_layer(weights, index)
+        for name, stack in stacks.items():
+            stack.put(index, getattr(layer, name))
+        return {name: _NONE if vector is None else np.array(vector) for name, vector in layer.vectors.items()}
+
+    with ThreadPoolExecutor(n_threads) as pool:
+        packed_head = pool.submit(head.put, 0, table)  # the largest matrix: not to be waited for in the end
+        layers: list[dict[str, Array]] = []
+        for vectors in pool.map(pack_layer, range(decoder.n_layers)):
+            progress("packing weights", len(layers), decoder.n_layers)
+            layers.append(vectors)
+        packed_head.result()
+    matrices = {name: stack.stack() for name, stack in stacks.items()}
+    return Model(_shape(decoder, first), _vectors(decoder, weights, layers), head=head.stack(), **matrices)
+
+
+def _head_table(decoder: Decoder, weights: Checkpoint) -> Array:
+    embedding = "wte.weight" if decoder.family == "gpt2" else "embed_tokens.weight"
+    return weights[embedding if decoder.tied_head else "lm_head.weight"]
+
+
+def _vectors(decoder: Decoder, weights: Checkpoint, layers: list[dict[str, Array]]) -> Vectors:
+    gpt2 = decoder.family == "gpt2"
+    return Vectors(
         windows=np.array([_UNLIMITED if window is None else window for window in decoder.windows], np.int64),
         attention_scales=np.array(decoder.attention_scales, np.float32),
         final_norm=np.array(weights["ln_f.weight" if gpt2 else "norm.weight"]),
-        final_norm_bias=np.array(weights["ln_f.bias"]) if gpt2 else np.zeros(0, np.float32),
-        **{name: np.stack(layers) for name, layers in vectors.items()},
+        final_norm_bias=np.array(weights["ln_f.bias"]) if gpt2 else _NONE,
+        **{name: np.stack([vectors[name] for vectors in layers]) for name in layers[0]},
     )
-    matrices = {name: stack.stack() for name, stack in stacks.items()}
-    return Model(_shape(decoder, layer), found, head=head.stack(), **matrices)
 
 
 def _shape(decoder: Decoder, layer: _Layer) -> Shape:
@@ -185,29 +206,13 @@ def _shape(decoder: Decoder, layer: _Layer) -> Shape:
 
 def toy_model(writer: type[StackWriter]) -> Model:
     """Return a model of almost no size: compiled code depends on the kinds of arrays, not on their lengths."""
-
-    def rows(n_columns: int) -> Array:
-        return np.zeros((1, n_columns), np.float32)
+    width = TOY_WIDTH
 
     def matrix(n_outputs: int, n_inputs: int) -> Matrix:
         stack = writer(1, n_outputs, n_inputs)
         stack.put(0, np.zeros((n_outputs, n_inputs), np.float32))
         return stack.stack()
 
-    width = TOY_WIDTH
-    empty = {f"{name}_bias": rows(0) for name in ("qkv", "attention_out", "feed_in", "feed_out", "feed_norm")}
-    vectors = Vectors(
-        windows=np.array([_UNLIMITED], np.int64),
-        attention_scales=np.ones(1, np.float32),
-        attention_norm=rows(width),
-        attention_norm_bias=rows(0),
-        feed_norm=rows(width),
-        query_norm=rows(0),
-        key_norm=rows(0),
-        final_norm=np.zeros(width, np.float32),
-        final_norm_bias=np.zeros(0, np.float32),
-        **empty,
-    )
     shape = Shape(
         hidden=width,
         n_heads=1,
@@ -220,7 +225,7 @@ def toy_model(writer: type[StackWriter]) -> Model:
     )
     return Model(
         shape,
-        vectors,
+        _toy_vectors(),
         qkv=matrix(3 * width, width),
         attention_out=matrix(width, width),
         feed_in=matrix(2 * width, width),
@@ -229,9 +234,19 @@ def toy_model(writer: type[StackWriter]) -> Model:
     )
 
 
+def _toy_vectors() -> Vectors:
+    row, no_row = np.zeros((1, TOY_WIDTH), np.float32), np.zeros((1, 0), np.float32)
+    present = dict.fromkeys(("attention_norm", "feed_norm"), row)
+    return Vectors(
+        windows=np.array([_UNLIMITED], np.int64),
+        attention_scales=np.ones(1, np.float32),
+        final_norm=row[0],
+        final_norm_bias=_NONE,
+        **{name: present.get(name, no_row) for name in _LAYER_VECTORS},
+    )
+
+
 def weight_bytes(model: Model) -> int:
     """Return the bytes of weights that one token reads: all of them, once."""
-    arrays: list[NDArray[Any]] = [*model.vectors]
-    for matrix in (model.qkv, model.attention_out, model.feed_in, model.feed_out, model.head):
-        arrays.extend(matrix)
-    return sum(array.nbytes for array in arrays)
+    matrices = (model.qkv, model.attention_out, model.feed_in, model.feed_out, model.head)
+    return sum(vector.nbytes for vector in model.vectors) + sum(stored_bytes(matrix) for matrix in matrices)

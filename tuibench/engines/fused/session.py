@@ -12,8 +12,9 @@ from tuibench.engines.base import Progress
 from tuibench.engines.fused.compiler import was_compiled
 from tuibench.engines.fused.decode import Cache, Scratch, decode_tokens, new_scratch
 from tuibench.engines.fused.kernels_matrix import Inputs
-from tuibench.engines.fused.matrices import LANES, StackWriter, allocate, padded
+from tuibench.engines.fused.matrices import LANES, allocate, padded
 from tuibench.engines.fused.model import TOY_WIDTH, Model, pack_model, toy_model
+from tuibench.engines.fused.packing import StackWriter
 from tuibench.engines.fused.prefill import Prompt, new_prompt, prefill_prompt, score_block
 from tuibench.engines.fused.team import Team
 from tuibench.engines.ort.checkpoint import Checkpoint
@@ -125,7 +126,7 @@ def new_cache(decoder: Decoder, capacity: int) -> Cache:
 def open_session(model_dir: Path, writer: type[StackWriter], n_threads: int, progress: Progress) -> Session:
     """Pack the weights of a model folder."""
     decoder, weights = read_decoder(model_dir), Checkpoint(model_dir)
-    model = pack_model(decoder, weights, writer, progress)
+    model = pack_model(decoder, weights, writer, n_threads, progress)
     return Session(decoder, model, Embedding(decoder, weights), n_threads)
 
 

@@ -18,7 +18,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from tuibench.engines.fused.matrices import INT4_BLOCK, LANES, Fp32Matrix, Int4Matrix, Int8Matrix
+from tuibench.engines.fused.matrices import FP32_BYTES, INT4_BLOCK, LANES, Fp32Matrix, Int4Matrix, Int8Matrix
 
 PREFETCH_BYTES = 4096
 """How far ahead weights are asked for. The processor's own prefetchers stop at every page of 4 KiB and start anew."""
@@ -28,7 +28,7 @@ _CHAINS = 4
 _I8, _I16, _I32, _F16, _F32 = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.HalfType(), ir.FloatType()
 _INDEX = ir.IntType(64)
 _FLOATS, _INTS = ir.VectorType(_F32, LANES), ir.VectorType(_I32, LANES)
-_PAIRS = ir.VectorType(_I16, 2 * LANES)
+_PAIRS, _BYTES = ir.VectorType(_I16, 2 * LANES), ir.VectorType(_I8, FP32_BYTES * LANES)
 
 
 class _Emitter:
@@ -49,6 +49,14 @@ class _Emitter:
     def load(self, address: Any, n_bytes: Any, kind: ir.Type) -> Any:
         place = self.builder.bitcast(self.builder.gep(address, [n_bytes]), kind.as_pointer())
         return self.builder.load(place, align=1)
+
+    def load_floats(self, address: Any, place: Any, n_bytes: int) -> Any:
+        """Load 16 floats of which the most significant bytes lie side by side; 64 bytes are read however many count."""
+        loaded = self.load(address, place, _BYTES)
+        zero, missing = _BYTES.count, FP32_BYTES - n_bytes
+        of_lane = ([zero] * missing + [n_bytes * lane + j for j in range(n_bytes)] for lane in range(LANES))
+        mask = ir.Constant(ir.VectorType(_I32, _BYTES.count), [place for places in of_lane for place in places])
+        return self.builder.bitcast(self.builder.shuffle_vector(loaded, ir.Constant(_BYTES, None), mask), _FLOATS)
 
     def in_all_lanes(self, value: Any) -> Any:
         kind = ir.VectorType(value.type, LANES)
@@ -116,7 +124,7 @@ class _Panel:
         self.emitter, self._kinds, self._values = emitter, kinds, values
         builder = emitter.builder
         self.tokens = [builder.add(values["token"], _INDEX(t)) for t in range(kinds["n_tokens"].literal_value)]
-        self.weights = self.part("matrix", 0)
+        self.layer, self.weights = values["layer"], self.part("matrix", 0)
         first = builder.extract_value(values["matrix"], 0)
         view = emitter.context.make_array(kinds["matrix"].types[0])(emitter.context, builder, first)
         self.n_steps = cgutils.unpack_tuple(builder, view.shape)[2]
@@ -126,6 +134,16 @@ class _Panel:
         array = self.emitter.builder.extract_value(self._values[name], field)
         found = indices or (self._values["layer"], self._values["panel"])
         return self.emitter.address(self._kinds[name].types[field], array, *found)
+
+    def number(self, name: str, field: int) -> Any:
+        """Return the whole number that a field of the matrix holds for this layer."""
+        place = self.part(name, field, self.layer)
+        return self.emitter.load(place, _INDEX(0), _INDEX)
+
+    def place(self, input_bytes: Any) -> Any:
+        """Return where this panel begins in its layer, which is closely packed."""
+        builder = self.emitter.builder
+        return builder.mul(self._values["panel"], builder.mul(self.n_steps, input_bytes))
 
     def inputs(self, field: int) -> list[Any]:
         """Return the address of each token's row of a field of the inputs."""
@@ -151,16 +169,20 @@ class _Panel:
 
 
 def _emit_fp32(panel: _Panel) -> None:
-    """4 bytes a weight."""
+    """2 to 4 bytes a weight, see `Fp32Matrix`; the bytes that are not stored come back as zeros, in one shuffle."""
     emitter, builder = panel.emitter, panel.emitter.builder
     totals, inputs = [emitter.new_sum(_FLOATS) for _ in panel.tokens], panel.inputs(0)
-    with cgutils.for_range(builder, panel.n_steps) as loop:
-        place = builder.mul(loop.index, _INDEX(4 * LANES))
-        weights = emitter.load(panel.weights, place, _FLOATS)
-        panel.prefetch(place, 1)
-        for total, x in zip(totals, inputs, strict=True):
-            value = emitter.load(x, builder.mul(loop.index, _INDEX(4)), _F32)
-            emitter.add_product(total, weights, emitter.in_all_lanes(value))
+    stored = panel.number("matrix", 1)
+    panel.weights = builder.gep(panel.part("matrix", 0, panel.layer), [panel.place(builder.mul(stored, _INDEX(LANES)))])
+    for n_bytes in (2, 3, FP32_BYTES):
+        of_this_width = builder.icmp_unsigned("==", stored, _INDEX(n_bytes))
+        with builder.if_then(of_this_width), cgutils.for_range(builder, panel.n_steps) as loop:
+            place = builder.mul(loop.index, _INDEX(n_bytes * LANES))
+            weights = emitter.load_floats(panel.weights, place, n_bytes)
+            panel.prefetch(place, 1)
+            for total, x in zip(totals, inputs, strict=True):
+                value = emitter.load(x, builder.mul(loop.index, _INDEX(4)), _F32)
+                emitter.add_product(total, weights, emitter.in_all_lanes(value))
     panel.store([builder.load(total) for total in totals])
 
 
