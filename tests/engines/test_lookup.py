@@ -69,10 +69,10 @@ def test_right_guesses_cost_no_step():
 def test_a_wrong_guess_makes_the_next_one_shorter():
     model = CountingModel(len, [4, 5, 6, 7, 8, 9] * 2)
     guesser = Guesser(model, model.text.copy(), 100, 8)
-    for token in (4, 5, 4, 5, 9):
+    for token in (4, 5, 6, 7, 5, 6):
         guesser.decode(token)
-    # After 4, three are guessed and 5 is right; then nothing stood before; then two, one more than was right.
-    assert model.widths[:3] == [4, 1, 3]
+    # After 4 one is guessed and right; after 6 three, of which 7 is right; then nothing stood before; then two.
+    assert model.widths == [2, 4, 1, 3]
 
 
 def test_right_guesses_make_the_next_one_longer():
@@ -81,7 +81,7 @@ def test_right_guesses_make_the_next_one_longer():
     guesser = Guesser(model, prompt, 100, 8)
     for token in range(4, 16):
         guesser.decode(token)
-    assert model.widths == [4, 8]
+    assert model.widths == [2, 4, 8]
 
 
 @settings(deadline=None)
