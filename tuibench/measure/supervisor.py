@@ -40,7 +40,7 @@ from tuibench.measure.time_limits import Patience, TimeLimits
 
 WORKER_COMMAND = (sys.executable, "-m", "tuibench.worker")
 _MAX_LINE_BYTES = 1 << 20
-_GATHER_S = 0.04
+_GATHER_S = 0.08
 """While tokens come, they are read so often: waking up for each of them costs more than reading it. Their times are the
 worker's; nobody sees a token later than the screen is painted."""
 _SHOWN_BYTES = 80

@@ -60,8 +60,8 @@ class PacedScreen(Screen[ScreenResultType]):
     def _compositor_refresh(self) -> None:
         # Textual has no public place for this; its version is pinned, and a test paints through a whole application.
         # Without the call, the regions to paint stay noted, and the next call paints them all.
-        pacer = getattr(self.app._driver, "pacer", None)  # noqa: SLF001
-        self._owes_paint = pacer is not None and pacer.behind
+        is_behind = getattr(self.app._driver, "is_behind", None)  # noqa: SLF001
+        self._owes_paint = is_behind is not None and is_behind()
         if self._owes_paint:
             self._dirty_widgets.clear()
         else:

@@ -10,6 +10,8 @@ import errno
 import signal
 import sys
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import TextIO
 
@@ -23,6 +25,8 @@ _ENDINGS = (signal.SIGHUP, signal.SIGTERM)
 _INTERRUPTED = 130
 _LAST_ANSWER_S = 1.0
 """How long to wait for the answer to the last question; a terminal that is gone gives none."""
+_MAX_WAITING = 8
+"""Writes that wait for the terminal at which painting pauses: two frames. Textual's queue has room for 30."""
 
 
 class _Deaf:
@@ -31,8 +35,9 @@ class _Deaf:
     The toolkit writes in a thread that would end with the first error, and then waits for it for ever.
     """
 
-    def __init__(self, file: TextIO) -> None:
+    def __init__(self, file: TextIO, wrote: Callable[[], None]) -> None:
         self._file = file
+        self._wrote = wrote
         self.fileno = file.fileno
         self.isatty = file.isatty
 
@@ -41,6 +46,8 @@ class _Deaf:
             return self._file.write(text)
         except OSError as error:
             return _gone(error)
+        finally:
+            self._wrote()
 
     def flush(self) -> None:
         try:
@@ -60,10 +67,32 @@ class TerminalDriver(LinuxDriver):
 
     def __init__(self, *arguments: object, **options: object) -> None:
         super().__init__(*arguments, **options)  # type: ignore[arg-type] # handed on as they are
-        self._file = _Deaf(sys.__stderr__ or sys.stderr)  # type: ignore[assignment] # all that is asked of a file
+        self._file = _Deaf(sys.__stderr__ or sys.stderr, self._wrote)  # type: ignore[assignment] # all that is asked of a file
         self.pacer = Pacer()
         self._answer_is_here = threading.Event()
         self._answer_is_here.set()
+        self._owes_paint = False
+
+    def is_behind(self) -> bool:
+        """Whether painting should wait; if so, the screen is asked to pay what it owes when the terminal has caught up.
+
+        A terminal that does not say how far it has read is behind when it takes nothing any more, as at the end of a
+        line that stands still. Writing on would fill Textual's queue, and then the event loop would stand still, too.
+        """
+        self._owes_paint = True  # before the look at the queue: its last item might be written meanwhile
+        behind = self.pacer.behind or self._n_waiting() > _MAX_WAITING
+        self._owes_paint = behind
+        return behind
+
+    def _n_waiting(self) -> int:
+        """Return how many writes the writing thread has not begun."""
+        return 0 if self._writer_thread is None else self._writer_thread._queue.qsize()  # noqa: SLF001 - not public
+
+    def _wrote(self) -> None:
+        """Take notice of a write that has ended. Runs in the thread that writes."""
+        if self._owes_paint and self._n_waiting() == 0:
+            with suppress(RuntimeError):  # the loop is closed: the program ends
+                self._loop.call_soon_threadsafe(self._pay_paint)
 
     def start_application_mode(self) -> None:
         """Take over the terminal; from now on, the end of the connection is an orderly end of the program.
@@ -106,7 +135,10 @@ class TerminalDriver(LinuxDriver):
 
     def _answered(self) -> None:
         self.pacer.answered()
+        self._pay_paint()
+        self.flush()
+
+    def _pay_paint(self) -> None:
         screen = self._app.screen_stack[-1] if self._app.screen_stack else None
         if isinstance(screen, PacedScreen):
             screen.pay_paint()
-        self.flush()
