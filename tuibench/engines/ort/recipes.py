@@ -37,8 +37,8 @@ class Fused(msgspec.Struct, frozen=True, kw_only=True, tag="fused"):
 class Smoothed(msgspec.Struct, frozen=True, kw_only=True, tag="smoothed"):
     """INT8 weights in blocks, activations quantised to INT8 block by block while decoding; outliers evened out before.
 
-    Blocks of 64, one register of AVX-512, take 10 % fewer bytes and less time than blocks of 32. An outlier coarsens
-    twice as many neighbours then; moved into the weights, it does not.
+    Blocks of 64 take 10 % fewer bytes than blocks of 32. An outlier coarsens twice as many neighbours then; moved into
+    the weights, it does not.
     """
 
     calibration: str = str(CALIBRATION_TEXT)
