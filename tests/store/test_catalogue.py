@@ -57,6 +57,18 @@ def test_sessions_are_listed_newest_first_and_damaged_ones_last_with_the_reason(
     assert summaries[2].fastest is None
 
 
+def test_a_recording_that_is_installed_and_lies_in_the_clone_is_one_session(folder, tmp_path):
+    installed = tmp_path / "installed"
+    installed.mkdir()
+    save(folder / "sample.toml")
+    (installed / "sample.toml").write_bytes((folder / "sample.toml").read_bytes())
+    folders = [folder, installed]
+    assert [summary.path for summary in list_sessions(folders)] == [installed / "sample.toml"]
+    assert find_session("sample", folders) == installed / "sample.toml"
+    annotate(folder / "sample.toml", Annotation(note="mine", written=NOW))
+    assert len(list_sessions(folders)) == 2
+
+
 def test_what_is_no_file_is_not_listed(folder):
     (folder / "folder.toml").mkdir()
     (folder / "link.toml").symlink_to(folder / "nowhere")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import stat
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +15,9 @@ from tuibench.core.metrics import DECODE, summarise
 from tuibench.store.index import SessionIndex
 from tuibench.store.schema import Annotation, Session, SessionError, SessionHeader
 from tuibench.store.session import load, load_header
+
+_File = tuple[Path, tuple[int, int]]
+"""A path, with the modification time in nanoseconds and the size in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +63,33 @@ def list_sessions(
         n_read: How many files to read whole at most (13 ms each); of further ones only the header is read (0.5 ms).
     """
     known = SessionIndex(index, SessionSummary)
-    found = {path.resolve(): (path, facts) for folder in folders for path, facts in _files(folder)}
+    found = _without_copies({path.resolve(): (path, facts) for folder in folders for path, facts in _files(folder)})
     sessions = []
-    for path, facts in sorted(found.values(), key=lambda file: -file[1][0]):  # what is looked for is mostly new
+    for path, facts in sorted(found, key=lambda file: -file[1][0]):  # what is looked for is mostly new
         summary = known.get(path, facts)
         if summary is None or (not summary.complete and n_read != 0):
             whole = n_read is None or n_read > 0
             n_read = n_read - 1 if whole and n_read is not None else n_read
             summary = known.put(path, facts, _summary(path) if whole else _header_only(path))
         sessions.append(summary)
-    known.save(keep={path for path, _facts in found.values()})
+    known.save(keep={path for path, _facts in found})
     return sorted(sessions, key=_newest_first)
 
 
-def _files(folder: Path) -> Iterator[tuple[Path, tuple[int, int]]]:
+def _without_copies(found: dict[Path, _File]) -> list[_File]:
+    """Return one of several equal files of one name, the last: a clone of the repository holds what is installed."""
+    names = Counter(path.name for path, _facts in found.values())
+    different: dict[object, _File] = {}
+    for path, facts in found.values():
+        content: object = path
+        if names[path.name] > 1:
+            with suppress(OSError):  # gone meanwhile, or not for everybody to read
+                content = path.name, path.read_bytes()
+        different[content] = path, facts
+    return list(different.values())
+
+
+def _files(folder: Path) -> Iterator[_File]:
     """Yield the session files of a folder with their modification time and size. A pipe or folder is none."""
     if not folder.is_dir():
         return
