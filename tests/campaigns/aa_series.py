@@ -105,17 +105,17 @@ def coverage_after_stopping(precision, n_runs, seed=0, n_most=30):
     return held / n_runs, total / n_runs
 
 
-def simulate(n_comparisons):
+def simulate(n_comparisons, seed=0):
     print(f"differences found in {n_comparisons} comparisons of equals, per cent (5 is allowed)")
     print("machine         trials   within a run   between runs")
     for machine in MACHINES:
         for n_trials in (3, 5, 7, 10, 30):
-            within = 100 * false_positives(machine, n_trials, n_comparisons) / n_comparisons
-            between = 100 * false_positives_between_runs(machine, n_trials, n_comparisons) / n_comparisons
+            within = 100 * false_positives(machine, n_trials, n_comparisons, seed) / n_comparisons
+            between = 100 * false_positives_between_runs(machine, n_trials, n_comparisons, seed) / n_comparisons
             print(f"{machine.__name__:15} {n_trials:6} {within:14.1f} {between:14.1f}", flush=True)
     print("\nintervals that hold the true median where the stop rule ended, noise 3 %")
     for precision in (0.1, 0.05, 0.02):
-        held, n_trials = coverage_after_stopping(precision, n_comparisons)
+        held, n_trials = coverage_after_stopping(precision, n_comparisons, seed)
         print(f"precision {precision:.0%}: {held:.1%} after {n_trials:.1f} trials on average")
 
 
@@ -168,6 +168,7 @@ def install_twin(folder, method):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--comparisons", type=int, default=2000, help="simulated comparisons per machine and length")
+    parser.add_argument("--seed", type=int, default=0, help="of the simulated noise; the widths were chosen with 0")
     parser.add_argument("--real", type=int, metavar="N", help="so many real comparisons instead")
     parser.add_argument("model", nargs="?", help="folder or hub id, with --real")
     parser.add_argument("--method", default="kv-cache")
@@ -177,7 +178,7 @@ def main():
     if options.real and options.model:
         real(options.real, options.model, options.method, options.trials, options.tokens)
     else:
-        simulate(options.comparisons)
+        simulate(options.comparisons, options.seed)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import pytest
 
 from tests.measured_runs import quality, trials
 from tests.scripted import failed, header
-from tuibench.cli.result_table import result_lines
+from tuibench.cli.result_table import detail_lines, result_lines
 from tuibench.core.events import FailureKind
 from tuibench.core.run_events import MachineDescribed, RunStarted, TrialEnded
 from tuibench.core.state import RunState, fold
@@ -105,3 +105,40 @@ def test_the_machines_limit_stands_below_the_verdict():
     assert roof == "read bandwidth with 2 threads: 10.0 GB/s"
     assert kv_cache.startswith("kv-cache: 60 % of this machine's read bandwidth: memory-bound")
     assert cost.startswith("this program used 0.1 % of the CPU")
+
+
+def test_details_tell_each_figure_of_the_quality_with_its_standard_error():
+    full = quality(
+        "int8", 0.0041, n_scored=1020, kld_median=0.0035, kld_p99=0.0154, delta_p_mean=-0.0009, delta_p_mean_se=0.0004,
+        delta_p_rms=0.0122, delta_p_rms_se=0.0006, top1_se=0.0059, perplexity=39.85, perplexity_se=3.86,
+        reference_bytes=2 << 20,
+    )  # fmt: skip
+    differing = trials("int8", 30, token_ids=(1, 2, 9, 9))
+    state = run(*trials("kv-cache", 10, token_ids=(1, 2, 3, 4)), *differing, methods=("kv-cache", "int8"))
+    state = replace(state, methods=state.methods | {"int8": replace(state.methods["int8"], quality=full)})
+    _, told, _, reference, int8, *_ = detail_lines(state, width=200)
+    assert told == "closeness to kv-cache on text: 1020 positions, reference cached in 2.00 MiB"
+    assert reference.endswith("reference       4")
+    for part in (
+        "0.0041 ± 0.0004", "0.0035", "0.0154", "−0.09 % ± 0.04 %", "1.22 % ± 0.06 %", "97.00 % ± 0.59 %",
+        "39.85 ± 3.86", "2 of 4 tokens",
+    ):  # fmt: skip
+        assert part in int8
+    assert all(len(line) <= 80 for line in detail_lines(state, width=80))
+
+
+def test_details_tell_memory_by_phase_and_the_cache_at_its_length():
+    told_once = {"load_peak_bytes": 300 << 20, "kv_bytes_per_token": 1 << 20}
+    warmup = trials("kv-cache", 10, n=1, warmup=True, n_prompt=6, token_ids=(), peak_rss_bytes=400 << 20, **told_once)
+    measured = trials(
+        "kv-cache", 10, n_prompt=6, prefill_peak_bytes=400 << 20, peak_rss_bytes=500 << 20, token_ids=(1, 2, 3, 4),
+    )  # fmt: skip
+    *_, heading, row = detail_lines(run(*warmup, *measured, methods=("kv-cache",)), width=200)
+    assert heading.split() == ["method", "loaded", "prefilled", "decoded", *heading.split()[4:]]
+    assert row.split("  ")[0] == "kv-cache"
+    for part in ("300 MiB", "400 MiB", "500 MiB", "10.0 MiB at 10 tokens"):
+        assert part in row
+
+
+def test_a_result_without_memory_and_quality_has_no_details():
+    assert detail_lines(run(failed("kv-cache", FailureKind.CRASHED), methods=("kv-cache",))) == []

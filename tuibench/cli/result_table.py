@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Sequence
 
+from tuibench.core import format as fmt
 from tuibench.core.columns import LADDER, METHOD, Column, Table, cells, filled
-from tuibench.core.comparison import Comparison, Row, compare, run_of_state
+from tuibench.core.comparison import REFERENCE, Comparison, Row, compare, run_of_state
+from tuibench.core.detail_columns import MEMORY, QUALITY
 from tuibench.core.machine_lines import machine_lines
 from tuibench.core.state import RunState
 from tuibench.core.verdict import verdict_lines
@@ -22,6 +24,9 @@ _GIVEN_UP = (
     "total", "kld", "trials", "artifact_bytes", "step", "acceptance_rate", "ttft_ns", "total", "top1",
     "tokens_per_step", "peak_rss_bytes",
 )  # fmt: skip
+
+_QUALITY_GIVEN_UP = ("length", "kld_median", "delta_p_rms", "kld", "kld_p99", "delta_p", "agreed", "perplexity")
+_MEMORY_GIVEN_UP = ("rss_file_bytes", "rss_anon_bytes")
 
 
 def result_lines(state: RunState, *, greedy: bool = True, width: int | None = None) -> list[str]:
@@ -39,6 +44,23 @@ def result_lines(state: RunState, *, greedy: bool = True, width: int | None = No
     table = fitted(LADDER, comparison, comparison.rows, width=width)
     machine = machine_lines(comparison)
     return [*table, "", *verdict_lines(comparison), *([""] if machine else []), *machine]
+
+
+def detail_lines(state: RunState, *, greedy: bool = True, width: int | None = None) -> list[str]:
+    """Return, for a stored result, how close each method is to the reference, and its memory phase by phase."""
+    comparison = _compared(state, greedy=greedy)
+    lines = []
+    scored = next((row.quality for row in comparison.rows if row.quality and not row.quality.failed), None)
+    if scored is not None:
+        told = f"closeness to {REFERENCE} on {scored.eval_name}: {scored.n_scored} positions"
+        if scored.reference_bytes is not None:
+            told += f", reference cached in {fmt.size(scored.reference_bytes)}"
+        table = fitted(QUALITY, comparison, comparison.rows, given_up=_QUALITY_GIVEN_UP, width=width)
+        lines += ["", fmt.printable(told), *table]
+    if len(filled(MEMORY, comparison, comparison.rows)) > 1:
+        table = fitted(MEMORY, comparison, comparison.rows, given_up=_MEMORY_GIVEN_UP, width=width)
+        lines += ["", "peak RSS at the end of each phase, private and mapped memory, KV-cache", *table]
+    return lines
 
 
 def result_json(state: RunState, *, greedy: bool = True) -> str:

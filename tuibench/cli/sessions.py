@@ -10,7 +10,7 @@ import msgspec
 from tuibench import paths
 from tuibench.cli import OK
 from tuibench.cli.arguments import UsageError
-from tuibench.cli.result_table import aligned, result_json, result_lines
+from tuibench.cli.result_table import aligned, detail_lines, result_json, result_lines
 from tuibench.cli.session_changes import bring_back, edit, remove
 from tuibench.core import format as fmt
 from tuibench.store.catalogue import SessionSummary, find_session, list_sessions
@@ -97,7 +97,7 @@ def _show(name: str, output: str, *, follow: bool) -> int:
         print("\n".join(map(as_json_line, session.trials)))
     else:
         print(fmt.printable("\n".join(_about(path, session))))
-        print("\n".join(result_lines(state, greedy=greedy)))
+        print("\n".join([*result_lines(state, greedy=greedy), *detail_lines(state, greedy=greedy)]))
     return OK
 
 
