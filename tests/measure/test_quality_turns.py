@@ -14,7 +14,7 @@ from tuibench.core.spec import EvalText, RunSpec
 from tuibench.core.state import MethodStatus, RunState, fold
 from tuibench.measure.evaluation_text import EvalFileError, shipped_text, text_from
 from tuibench.measure.measurement import Measurement
-from tuibench.measure.time_limits import TimeLimits
+from tuibench.measure.time_limits import Patience, TimeLimits
 from tuibench.store.replay import Replay, stored_state
 from tuibench.store.session import load
 
@@ -47,7 +47,7 @@ def real(model, tmp_path, methods, text=TEXT):
 
 def scripted(model, tmp_path, methods, **behaviour):
     command = (sys.executable, str(SCRIPT), *(f"{method}={what}" for method, what in behaviour.items()))
-    limits = replace(LIMITS, phase_s={**LIMITS.phase_s, Phase.QUALITY: 2.0})
+    limits = replace(LIMITS, phase_s=LIMITS.phase_s | {Phase.QUALITY: 2.0}) if "hang" in behaviour.values() else LIMITS
     return Measurement(spec(methods), model, tmp_path / "sessions", limits=limits, worker_command=command)
 
 
@@ -151,7 +151,17 @@ async def test_skipping_ends_one_score_and_stopping_all(tiny_llama, tmp_path):
     assert state.cancelled
 
 
-async def test_reports_of_progress_keep_a_slow_score_alive(tiny_llama, tmp_path):
+async def test_reports_of_progress_keep_a_slow_score_alive(tiny_llama, tmp_path, monkeypatch):
+    """Each report takes 400 s, by a clock that only the reports move; 600 s are allowed."""
+    clock_s, real = 0.0, Patience.enter
+
+    def enter(self, phase):
+        nonlocal clock_s
+        real(self, phase)
+        clock_s += 400 if phase is Phase.QUALITY else 0
+
+    monkeypatch.setattr(Patience, "enter", enter)
+    monkeypatch.setattr("tuibench.measure.time_limits._now_s", lambda: clock_s)
     events, _ = await collect(scripted(tiny_llama, tmp_path, ("kv-cache",), **{"kv-cache": "slow"}))
     assert qualities(events)["kv-cache"].kld_mean == 0.25
 
