@@ -18,6 +18,9 @@ from tests.scripted_methods import provide, save_toy_model
 from tuibench.core.events import FailureKind
 from tuibench.store.session import load
 
+SECOND_TRIAL = "3"
+"""Its prompt, after the warm-up's and the first trial's."""
+
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory):
@@ -27,11 +30,11 @@ def toy(tmp_path_factory):
 
 @pytest.fixture
 def start(toy, tmp_path):
-    """Start `tuibench run` with slow trials; whatever is still there at the end is killed."""
+    """Start `tuibench run` with slow trials, or one that never ends; whatever is still there at the end is killed."""
     model, environment = toy
     started = []
 
-    def run(*options, step_s="0.1", fault="", methods="sound", **popen):
+    def run(*options, step_s="0.1", hang_at="", fault="", methods="sound", **popen):
         command = [sys.executable, "-m", "tuibench", "run", "--no-quality", "--output", str(tmp_path / "out")]
         if "--resume" not in options:
             command += ["--model", str(model), "--methods", methods, "--prompt", "a b"]
@@ -40,6 +43,7 @@ def start(toy, tmp_path):
             "TUIBENCH_CACHE": str(tmp_path / "cache"),
             "TUIBENCH_TEST_STEP_S": step_s,
             "TUIBENCH_TEST_FAULT": fault,
+            "TUIBENCH_TEST_HANG_AT": hang_at,
         }  # fmt: skip
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | popen
         process = subprocess.Popen([*command, *options], env=env, cwd=tmp_path, **pipes)
@@ -72,7 +76,7 @@ def the_session(tmp_path):
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_a_signalled_run_ends_in_order_and_can_go_on(start, tmp_path, number, times):
-    run = start("--trials", "3")
+    run = start("--trials", "3", step_s="0", hang_at=SECOND_TRIAL)
     wait_for(run, "trial 2/3")
     children = descendants(run)
     for _ in range(times):
@@ -95,7 +99,7 @@ def test_a_signalled_run_ends_in_order_and_can_go_on(start, tmp_path, number, ti
 
 
 def test_a_killed_run_leaves_no_worker_and_every_finished_trial(start, tmp_path):
-    run = start("--trials", "3")
+    run = start("--trials", "3", step_s="0", hang_at=SECOND_TRIAL)
     wait_for(run, "trial 2/3")
     children = descendants(run)
     assert children
@@ -117,7 +121,8 @@ def test_a_terminal_that_goes_away_ends_the_run_in_order(start, tmp_path):
 
         fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
 
-    run = start("--trials", "3", stdin=slave, stdout=slave, stderr=slave, text=False, preexec_fn=own_terminal)
+    held = {"step_s": "0", "hang_at": SECOND_TRIAL}
+    run = start("--trials", "3", **held, stdin=slave, stdout=slave, stderr=slave, text=False, preexec_fn=own_terminal)
     os.close(slave)
     until_s = time.monotonic() + 60
     while not list((tmp_path / "out").glob("*.toml")) and time.monotonic() < until_s:

@@ -2,7 +2,8 @@
 """Methods that need no model library and fail on request: `sound` works, `faulty` does what the environment says.
 
 `TUIBENCH_TEST_FAULT` names where and what: `load:segfault`, `decode:hang`, …; `TUIBENCH_TEST_STEP_S` is the time that
-each call of `sound` takes.
+each call of `sound` takes; `TUIBENCH_TEST_HANG_AT` is the number of the prompt, counted in each worker from 1, at which
+`sound` waits for ever.
 """
 
 import ctypes
@@ -66,6 +67,7 @@ FAULTS = {
 
 class Sound:
     method = Method(id="sound", title="Sound", explanation="Works.", parent=None, precision="fp32")
+    n_prompts = 0
 
     def enter(self, phase):
         time.sleep(float(os.environ.get("TUIBENCH_TEST_STEP_S", "0")))
@@ -80,6 +82,9 @@ class Sound:
 
     def prefill(self, token_ids, max_length):
         self.enter("prefill")
+        self.n_prompts += 1
+        if str(self.n_prompts) == os.environ.get("TUIBENCH_TEST_HANG_AT"):
+            _hang()
         return _LOGITS
 
     def decode(self, token_id):
