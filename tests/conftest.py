@@ -11,7 +11,9 @@ from tests.tiny_models import save_gpt2, save_llama
 from tuibench.models.folder import open_folder
 from tuibench.models.local import DEFAULT_MODEL
 
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # programs started here must hear it, also where nohup started the tests
+# Programs started here must hear both, also where nohup or a shell's background started the tests.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # The same examples every time, as long as they take: whether tests pass depends on neither luck nor the machine.
 # `--hypothesis-profile default` looks for new ones.
 hypothesis.settings.load_profile("ci")
