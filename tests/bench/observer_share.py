@@ -33,8 +33,8 @@ N_TURNS = 4
 TRIAL_S = 6
 
 
-def paced(rate: float, sessions: Path) -> Measurement:
-    spec = msgspec.structs.replace(SPEC, max_new_tokens=round(rate * TRIAL_S))
+def paced(rate: float, sessions: Path, trial_s: float = TRIAL_S) -> Measurement:
+    spec = msgspec.structs.replace(SPEC, max_new_tokens=round(rate * trial_s))
     return Measurement(spec, MODEL, sessions, worker_command=(sys.executable, str(WORKER), str(rate)))
 
 
@@ -63,12 +63,12 @@ def dashboard(rate: float, sessions: Path) -> None:
         terminal.close()
 
 
-def inside(rate: float, sessions: Path) -> None:
+def inside(rate: float, sessions: Path, trial_s: float = TRIAL_S) -> None:
     """Be the dashboard, as `tuibench` opens it, with the paced worker behind it."""
     from tuibench.ui.app import TuibenchApp
     from tuibench.ui.services import Services
 
-    services = Services(measure=lambda *_: paced(rate, sessions), find_model=lambda _: MODEL)
+    services = Services(measure=lambda *_: paced(rate, sessions, trial_s), find_model=lambda _: MODEL)
     TuibenchApp(model="paced", services=services).run()
 
 
@@ -80,7 +80,7 @@ def main() -> None:
     if "--inside" in sys.argv:
         os.environ.setdefault("TEXTUAL_FPS", "30")
         os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
-        inside(float(sys.argv[2]), Path(sys.argv[3]))
+        inside(float(sys.argv[2]), Path(sys.argv[3]), *map(float, sys.argv[4:]))
         return
     n_cpus = effective_cpus().n_usable
     for rate in [float(text) for text in sys.argv[1:]] or [30.0, 120.0]:

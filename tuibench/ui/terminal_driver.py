@@ -135,10 +135,11 @@ class TerminalDriver(LinuxDriver):
 
     def _answered(self) -> None:
         self.pacer.answered()
-        self._pay_paint()
+        if self._owes_paint:
+            self._pay_paint()
         self.flush()
 
     def _pay_paint(self) -> None:
         screen = self._app.screen_stack[-1] if self._app.screen_stack else None
         if isinstance(screen, PacedScreen):
-            screen.pay_paint()
+            screen.call_later(screen.pay_paint)  # in its own task: what is painted asks which application it is part of
