@@ -116,6 +116,15 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
             start += n_chars
         return pieces
 
+    def sharing(self, earlier: TrialRecord) -> TrialRecord:
+        """Return the record with what an earlier one says, too, kept once.
+
+        A greedy method says the same in every trial; without this, a run of many would grow by all of it.
+        """
+        said = ("token_ids", "piece_chars", "text", "facts")
+        again = {name: getattr(earlier, name) for name in said if getattr(earlier, name) == getattr(self, name)}
+        return msgspec.structs.replace(self, **again)
+
 
 class QualityRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How far a method's predictions are from the reference's, teacher-forced on one text.

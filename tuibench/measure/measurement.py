@@ -262,6 +262,8 @@ class Measurement:
             record = await self._trial(turn.method, index, warmup=warmup, fresh=fresh)
             if record.failed and warmup:
                 record = msgspec.structs.replace(record, index=turn.index, warmup=False)  # the turn is lost with it
+            if measured := self._measured[turn.method]:
+                record = record.sharing(measured[-1])
             self._save(record)
             self._emit(TrialEnded(record))
             if not record.warmup and not record.failed:
