@@ -120,7 +120,7 @@ def test_an_interrupted_run_saves_what_is_finished_and_leaves_no_process(argumen
 
 
 def test_a_run_whose_parent_is_killed_leaves_no_worker(arguments):
-    command = [*arguments, "--max-new-tokens", "100000", "--methods", "kv-cache"]
+    command = [*arguments, "--max-new-tokens", "100000", "--trials", "1000", "--methods", "kv-cache"]
     run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     for line in run.stderr:
         if line.startswith("trial 1/"):

@@ -60,7 +60,7 @@ def misbehave(behaviour):  # noqa: PLR0912
         os.kill(os.getpid(), signal.SIGSTOP)
     elif behaviour == "close-pipe":
         os.close(1)
-        time.sleep(60)
+        time.sleep(600)
     elif behaviour == "says-why":
         say.emit(WorkerFailed(at_ns=say.now(), kind=FailureKind.ERROR, message="ValueError: no"))
         sys.exit(1)
@@ -70,7 +70,7 @@ def misbehave(behaviour):  # noqa: PLR0912
     elif behaviour == "child":
         if os.fork() == 0:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            time.sleep(60)
+            time.sleep(600)
         beat_for_ever()
     elif behaviour == "first-only":
         marker = Path(sys.argv[2])
