@@ -237,7 +237,7 @@ class Context:
     @property
     def snapshot_s(self) -> float:
         """Least time between two repaints of a run."""
-        return 1.0 if self.low_bandwidth else 0.25
+        return 1.0 if self.low_bandwidth else 1 / 3
 
     @property
     def sample_s(self) -> float:
