@@ -59,6 +59,11 @@ class Recorder:
         self.settle()
         self.look(shown_s)
 
+    def escape(self) -> None:
+        """Go back. What follows Escape at once would be taken for a key pressed with Alt."""
+        self.tmux.press("Escape")
+        self.settle()
+
     def settle(self) -> None:
         """Wait until nothing moves."""
         before = ""
@@ -92,22 +97,22 @@ def demonstrate(recorder: Recorder, prompt: str = PROMPT) -> None:
     recorder.look(READ_S)
     recorder.caption(f"F5: every method in a process of its own, in turns, shown {RUN_SPEED} times as fast as it was")
     tmux.press("F5")
-    recorder.watch("trials", 1, every_s=0.5)
-    recorder.watch("take ", RUN_SPEED, every_s=1.4)
+    tmux.wait_for("running")
+    recorder.watch("ended", RUN_SPEED, every_s=1.4)
     recorder.settle()
     recorder.caption("The ladder: gains with intervals, memory, divergence from FP32")
     recorder.look(2 * READ_S)
     recorder.caption("d: why is it fast or slow here?")
     recorder.press("d", until="esc closes", shown_s=2 * READ_S)
-    tmux.press("Escape")
+    recorder.escape()
     recorder.caption("c: which one to take")
     recorder.press("c", until="Baseline", shown_s=2 * READ_S)
     recorder.press("v", until="Baseline")
-    tmux.press("Escape")
+    recorder.escape()
     recorder.caption("r: all methods again, side by side, at recorded times")
     recorder.press("r", until="Differs", shown_s=0.3)
     recorder.play(5, every_s=0.5)
-    tmux.press("Escape")
+    recorder.escape()
     recorder.caption("F3: every measurement is a file, to replay, compare and share")
     recorder.press("F3", until="Search", shown_s=2 * READ_S)
 
@@ -120,8 +125,7 @@ def choose(recorder: Recorder) -> None:
     recorder.tmux.type(str(N_TOKENS))
     recorder.tmux.wait_for(f"{N_TOKENS} tokens")
     recorder.look(0.8)
-    recorder.tmux.press("Escape")
-    recorder.settle()
+    recorder.escape()
     at = 0
     for rung, method in enumerate(available_methods()):
         if method in TOGGLED:

@@ -100,6 +100,7 @@ class _Store:
         self.paper = paper
         self.parts: list[str] = []
         self._names: dict[str, str] = {}
+        self._texts: dict[str, str] = {}
         self._styles: dict[str, str] = {}
 
     def named(self, drawn: str) -> str:
@@ -108,6 +109,13 @@ class _Store:
             self._names[drawn] = f"p{len(self._names)}"
             self.parts.append(f'<g id="{self._names[drawn]}">{drawn}</g>')
         return self._names.get(drawn, "")
+
+    def text(self, drawn: str) -> str:
+        """Return an element for a text; where it was drawn before, one that points to it."""
+        if drawn in self._texts:
+            return f'<use href="#{self._texts[drawn]}"/>'
+        self._texts[drawn] = f"t{len(self._texts)}"
+        return f'<text id="{self._texts[drawn]}"{drawn}</text>'
 
     def style(self, style: Style) -> str:
         """Return the class of a text's style."""
@@ -156,7 +164,7 @@ def _text(store: _Store, column: int, text: str, style: Style) -> str:
     bare = bare.lstrip()
     # Told its length, it keeps to its columns in whatever font there is.
     length = f' textLength="{len(bare) * CELL}"' if len(bare) > 1 else ""
-    return f'<text class="{store.style(style)}" x="{column * CELL}"{length}>{escape(bare)}</text>'
+    return store.text(f' class="{store.style(style)}" x="{column * CELL}"{length}>{escape(bare)}')
 
 
 def _lines(lines: Iterable[str], columns: int) -> Iterator[list[Span]]:
