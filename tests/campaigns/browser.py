@@ -1,8 +1,10 @@
-"""`tuibench serve` in a real browser: `python -m tests.campaigns.browser [FOLDER]` leaves its pictures in the folder.
+"""What leaves for a browser, in a real one: `python -m tests.campaigns.browser [FOLDER]` leaves its pictures there.
 
-Needs Debian's chromium-headless-shell (64 MB), which is why it is no test of every day. It opens the printed address,
-looks whether anything is asked of another machine, types into the prompt, goes to the sessions by key, and takes a
-picture of each.
+Needs Debian's chromium-headless-shell (64 MB), which is why it is no test of every day. `tuibench serve`: it opens the
+printed address, looks whether anything is asked of another machine, types into the prompt, goes to the sessions by key,
+and takes a picture of each. The HTML export of a run in which every text is hostile, and of the sample session: nothing
+is asked of anyone, no error is told, no page is wider than its window, no text becomes an element; pictures wide and
+narrow, light and dark.
 """
 
 from __future__ import annotations
@@ -14,9 +16,18 @@ import os
 import re
 import sys
 import tempfile
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import aiohttp
+
+from tests.store.test_export import hostile
+from tuibench import paths
+from tuibench.store.export.html import as_html
+from tuibench.store.session import load
+from tuibench.store.side_by_side import side_by_side
 
 CHROMIUM = "chromium-headless-shell"
 KEYS = {"F2": 113, "F3": 114}
@@ -29,6 +40,7 @@ class Browser:
         self._socket = socket
         self._n_sent = 0
         self.requested: set[str] = set()
+        self.complaints: list[str] = []
 
     async def call(self, method: str, **parameters: object) -> dict[str, object]:
         """Send a command and return its result; requests of the page that are seen meanwhile are noted."""
@@ -38,10 +50,17 @@ class Browser:
             message = json.loads((await self._socket.receive(timeout=30)).data)
             if message.get("method") == "Network.requestWillBeSent":
                 self.requested.add(message["params"]["request"]["url"])
+            if message.get("method") in {"Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled"}:
+                self.complaints.append(json.dumps(message["params"])[:300])
             if message.get("id") == self._n_sent:
                 if "error" in message:
                     raise RuntimeError(f"{method}: {message['error']}")
                 return message["result"]
+
+    async def evaluate(self, expression: str) -> Any:
+        """Return what a JavaScript expression amounts to."""
+        result = await self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        return result["result"]["value"]  # type: ignore[index]
 
     async def press(self, key: str) -> None:
         """Press a function key, or type a text."""
@@ -66,8 +85,8 @@ class Browser:
         print(path)
 
 
-async def visit(address: str, folder: Path) -> None:
-    """Look at the page."""
+async def visit(look: Callable[[Browser], Awaitable[None]]) -> None:
+    """Start a browser and look at pages with it."""
     with tempfile.TemporaryDirectory() as profile:
         options = ["--no-sandbox", "--remote-debugging-port=0", f"--user-data-dir={profile}", "--window-size=1280,860"]
         chromium = await asyncio.create_subprocess_exec(
@@ -82,14 +101,14 @@ async def visit(address: str, folder: Path) -> None:
                 async with session.get(f"http://{devtools}/json") as answer:
                     page = next(one for one in await answer.json() if one["type"] == "page")
                 async with session.ws_connect(page["webSocketDebuggerUrl"], max_msg_size=0) as socket:
-                    await look(Browser(socket), address, folder)
+                    await look(Browser(socket))
         finally:
             chromium.terminate()
             await chromium.wait()
 
 
-async def look(browser: Browser, address: str, folder: Path) -> None:
-    """Take the pictures."""
+async def look_at_dashboard(browser: Browser, address: str, folder: Path) -> None:
+    """Take the pictures of the dashboard."""
     for domain in ("Page", "Network"):
         await browser.call(f"{domain}.enable")
     await browser.call("Page.navigate", url=address)
@@ -101,14 +120,44 @@ async def look(browser: Browser, address: str, folder: Path) -> None:
     await browser.press("F3")
     await asyncio.sleep(2)
     await browser.picture(folder / "browser-sessions.png")
-    where = await browser.call("Runtime.evaluate", expression="location.href")
-    print("address line:", where["result"]["value"])  # type: ignore[index]
+    print("address line:", await browser.evaluate("location.href"))
     base = address.partition("/?")[0]
     foreign = {url for url in browser.requested if not url.startswith((base, "data:", "blob:"))}
     print("asked of others:", foreign or "nothing")
 
 
+async def look_at_exports(browser: Browser, folder: Path) -> None:
+    """Take the pictures of exported pages, and fail where one does what it must not."""
+    for domain in ("Page", "Network", "Log", "Runtime"):
+        await browser.call(f"{domain}.enable")
+    sample = side_by_side([(path, load(path)) for path in sorted(paths.sample_sessions().glob("*.toml"))[:1]])
+    for name, comparison in (("sample", sample.comparison), ("hostile", hostile())):
+        page = folder / f"export-{name}.html"
+        page.write_text(as_html(comparison), encoding="utf-8")
+        browser.requested.clear()
+        await browser.call("Page.navigate", url=page.resolve().as_uri())
+        await asyncio.sleep(1)
+        for width in (1280, 400):
+            for scheme in ("light", "dark"):
+                scheme_feature = {"name": "prefers-color-scheme", "value": scheme}
+                await browser.call("Emulation.setEmulatedMedia", features=[scheme_feature])
+                await browser.call(
+                    "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
+                )
+                wide, foreign = await browser.evaluate(
+                    "[document.documentElement.scrollWidth,"
+                    " document.querySelectorAll('script, img, iframe, link, object, a, form').length]"
+                )
+                assert wide <= width, f"{page}: {wide} pixels wide in a window of {width}"
+                assert not foreign, f"{page}: {foreign} elements that it should not have"
+                await browser.picture(folder / f"export-{name}-{width}-{scheme}.png")
+        assert browser.requested <= {page.resolve().as_uri()}, browser.requested
+        assert not browser.complaints, browser.complaints
+    print("exports: no request, no complaint, no foreign element, no page wider than its window")
+
+
 async def main(folder: Path) -> None:
+    await visit(partial(look_at_exports, folder=folder))
     with tempfile.TemporaryDirectory() as scratch:
         environment = {**os.environ, "TUIBENCH_SESSIONS": f"{scratch}/sessions", "TUIBENCH_CONFIG": f"{scratch}/config"}
         server = await asyncio.create_subprocess_exec(
@@ -118,7 +167,7 @@ async def main(folder: Path) -> None:
             assert server.stdout is not None
             address = (await server.stdout.readline()).decode().strip()
             await asyncio.sleep(1)
-            await visit(address, folder)
+            await visit(partial(look_at_dashboard, address=address, folder=folder))
         finally:
             server.terminate()
             await server.wait()
