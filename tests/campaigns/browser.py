@@ -17,6 +17,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -101,9 +102,15 @@ async def visit(look: Callable[[Browser], Awaitable[None]]) -> None:
                 async with session.get(f"http://{devtools}/json") as answer:
                     page = next(one for one in await answer.json() if one["type"] == "page")
                 async with session.ws_connect(page["webSocketDebuggerUrl"], max_msg_size=0) as socket:
-                    await look(Browser(socket))
+                    browser = Browser(socket)
+                    try:
+                        await look(browser)
+                    finally:
+                        # Debian starts it through a script, whose end it would outlive.
+                        await browser.call("Browser.close")
         finally:
-            chromium.terminate()
+            with suppress(ProcessLookupError):
+                chromium.terminate()
             await chromium.wait()
 
 
