@@ -41,7 +41,7 @@ class Idle:
         """Wait until nothing is ready to run, no thread is at work, and nothing is left to be painted."""
         await self._drained()
         for _ in range(_MOST_TICKS):
-            if not any(screen._update_timer._active.is_set() for screen in active_app.get().screen_stack):
+            if not any(_unsettled(screen) for screen in active_app.get().screen_stack):
                 return
             await asyncio.sleep(_TICK_S)
             await self._drained()
@@ -53,3 +53,10 @@ class Idle:
                 return
             await asyncio.sleep(0.001 if self.n_in_threads else 0)
         raise AssertionError("the program does not come to rest")
+
+
+def _unsettled(screen):
+    """Return whether a screen has yet to lay out or paint, or a widget of it has yet to hear of something."""
+    if screen._update_timer._active.is_set() or screen._layout_required or screen._callbacks:
+        return True
+    return any(node.message_queue_size or node._layout_required for node in screen.walk_children(with_self=True))

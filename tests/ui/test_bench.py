@@ -371,7 +371,7 @@ async def test_growing_and_shrinking_during_a_run_loses_nothing():
         for size in ((50, 10), (80, 24), (1, 1), (300, 80), (60, 15), (120, 40)):
             await pilot.resize_terminal(*size)
             await pilot.pause()
-        assert screen.focused_panel.text.shown_lines[0].startswith("A key-value cache")
+        await until(pilot, lambda: screen.focused_panel.text.shown_lines[0].startswith("A key-value cache"))
 
 
 async def test_a_hidden_screen_does_not_paint_and_catches_up():

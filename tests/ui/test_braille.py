@@ -87,3 +87,14 @@ def test_dots_outside_are_left_out():
     canvas.dot(2, 0, 0)
     canvas.dot(0, -1, 0)
     assert canvas.rows() == [[(" ", -1)]]
+
+
+def test_letters_stand_on_their_lines_and_each_owner_has_places_of_its_own():
+    canvas = Canvas(60, 4)
+    for owner, (level, char) in enumerate(((0.0, "A"), (1.0, "B"), (1.0, "C"))):
+        canvas.letters([level] * 120, lambda value: value, owner, char)
+    top, bottom = ("".join(text for text, _ in canvas.rows()[y]) for y in (0, 3))
+    assert bottom.count("A") >= 4
+    assert top.count("B") >= 4
+    assert top.count("C") >= 4
+    assert {char for char in top + bottom if char != " "} == {"A", "B", "C"}

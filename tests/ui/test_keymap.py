@@ -5,7 +5,8 @@ from tuibench.ui.keymap import KEYS
 from tuibench.ui.remapping import remap
 
 MULTIPLEXERS = {"ctrl+b", "ctrl+a"}
-TERMINAL = {"ctrl+c", "ctrl+q", "ctrl+p", "ctrl+i", "ctrl+m", "ctrl+h", "ctrl+s", "ctrl+z", "f1", "f10", "f11"}
+# A terminal that takes F1 for itself leaves the question mark: help alone may be on both.
+TERMINAL = {"ctrl+c", "ctrl+q", "ctrl+p", "ctrl+i", "ctrl+m", "ctrl+h", "ctrl+s", "ctrl+z", "f10", "f11"}
 
 
 def keys_of(widget):

@@ -6,11 +6,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.scripted import failed
 from tests.ui.scripted import (
     FOUR,
     HOLD,
     KLD,
     METHODS,
+    MODEL,
     MS,
     PARENTS,
     Program,
@@ -25,11 +27,21 @@ from tests.ui.scripted import (
 from tuibench.core.events import FailureKind
 from tuibench.core.plan import trial_order
 from tuibench.core.run_events import QualityEnded, RunEnded, RunStarted
+from tuibench.measure.resume import Continuation, resumed_spec
+from tuibench.measure.resume_offer import ResumeOffer
 from tuibench.store.catalogue import SessionSummary
 from tuibench.store.side_by_side import SideBySide
 from tuibench.ui.screens.compare import CompareScreen
 from tuibench.ui.screens.replay import ReplayScreen
+from tuibench.ui.screens.resume import ResumeScreen
 
+THIRTEEN_NAMES = tuple(f"method-{number}" for number in range(1, 14))
+METHODS_OF_13 = {name: msgspec.structs.replace(METHODS["kv-cache"], id=name, parent=None) for name in THIRTEEN_NAMES}
+THIRTEEN = [
+    RunStarted(THIRTEEN_NAMES, trial_order(THIRTEEN_NAMES, 1)),
+    *(event for number, name in enumerate(THIRTEEN_NAMES) for event in trial(name, base_ms=60 - 4 * number)),
+    RunEnded(),
+]
 BOTH = ("baseline", "kv-cache")
 METHODS_OF_FOUR = {
     name: msgspec.structs.replace(
@@ -96,6 +108,25 @@ def test_finished(snap_compare, size):
     assert snap_compare(Program(FINISHED_RUN, methods=METHODS_OF_FOUR).app(), terminal_size=size, run_before=started)
 
 
+def pressed(*keys, first=started):
+    async def run(pilot):
+        await first(pilot)
+        await pilot.press(*keys)
+        await pilot.pause()
+
+    return run
+
+
+@SIZES
+def test_thirteen_methods(snap_compare, size):
+    assert snap_compare(Program(THIRTEEN, methods=METHODS_OF_13).app(), terminal_size=size, run_before=started)
+
+
+def test_themes(snap_compare):
+    app = Program(FINISHED_RUN, methods=METHODS_OF_FOUR).app()
+    assert snap_compare(app, terminal_size=(80, 24), run_before=pressed("f12"))
+
+
 @SIZES
 def test_failed(snap_compare, size):
     assert snap_compare(Program(FAILED).app(), terminal_size=size, run_before=started)
@@ -119,6 +150,40 @@ def test_sessions(snap_compare, size):
         await pilot.pause()
 
     assert snap_compare(Program(sessions=SESSIONS).app(), terminal_size=size, run_before=listed)
+
+
+async def list_of_sessions(pilot):
+    await pilot.press("f3")
+    await until(pilot, lambda: "reading" not in pilot.app.screen.status.state)
+    await pilot.pause()
+
+
+@SIZES
+def test_no_sessions(snap_compare, size):
+    assert snap_compare(Program().app(), terminal_size=size, run_before=list_of_sessions)
+
+
+REASONS = ("tuibench 0.1.0 measured it, this is 0.2.0", "another machine: CPU: Intel Xeon against AMD EPYC 7763")
+
+
+@pytest.mark.parametrize("obstacles", [(), REASONS], ids=["possible", "refused"])
+@SIZES
+def test_resume(snap_compare, size, obstacles):
+    cut = scored_session()
+    failure = failed("onnx", FailureKind.CRASHED)
+    cut = msgspec.structs.replace(cut, trials=(*cut.trials[:5], failure))
+    spec = resumed_spec(cut.header, model=MODEL.name, eval_text=None, timeout_s=None)
+    offer = ResumeOffer(Continuation(SESSIONS[0].path, 0, cut, retry_failed=False), spec, MODEL, obstacles, None)
+    program = Program(sessions=SESSIONS)
+    program.services = dataclasses.replace(program.services, resume_offer=lambda *_: offer)
+
+    async def asked(pilot):
+        await list_of_sessions(pilot)
+        await pilot.press("R")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ResumeScreen))
+        await pilot.pause()
+
+    assert snap_compare(program.app(), terminal_size=size, run_before=asked)
 
 
 def opened_session(**options):

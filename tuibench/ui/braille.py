@@ -9,6 +9,8 @@ from dataclasses import dataclass
 DOTS_X = 2
 DOTS_Y = 4
 _BLANK = 0x2800
+_LETTER_EVERY, _LETTER_STEP = 13, 5
+"""Cells from one letter on a line to the next, and from one line's to the next line's."""
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 
 
@@ -75,6 +77,7 @@ class Canvas:
         self.width, self.height = width, height
         self._dots = [[0] * width for _ in range(height)]
         self._owner = [[-1] * width for _ in range(height)]
+        self._chars: dict[tuple[int, int], tuple[str, int]] = {}
 
     def dot(self, x: int, y: int, owner: int) -> None:
         """Set one dot, (0, 0) at the top left; one outside is left out."""
@@ -99,13 +102,21 @@ class Canvas:
             row = y // DOTS_Y
         return row
 
+    def letters(self, values: Sequence[float | None], share: Callable[[float], float], owner: int, char: str) -> None:
+        """Write a letter onto a line here and there, each owner at places of its own."""
+        for x in range(2 + owner * _LETTER_STEP % _LETTER_EVERY, self.width, _LETTER_EVERY):
+            value = values[x * DOTS_X] if x * DOTS_X < len(values) else None
+            if value is not None:
+                y = round((1 - share(value)) * (DOTS_Y * self.height - 1)) // DOTS_Y
+                self._chars[x, y] = (char, owner)
+
     def rows(self) -> list[list[tuple[str, int]]]:
         """Return each row as stretches of text of one owner; -1 owns what is empty."""
         rows = []
-        for dots, owners in zip(self._dots, self._owner, strict=True):
+        for y, (dots, owners) in enumerate(zip(self._dots, self._owner, strict=True)):
             row: list[tuple[str, int]] = []
-            for cell, owner in zip(dots, owners, strict=True):
-                char = chr(_BLANK + cell) if cell else " "
+            for x, (cell, line) in enumerate(zip(dots, owners, strict=True)):
+                char, owner = self._chars.get((x, y), (chr(_BLANK + cell) if cell else " ", line))
                 if row and row[-1][1] == owner:
                     row[-1] = (row[-1][0] + char, owner)
                 else:

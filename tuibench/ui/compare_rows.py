@@ -130,15 +130,25 @@ def _cell(
 
 
 def verdict(comparison: Comparison, pointed: Row | None) -> Content:
-    """Return what to take, and what the row pointed at amounts to."""
-    parts: list[Content] = []
-    for number, run in enumerate(comparison.runs):
-        label = f"{fmt.printable(run.label)}: " if len(comparison.runs) > 1 else ""
-        parts.append(Content.assemble((label, "$muted"), (recommend(comparison, number).sentence, "bold")))
+    """Return what to take, what the row pointed at amounts to, and then all that may be cut off."""
+    own = pointed.run if pointed is not None else 0
+    first, *others = sorted(range(len(comparison.runs)), key=lambda number: number != own)
+    advice, more = _advice(comparison, first)
+    parts = [advice]
     if pointed is not None:
         parts.append(Content(method_sentence(comparison, pointed)))
         parts += [Content.styled(f"▲ {fmt.printable(flag)}", "$warning") for flag in pointed.flags[:2]]
+    parts += [more] if more else []
+    parts += [_advice(comparison, number)[0] for number in others]
     return Content("\n").join(parts)
+
+
+def _advice(comparison: Comparison, run: int) -> tuple[Content, Content | None]:
+    """Return which method of a run to take, and the methods that no other is better than, if there are several."""
+    label = f"{fmt.printable(comparison.runs[run].label)}: " if len(comparison.runs) > 1 else ""
+    sentence, part, rest = recommend(comparison, run).sentence.partition("; Pareto set: ")
+    more = Content.styled(f"{part.removeprefix('; ')}{rest}", "$muted") if part else None
+    return Content.assemble((label, "$muted"), (sentence, "bold")), more
 
 
 def bars(comparison: Comparison, rows: Sequence[Row], width: int, accents: Mapping[str, str]) -> list[Content]:

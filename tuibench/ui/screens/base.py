@@ -144,7 +144,9 @@ class RunScreen(DashboardScreen):
         for name, method in self.run.methods.items():
             stream = describe.stream_of(method)
             if stream is not None:
-                found.append(Curve(fmt.printable(name), self.context.series.variable(name), stream))
+                series = self.context.series
+                letter = series.letter(name, colourless=self.app.no_color)
+                found.append(Curve(fmt.printable(name), series.variable(name), stream, letter))
         found.sort(key=lambda curve: curve.name == fmt.printable(self._pointed or ""))
         self.curves.show(found)
 

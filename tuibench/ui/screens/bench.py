@@ -11,7 +11,6 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.events import DescendantFocus
 from textual.getters import query_one
-from textual.widgets import Footer
 
 from tuibench.core import format as fmt
 from tuibench.core.spec import RunSpec
@@ -24,6 +23,7 @@ from tuibench.ui.keymap import bindings
 from tuibench.ui.messages import ComparisonWanted, FeedEnded, ResumeWanted, SessionChosen
 from tuibench.ui.screens.base import RunScreen
 from tuibench.ui.subtitle import write_subtitle
+from tuibench.ui.widgets.key_line import KeyLine
 from tuibench.ui.widgets.ladder import Ladder
 from tuibench.ui.widgets.machine_panel import MachinePanel
 from tuibench.ui.widgets.prompt_box import PromptBox
@@ -57,6 +57,7 @@ class BenchScreen(RunScreen):
         self._started_s: float | None = None
         self._ended_s: float | None = None
         self._session: Path | None = None
+        self._rare_before: frozenset[str] = frozenset()
 
     def compose_body(self) -> ComposeResult:
         """Lay out the screen."""
@@ -66,7 +67,7 @@ class BenchScreen(RunScreen):
             yield SettingsForm(n_threads=1, n_cpus=1)
             yield MachinePanel(thrifty=self.context.low_bandwidth).data_bind(RunScreen.run)
         yield from self.compose_run()
-        yield Footer(compact=True)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Paint first, then look at the machine."""
@@ -263,10 +264,21 @@ class BenchScreen(RunScreen):
             self.notify(fmt.printable(f"the prompt is not remembered: {error}"), severity="warning")
         self.prompt.remember(history.prompts())
 
+    @property
+    def rare_keys(self) -> frozenset[str]:
+        """What the line of keys leaves out, because it would do nothing now."""
+        if self.run.running:
+            return frozenset({"run.start", "run.prompts", "run.resume", "bench.escape"})
+        idle = {"run.stop", "run.skip"} | (set() if self.run.cancelled else {"run.resume"})
+        return frozenset(idle if self.run.methods else idle | {"run.details", "run.compare", "run.race"})
+
     def watch_run(self, run: RunState) -> None:
         """Show the new state; as a run begins, go to its results, where single letters are keys."""
         begins = bool(run.methods) and self.has_class("-no-results")
         super().watch_run(run)
+        if (rare := self.rare_keys) != self._rare_before:
+            self._rare_before = rare
+            self.refresh_bindings()
         self._write_state()
         if begins:
             self.ladder.focus()

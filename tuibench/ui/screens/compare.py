@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.getters import query_one
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 
 from tuibench.core import format as fmt
 from tuibench.core.columns import cells, comparison_columns, filled, varying
@@ -22,6 +22,8 @@ from tuibench.ui import compare_rows, describe
 from tuibench.ui.compare_rows import SORTS
 from tuibench.ui.keymap import bindings
 from tuibench.ui.screens.base import DashboardScreen
+from tuibench.ui.series import letter
+from tuibench.ui.widgets.key_line import KeyLine
 from tuibench.ui.widgets.latency_curves import Curve, LatencyCurves
 from tuibench.ui.widgets.ratio_bars import RatioBars
 from tuibench.ui.widgets.row_list import RowList
@@ -75,7 +77,7 @@ class CompareScreen(DashboardScreen):
             yield RatioBars()
             yield Scatter()
             yield LatencyCurves()
-        yield Footer(compact=True)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Read the sessions, then show them."""
@@ -162,8 +164,15 @@ class CompareScreen(DashboardScreen):
             record = next(measured, None)
             if record is not None:
                 name = compare_rows.name(comparison, row)
-                curves.append(Curve(name, self._accents[row.method], describe.stream_of_record(record)))
+                style, stream = self._accents[row.method], describe.stream_of_record(record)
+                curves.append(Curve(name, style, stream, self._letter(comparison, row)))
         return curves
+
+    def _letter(self, comparison: Comparison, row: Row) -> str:
+        """Return what tells a row's line from those of other rows in the same colour."""
+        place = comparison.rows.index(row)
+        earlier = {self._accents[other.method] for other in comparison.rows[:place]}
+        return letter(place) if self.app.no_color or self._accents[row.method] in earlier else ""
 
     # What the user asks for -----------------------------------------------------------------------------------------
 

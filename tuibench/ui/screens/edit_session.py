@@ -9,12 +9,13 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.screen import ModalScreen
-from textual.widgets import Footer, Input, Label
+from textual.widgets import Input, Label
 
 from tuibench.core import format as fmt
 from tuibench.store.annotations import tags_from
 from tuibench.store.schema import Annotation
 from tuibench.ui.keymap import bindings
+from tuibench.ui.widgets.key_line import KeyLine
 
 if TYPE_CHECKING:
     from tuibench.store.catalogue import SessionSummary
@@ -43,7 +44,7 @@ class EditSessionScreen(ModalScreen[Annotation | None]):
             yield Input(
                 fmt.printable(self._session.note), id="note", compact=True, placeholder="what to remember of it"
             )
-        yield Footer(compact=True)
+        yield KeyLine()
 
     def _typed(self, name: str) -> str:
         return self.query_one(f"#{name}", Input).value.strip()

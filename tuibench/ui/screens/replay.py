@@ -8,13 +8,13 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.events import Resize
 from textual.getters import query_one
-from textual.widgets import Footer
 
 from tuibench.core import format as fmt
 from tuibench.core.comparison import REFERENCE
 from tuibench.ui.keymap import bindings
 from tuibench.ui.messages import ComparisonWanted, ResumeWanted
 from tuibench.ui.screens.base import RunScreen
+from tuibench.ui.widgets.key_line import KeyLine
 from tuibench.ui.widgets.race_lane import RaceLane
 from tuibench.ui.widgets.status_line import StatusLine
 from tuibench.ui.widgets.transport import Transport
@@ -60,9 +60,9 @@ class ReplayScreen(RunScreen):
         whole_ns = max(1, self._timeline.duration_ns)
         yield StatusLine()
         yield from self.compose_run()
-        yield VerticalScroll(id="race", can_focus=False)
+        yield VerticalScroll(id="race")
         yield Transport(at_ns / whole_ns for at_ns in self._divergences_ns)
-        yield Footer(compact=True)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Show the results, and play if asked to."""
@@ -87,8 +87,19 @@ class ReplayScreen(RunScreen):
             self._set_playing(playing=True)
         self._write_transport()
 
+    @property
+    def rare_keys(self) -> frozenset[str]:
+        """What the line of keys leaves out as long as no race is shown."""
+        return frozenset() if self.has_class("-racing") else frozenset({"replay.faster", "replay.step"})
+
+    def _set_racing(self, *, racing: bool) -> None:
+        if racing != self.has_class("-racing"):
+            self.set_class(racing, "-racing")
+            (self.race if racing else self.ladder).focus()  # where the keys of a list scroll
+            self.refresh_bindings()
+
     def _show_results(self) -> None:
-        self.remove_class("-racing")
+        self._set_racing(racing=False)
         self._pending = self.context.services.stored_state(self._session)
         self._take_over()
         if self._pointed is None:
@@ -122,7 +133,7 @@ class ReplayScreen(RunScreen):
     def _go_to(self, position_ns: int) -> None:
         """Show the race at a time."""
         self._position_ns = min(max(0, position_ns), self._timeline.duration_ns)
-        self.add_class("-racing")
+        self._set_racing(racing=True)
         self._pending = self._timeline.at(self._position_ns)
         self._take_over()
         self._write_transport()

@@ -12,7 +12,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.getters import query_one
-from textual.widgets import DataTable, Footer
+from textual.widgets import DataTable
 
 from tuibench import paths
 from tuibench.core import format as fmt
@@ -23,6 +23,7 @@ from tuibench.ui.keymap import bindings
 from tuibench.ui.messages import ComparisonWanted, ResumeWanted, SessionChosen
 from tuibench.ui.screens.base import DashboardScreen
 from tuibench.ui.session_list import Order, search
+from tuibench.ui.widgets.key_line import KeyLine
 from tuibench.ui.widgets.search_line import SearchLine
 from tuibench.ui.widgets.session_card import SessionCard
 from tuibench.ui.widgets.status_line import StatusLine
@@ -78,7 +79,7 @@ class SessionsScreen(DashboardScreen):
             table.border_title = "Sessions"
             yield table
             yield SessionCard(self.context.series)
-        yield Footer(compact=True)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Set up the columns; the list itself comes with every visit."""

@@ -17,7 +17,7 @@ _LABEL = 7
 _LEAST_HEIGHT = 3
 _NAMES_FROM = 44
 """Width from which on the curves are named at their ends."""
-_LONGEST_NAME = 14
+_LONGEST_NAME = 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,13 @@ class Curve:
     name: str
     style: str
     stream: Stream
+    letter: str = ""
+    """Written onto the line where another one has the same colour."""
+
+    @property
+    def label(self) -> str:
+        """What stands at the line's end."""
+        return f"{self.letter} {self.name}" if self.letter else self.name
 
 
 @dataclass(slots=True)
@@ -82,7 +89,7 @@ class LatencyCurves(Widget):
     def _name_width(self) -> int:
         if self.size.width < _NAMES_FROM:
             return 0
-        return min(_LONGEST_NAME, max((len(curve.name) for curve in self._curves), default=0)) + 1
+        return min(_LONGEST_NAME, max((len(curve.label) for curve in self._curves), default=0)) + 1
 
     def _grow(self) -> bool:
         """Take over what is new; return whether there was anything."""
@@ -128,6 +135,9 @@ class LatencyCurves(Widget):
             end = canvas.line(self._drawn[curve.name].columns.columns, scale.share, owner)
             if end is not None:
                 ends[owner] = end
+        for owner, curve in enumerate(self._curves):
+            if curve.letter:
+                canvas.letters(self._drawn[curve.name].columns.columns, scale.share, owner, curve.letter)
         labels = _labels(scale, n_rows)
         names = _apart(ends, n_rows) if self._name_width else {}
         rows = [self._row(cells, labels.get(y, ""), names.get(y)) for y, cells in enumerate(canvas.rows())]
@@ -138,7 +148,7 @@ class LatencyCurves(Widget):
         parts += [(text, self._curves[owner].style if owner >= 0 else "") for text, owner in cells]
         if named is not None:
             curve = self._curves[named]
-            parts.append((f" {curve.name[:_LONGEST_NAME]}", curve.style))
+            parts.append((f" {curve.label[:_LONGEST_NAME]}", curve.style))
         return Content.assemble(*parts)
 
     def _empty_rows(self, n_rows: int) -> list[Content]:

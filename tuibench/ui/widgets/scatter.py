@@ -15,7 +15,7 @@ from tuibench.ui.braille import DOTS_X, DOTS_Y, Canvas, log_scale
 
 _LABEL = 10
 """Cells left of the axis: "100 tok/s" and a space."""
-_LEAST_HEIGHT = 5
+_LEAST_HEIGHT = 4
 _EXACT = 1e-4
 """Divergences below it are rounding: they stand at the left end."""
 
