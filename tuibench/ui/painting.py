@@ -72,7 +72,7 @@ class SparingCompositor(Compositor):
     """Renders only the widgets that are seen in what a partial update touches.
 
     Textual renders every widget within the rectangle around all that changed, and each of them whole: with the clock at
-    the top and a text at the bottom that is the whole screen, three times a second, boxes behind boxes included.
+    the top and a text at the bottom that is the whole screen, time after time, boxes behind boxes included.
     """
 
     def render_partial_update(self) -> ChopsUpdate | None:

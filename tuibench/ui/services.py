@@ -236,7 +236,12 @@ class Context:
 
     @property
     def snapshot_s(self) -> float:
-        """Least time between two repaints of a run."""
+        """Least time between two repaints of a run: they cost time on the cores that are measured."""
+        return 1.0 if self.low_bandwidth else 1 / 2
+
+    @property
+    def frame_s(self) -> float:
+        """Time between two repaints of a replay, when nothing is measured."""
         return 1.0 if self.low_bandwidth else 1 / 3
 
     @property

@@ -79,7 +79,7 @@ class ReplayScreen(RunScreen):
         self._show_results()
         self._lay_out_lanes()
         self.ladder.focus()
-        self.set_interval(self.context.snapshot_s, self._tick)
+        self.set_interval(self.context.frame_s, self._tick)
         for dropped in self._session.dropped:
             self.notify(fmt.printable(dropped), title="Not everything could be read", severity="warning", timeout=10)
         if self._play_at_once:

@@ -120,7 +120,7 @@ class Ladder(RowList):
         self.write(heading(COLUMNS, widths), names, rows)
 
     def _row(self, name: str, widths: Widths) -> Content:
-        """Return a row, the same as before where nothing of it is new: three times a second, one row changes."""
+        """Return a row, the same as before where nothing of it is new: with a snapshot, one row changes."""
         rung = self._rung(name)
         made_of = (rung.about, rung.chosen, rung.state, rung.compared, rung.accent, widths)
         before = self._written.get(name)

@@ -132,7 +132,7 @@ class StreamText(ScrollView, can_focus=True):
     def _grow_to(self, height: int) -> None:
         """Tell how many lines there are.
 
-        Assigning `virtual_size` lays out and repaints the whole screen (25 to 40 ms), three times a second and on the
+        Assigning `virtual_size` lays out and repaints the whole screen (25 to 40 ms), with every snapshot and on the
         cores that are measured. That is needed only when the scrollbar comes or goes.
         """
         size = Size(1, height)
