@@ -47,9 +47,7 @@ def stored_run(context):
 SCREENS = {
     "bench": BenchScreen,
     "compare": lambda context: CompareScreen(context, [Path("first.toml")]),
-    "details": lambda context: DetailsScreen(
-        stored_run(context), stored_run(context).methods["kv-cache"], METHODS["kv-cache"]
-    ),
+    "details": lambda context: DetailsScreen(stored_run(context), "kv-cache", METHODS),
     "edit": lambda _context: EditSessionScreen(SUMMARY),
     "export": lambda _context: ExportScreen(),
     "prompts": PromptsScreen,

@@ -227,13 +227,14 @@ def test_compare(snap_compare, size):
     assert snap_compare(program.app(), terminal_size=size, run_before=shown)
 
 
-def test_details(snap_compare):
+@SIZES
+def test_details(snap_compare, size):
     async def shown(pilot):
         await opened_session()(pilot)
         await pilot.press("d")
         await pilot.pause()
 
-    assert snap_compare(Program().app(), terminal_size=(120, 40), run_before=shown)
+    assert snap_compare(Program().app(), terminal_size=size, run_before=shown)
 
 
 def test_prompts(snap_compare):

@@ -5,10 +5,9 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Sequence
 
-from tuibench.core import format as fmt
 from tuibench.core.columns import LADDER, METHOD, Column, Table, cells, filled
 from tuibench.core.comparison import REFERENCE, Comparison, Row, compare, run_of_state
-from tuibench.core.detail_columns import MEMORY, QUALITY
+from tuibench.core.detail_columns import MEMORY, QUALITY, scored_on
 from tuibench.core.machine_lines import machine_lines
 from tuibench.core.state import RunState
 from tuibench.core.verdict import verdict_lines
@@ -52,11 +51,8 @@ def detail_lines(state: RunState, *, greedy: bool = True, width: int | None = No
     lines = []
     scored = next((row.quality for row in comparison.rows if row.quality and not row.quality.failed), None)
     if scored is not None:
-        told = f"closeness to {REFERENCE} on {scored.eval_name}: {scored.n_scored} positions"
-        if scored.reference_bytes is not None:
-            told += f", reference cached in {fmt.size(scored.reference_bytes)}"
         table = fitted(QUALITY, comparison, comparison.rows, given_up=_QUALITY_GIVEN_UP, width=width)
-        lines += ["", fmt.printable(told), *table]
+        lines += ["", f"closeness to {REFERENCE} on {scored_on(scored)}", *table]
     if len(filled(MEMORY, comparison, comparison.rows)) > 1:
         table = fitted(MEMORY, comparison, comparison.rows, given_up=_MEMORY_GIVEN_UP, width=width)
         lines += ["", "peak RSS at the end of each phase, private and mapped memory, KV-cache", *table]

@@ -1,4 +1,4 @@
-"""The columns of the tables under a stored result: closeness to the reference in full, and memory phase by phase."""
+"""What a result tells in full: closeness to the reference with its standard errors, and memory phase by phase."""
 
 from __future__ import annotations
 
@@ -66,6 +66,14 @@ QUALITY = (
     Column("length", "output", _length),
 )
 """Teacher-forced figures with their standard errors; the greedy text until it leaves the reference's."""
+
+
+def scored_on(quality: QualityRecord) -> str:
+    """Return what the figures of the quality were taken on; made harmless for a terminal."""
+    told = f"{quality.eval_name}: {quality.n_scored} positions"
+    if quality.reference_bytes is not None:
+        told += f", reference cached in {fmt.size(quality.reference_bytes)}"
+    return fmt.printable(told)
 
 
 def _measured(comparison: Comparison, row: Row) -> tuple[TrialRecord, ...]:

@@ -140,7 +140,10 @@ KEYS: dict[str, tuple[Key, ...]] = {
         Key("export.take", "enter", "take", "Write", "Write the file in this format"),
         Key("dialog.close", "escape", "close", "Close", "Write nothing"),
     ),
-    "dialog": (
+    "details": (
+        Key("details.next", "right,l", "next_method(1)", "Next", "The same of the next method", priority=True),
+        Key("details.previous", "left,h", "next_method(-1)", "Previous", "Of the method before", priority=True),
+        Key("details.close", "d", "close", "Close", "The key that opened it closes it", show=False),
         Key("dialog.close", "escape", "close", "Close", "Close this window"),
     ),
     "themes": (

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.getters import query_one
 from textual.screen import ModalScreen
-from textual.widgets import Static
 
 from tuibench.core import format as fmt
+from tuibench.core.columns import METHOD, Column
+from tuibench.core.comparison import compare, run_of_state
+from tuibench.core.detail_columns import MEMORY, QUALITY, scored_on
 from tuibench.core.metrics import ACCEPTANCE, DECODE, OUTPUT, PREFILL, TOKENS_PER_STEP, TPOT, TTFT
 from tuibench.core.record import TrialRecord
 from tuibench.core.roofline import roofline
@@ -19,9 +22,11 @@ from tuibench.core.state import MethodState, RunState
 from tuibench.core.stats import estimate
 from tuibench.ui.describe import failure_text
 from tuibench.ui.keymap import bindings
+from tuibench.ui.widgets.fact_sheet import FactSheet, Part
 
-_LABEL = 14
 _BAR = 24
+# Where the heading of a column says too little by itself.
+_LABELS = {"kld_median": "KLD median", "kld_p99": "KLD p99"}
 
 Rows = list[tuple[str, str]]
 
@@ -29,44 +34,69 @@ Rows = list[tuple[str, str]]
 class DetailsScreen(ModalScreen[None]):
     """All that is known of a method: its figures over all trials, the rest of its latest trial or failure."""
 
-    BINDINGS = bindings("dialog")
+    BINDINGS = [*bindings("details"), *bindings("list")]
+    BINDING_GROUP_TITLE = "Details"
 
-    def __init__(self, run: RunState, method: MethodState, about: Method | None = None) -> None:
+    column = query_one("#dialog", VerticalScroll)
+    sheet = query_one(FactSheet)
+
+    def __init__(self, run: RunState, method: str, known: Mapping[str, Method], *, greedy: bool = True) -> None:
+        """Say what to tell of.
+
+        Args:
+            run: As far as it is.
+            method: The one to begin with; it has a finished trial.
+            known: What is installed here.
+            greedy: Whether tokens were the most likely ones, so that texts can be compared.
+        """
         super().__init__()
         self._run = run
-        self._method = method
-        self._about = about
+        self._method = run.methods[method]
+        self._known = known
+        # No gains are shown: no ladder is needed.
+        self._comparison = compare([run_of_state(run)], parents={}, greedy=greedy)
 
     def compose(self) -> ComposeResult:
         """Lay out one scrolling column."""
-        with VerticalScroll(id="dialog") as column:
-            column.border_title = fmt.printable(self._method.method)
-            column.border_subtitle = "esc closes"
-            yield Static(Content("\n\n").join(self._parts()))
+        with VerticalScroll(id="dialog"):
+            yield FactSheet()
 
-    def _parts(self) -> Iterable[Content]:
-        """Yield the sections that have something to say."""
+    def on_mount(self) -> None:
+        """Tell of the first method."""
+        self.column.border_subtitle = "←→ other methods · esc closes" if len(self._told) > 1 else "esc closes"
+        self._show()
+
+    @property
+    def _told(self) -> list[MethodState]:
+        """The methods that there is something to tell of."""
+        return [method for method in self._run.methods.values() if method.records]
+
+    def _show(self) -> None:
+        self.column.border_title = fmt.printable(self._method.method)
+        self.sheet.show(self._parts())
+
+    def _parts(self) -> Iterable[Part]:
+        """Yield the sections that have something to say, the longest last."""
         method = self._method
         record = method.failure or method.records[-1]
         if record.failed:
             yield Content.styled(failure_text(record), "$error")
-        if self._about is not None:
-            yield Content.styled(fmt.printable(self._about.explanation), "$muted")
+        about = self._known.get(method.method)
+        if about is not None:
+            yield Content.styled(fmt.printable(about.explanation), "$muted")
         sections = {
             "Speed": self._speed(),
             "Where the time goes": _phases(record, method.records),
-            "Why": self._why(),
-            "Memory": _memory(record, method.records),
+            "Why it is not faster": self._why(),
             "Closeness to the reference": self._quality(),
+            "Memory: peak RSS at the end of each phase": self._memory(),
             "Reasons to doubt": [("", fmt.printable(reason)) for reason in dict.fromkeys(self._doubts())],
+            "How it is computed": self._facts(),
         }
-        for title, rows in sections.items():
-            if rows:
-                lines = [Content.assemble((f"{label:<{_LABEL}} ", "$muted"), text) for label, text in rows]
-                yield Content("\n").join([Content.styled(title, "bold $accent"), *lines])
+        yield from ((title, rows) for title, rows in sections.items() if rows)
         if record.log_tail:
-            heading = Content.styled("End of the worker's log", "bold $accent")
-            yield Content("\n").join([heading, Content(fmt.printable(record.log_tail))])
+            yield "End of the worker's log", ()
+            yield Content(fmt.printable(record.log_tail))
 
     def _speed(self) -> Rows:
         rows = []
@@ -80,34 +110,56 @@ class DetailsScreen(ModalScreen[None]):
         return rows
 
     def _why(self) -> Rows:
-        """Return the roofline's sentence, and the facts that the engine gave: operators, kernels, libraries."""
-        rows: Rows = []
+        """Return how near decoding comes to the machine's limit."""
         run = self._run
-        if run.machine is not None and run.n_threads is not None:
-            found = roofline(self._method.records, run.machine, run.n_threads)
-            if found is not None:
-                rows.append(("MBU", f"{100 * found.mbu:.0f} %   {fmt.size(found.bytes_per_token)} a token"))
-                rows.append(("", found.sentence))
+        if run.machine is None:
+            return []
+        found = roofline(self._method.records, run.machine, run.n_threads)
+        if found is None:
+            return []
+        return [("MBU", f"{100 * found.mbu:.0f} %   {fmt.size(found.bytes_per_token)} a token"), ("", found.sentence)]
+
+    def _facts(self) -> Rows:
+        """Return what the engine told: operators, kernels, libraries."""
         facts = next((record.facts for record in reversed(self._method.records) if record.facts), ())
-        return rows + [_fact(fact) for fact in facts]
+        return [_fact(fact) for fact in facts]
 
     def _quality(self) -> Rows:
         quality = self._method.quality
+        rows = self._cells(QUALITY)
         if quality is None:
-            return []
+            return rows
         if quality.failed:
-            return [("failed", fmt.printable(quality.failure_message or ""))]
-        rows = [
-            ("KLD", f"{fmt.divergence(quality.kld_mean, quality.kld_mean_se)} nats a token"),
-            ("KLD p99", fmt.divergence(quality.kld_p99)),
-            ("top-1", fmt.share(quality.top1)),
-            ("perplexity", fmt.MISSING if quality.perplexity is None else f"{quality.perplexity:.2f}"),
-            ("text", f"{fmt.printable(quality.eval_name)}, {fmt.count(quality.n_scored)} positions"),
-        ]
-        return [(label, text) for label, text in rows if text != fmt.MISSING]
+            return [*rows, ("not scored", fmt.printable(quality.failure_message or ""))]
+        return [*rows, ("scored on", scored_on(quality))]
+
+    def _memory(self) -> Rows:
+        """Return the high-water marks, what of the memory is whose, and how the KV-cache grows."""
+        records = self._method.records
+        once = next((each for each in records if each.artifact_bytes is not None), records[-1])
+        rows = self._cells(MEMORY)
+        if once.kv_cache is not None and once.context_window is not None:
+            whole = fmt.size(once.kv_cache.at(once.context_window))
+            rows.append(("", f"{whole} at {once.context_window} tokens, the model's longest text"))
+        sizes = {"on disk": once.artifact_bytes, "read a token": once.weight_bytes}
+        return rows + [(name, fmt.size(n_bytes)) for name, n_bytes in sizes.items() if n_bytes is not None]
+
+    def _cells(self, columns: Iterable[Column]) -> Rows:
+        """Return a table's row, each of its cells as a line."""
+        comparison, method = self._comparison, self._method.method
+        row = next(row for row in comparison.rows if row.method == method)
+        found = {column: column.cell(comparison, row) for column in columns if column is not METHOD}
+        return [(_LABELS.get(column.id, column.heading), text) for column, text in found.items() if text != fmt.MISSING]
 
     def _doubts(self) -> Iterable[str]:
         return (reason for record in self._method.measured for reason in record.validity)
+
+    def action_next_method(self, step: int) -> None:
+        """Tell of another method, from its beginning."""
+        told = self._told
+        self._method = told[(told.index(self._method) + step) % len(told)]
+        self._show()
+        self.column.scroll_home(animate=False)
 
     def action_close(self) -> None:
         """Close."""
@@ -130,18 +182,6 @@ def _phases(record: TrialRecord, records: Iterable[TrialRecord]) -> Rows:
     return [
         (name, f"{fmt.duration(ns):>8}  {'━' * round(_BAR * ns / longest)}") for name, ns in known.items() if longest
     ]
-
-
-def _memory(record: TrialRecord, records: Iterable[TrialRecord]) -> Rows:
-    once = next((each for each in records if each.artifact_bytes is not None), record)
-    sizes = {
-        "peak RSS": record.peak_rss_bytes,
-        "of it private": record.rss_anon_bytes,
-        "of it mapped": record.rss_file_bytes,
-        "on disk": once.artifact_bytes,
-        "read a token": once.weight_bytes,
-    }
-    return [(name, fmt.size(n_bytes)) for name, n_bytes in sizes.items() if n_bytes is not None]
 
 
 def _fact(fact: str) -> tuple[str, str]:

@@ -20,7 +20,7 @@ _WIDTHS = {"format": 10, "what": 50}
 class ExportScreen(ModalScreen[str | None]):
     """Gives the id of the format that was taken."""
 
-    BINDINGS = bindings("export")
+    BINDINGS = [*bindings("export"), *bindings("list")]
     FORMATS: ClassVar[dict[str, str]] = {
         "md": "Markdown table, for an issue or a README",
         "csv": "spreadsheets",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class ResumeScreen(ModalScreen[bool | None]):
     """Asks. Its result is whether failed trials are taken again as well; None when nothing is to be measured."""
 
-    BINDINGS = bindings("resume")
+    BINDINGS = [*bindings("resume"), *bindings("list")]
 
     def __init__(self, offer: ResumeOffer) -> None:
         super().__init__()

@@ -1,0 +1,69 @@
+"""What is known of something: sections of named facts, and texts between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
+
+from textual.content import Content
+from textual.geometry import Size
+from textual.widget import Widget
+
+Facts = Sequence[tuple[str, str]]
+"""Names and texts; without a name, a text belongs to the fact above it."""
+Part = Content | tuple[str, Facts]
+"""A text, or a titled section."""
+
+_GAP = 2
+_LEAST_ROOM = 18
+"""Cells for names, if they need them; longer ones take a second line."""
+
+
+class FactSheet(Widget):
+    """Names on the left, texts beside them: a text that takes several lines keeps to its column."""
+
+    DEFAULT_CSS = "FactSheet { height: auto; }"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parts: tuple[Part, ...] = ()
+        self._laid_out: tuple[int, Content] = (0, Content())
+
+    def show(self, parts: Iterable[Part]) -> None:
+        """Show something else; what has been made harmless for a terminal is expected."""
+        self._parts = tuple(parts)
+        self._laid_out = (0, Content())
+        self.refresh(layout=True)
+
+    def render(self) -> Content:
+        """Return all lines for the present width."""
+        return self._for_width(self.size.width)
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """Return how many lines there are at a width."""
+        del container, viewport
+        return self._for_width(width).plain.count("\n") + 1
+
+    def _for_width(self, width: int) -> Content:
+        if self._laid_out[0] != width:
+            self._laid_out = width, Content("\n\n").join(self._blocks(max(1, width)))
+        return self._laid_out[1]
+
+    def _blocks(self, width: int) -> Iterator[Content]:
+        sections = [part for part in self._parts if not isinstance(part, Content)]
+        longest = max((len(name) for _, facts in sections for name, _ in facts), default=0)
+        room = min(longest, max(_LEAST_ROOM, width // 4))
+        for part in self._parts:
+            if isinstance(part, Content):
+                yield Content("\n").join(part.wrap(width))
+                continue
+            title, facts = part
+            lines = (line for name, text in facts for line in _beside(name, text, room, width))
+            yield Content("\n").join([Content.styled(title, "bold $accent"), *lines])
+
+
+def _beside(name: str, text: str, room: int, width: int) -> Iterator[Content]:
+    left = Content.styled(name, "$muted").wrap(max(1, room))
+    right = Content(text).wrap(max(1, width - room - _GAP))
+    for label, value in zip_longest(left, right, fillvalue=Content()):
+        yield label.pad_right(room + _GAP - label.cell_length) + value
