@@ -96,12 +96,12 @@ def coverage_after_stopping(precision, n_runs, seed=0, n_most=30):
     source = random.Random(seed)
     held = total = 0
     for _ in range(n_runs):
-        trials = []
-        while len(trials) < 3 or (len(trials) < n_most and not precise_enough(trials, precision=precision)):
-            trials.append(trial("a", len(trials), 20 * source.lognormvariate(0, 0.03)))
-        found = estimate([1e9 / record.step_ns[0] for record in trials])
+        speeds_tps = []
+        while len(speeds_tps) < 3 or (len(speeds_tps) < n_most and not precise_enough(speeds_tps, precision=precision)):
+            speeds_tps.append(20 * source.lognormvariate(0, 0.03))
+        found = estimate(speeds_tps)
         held += found.low <= 20 <= found.high
-        total += len(trials)
+        total += len(speeds_tps)
     return held / n_runs, total / n_runs
 
 

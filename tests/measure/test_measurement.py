@@ -206,8 +206,15 @@ async def test_rounds_are_added_until_the_trials_run_out(tmp_path):
 
 
 async def test_a_settled_method_takes_no_more_turns(tmp_path, monkeypatch):
-    monkeypatch.setattr("tuibench.measure.measurement.precise_enough", lambda records, **_: records[0].method == "a")
+    looks = []
+
+    def precise_enough(speeds_tps, *, precision):
+        looks.append((len(speeds_tps), precision))
+        return len(looks) % 2 == 1  # methods are looked at in their order
+
+    monkeypatch.setattr("tuibench.measure.measurement.precise_enough", precise_enough)
     _, state = await collect(measurement(tmp_path, n_trials=1, precision=0.05, max_trials=3, n_warmup=0))
+    assert looks[:2] == [(1, 0.05), (1, 0.05)]
     assert [len(method.measured) for method in state.methods.values()] == [1, 3]
 
 

@@ -24,6 +24,7 @@ from tuibench.measure.bandwidth import read_bandwidth
 from tuibench.measure.effective_cpus import effective_cpus
 from tuibench.measure.measurement import Measurement
 from tuibench.store.export.json_text import as_json_line
+from tuibench.store.replay import stored_state
 from tuibench.store.schema import SessionError
 
 if TYPE_CHECKING:
@@ -59,9 +60,9 @@ def run(options: argparse.Namespace) -> int:
 
 def _report(output: str, state: RunState, measurement: Measurement, *, greedy: bool) -> None:
     if output == "table":
-        print("\n".join(result_lines(state, greedy=greedy)))
+        print("\n".join(result_lines(_result(state, measurement), greedy=greedy)))
     elif output == "json":
-        print(result_json(state, greedy=greedy))
+        print(result_json(_result(state, measurement), greedy=greedy))
     sys.stdout.flush()
     if measurement.n_unsaved:
         print(f"tuibench: {measurement.n_unsaved} results could not be saved", file=sys.stderr)
@@ -79,7 +80,7 @@ async def _measure(measurement: Measurement, progress: Progress, *, stream: bool
         # What `nohup` or a shell's `&` told us to ignore stays ignored.
         if signal.getsignal(number) is not signal.SIG_IGN:
             loop.add_signal_handler(number, measurement.stop)
-    state = RunState()
+    state = RunState(keeps_records=False)
     async with aclosing(measurement.events()) as events:
         async for event in events:
             state = fold(state, event)
@@ -87,6 +88,17 @@ async def _measure(measurement: Measurement, progress: Progress, *, stream: bool
             if stream and isinstance(event, TrialEnded | QualityEnded):
                 print(as_json_line(event.record), flush=True)
     return state
+
+
+def _result(state: RunState, measurement: Measurement) -> RunState:
+    """Return the state with its trials, which a run, as long as it may be, does not keep in memory."""
+    if not state.n_done:
+        return state
+    try:
+        return stored_state(measurement.session())
+    except SessionError as error:  # somebody moved the file
+        print(f"tuibench: {printable(str(error))}", file=sys.stderr)
+        return state
 
 
 def _check_writable(folder: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from tuibench.core.events import Phase
-from tuibench.core.record import TrialRecord
 from tuibench.core.state import MethodState, MethodStatus, RunState, TrialState
 
 
@@ -57,18 +56,14 @@ def _scoring_ns(state: RunState) -> int:
 
 
 def _to_be_scored(method: MethodState) -> bool:
-    return bool(method.measured) and method.quality is None and method.status is not MethodStatus.SKIPPED
+    return bool(method.n_measured) and method.quality is None and method.status is not MethodStatus.SKIPPED
 
 
 def _trial_ns(method: MethodState) -> int | None:
     """Return how long one measured trial of a method takes, loading included as far as it was seen."""
-    if method.measured:
-        return max(_record_ns(record) for record in method.measured)
+    if method.slowest_ns is not None:
+        return method.slowest_ns
     trial = method.trial
     if trial is None or trial.warmup or trial.decode_tps is None or trial.ttft_ns is None:
         return None
     return trial.ttft_ns + round(trial.n_expected * 1e9 / trial.decode_tps)
-
-
-def _record_ns(record: TrialRecord) -> int:
-    return (record.load_ns or 0) + (record.ttft_ns or 0) + sum(record.step_ns)

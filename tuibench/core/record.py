@@ -97,6 +97,11 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         return len(self.token_ids)
 
     @property
+    def duration_ns(self) -> int:
+        """What it took, with the loading that it was told to have waited for."""
+        return (self.load_ns or 0) + (self.ttft_ns or 0) + sum(self.step_ns)
+
+    @property
     def kv_cache(self) -> KvCacheSize | None:
         """What the KV-cache takes; None for a method without one, and for a turn that found the model loaded."""
         if self.kv_bytes_per_token is None:

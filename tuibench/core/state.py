@@ -182,7 +182,15 @@ class MethodState:
     n_planned: int = 0
     """Measured trials that the run means to take."""
     records: tuple[TrialRecord, ...] = ()
-    """Finished trials, warm-up and failed ones included, in the order they took place."""
+    """Finished trials, warm-up and failed ones included, in the order they took place, if the run keeps them."""
+    n_done: int = 0
+    """Measured trials over, failed ones included."""
+    n_measured: int = 0
+    """Those of them that figures are computed from."""
+    slowest_ns: int | None = None
+    """What the slowest of these took, loading included as far as it was seen."""
+    failure: TrialRecord | None = None
+    """The latest failed trial."""
     trial: TrialState | None = None
     """The trial under way, or the latest one, which keeps its text on the screen."""
     running: bool = False
@@ -197,16 +205,6 @@ class MethodState:
     def measured(self) -> tuple[TrialRecord, ...]:
         """The trials that figures are computed from: no warm-up, no failure."""
         return tuple(record for record in self.records if not record.warmup and not record.failed)
-
-    @property
-    def n_done(self) -> int:
-        """Measured trials over, failed ones included."""
-        return sum(not record.warmup for record in self.records)
-
-    @property
-    def failure(self) -> TrialRecord | None:
-        """The latest failed trial."""
-        return next((record for record in reversed(self.records) if record.failed), None)
 
     @property
     def status(self) -> MethodStatus:
@@ -241,6 +239,9 @@ class RunState:
     running: bool = False
     cancelled: bool = False
     notices: tuple[str, ...] = ()
+    keeps_records: bool = True
+    """Whether the methods keep their trials. Who needs only to know how far a run is can do without: they grow with
+    every token, and are on the disk."""
 
     @property
     def current(self) -> MethodState | None:
@@ -264,7 +265,8 @@ def fold(state: RunState, event: RunEvent) -> RunState:  # noqa: C901, PLR0911, 
         case RunStarted(methods=methods, turns=turns, scored=scored):
             planned = Counter(turn.method for turn in turns)
             fresh = {method: MethodState(method, n_planned=planned[method]) for method in methods}
-            return RunState(methods=fresh, n_turns=len(turns), scored=scored, running=True)
+            kept = state.keeps_records
+            return RunState(methods=fresh, n_turns=len(turns), scored=scored, running=True, keeps_records=kept)
         case MachineDescribed(machine=machine, n_threads=n_threads):
             return replace(state, machine=machine, n_threads=n_threads)
         case RecordsRestored(trials=trials, quality=quality):
@@ -288,8 +290,7 @@ def fold(state: RunState, event: RunEvent) -> RunState:  # noqa: C901, PLR0911, 
                 return state
             return _with_method(state, replace(before, trial=fold_trial(before.trial, observed)))
         case TrialEnded(record=record):
-            before = state.methods[record.method]
-            return _with_method(state, replace(before, records=(*before.records, record), running=False))
+            return _with_method(state, _after(state.methods[record.method], record, keep=state.keeps_records))
         case QualityStarted(method=method):
             return _with_method(state, replace(state.methods[method], running=True, scoring=True))
         case QualityEnded(record=record):
@@ -301,6 +302,20 @@ def fold(state: RunState, event: RunEvent) -> RunState:  # noqa: C901, PLR0911, 
             return replace(state, notices=(*state.notices, text))
         case RunEnded(cancelled=cancelled):
             return replace(state, running=False, cancelled=cancelled)
+
+
+def _after(before: MethodState, record: TrialRecord, *, keep: bool) -> MethodState:
+    """Return a method's state after a trial of it ended."""
+    measured = not record.warmup and not record.failed
+    return replace(
+        before,
+        running=False,
+        records=(*before.records, record) if keep else (),
+        n_done=before.n_done + (not record.warmup),
+        n_measured=before.n_measured + measured,
+        slowest_ns=max(before.slowest_ns or 0, record.duration_ns) if measured else before.slowest_ns,
+        failure=record if record.failed else before.failure,
+    )
 
 
 def _with_method(state: RunState, method: MethodState) -> RunState:

@@ -32,7 +32,7 @@ from tuibench.core.run_events import (
 )
 from tuibench.core.spec import RunSpec, TrialRequest
 from tuibench.core.state import TrialState, fold_trial, trial_record
-from tuibench.core.stopping import precise_enough
+from tuibench.core.stopping import Measured, precise_enough
 from tuibench.measure.bandwidth import BandwidthError
 from tuibench.measure.current_worker import CurrentWorker
 from tuibench.measure.failure import WorkerFailureError
@@ -45,6 +45,7 @@ from tuibench.measure.time_limits import TimeLimits
 from tuibench.measure.validity import Watch
 from tuibench.models.local import LocalModel
 from tuibench.store.redact import redact
+from tuibench.store.schema import Session
 from tuibench.store.writer import SessionWriter
 
 _KNOWN_WITHIN_S = 0.5
@@ -91,7 +92,7 @@ class Measurement:
         self._scored: set[str] = set()
         self._watch = Watch(spec.n_threads)
         self._worker = CurrentWorker(spec, model.directory, self._writer.path.stem, limits, worker_command)
-        self._measured: dict[str, list[TrialRecord]] = {method: [] for method in spec.methods}
+        self._measured = {method: Measured() for method in spec.methods}
         self._dropped: set[str] = set()
         self._skipped: set[str] = set()
         self._stopped = False
@@ -106,6 +107,14 @@ class Measurement:
     def session_path(self) -> Path | None:
         """The session file; None until it exists."""
         return self._writer.path if self._writer.created else None
+
+    def session(self) -> Session:
+        """Return everything measured so far, whether the disk has it or not.
+
+        Raises:
+            SessionError: The session file cannot be read.
+        """
+        return self._writer.session()
 
     def stop(self) -> None:
         """End the run: the trial under way is cancelled, everything finished stays saved."""
@@ -161,14 +170,14 @@ class Measurement:
                 continue
             self._taken.add(Turn(record.method, record.index))
             if not record.failed:
-                self._measured[record.method].append(record)
+                self._measured[record.method].add(record)
             elif ends_method(record):
                 self._give_up(record)
 
     async def _qualities(self) -> None:
         """Score what was measured. After all trials: its work and its memory touch no figure of theirs."""
         done_with = self._scored | self._skipped
-        measured = [method for method, records in self._measured.items() if records and method not in done_with]
+        measured = [name for name, known in self._measured.items() if known.latest and name not in done_with]
         if self._spec.eval_text is None or not measured or self._stopped:
             return
         turns = QualityTurns(
@@ -237,10 +246,9 @@ class Measurement:
 
     def _settled(self, method: str, precision: float) -> bool:
         """Return whether more trials of a method would tell nothing new."""
-        records = self._measured[method]
-        decoded_s = sum(sum(record.step_ns) for record in records) / 1e9
+        known = self._measured[method]
         return method in self._dropped or (
-            decoded_s >= self._spec.min_time_s and precise_enough(records, precision=precision)
+            known.decoded_ns / 1e9 >= self._spec.min_time_s and precise_enough(known.speeds_tps, precision=precision)
         )
 
     def _end_early(self, why: str, turns: Sequence[Turn]) -> None:
@@ -262,12 +270,13 @@ class Measurement:
             record = await self._trial(turn.method, index, warmup=warmup, fresh=fresh)
             if record.failed and warmup:
                 record = msgspec.structs.replace(record, index=turn.index, warmup=False)  # the turn is lost with it
-            if measured := self._measured[turn.method]:
-                record = record.sharing(measured[-1])
+            measured = self._measured[turn.method]
+            if measured.latest is not None:
+                record = record.sharing(measured.latest)
             self._save(record)
             self._emit(TrialEnded(record))
             if not record.warmup and not record.failed:
-                self._measured[turn.method].append(record)
+                measured.add(record)
             if record.failure_kind is not None:
                 await self._worker.end()
                 if ends_method(record):

@@ -35,7 +35,7 @@ def load(path: Path) -> Session:
     Raises:
         SessionError: The file cannot be read, or its header is no session header.
     """
-    return session_from(_read(path), path)
+    return session_from(read(path), path)
 
 
 def session_from(content: bytes, path: Path) -> Session:
@@ -73,7 +73,7 @@ def load_header(path: Path) -> SessionHeader:
     Raises:
         SessionError: The file cannot be read, or its header is no session header.
     """
-    head, *_ = _TABLE_START.split(_read(path), maxsplit=1)
+    head, *_ = _TABLE_START.split(read(path), maxsplit=1)
     return _header(path, head)
 
 
@@ -83,7 +83,7 @@ def whole_bytes(path: Path) -> int:
     Raises:
         SessionError: The file cannot be read, or its header is no session header.
     """
-    content = _read(path)
+    content = read(path)
     version = load_header(path).schema_version
     starts = [match.start() for match in _TABLE_START.finditer(content)]
     if not starts:
@@ -140,7 +140,12 @@ class _Tables:
         return tuple(told)
 
 
-def _read(path: Path) -> bytes:
+def read(path: Path) -> bytes:
+    """Return a session file's content.
+
+    Raises:
+        SessionError: It cannot be read, or is larger than any session.
+    """
     try:
         return read_bytes(path, _MAX_BYTES)
     except TomlInputError as error:

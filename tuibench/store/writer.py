@@ -10,7 +10,8 @@ import msgspec
 
 from tuibench.core.record import QualityRecord, TrialRecord
 from tuibench.store.append import append, create
-from tuibench.store.schema import Resumption, SessionHeader
+from tuibench.store.schema import Resumption, Session, SessionHeader
+from tuibench.store.session import read, session_from
 from tuibench.store.toml_text import array_table, toml_text
 
 
@@ -70,8 +71,20 @@ class SessionWriter:
         if not self.created:
             create(self.path, toml_text(_as_table(self.header)))
             self.created = True
-        append(self.path, "".join(f"\n{table}" for table in self._pending))
+        append(self.path, self._unwritten())
         self._pending.clear()
+
+    def session(self) -> Session:
+        """Return the session with what is still pending.
+
+        Raises:
+            SessionError: The file cannot be read.
+        """
+        written = read(self.path) if self.created else toml_text(_as_table(self.header)).encode()
+        return session_from(written + self._unwritten().encode(), self.path)
+
+    def _unwritten(self) -> str:
+        return "".join(f"\n{table}" for table in self._pending)
 
     @property
     def n_pending(self) -> int:
