@@ -1,4 +1,5 @@
 import dataclasses
+import threading
 from pathlib import Path
 
 from tests.ui.scripted import FINISHED, MODEL, Program, until
@@ -42,6 +43,23 @@ async def test_with_nothing_here_the_recording_plays_and_the_model_is_offered():
         await until(pilot, lambda: isinstance(pilot.app.screen, BenchScreen))
         assert pilot.app.screen._model is MODEL
         assert pilot.app.screen.prompt.has_focus
+
+
+async def test_the_recording_does_not_get_in_the_way_of_who_has_gone_on_already():
+    program = Program(model=None, sessions=[SAMPLE])
+    looked, load = threading.Event(), program.services.load_session
+
+    def load_late(path):
+        looked.wait()
+        return load(path)
+
+    program.services = dataclasses.replace(program.services, load_session=load_late)
+    async with program.app().run_test(size=(120, 40)) as pilot:
+        await pilot.app.action_show_mode("sessions")
+        looked.set()
+        await pilot.app.workers.wait_for_complete([each for each in pilot.app.workers if each.group == "welcome"])
+        await pilot.pause()
+        assert isinstance(pilot.app.screen, SessionsScreen)
 
 
 async def test_who_has_measured_before_comes_to_the_bench_at_once():

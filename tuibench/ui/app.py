@@ -116,6 +116,12 @@ class TuibenchApp(App[int]):
         """Paint only what the terminal does not show already."""
         super()._display(screen, self._painted.update(renderable))  # type: ignore[arg-type] # Textual's own parts, too
 
+    @on(Driver.SignalResume)
+    def _paint_all(self) -> None:
+        """Rely on nothing that was painted before this program was stopped."""
+        self._painted.forget()
+        self.screen.refresh()
+
     def _handle_exception(self, error: Exception) -> None:
         """End the program, unless a screen is closed that had not come to rest."""
         if not leaves(error):
@@ -291,6 +297,8 @@ class TuibenchApp(App[int]):
         # Whoever closes the recording before it is on the screen wants no offer, either.
         with suppress(SessionError, NoMatches, MountError):
             session = await asyncio.to_thread(services.load_session, sessions[0].path)
+            if self.screen is not self._bench or self._bench.prompt.text:
+                return  # somebody knows already what to do
             screen = ReplayScreen(self.context, session, play=True)
             await self.push_screen(screen)
             await screen.query_one("#body").mount(Offer(self.context.model, "ctrl+g"), before=0)

@@ -72,6 +72,7 @@ class TerminalDriver(LinuxDriver):
         self._answer_is_here = threading.Event()
         self._answer_is_here.set()
         self._owes_paint = False
+        self._has_terminal = False
 
     def is_behind(self) -> bool:
         """Whether painting should wait; if so, the screen is asked to pay what it owes when the terminal has caught up.
@@ -102,6 +103,7 @@ class TerminalDriver(LinuxDriver):
         """
         self.pacer = Pacer()
         super().start_application_mode()  # type: ignore[no-untyped-call]
+        self._has_terminal = True
         loop = asyncio.get_running_loop()
         for number in _ENDINGS:
             loop.add_signal_handler(number, partial(self._app.exit, return_code=_INTERRUPTED))
@@ -132,6 +134,22 @@ class TerminalDriver(LinuxDriver):
         if self.pacer.answers:
             self._answer_is_here.wait(_LAST_ANSWER_S)
         super().stop_application_mode()
+        self._has_terminal = False
+
+    def _sigcont_application(self, *_: object) -> None:
+        """Take the terminal back from whoever had it while this program was stopped.
+
+        Textual does so after a stop that it was told of. After SIGSTOP it would take over a second time what it never
+        gave back, with a second thread that reads keys, and paint only what changes on a screen that shows the shell.
+        """
+        if not self._auto_restart:
+            return
+        if self._has_terminal:
+            self.suspend_application_mode()
+        elif not self._must_signal_resume:  # not begun, or at its end
+            return
+        self._must_signal_resume = True
+        self.resume_application_mode()
 
     def _answered(self) -> None:
         self.pacer.answered()
