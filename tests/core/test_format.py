@@ -37,6 +37,11 @@ def test_size(n_bytes, text):
     assert fmt.size(n_bytes) == text
 
 
+@pytest.mark.parametrize(("n", "text"), [(0, "0 threads"), (1, "1 thread"), ("1", "1 thread"), ("?", "? threads")])
+def test_one_is_in_the_singular(n, text):
+    assert fmt.counted(n, "thread") == text
+
+
 def test_count_rate_ratio_and_clock():
     assert fmt.count(134_515_008) == "135 M"
     assert fmt.count(49_152) == "49,152"

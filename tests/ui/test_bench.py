@@ -48,6 +48,22 @@ async def ended(pilot):
     return screen
 
 
+async def test_nothing_is_said_of_methods_and_threads_before_they_are_known():
+    program = Program(n_cpus=1)
+    said, cpus = [], program.services.cpus
+
+    def look():
+        said.append((app.screen.prompt.border_subtitle, app.screen.query_one("#threads", Input).value))
+        return cpus()
+
+    program.services = dataclasses.replace(program.services, cpus=look)
+    app = program.app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await ready(pilot)
+        assert said == [(None, "")]
+        assert str(screen.prompt.border_subtitle) == "2 methods · 128 tokens × 3 · 1 thread · quality"
+
+
 @pytest.mark.parametrize("key", ["f5", "ctrl+r", "ctrl+j"])
 async def test_a_run_is_measured_as_asked(key):
     program = Program()

@@ -5,7 +5,7 @@ from tuibench.core.events import FailureKind, Phase, PhaseProgressed, PhaseStart
 from tuibench.core.plan import trial_order
 from tuibench.core.run_events import QualityStarted, RunEnded, RunStarted, TrialObserved, TrialStarted, TurnsDropped
 from tuibench.core.state import MethodState, RunState, fold
-from tuibench.ui import describe
+from tuibench.ui import describe, ladder_rows
 
 
 def state_of(events):
@@ -110,6 +110,18 @@ def test_the_run_says_where_it_stands():
     assert describe.run_label(state_of([*whole_run()[:-1], RunEnded(cancelled=True)])) == "■ stopped · 2/2 trials"
     failing = [RunStarted(("kv-cache",), ()), *trial("kv-cache", failure=FailureKind.HUNG), RunEnded()]
     assert describe.run_label(state_of(failing)).endswith("1 failed")
+
+
+def test_what_was_skipped_or_stopped_counts_as_no_trial_in_the_run_as_in_its_row():
+    started = RunStarted(("baseline", "kv-cache"), trial_order(("baseline", "kv-cache"), 1))
+    measured = trial("baseline")
+    skipped = cancelled("kv-cache", kind=FailureKind.SKIPPED)
+    state = state_of([started, *measured, skipped, RunEnded()])
+    assert describe.run_label(state) == "■ ended · 1/2 trials · 1 skipped"
+    assert ladder_rows.state_text(state.methods["kv-cache"], 16) == "skipped 0/1"
+    state = state_of([started, *measured, cancelled("kv-cache"), RunEnded(cancelled=True)])
+    assert describe.run_label(state) == "■ stopped · 1/2 trials"
+    assert ladder_rows.state_text(state.methods["kv-cache"], 16) == "stopped 0/1"
 
 
 @pytest.mark.parametrize("phase", Phase)

@@ -51,6 +51,11 @@ def count(n: float | None) -> str:
     return f"{int(n):,}"
 
 
+def counted(n: int | str, noun: str) -> str:
+    """Return how many there are of something, in the singular where there is one."""
+    return f"{n} {noun}" if str(n) == "1" else f"{n} {noun}s"
+
+
 def ratio(value: float | None) -> str:
     """Return a speed-up."""
     return MISSING if value is None else f"{value:.2f}×"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tuibench.core import format as fmt
-from tuibench.core.events import Phase
+from tuibench.core.events import FailureKind, Phase
 from tuibench.core.metrics import DECODE, TTFT, summarise
 from tuibench.core.record import TrialRecord
 from tuibench.core.state import MethodState, MethodStatus, RunState, TrialState
@@ -126,7 +126,7 @@ def phase_label(method: MethodState) -> str:
         case MethodStatus.FAILED | MethodStatus.SKIPPED | MethodStatus.STOPPED as ended:
             return ended.value
         case _:
-            return f"{method.n_done}/{method.n_planned} trials" if method.n_done else "waiting"
+            return f"{len(method.measured)}/{method.n_planned} trials" if method.n_done else "waiting"
 
 
 def progress(method: MethodState) -> tuple[int, int | None]:
@@ -139,7 +139,7 @@ def progress(method: MethodState) -> tuple[int, int | None]:
             return trial.n_gen, trial.n_expected
         return 0, None
     ended_early = method.status in (MethodStatus.FAILED, MethodStatus.SKIPPED, MethodStatus.STOPPED)
-    return method.n_done, None if ended_early else method.n_planned
+    return len(method.measured), None if ended_early else method.n_planned
 
 
 def eta_s(method: MethodState) -> float | None:
@@ -154,13 +154,14 @@ def run_label(run: RunState) -> str:
     """Return the state of the whole run in a few words."""
     if not run.methods:
         return "idle"
-    done = f"{run.n_done}/{run.n_turns} trials"
-    if run.running:
-        return f"● running · {done}"
-    if run.cancelled:
-        return f"■ stopped · {done}"
-    failed = sum(method.failure is not None for method in run.methods.values())
-    return f"■ ended · {done}" + (f" · {failed} failed" if failed else "")
+    what = "● running" if run.running else "■ stopped" if run.cancelled else "■ ended"
+    n_measured = sum(len(method.measured) for method in run.methods.values())
+    kinds = [method.failure.failure_kind for method in run.methods.values() if method.failure]
+    n_skipped = kinds.count(FailureKind.SKIPPED)
+    n_failed = len(kinds) - n_skipped - kinds.count(FailureKind.CANCELLED)
+    parts = [what, f"{n_measured}/{run.n_turns} trials"]
+    parts += [f"{n} {word}" for n, word in ((n_skipped, "skipped"), (n_failed, "failed")) if n]
+    return " · ".join(parts)
 
 
 def failure_text(record: TrialRecord) -> str:

@@ -172,7 +172,7 @@ def state_text(state: MethodState, width: int) -> str:
         return f"{state.status.value} {len(state.measured)}/{state.n_planned}"
     if state.status is MethodStatus.WAITING and not state.n_done:
         return "waiting"
-    return f"{state.n_done}/{state.n_planned}"
+    return f"{len(state.measured)}/{state.n_planned}"
 
 
 def hidden_columns(compared: Mapping[str, Row]) -> set[str]:

@@ -64,7 +64,7 @@ class BenchScreen(RunScreen):
         yield StatusLine()
         with Horizontal(id="top"):
             yield PromptBox()
-            yield SettingsForm(n_threads=1, n_cpus=1)
+            yield SettingsForm()
             yield MachinePanel(thrifty=self.context.low_bandwidth).data_bind(RunScreen.run)
         yield from self.compose_run()
         yield KeyLine()
@@ -89,8 +89,8 @@ class BenchScreen(RunScreen):
         self.settings.use_machine(n_threads=cpus.n_default_threads, n_cpus=cpus.n_usable)
         self.prompt.remember(services.prompt_history().prompts())
         await self.look_for_model()
-        self._tick()
         self._facts_known.set()
+        self._tick()
 
     async def look_for_model(self) -> None:
         """Look whether the model is on this machine, as after it was pulled."""
@@ -122,7 +122,9 @@ class BenchScreen(RunScreen):
             now_s = self.context.services.clock_s() if self._ended_s is None else self._ended_s
             label = f"{label} · {fmt.clock(now_s - self._started_s)}"
         self.status.state = label
-        write_subtitle(self.prompt, f"{len(self.ladder.chosen)} methods · {self.settings.summary}")
+        if self._facts_known.is_set():
+            methods = fmt.counted(len(self.ladder.chosen), "method")
+            write_subtitle(self.prompt, f"{methods} · {self.settings.summary}")
 
     # What the user changes ------------------------------------------------------------------------------------------
 

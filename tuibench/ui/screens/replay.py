@@ -71,8 +71,8 @@ class ReplayScreen(RunScreen):
         self.status.facts = (
             fmt.printable(header.model.name),
             fmt.printable(header.machine.cpu),
-            f"{settings.n_threads} threads",
-            f"{settings.max_new_tokens} tokens × {settings.n_trials}",
+            fmt.counted(settings.n_threads, "thread"),
+            f"{fmt.counted(settings.max_new_tokens, 'token')} × {settings.n_trials}",
         )
         self.status.state = f"{header.created:%Y-%m-%d %H:%M}"
         self.ladder.explain(self.known_methods)

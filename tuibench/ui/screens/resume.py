@@ -47,10 +47,11 @@ class ResumeScreen(ModalScreen[bool | None]):
         if offer.complete:
             yield Content(f"Nothing is missing: all {offer.n_planned} trials were taken, and none failed.")
             return
-        yield Content.styled(f"{_trials(n_missing)} of {offer.n_planned} missing", "bold")
+        yield Content.styled(f"{fmt.counted(n_missing, 'trial')} of {offer.n_planned} missing", "bold")
         if n_failed:
             yield Content.styled(
-                f"{_trials(n_failed)} failed or skipped: enter leaves them so, f takes them again", "$warning"
+                f"{fmt.counted(n_failed, 'trial')} failed or skipped: enter leaves them so, f takes them again",
+                "$warning",
             )
         if offer.unscored:
             yield Content(f"quality is missing of {', '.join(map(fmt.printable, offer.unscored))}")
@@ -82,7 +83,3 @@ class ResumeScreen(ModalScreen[bool | None]):
     def action_close(self) -> None:
         """Leave the session as it is."""
         self.dismiss(None)
-
-
-def _trials(n: int) -> str:
-    return f"{n} trial{'' if n == 1 else 's'}"

@@ -167,7 +167,7 @@ class SessionsScreen(DashboardScreen):
 
     def _write_state(self, n_shown: int) -> None:
         n_all, n_unread = len(self._sessions), self._n_unread
-        parts = [f"{n_all} session{'' if n_all == 1 else 's'}" if n_shown == n_all else f"{n_shown} of {n_all}"]
+        parts = [fmt.counted(n_all, "session") if n_shown == n_all else f"{n_shown} of {n_all}"]
         parts += [f"{len(self._marked)} marked"] if self._marked else []
         parts += [f"reading {n_unread}"] if n_unread else []
         self.status.state = " · ".join((*parts, self._order.label))
@@ -318,7 +318,7 @@ class SessionsScreen(DashboardScreen):
                 self._tell(error)
         if put_away:
             self._deleted.append(put_away)
-            what = fmt.printable(chosen[0].name) if len(put_away) == 1 else f"{len(put_away)} sessions"
+            what = fmt.printable(chosen[0].name) if len(put_away) == 1 else fmt.counted(len(put_away), "session")
             self.notify(f"deleted {what} – u brings {'it' if len(put_away) == 1 else 'them'} back")
         self.action_reload()
 

@@ -65,7 +65,7 @@ class SessionCard(Static):
 
     @staticmethod
     def _facts(session: SessionSummary) -> list[Content]:
-        trials = f"{session.n_trials} trials" if session.complete else "reading…"
+        trials = fmt.counted(session.n_trials, "trial") if session.complete else "reading…"
         created = f"{session.created.astimezone():%Y-%m-%d %H:%M}" if session.created else fmt.MISSING
         facts = (fmt.printable(session.model), fmt.printable(session.cpu), f"{created} · {trials}")
         return [Content.styled(fact, "$muted") for fact in facts if fact]

@@ -10,6 +10,7 @@ from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.widgets import Input, Label
 
+from tuibench.core import format as fmt
 from tuibench.ui.widgets.choice import Choice
 
 _OWN = "own"
@@ -56,12 +57,13 @@ class SettingsForm(Vertical):
     class Changed(Message):
         """Something else is asked for."""
 
-    def __init__(self, *, n_threads: int, n_cpus: int) -> None:
+    def __init__(self) -> None:
         super().__init__(id="settings")
         self.border_title = "Settings"
-        self._n_cpus = n_cpus
+        self._n_cpus = 1
         preset = PRESETS[DEFAULT_PRESET]
-        self._defaults = {"tokens": preset.max_new_tokens, "trials": preset.n_trials, "threads": n_threads}
+        self._first = {"tokens": str(preset.max_new_tokens), "trials": str(preset.n_trials), "threads": ""}
+        """What stands in the fields before the machine is known."""
 
     def compose(self) -> ComposeResult:
         """Lay out the choices, then label and field, three times."""
@@ -71,9 +73,9 @@ class SettingsForm(Vertical):
             yield Label("quality")
             yield Choice(("on", "off"), "on", id="quality")
         with Horizontal(classes="numbers"):
-            for name, value in self._defaults.items():
+            for name, value in self._first.items():
                 yield Label(name)
-                yield Input(str(value), id=name, type="integer", max_length=5, compact=True, select_on_focus=True)
+                yield Input(value, id=name, type="integer", max_length=5, compact=True, select_on_focus=True)
 
     def use_machine(self, *, n_threads: int, n_cpus: int) -> None:
         """Set what the machine allows and wants."""
@@ -127,7 +129,7 @@ class SettingsForm(Vertical):
         Raises:
             SettingsError: A field holds no number, or one that makes no sense here.
         """
-        numbers = {name: self._number(name) for name in self._defaults}
+        numbers = {name: self._number(name) for name in self._first}
         if numbers["threads"] > self._n_cpus:
             raise SettingsError(
                 f"threads: {numbers['threads']} asked, {self._n_cpus} CPUs usable here – set 1 to {self._n_cpus}"
@@ -157,8 +159,9 @@ class SettingsForm(Vertical):
     @property
     def summary(self) -> str:
         """The settings in one line, as they stand in the fields."""
-        values = {name: self._text(name) or "?" for name in self._defaults}
+        values = {name: self._text(name) or "?" for name in self._first}
         preset = PRESETS.get(self.query_one("#preset", Choice).value)
         trials = f"{values['trials']}+" if preset and preset.precision else values["trials"]
         quality = " · quality" if self.query_one("#quality", Choice).value == "on" else ""
-        return f"{values['tokens']} tokens × {trials} · {values['threads']} threads{quality}"
+        tokens, threads = fmt.counted(values["tokens"], "token"), fmt.counted(values["threads"], "thread")
+        return f"{tokens} × {trials} · {threads}{quality}"
