@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import subprocess
 import sys
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -13,6 +15,11 @@ from safetensors.numpy import load_file, save_file
 
 from tests.engines.ort.generation import greedy, opened
 from tuibench.engines.base import UnsupportedModelError
+from tuibench.engines.ort import plain_session
+from tuibench.engines.ort.decoder import read_decoder
+from tuibench.engines.ort.plain_session import PlainSession
+from tuibench.engines.ort.prepared import cached_artifact
+from tuibench.engines.ort.session import session_options
 from tuibench.models.artifacts import ArtifactError
 
 
@@ -35,17 +42,57 @@ def test_fusion_is_told_in_operators(tiny_model):
     assert n_before > 5 * n_after
     assert "GroupQueryAttention × 2" in fused.facts["fused operators"]
     assert plain.facts["fused operators"] == "none"
-    assert plain.facts["KV-cache"].startswith("copied by every step")
+    assert plain.facts["KV-cache"].startswith("past and present share buffers")
     assert fused.facts["KV-cache"].startswith("past and present share one buffer")
 
 
 @pytest.mark.usefixtures("warm_cache")
-def test_what_copying_the_cache_costs_was_measured(tiny_model):
+def test_what_writing_into_the_cache_costs_was_measured(tiny_model):
     _, plain, _ = opened("onnx", tiny_model("llama"))
     # 2 layers, 2 KV heads of 16 numbers each, keys and values, in FP32; 1,024 positions are beyond this model's window.
-    told = r"0\.1 MB read and written in [\d,]+ µs a token at 128 positions; one thread"
-    assert re.fullmatch(told, plain.facts["copying the KV-cache"])
-    assert "Concat × " in plain.facts["kernels per token"]
+    told = r"0\.5 kB a token in [\d,]+ µs at 128 positions; one thread"
+    assert re.fullmatch(told, plain.facts["writing into the KV-cache"])
+    assert "ScatterElements × 4" in plain.facts["kernels per token"]
+
+
+@pytest.mark.usefixtures("warm_cache")
+def test_no_kernel_of_the_exported_graph_gives_out_a_whole_cache(tiny_model, tmp_path):
+    # With so many positions nothing else of a step is as large as the cache.
+    folder, capacity = tiny_model("llama"), 200
+    opened("onnx", folder)
+    options = session_options(1)
+    options.enable_profiling = True
+    options.profile_file_prefix = str(tmp_path / "profile")
+    decoder = read_decoder(folder)
+    session = PlainSession(cached_artifact("onnx", folder).directory, decoder, options)
+    session.pretend(capacity - 1)
+    session.decode(0)
+    cache_elements = decoder.n_kv_heads * capacity * decoder.head_dim
+    given_out = Counter(
+        event["args"]["op_name"]
+        for event in json.loads(session.end_profiling().read_text())
+        if event["name"].endswith("_kernel_time")
+        for output in event["args"]["output_type_shape"]
+        for sizes in output.values()
+        if math.prod(sizes) >= cache_elements
+    )
+    assert given_out == {
+        "ScatterElements": 2 * decoder.n_layers
+    }  # past and present are the same memory: they copy nothing
+
+
+@pytest.mark.usefixtures("warm_cache")
+def test_exported_graph_gives_the_tokens_of_pytorch_while_its_buffers_grow(tiny_model, monkeypatch):
+    monkeypatch.setattr(plain_session, "_ROOM", 3)
+    prompt = list(range(10, 30))
+    expected, _ = greedy(opened("kv-cache", tiny_model("llama"))[0], prompt, 20)
+    engine, _, _ = opened("onnx", tiny_model("llama"))
+    logits = engine.prefill(prompt, 25)  # fifteen fewer than follow
+    found = []
+    for _ in range(20):
+        found.append(int(logits.argmax()))
+        logits = engine.decode(found[-1])
+    assert found == expected
 
 
 @pytest.mark.usefixtures("warm_cache")

@@ -92,19 +92,18 @@ class _GraphEngine:
 
 
 class Onnx(_GraphEngine):
-    """The export as it is: no graph optimisation, the cache copied by every step.
+    """The export as it is: no graph optimisation, no operator fused.
 
-    Past and present cannot share a buffer here. The module concatenates, so present is a longer tensor elsewhere;
-    transformers' static cache would be written in place, but attends to its whole capacity, which is another graph than
-    `kv-cache` runs. Only an attention operator that knows the cache writes one row: that is what fusion brings.
+    Past and present share buffers into which a step scatters its positions. The module attends to all of them, so that
+    they have little room beyond what is in use.
     """
 
-    cache_fact = "copied by every step: the exported graph concatenates, only a fused attention writes in place"
+    cache_fact = "past and present share buffers; a step writes its own positions, those not in use yet are masked"
 
     method = Method(
         id="onnx",
         title="ONNX",
-        explanation="the PyTorch module exported to ONNX, graph optimisation off; each step copies the KV-cache",
+        explanation="the PyTorch module exported to ONNX, graph optimisation off; the KV-cache stays in its buffers",
         parent="kv-cache",
         precision="fp32",
         requires=("onnx", "onnxruntime", "onnxscript"),

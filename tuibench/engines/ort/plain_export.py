@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import torch
-from transformers import AutoModelForCausalLM, DynamicCache
+from transformers import AutoModelForCausalLM
 
 from tuibench.engines.base import Progress
 from tuibench.engines.ort.decoder import Decoder, read_decoder
 from tuibench.engines.ort.graph_info import MODEL_FILE, GraphInfo
+from tuibench.engines.ort.plain_cache import ATTENTION, buffered_cache
 from tuibench.engines.ort.plain_session import cache_names
 from tuibench.engines.ort.plain_trial import try_plain
 from tuibench.engines.ort.recipes import Exported
@@ -29,7 +30,7 @@ from tuibench.models.artifacts import ArtifactError
 _aten = torch.ops.aten
 _IDENTITIES = frozenset({_aten.detach_.default, _aten.detach.default, _aten.lift_fresh_copy.default})
 _CONVERSIONS = frozenset({_aten.to.dtype, _aten.to.device, _aten.to.dtype_layout, _aten.to.other})
-_N_PAST, _N_TOKENS, _N_KEPT = 5, 3, 2
+_CAPACITY, _N_TOKENS, _N_KEPT = 7, 3, 2
 """Example lengths; neither 0 nor 1, which torch.export would take for constants."""
 _INLINE_ELEMENTS = 256
 
@@ -44,7 +45,7 @@ class _Step(torch.nn.Module):  # type: ignore[misc]  # torch ships no types that
     def forward(
         self, tokens: torch.Tensor, positions: torch.Tensor, kept: torch.Tensor, past: list[torch.Tensor]
     ) -> tuple[Any, ...]:
-        cache = DynamicCache(list(zip(past[0::2], past[1::2], strict=True)))
+        cache = buffered_cache(past, positions[0])
         output = self.model(
             input_ids=tokens, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=kept
         )
@@ -63,7 +64,7 @@ def write_plain(options: Exported, model_dir: Path, directory: Path, progress: P
     model = AutoModelForCausalLM.from_pretrained(
         model_dir,
         dtype=torch.float32,
-        attn_implementation="eager",
+        attn_implementation=ATTENTION,
         local_files_only=True,
         use_safetensors=True,
         trust_remote_code=False,
@@ -77,25 +78,31 @@ def write_plain(options: Exported, model_dir: Path, directory: Path, progress: P
     del model
     progress("writing weights", 3, 5)
     _write(exported, directory, parameters).save(directory)
-    copying_nodes = [_producer(value) for value in exported.graph.outputs[1:]]
+    writing_nodes = [_producer(value) for value in exported.graph.outputs[1:]]
     del exported
     gc.collect()  # traces are full of cycles; the weights they hold would lie beside those of the session
     progress("trying the graph", 4, 5)
-    try_plain(directory, decoder, copying_nodes, options.timed_lengths)
+    try_plain(directory, decoder, writing_nodes, options.timed_lengths)
 
 
 def _export(model: Any, decoder: Decoder, opset: int, progress: Progress) -> ir.Model:  # noqa: ANN401
     progress("tracing the PyTorch model", 1, 5)
-    n_past, n_tokens, n_kept = (torch.export.Dim(name) for name in ("n_past", "n_tokens", "n_kept"))
-    shape = (1, decoder.n_kv_heads, _N_PAST, decoder.head_dim)
-    past = [torch.zeros(shape) for _ in range(2 * decoder.n_layers)]
+    capacity, n_tokens, n_kept = (torch.export.Dim(name) for name in ("capacity", "n_tokens", "n_kept"))
+    sizes = ((decoder.head_dim, _CAPACITY), (_CAPACITY, decoder.head_dim)) * decoder.n_layers
+    # Each one its own: a tensor that is given twice is traced as one input.
+    past = [torch.zeros(1, decoder.n_kv_heads, 1, *size) for size in sizes]
     tokens = torch.zeros(1, _N_TOKENS, dtype=torch.long)
-    positions = torch.arange(_N_PAST, _N_PAST + _N_TOKENS)[None]
+    positions = torch.arange(_N_TOKENS)[None]
     with torch.no_grad():
         program = torch.export.export(
             _Step(model),
             (tokens, positions, torch.arange(_N_KEPT), past),
-            dynamic_shapes=({1: n_tokens}, {1: n_tokens}, {0: n_kept}, [{2: n_past} for _ in past]),
+            dynamic_shapes=(
+                {1: n_tokens},
+                {1: n_tokens},
+                {0: n_kept},
+                [{4: capacity}, {3: capacity}] * decoder.n_layers,
+            ),
         )
     _simplify(program)
     progress("translating to ONNX", 2, 5)

@@ -1,4 +1,4 @@
-"""Runs an exported graph as it is: each step hands the cache that it returned to the next."""
+"""Runs an exported graph as it is; its cache lives in buffers that grow now and then, never by a step's own token."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from tuibench.engines.base import Logits
 
-_LAST = np.full(1, -1, np.int64)
+_ROOM = 256
+"""Positions that the buffers have room for beyond those in use: each is attended to, if only behind the mask."""
 
 
 def cache_names(side: str, n_layers: int) -> list[str]:
@@ -26,7 +27,7 @@ def cache_names(side: str, n_layers: int) -> list[str]:
 
 
 class PlainSession:
-    """An exported graph with its cache, which grows by a copy at every step: the graph concatenates."""
+    """An exported graph with its cache."""
 
     def __init__(self, directory: Path, decoder: Decoder, options: ort.SessionOptions) -> None:
         import onnxruntime as ort
@@ -34,51 +35,106 @@ class PlainSession:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         self._value = ort.OrtValue.ortvalue_from_numpy
         self._session = ort.InferenceSession(directory / MODEL_FILE, options, providers=["CPUExecutionProvider"])
-        self._shape = (1, decoder.n_kv_heads, 0, decoder.head_dim)
-        self._past = cache_names("past", decoder.n_layers)
-        self._outputs = ["logits", *cache_names("present", decoder.n_layers)]
-        self._inputs = {entry.name for entry in self._session.get_inputs()}
-        self._cache: list[ort.OrtValue] = []
+        self._decoder = decoder
+        self._logits = np.empty((1, 1, decoder.vocabulary), np.float32)
+        self._last: Logits = self._logits[0, 0]
+        self._kept = np.full(1, -1, np.int64)
+        self._token = np.zeros((1, 1), np.int64)
+        self._position = np.zeros((1, 1), np.int64)
+        self._cache: list[NDArray[np.float32]] = []
+        self._capacity = 0
         self._length = 0
+        self._most = 0
+        self._step: ort.IOBinding
 
-    def prefill(self, token_ids: Sequence[int], max_length: int) -> Logits:  # noqa: ARG002 - nothing to set aside
-        """Read the prompt with an empty cache."""
-        self._forget()
-        last: Logits = self._run(np.array(token_ids, np.int64)[None], _LAST)[0]
-        return last
+    def prefill(self, token_ids: Sequence[int], max_length: int) -> Logits:
+        """Read the prompt from an empty cache, which then gets room for what follows."""
+        self._begin(len(token_ids), max_length)
+        self._append(np.array(token_ids, np.int64), self._kept, self._logits)
+        self._reserve(self._length + 1)
+        return self._last
 
     def decode(self, token_id: int) -> Logits:
         """Append one token."""
-        last: Logits = self._run(np.full((1, 1), token_id, np.int64), _LAST)[0]
-        return last
+        self._reserve(self._length + 1)
+        self._token[0, 0] = token_id
+        self._position[0, 0] = self._length
+        self._length += 1
+        self._session.run_with_iobinding(self._step)
+        return self._last
 
     def score(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
         """Yield the logits at every position of a text, a block of positions at a time."""
-        self._forget()
+        n_block = min(len(token_ids), SCORED_TOKENS)
+        logits = np.empty((1, n_block, self._decoder.vocabulary), np.float32)
+        self._begin(n_block, len(token_ids))
         for start in range(0, len(token_ids), SCORED_TOKENS):
             block = np.array(token_ids[start : start + SCORED_TOKENS], np.int64)
-            yield self._run(block[None], np.arange(len(block)))
+            self._reserve(start + len(block))
+            found = logits[:, : len(block)]
+            self._append(block, np.arange(len(block)), found)
+            yield found[0]
 
     def pretend(self, length: int) -> None:
-        """Set the cache to zeros at so many positions: what a step costs there can be timed without a text."""
-        batch, heads, _, width = self._shape
+        """Take so many positions for read: what the next step costs can be timed without a text."""
+        self._begin(length + 1, length + 1)
         self._length = length
-        self._cache = [self._value(np.zeros((batch, heads, length, width), np.float32)) for _ in self._past]
 
     def end_profiling(self) -> Path:
         """Return the file with the times of all nodes; only where the options asked for it."""
         return Path(self._session.end_profiling())
 
-    def _forget(self) -> None:
-        self.pretend(0)
+    def _begin(self, capacity: int, most: int) -> None:
+        """Forget what was read; have room for exactly `capacity` positions, later for no more than `most` need."""
+        heads, width = (1, self._decoder.n_kv_heads, 1), self._decoder.head_dim
+        keys, values = np.zeros((*heads, width, 0), np.float32), np.zeros((*heads, 0, width), np.float32)
+        self._cache = [keys, values] * self._decoder.n_layers
+        self._length = self._capacity = self._most = 0
+        self._reserve(capacity)
+        self._most = most
 
-    def _run(self, tokens: NDArray[np.int64], kept: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Append tokens and return the logits of the kept ones, `[kept, vocabulary]`."""
-        start, self._length = self._length, self._length + tokens.shape[1]
-        feeds = dict(zip(self._past, self._cache, strict=True))
-        feeds["tokens"] = self._value(tokens)
-        feeds["positions"] = self._value(np.arange(start, self._length, dtype=np.int64)[None])
-        feeds["kept"] = self._value(kept)
-        logits, *self._cache = self._session.run_with_ort_values(self._outputs, feeds)
-        found: NDArray[np.float32] = logits.numpy()[0]
-        return found
+    def _reserve(self, length: int) -> None:
+        """Grow the buffers unless `length` positions have room: a copy, but one for many steps."""
+        if length <= self._capacity:
+            return
+        self._capacity = max(length, min(length + _ROOM, self._most))
+        self._cache = [
+            _grown(buffer, 3 if index % 2 else 4, self._capacity) for index, buffer in enumerate(self._cache)
+        ]
+        self._step = self._bind(self._token, self._position, self._kept, self._logits)
+
+    def _append(self, tokens: NDArray[np.int64], kept: NDArray[np.int64], logits: NDArray[np.float32]) -> None:
+        """Append tokens; the logits of the kept ones go to `logits`, `[1, kept, vocabulary]`."""
+        start, self._length = self._length, self._length + len(tokens)
+        positions = np.arange(start, self._length, dtype=np.int64)
+        self._session.run_with_iobinding(self._bind(tokens[None], positions[None], kept, logits))
+
+    def _bind(
+        self,
+        tokens: NDArray[np.int64],
+        positions: NDArray[np.int64],
+        kept: NDArray[np.int64],
+        logits: NDArray[np.float32],
+    ) -> ort.IOBinding:
+        """Bind everything; the arrays are read at each run, so that a step only writes into them."""
+        binding = self._session.io_binding()
+        for name, array in (("tokens", tokens), ("positions", positions), ("kept", kept)):
+            binding.bind_ortvalue_input(name, self._value(array))
+        binding.bind_ortvalue_output("logits", self._value(logits))
+        n_layers = self._decoder.n_layers
+        names = zip(cache_names("past", n_layers), cache_names("present", n_layers), strict=True)
+        for (past, present), buffer in zip(names, self._cache, strict=True):
+            # The same memory on both sides: the operator then writes the new positions and copies nothing.
+            value = self._value(buffer)
+            binding.bind_ortvalue_input(past, value)
+            binding.bind_ortvalue_output(present, value)
+        return binding
+
+
+def _grown(buffer: NDArray[np.float32], axis: int, capacity: int) -> NDArray[np.float32]:
+    """Return a buffer with room for more positions, which are zeros: a product with what is masked has to be finite."""
+    shape = list(buffer.shape)
+    filled, shape[axis] = shape[axis], capacity
+    grown = np.zeros(shape, np.float32)
+    grown[(slice(None),) * axis + (slice(filled),)] = buffer
+    return grown

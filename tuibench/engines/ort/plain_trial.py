@@ -1,4 +1,4 @@
-"""Tries an exported graph: whether its numbers are finite, and what it costs that it concatenates its KV-cache."""
+"""Tries an exported graph: whether its numbers are finite, and what writing into its KV-cache costs."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from tuibench.engines.ort.plain_session import PlainSession
 from tuibench.engines.ort.session import session_options
 from tuibench.models.artifacts import ArtifactError
 
-COPYING_NOTE = "copying the KV-cache"
+WRITING_NOTE = "writing into the KV-cache"
 _REPEATS = 5
 
 
-def try_plain(directory: Path, decoder: Decoder, copying_nodes: Iterable[str], lengths: Sequence[int]) -> None:
-    """Run a few steps, and note the kernels of a decoded token and the cost of copying the cache.
+def try_plain(directory: Path, decoder: Decoder, writing_nodes: Iterable[str], lengths: Sequence[int]) -> None:
+    """Run a few steps, and note the kernels of a decoded token and the cost of writing into the cache.
 
     Args:
         directory: The graph.
         decoder: The model.
-        copying_nodes: Names of the nodes whose outputs are the cache that the next step gets.
-        lengths: Positions, the new one included, at which copying is timed; those beyond the context window are not.
+        writing_nodes: Names of the nodes whose outputs are the cache that the next step gets.
+        lengths: Positions, the new one included, at which writing is timed; those beyond the context window are not.
 
     Raises:
         ArtifactError: A logit is NaN or infinite.
@@ -47,14 +47,14 @@ def try_plain(directory: Path, decoder: Decoder, copying_nodes: Iterable[str], l
     runs = read_profile(session.end_profiling())
     if not finite:
         raise ArtifactError("the exported graph gives logits that are not finite; the weights do not stand this method")
-    names = set(copying_nodes)
-    copied_us = [sum(kernel.duration_us for kernel in run if kernel.node in names) for run in runs[2:]]
+    names = set(writing_nodes)
+    written_us = [sum(kernel.duration_us for kernel in run if kernel.node in names) for run in runs[2:]]
     costs = [
-        f"{decoder.kv_bytes(length) / 1e6:.1f} MB read and written in "
-        f"{statistics.median(copied_us[index * _REPEATS :][:_REPEATS]):,.0f} µs a token at {length:,} positions"
+        f"{statistics.median(written_us[index * _REPEATS :][:_REPEATS]):,.0f} µs at {length:,} positions"
         for index, length in enumerate(reachable)
     ]
     info = read_graph_info(directory)
     kernels = dict(Counter(kernel.operator for kernel in runs[1]))
-    notes = {**info.notes, COPYING_NOTE: "; ".join([*costs, "one thread"])} if costs else info.notes
+    told = f"{decoder.kv_bytes(1) / 1e3:.1f} kB a token in {', in '.join(costs)}; one thread"
+    notes = {**info.notes, WRITING_NOTE: told} if costs else info.notes
     msgspec.structs.replace(info, kernels=kernels, notes=notes).save(directory)
