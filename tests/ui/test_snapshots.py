@@ -128,6 +128,12 @@ def test_themes(snap_compare):
 
 
 @SIZES
+def test_keys(snap_compare, size):
+    app = Program(FINISHED_RUN, methods=METHODS_OF_FOUR).app()
+    assert snap_compare(app, terminal_size=size, run_before=pressed("question_mark"))
+
+
+@SIZES
 def test_failed(snap_compare, size):
     assert snap_compare(Program(FAILED).app(), terminal_size=size, run_before=started)
 

@@ -355,9 +355,21 @@ class TuibenchApp(App[int]):
                     await moved
                 return
 
+    def action_show_help_panel(self) -> None:
+        """Show the keys beside the screen."""
+        from tuibench.ui.widgets.keys_panel import KeysPanel  # noqa: PLC0415 - when it is asked for
+
+        if not self.screen.query("KeysPanel"):
+            self.screen.mount(KeysPanel())
+
+    def action_hide_help_panel(self) -> None:
+        """Hide the keys."""
+        for panel in self.screen.query("KeysPanel"):
+            self.call_later(panel.run_action, "close")
+
     def action_toggle_help(self) -> None:
         """Show or hide the keys of what has the focus."""
-        if self.screen.query("HelpPanel"):
+        if self.screen.query("KeysPanel"):
             self.action_hide_help_panel()
         else:
             self.action_show_help_panel()

@@ -36,6 +36,9 @@ KEYS: dict[str, tuple[Key, ...]] = {
         Key("app.theme", "f12", "change_theme", "Theme", "Look at the themes and take one", show=False),
         Key("app.help", "question_mark,f1", "toggle_help", "Keys", "All keys and what they do", show=False),
     ),
+    "help": (
+        Key("help.close", "escape", "close", "Close", "Close the list of keys", show=False),
+    ),
     # In every list, and in whatever else scrolls while it has the focus.
     "list": (
         Key("list.down", "j", "app.move('down')", "Down", "The next row", show=False),

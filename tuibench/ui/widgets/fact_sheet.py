@@ -9,7 +9,7 @@ from textual.content import Content
 from textual.geometry import Size
 from textual.widget import Widget
 
-Facts = Sequence[tuple[str, str]]
+Facts = Sequence[tuple[str, str | Content]]
 """Names and texts; without a name, a text belongs to the fact above it."""
 Part = Content | tuple[str, Facts]
 """A text, or a titled section."""
@@ -24,8 +24,14 @@ class FactSheet(Widget):
 
     DEFAULT_CSS = "FactSheet { height: auto; }"
 
-    def __init__(self) -> None:
+    def __init__(self, *, names: str = "$muted") -> None:
+        """Begin empty.
+
+        Args:
+            names: The style of the names.
+        """
         super().__init__()
+        self._style_of_names = names
         self._parts: tuple[Part, ...] = ()
         self._laid_out: tuple[int, Content] = (0, Content())
 
@@ -52,18 +58,17 @@ class FactSheet(Widget):
     def _blocks(self, width: int) -> Iterator[Content]:
         sections = [part for part in self._parts if not isinstance(part, Content)]
         longest = max((len(name) for _, facts in sections for name, _ in facts), default=0)
-        room = min(longest, max(_LEAST_ROOM, width // 4))
+        room = min(longest, max(_LEAST_ROOM, width // 4), width // 3)
         for part in self._parts:
             if isinstance(part, Content):
                 yield Content("\n").join(part.wrap(width))
                 continue
             title, facts = part
-            lines = (line for name, text in facts for line in _beside(name, text, room, width))
+            lines = (line for name, text in facts for line in self._beside(name, text, room, width))
             yield Content("\n").join([Content.styled(title, "bold $accent"), *lines])
 
-
-def _beside(name: str, text: str, room: int, width: int) -> Iterator[Content]:
-    left = Content.styled(name, "$muted").wrap(max(1, room))
-    right = Content(text).wrap(max(1, width - room - _GAP))
-    for label, value in zip_longest(left, right, fillvalue=Content()):
-        yield label.pad_right(room + _GAP - label.cell_length) + value
+    def _beside(self, name: str, text: str | Content, room: int, width: int) -> Iterator[Content]:
+        left = Content.styled(name, self._style_of_names).wrap(max(1, room))
+        right = (Content(text) if isinstance(text, str) else text).wrap(max(1, width - room - _GAP))
+        for label, value in zip_longest(left, right, fillvalue=Content()):
+            yield label.pad_right(room + _GAP - label.cell_length) + value

@@ -1,0 +1,54 @@
+"""The list of all keys beside a screen."""
+
+import pytest
+
+from tests.ui.scripted import Program, until
+from tuibench.ui.widgets.keys_panel import KeysPanel
+
+
+async def opened(pilot, key="question_mark"):
+    await pilot.press(key)
+    await until(pilot, lambda: pilot.app.screen.query(KeysPanel))
+    await pilot.pause()
+    return pilot.app.screen.query_one(KeysPanel)
+
+
+async def ladder(pilot):
+    await until(pilot, pilot.app.screen._facts_known.is_set)
+    await pilot.press("escape")
+    return pilot.app.screen.ladder
+
+
+async def test_the_screens_own_keys_come_first_and_a_lists_last():
+    async with Program().app().run_test(size=(200, 60)) as pilot:
+        await ladder(pilot)
+        text = (await opened(pilot)).sheet.render().plain
+        titles = [line for line in text.splitlines() if line in {"Bench", "Where you are", "Everywhere", "In lists"}]
+        assert titles == ["Bench", "Where you are", "Everywhere", "In lists"]
+        first, *_ = text.splitlines()[1:]
+        assert first.split() == ["F5", "^r", "Run", "Measure", "the", "selected", "methods"]
+        assert "↓ j" in text
+        assert "^q" in text.partition("Everywhere")[2].partition("In lists")[0]
+
+
+@pytest.mark.parametrize("key", ["escape", "question_mark", "f1"])
+async def test_it_is_scrolled_by_keys_and_gives_the_focus_back(key):
+    async with Program().app().run_test(size=(80, 24)) as pilot:
+        focused = await ladder(pilot)
+        panel = await opened(pilot)
+        assert panel.column.max_scroll_y > 0
+        await pilot.press("G")
+        await until(pilot, lambda: panel.column.scroll_offset.y == panel.column.max_scroll_y)
+        await pilot.press(key)
+        await until(pilot, lambda: not pilot.app.screen.query(KeysPanel))
+        await until(pilot, lambda: pilot.app.focused is focused)
+
+
+async def test_it_tells_of_what_gets_the_focus():
+    async with Program().app().run_test(size=(120, 40)) as pilot:
+        await ladder(pilot)
+        panel = await opened(pilot)
+        assert "Choose" in panel.sheet.render().plain
+        pilot.app.screen.prompt.focus()
+        await until(pilot, lambda: "Choose" not in panel.sheet.render().plain)
+        assert "Measure with this prompt" in " ".join(panel.sheet.render().plain.split())
