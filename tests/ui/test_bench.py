@@ -201,7 +201,7 @@ async def test_a_failed_method_says_why_and_d_shows_its_log():
     async with Program(FAILING).app().run_test(size=(120, 40)) as pilot:
         await start(pilot)
         screen = await ended(pilot)
-        assert "no memory left" in str(screen.focused_panel.note.content)
+        assert "no memory left" in screen.focused_panel.text.note.plain
         assert "out-of-memory" in screen.ladder.plain_rows[1]
         await pilot.press("d")
         await pilot.pause()

@@ -80,20 +80,26 @@ class SparingCompositor(Compositor):
         everything = self.visible_widgets
         _ = self.cuts  # where widgets begin and end is kept of all of them
         seen = self._seen(everything)
-        self._visible_widgets = {widget: place for widget, place in everything.items() if widget in seen}
+        self._visible_widgets = {
+            widget: (region, seen[widget]) for widget, (region, _clip) in everything.items() if widget in seen
+        }
         try:
             return super().render_partial_update()
         finally:
             self._visible_widgets = everything
 
-    def _seen(self, everything: dict[Widget, tuple[Region, Region]]) -> set[Widget]:
-        """Return the widgets that show in what changed: from front to back, up to the one that fills it."""
-        seen: set[Widget] = set()
+    def _seen(self, everything: dict[Widget, tuple[Region, Region]]) -> dict[Widget, Region]:
+        """Return the widgets that show in what changed, from front to back, up to the one that fills it.
+
+        With each goes what must be rendered of it: whole lines, as it keeps them, from the first to the last one.
+        """
+        seen: dict[Widget, Region] = {}
         for changed in self._dirty_regions:
             for widget, (region, clip) in everything.items():
                 shown = region.intersection(clip)
                 if shown.overlaps(changed):
-                    seen.add(widget)
+                    lines = shown.intersection(Region(shown.x, changed.y, shown.width, changed.height))
+                    seen[widget] = seen[widget].union(lines) if widget in seen else lines
                     if shown.contains_region(changed):
                         break
         return seen

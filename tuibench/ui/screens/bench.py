@@ -58,6 +58,7 @@ class BenchScreen(RunScreen):
         self._ended_s: float | None = None
         self._session: Path | None = None
         self._rare_before: frozenset[str] = frozenset()
+        self._snapshot_came = self._look_with_next = False
 
     def compose_body(self) -> ComposeResult:
         """Lay out the screen."""
@@ -111,10 +112,19 @@ class BenchScreen(RunScreen):
         self.status.facts = (fmt.printable(name), *about, self._cpu_label)
 
     def _tick(self) -> None:
-        """Once a second: the machine, and the clock of a run."""
-        if self.is_current:
-            self.machine.sample = self.context.services.sample_machine()
-            self._write_state()
+        """Once a second: the machine, and the clock of a run. As long as snapshots come, with the next one of them.
+
+        To paint everything at once costs a third less than to paint twice.
+        """
+        if self._snapshot_came:
+            self._snapshot_came, self._look_with_next = False, True
+        elif self.is_current:
+            self._look()
+
+    def _look(self) -> None:
+        self._look_with_next = False
+        self.machine.sample = self.context.services.sample_machine()
+        self._write_state()
 
     def _write_state(self) -> None:
         label = describe.run_label(self.run)
@@ -281,7 +291,11 @@ class BenchScreen(RunScreen):
         if (rare := self.rare_keys) != self._rare_before:
             self._rare_before = rare
             self.refresh_bindings()
-        self._write_state()
+        self._snapshot_came = run.running
+        if self._look_with_next:
+            self._look()
+        else:
+            self._write_state()
         if begins:
             self.ladder.focus()
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from textual.content import Content
-from textual.widget import Widget
-
 from tuibench.core import format as fmt
 from tuibench.ui.braille import DOTS_X, Canvas, Columns, LogScale, log_scale
 from tuibench.ui.describe import Stream
+from tuibench.ui.widgets.plain_lines import PartRows, Row
 
 _LABEL = 7
 """Cells left of the axis: "500 ms" and a space."""
@@ -44,7 +42,7 @@ class _Drawn:
     columns: Columns
 
 
-class LatencyCurves(Widget):
+class LatencyCurves(PartRows):
     """Milliseconds (logarithmic) against token position; the curve in front is the method that is looked at.
 
     The scale only grows as long as the same methods are shown: an axis that jitters cannot be read.
@@ -68,7 +66,7 @@ class LatencyCurves(Widget):
             self._n_expected = n_expected
             self._start_over()
         if self._grow() or [curve.name for curve in before] != [curve.name for curve in self._curves]:
-            self.refresh()
+            self.redraw()
 
     def on_resize(self) -> None:
         """Sort the values into the columns of the new width."""
@@ -117,17 +115,17 @@ class LatencyCurves(Widget):
 
     # Drawing --------------------------------------------------------------------------------------------------------
 
-    def render(self) -> Content:
-        """Draw axis, curves and names."""
+    def rows(self) -> list[Row]:
+        """Return axis, curves and names."""
         width, height = self.size
         if height < _LEAST_HEIGHT or width < 2 * _LABEL:
-            return Content()
+            return []
         n_rows = height - 1
         if self._drawn_room != self._room:
             self._start_over()
             self._grow()
         if self._range is None:
-            return Content("\n").join([*self._empty_rows(n_rows), self._foot()])
+            return [*self._empty_rows(n_rows), self._foot()]
         scale = log_scale(*self._range)
         canvas = Canvas(self._room, n_rows)
         ends: dict[int, int] = {}
@@ -141,26 +139,25 @@ class LatencyCurves(Widget):
         labels = _labels(scale, n_rows)
         names = _apart(ends, n_rows) if self._name_width else {}
         rows = [self._row(cells, labels.get(y, ""), names.get(y)) for y, cells in enumerate(canvas.rows())]
-        return Content("\n").join([*rows, self._foot()])
+        return [*rows, self._foot()]
 
-    def _row(self, cells: Sequence[tuple[str, int]], label: str, named: int | None) -> Content:
+    def _row(self, cells: Sequence[tuple[str, int]], label: str, named: int | None) -> Row:
         parts: list[tuple[str, str]] = [(f"{label:>{_LABEL - 1}} {'┤' if label else '│'}", "$muted")]
         parts += [(text, self._curves[owner].style if owner >= 0 else "") for text, owner in cells]
         if named is not None:
             curve = self._curves[named]
-            parts.append((f" {curve.label[:_LONGEST_NAME]}", curve.style))
-        return Content.assemble(*parts)
+            parts += [(" ", ""), (curve.label[:_LONGEST_NAME], curve.style)]
+        return tuple(parts)
 
-    def _empty_rows(self, n_rows: int) -> list[Content]:
-        bar = Content.styled(f"{'':>{_LABEL - 1}} │", "$muted")
-        hint = Content.styled("  drawn while tokens come", "$muted")
+    def _empty_rows(self, n_rows: int) -> list[Row]:
+        bar, hint = f"{'':>{_LABEL - 1}} │", "  drawn while tokens come"
         middle = n_rows // 2
-        return [bar.append(hint) if y == middle else bar for y in range(n_rows)]
+        return [((bar + hint if y == middle else bar, "$muted"),) for y in range(n_rows)]
 
-    def _foot(self) -> Content:
+    def _foot(self) -> Row:
         end = f" token {self._n_expected}" if self._n_expected else " token"
         rule = "─" * max(0, self._room - len(end))
-        return Content.styled(f"{'0':>{_LABEL - 1}} └{rule}{end}", "$muted")
+        return ((f"{'0':>{_LABEL - 1}} └{rule}{end}", "$muted"),)
 
 
 def _labels(scale: LogScale, n_rows: int) -> dict[int, str]:

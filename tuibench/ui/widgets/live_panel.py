@@ -23,7 +23,8 @@ from tuibench.ui.widgets.progress_line import ProgressLine
 from tuibench.ui.widgets.stat_tile import StatTile
 from tuibench.ui.widgets.stream_text import StreamText
 
-_STATUS_CLASSES = tuple(f"-{status.value}" for status in MethodStatus)
+_WORN = (MethodStatus.RUNNING, MethodStatus.WAITING)
+"""What is to be seen of the panel's colours."""
 
 
 class LivePanel(Container):
@@ -35,7 +36,6 @@ class LivePanel(Container):
     ttft = query_one("#ttft", StatTile)
     line = query_one(ProgressLine)
     text = query_one(StreamText)
-    note = query_one("#note", Static)
 
     def __init__(
         self,
@@ -59,29 +59,18 @@ class LivePanel(Container):
         yield Static(id="figures", markup=False)
         yield ProgressLine()
         yield StreamText()
-        yield Static(id="note", markup=False)
 
     def on_mount(self) -> None:
         """Show the state of the run that is there already."""
-        self._dress()
         self._show()
 
     def show_method(self, method_id: str | None, known: Mapping[str, Method]) -> None:
         """Show another method."""
-        if method_id != self.method_id or known != self.known:  # each change of a class styles the panel anew
+        if method_id != self.method_id or known != self.known:
             self.method_id, self.known = method_id, known
             self._shown = None
             if self.is_mounted:
-                self._dress()
                 self._show()
-
-    def _dress(self) -> None:
-        """Put on the method's name and colour."""
-        name = self.method_id
-        shown = None if name is None else self._series.number(name)
-        for number in range(1, 9):
-            self.set_class(number == shown, f"series-{number}")
-        self.border_title = fmt.printable(name or "")
 
     def watch_run(self) -> None:
         """Draw the new state unless it is another method's news."""
@@ -95,19 +84,24 @@ class LivePanel(Container):
         if self._shown is not None and all(map(is_, news, self._shown)):
             return
         self._shown = news
-        status = method.status if method else MethodStatus.WAITING
-        for name in _STATUS_CLASSES:
-            self.set_class(name == f"-{status.value}", name)
+        self._dress(method.status if method else MethodStatus.WAITING)
         stream = describe.stream_of(method) if method else None
-        note = self._note_for(method, has_stream=stream is not None)
-        self.set_class(note is not None, "-note")
-        if note is not None:
-            self.note.update(note)
+        self.text.show_note(self._note_for(method, has_stream=stream is not None))
         self._show_figures(method)
         held_against = None if reference is method or reference is None else describe.stream_of(reference)
         differs_at = describe.first_difference(stream, held_against)
         self.text.show(stream, differs_at=differs_at)
         write_subtitle(self, self._difference(reference, stream, held_against, differs_at))
+
+    def _dress(self, status: MethodStatus) -> None:
+        """Put on the method's name and colours: all at once, each change styles everything in the panel anew."""
+        name = self.method_id
+        shown = None if name is None else self._series.number(name)
+        classes = {f"series-{number}": number == shown for number in range(1, 9)}
+        classes |= {f"-{worn.value}": worn is status for worn in _WORN}
+        self.update_classes(classes, animate=False)
+        if self.border_title != fmt.printable(name or ""):
+            self.border_title = fmt.printable(name or "")
 
     def _show_figures(self, method: MethodState | None) -> None:
         decode = fmt.rate(describe.decode_tps(method) if method else None)
@@ -134,15 +128,15 @@ class LivePanel(Container):
             return f"differs from {fmt.printable(reference.method)} at token {differs_at + 1}"
         return f"same text as {fmt.printable(reference.method)}"
 
-    def _note_for(self, method: MethodState | None, *, has_stream: bool) -> str | None:
+    def _note_for(self, method: MethodState | None, *, has_stream: bool) -> Content | None:
         """Return what to say where there is no text to show."""
         about = self.known.get(self.method_id or "")
-        explanation = about.explanation if about else ""
+        explanation = Content.styled(about.explanation if about else "", "$muted")
         if method is None:
             return explanation
         failure = method.failure
         if failure is not None and method.status is MethodStatus.FAILED:
-            return f"{describe.failure_text(failure)}\n\npress d for details"
+            return Content.styled(f"{describe.failure_text(failure)}\n\npress d for details", "$error")
         if method.status in (MethodStatus.SKIPPED, MethodStatus.STOPPED) and not has_stream:
-            return f"{method.status.value} before it was measured"
+            return Content.styled(f"{method.status.value} before it was measured", "$muted")
         return None if has_stream else explanation

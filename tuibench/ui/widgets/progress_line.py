@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from textual.content import Content
-from textual.reactive import reactive
-from textual.widget import Widget
+from textual.reactive import var
 
 from tuibench.core.format import clock
+from tuibench.ui.widgets.plain_lines import PartRows, Row
 
 _SHORTEST_BAR = 4
 
 
-class ProgressLine(Widget):
+class ProgressLine(PartRows):
     """`trial 2/3 · decode ━━━━━━━────── 41/64 · 0:08 left`. It moves only when its state does."""
 
-    state: reactive[tuple[str, int, int | None, float | None]] = reactive(("waiting", 0, None, None))
+    state: var[tuple[str, int, int | None, float | None]] = var(("waiting", 0, None, None))
     """Label, steps done, steps in all, seconds left."""
 
-    def render(self) -> Content:
-        """Draw the row, the bar taking the room that the words leave."""
+    def watch_state(self) -> None:
+        """Draw the row unless it says the same."""
+        if self.is_mounted:
+            self.redraw()
+
+    def rows(self) -> list[Row]:
+        """Return the row, the bar taking the room that the words leave."""
         label, done, total, eta_s = self.state
         left = f"{label}  "
         right = "" if total is None else f"  {done}/{total}"
@@ -26,6 +30,6 @@ class ProgressLine(Widget):
             right += f" · {clock(eta_s)} left"
         room = self.size.width - len(left) - len(right)
         if total is None or room < _SHORTEST_BAR:
-            return Content.assemble((left, "$foreground"), (right, "$muted"))
+            return [((left, "$foreground"), (right, "$muted"))]
         filled = round(room * min(done, total) / total) if total else 0
-        return Content.assemble(left, "━" * filled, ("─" * (room - filled), "$line"), (right, "$muted"))
+        return [((left + "━" * filled, ""), ("─" * (room - filled), "$line"), (right, "$muted"))]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from textual.content import Content
-from textual.reactive import reactive
-from textual.widget import Widget
+from textual.reactive import var
 
 from tuibench.core.format import MISSING
+from tuibench.ui.widgets.plain_lines import PartRows, Row
 
 _GLYPHS = {
     "0": ("╭─╮", "│ │", "╰─╯"),
@@ -32,23 +31,27 @@ def large(text: str) -> tuple[str, str, str]:
     return tuple("".join(glyph[row] for glyph in glyphs) for row in range(3))  # type: ignore[return-value] # three rows
 
 
-class StatTile(Widget):
+class StatTile(PartRows):
     """A number with its unit, as `core.format` writes it: "12.4 tok/s"."""
 
-    value: reactive[str] = reactive(MISSING)
+    value: var[str] = var(MISSING)
 
     def __init__(self, label: str, unit: str, *, id: str | None = None) -> None:  # noqa: A002 - as Textual calls it
         super().__init__(id=id)
         self._label = label
         self._unit = unit
 
-    def render(self) -> Content:
-        """Draw the digits, the label at their top and the unit at their foot."""
+    def watch_value(self) -> None:
+        """Draw the digits that are new."""
+        if self.is_mounted:
+            self.redraw()
+
+    def rows(self) -> list[Row]:
+        """Return the digits, the label at their top and the unit at their foot."""
         number, _, unit = self.value.partition(" ")
         rows = large(number)
         beside = (self._label, "", unit or self._unit)
-        lines = [
-            Content.assemble((row, "" if number != MISSING else "$muted"), "  ", (side, "$muted"))
+        return [
+            ((row, "" if number != MISSING else "$muted"), ("  ", ""), (side, "$muted"))
             for row, side in zip(rows, beside, strict=True)
         ]
-        return Content("\n").join(lines)

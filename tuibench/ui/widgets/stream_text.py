@@ -10,25 +10,30 @@ from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
+from textual.content import Content
 from textual.geometry import Size
 from textual.scroll_view import ScrollView
+from textual.scrollbar import ScrollBar
 from textual.strip import Strip
+from textual.visual import Visual
 
 from tuibench.core.format import printable
 from tuibench.ui.describe import Stream
+from tuibench.ui.widgets.plain_lines import PlainLines
+from tuibench.ui.widgets.thumb import Thumb
 from tuibench.ui.wrap import StreamWrap
 
 _MOST_DRAWN = 512
 """Lines kept as they were drawn, more than any terminal shows."""
 
 
-class StreamText(ScrollView, can_focus=True):
-    """Shows a stream of tokens. An update costs what is new in it, not what is already there."""
+class StreamText(PlainLines, ScrollView, can_focus=True):
+    """Shows a stream of tokens, or a note while there is none. An update costs what is new in it, not what is there."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"stream-text--different"}
-    # The gutter is kept free from the start: a scrollbar that appears would wrap everything anew.
+    # The scrollbar is there from the start, unseen: one that appears would have the screen laid out anew, twice.
     DEFAULT_CSS = """
-    StreamText { overflow-x: hidden; overflow-y: auto; scrollbar-gutter: stable; scrollbar-size-vertical: 1; }
+    StreamText { overflow-x: hidden; overflow-y: scroll; scrollbar-size-vertical: 1; }
     """
 
     def __init__(self, *, classes: str | None = None) -> None:
@@ -41,6 +46,18 @@ class StreamText(ScrollView, can_focus=True):
         self._strips: dict[int, Strip] = {}
         """Closed lines as they were drawn, by their number: as the text scrolls, most of it is what was there."""
         self._colours: tuple[Style, Style] | None = None
+        self.note: Content | None = None
+        """Shown in the place of the stream."""
+        self._note_strips: list[Strip] | None = None
+
+    @property
+    def vertical_scrollbar(self) -> ScrollBar:
+        """The scrollbar, created if necessary."""
+        if self._vertical_scrollbar is None:
+            self._vertical_scrollbar = Thumb(vertical=True, name="vertical", thickness=self.scrollbar_size_vertical)
+            self._vertical_scrollbar.display = False
+            self.app._start_widget(self, self._vertical_scrollbar)  # noqa: SLF001 - as Textual does in the same place
+        return self._vertical_scrollbar
 
     @property
     def n_examined(self) -> int:
@@ -75,6 +92,18 @@ class StreamText(ScrollView, can_focus=True):
             self._start_over()
         self._append_new()
 
+    def show_note(self, note: Content | None) -> None:
+        """Show a note in the place of the stream, or the stream again."""
+        if note is None and self.note is None:
+            return
+        if note is None or self.note is None or not note.is_same(self.note):
+            self.note, self._note_strips = note, None
+            self.refresh()
+
+    def allow_focus(self) -> bool:
+        """Take the focus only where there is something to scroll through."""
+        return self.note is None and super().allow_focus()
+
     def show_first_difference(self) -> None:
         """Scroll to the first token that differs; nothing happens where none does."""
         if self._wrap.marked is not None:
@@ -82,6 +111,7 @@ class StreamText(ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         """Wrap everything again, which only a new width asks for."""
+        self._note_strips = None
         if self.scrollable_content_region.width != self._wrap.width:
             self._start_over()
             self._append_new()
@@ -94,6 +124,7 @@ class StreamText(ScrollView, can_focus=True):
     def _forget_drawn(self) -> None:
         self._strips.clear()
         self._colours = None
+        self._note_strips = None
 
     def _start_over(self) -> None:
         self._forget_drawn()
@@ -105,7 +136,7 @@ class StreamText(ScrollView, can_focus=True):
     def _append_new(self) -> None:
         stream = self._stream
         if stream is None:
-            self.virtual_size = Size(0, 0)
+            self._grow_to(0)
             return
         start, at = self._n_shown, self._differs_at
         same = "".join(stream.pieces[start : min(stream.n, _or_end(at))])
@@ -125,7 +156,6 @@ class StreamText(ScrollView, can_focus=True):
         self._wrap.feed(printable(text))
         self._grow_to(len(self._wrap.lines) + 1)
         if follow:
-            # Forced: the scrollbar that would allow it appears with the next layout.
             self.scroll_end(animate=False, immediate=True, x_axis=False, force=True)
         self.refresh_lines(first_changed, len(self._wrap.lines) - first_changed + 1)
 
@@ -133,18 +163,16 @@ class StreamText(ScrollView, can_focus=True):
         """Tell how many lines there are.
 
         Assigning `virtual_size` lays out and repaints the whole screen (25 to 40 ms), with every snapshot and on the
-        cores that are measured. That is needed only when the scrollbar comes or goes.
+        cores that are measured. Nothing asks for it: the scrollbar never comes or goes.
         """
-        size = Size(1, height)
-        if (height > self.container_size.height) != self.show_vertical_scrollbar:
-            self.virtual_size = size
-            return
-        self.set_reactive(StreamText.virtual_size, size)
-        if self.show_vertical_scrollbar:
-            self.vertical_scrollbar.window_virtual_size = height
+        self.set_reactive(StreamText.virtual_size, Size(1, height))
+        self.vertical_scrollbar.window_virtual_size = height
+        self.scroll_y = self.validate_scroll_y(self.scroll_y)
 
     def render_line(self, y: int) -> Strip:
         """Draw one visible line."""
+        if self.note is not None:
+            return self._note_line(self.note, y)
         index = y + self.scroll_offset.y
         drawn = self._strips.get(index)
         if drawn is None:
@@ -154,6 +182,13 @@ class StreamText(ScrollView, can_focus=True):
                     self._strips.clear()
                 self._strips[index] = drawn
         return drawn
+
+    def _note_line(self, note: Content, y: int) -> Strip:
+        style, width = self.visual_style, self.scrollable_content_region.width
+        if self._note_strips is None:
+            self._note_strips = Visual.to_strips(self, note, width, None, style, apply_selection=False)
+        strip = self._note_strips[y] if y < len(self._note_strips) else Strip([])
+        return strip.adjust_cell_length(self.size.width, style.rich_style)
 
     def _strip(self, index: int) -> Strip:
         lines = self._wrap.lines
