@@ -12,7 +12,8 @@ from tuibench.core.run_events import (
     TrialStarted,
     TurnsDropped,
 )
-from tuibench.core.state import RunState, TrialState, fold, fold_trial
+from tuibench.core.state import RunState, fold
+from tuibench.core.trial_state import TrialState, fold_trial
 
 
 def test_trial_remaining_is_the_mean_gap_times_what_is_left():

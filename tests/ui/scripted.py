@@ -21,10 +21,11 @@ from tuibench.core.events import (
     WorkerFailed,
 )
 from tuibench.core.plan import trial_order
-from tuibench.core.record import QualityRecord, TrialRecord
+from tuibench.core.record import Failure, QualityRecord, TrialRecord
 from tuibench.core.run_events import RunEnded, RunStarted, TrialEnded, TrialObserved, TrialStarted
 from tuibench.core.spec import Method, Sampling
-from tuibench.core.state import Failure, RunState, fold, trial_record
+from tuibench.core.state import RunState, fold
+from tuibench.core.trial_state import trial_record
 from tuibench.models.local import LocalModel
 from tuibench.store.export.facts import measured_run
 from tuibench.store.schema import MachineHeader, ModelHeader, Session, SessionHeader, Settings
@@ -233,7 +234,7 @@ class Program:
             pull=self._pull,
             cpus=lambda: Cpus("AMD EPYC · 2 cores · AVX2", n_cpus, n_cpus),
             sample_machine=lambda: MachineSample((97.0, 34.0), 4 << 30, 8 << 30, 1.25),
-            sessions=lambda _n_read=None: self.sessions,
+            sessions=lambda *_wanted: self.sessions,
             load_session=lambda _path: session(),
             clock_s=lambda: self.now_s,
         )

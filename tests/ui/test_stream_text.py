@@ -1,6 +1,6 @@
 from textual.app import App
 
-from tuibench.core.state import TrialState
+from tuibench.core.trial_state import TrialState
 from tuibench.ui.describe import Stream
 from tuibench.ui.widgets.latency_curves import Curve, LatencyCurves
 from tuibench.ui.widgets.stream_text import StreamText

@@ -20,7 +20,8 @@ from tuibench.core.run_events import (
     TrialObserved,
     TrialStarted,
 )
-from tuibench.core.state import RunState, TrialState
+from tuibench.core.state import RunState
+from tuibench.core.trial_state import TrialState
 
 if TYPE_CHECKING:
     import rich.progress

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tuibench.core.events import Phase
-from tuibench.core.state import MethodState, MethodStatus, RunState, TrialState
+from tuibench.core.state import MethodState, MethodStatus, RunState
+from tuibench.core.trial_state import TrialState
 
 
 def trial_remaining_ns(trial: TrialState) -> int | None:

@@ -31,8 +31,8 @@ from tuibench.core.run_events import (
     TurnsDropped,
 )
 from tuibench.core.spec import RunSpec, TrialRequest
-from tuibench.core.state import TrialState, fold_trial, trial_record
 from tuibench.core.stopping import Measured, precise_enough
+from tuibench.core.trial_state import TrialState, fold_trial, trial_record
 from tuibench.measure.bandwidth import BandwidthError
 from tuibench.measure.current_worker import CurrentWorker
 from tuibench.measure.failure import WorkerFailureError

@@ -9,7 +9,8 @@ from tuibench.core import format as fmt
 from tuibench.core.events import FailureKind, Phase
 from tuibench.core.metrics import DECODE, TTFT, summarise
 from tuibench.core.record import TrialRecord
-from tuibench.core.state import MethodState, MethodStatus, RunState, TrialState
+from tuibench.core.state import MethodState, MethodStatus, RunState
+from tuibench.core.trial_state import TrialState
 
 MARKS = {
     MethodStatus.WAITING: "·",
