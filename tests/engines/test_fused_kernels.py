@@ -8,10 +8,14 @@ from hypothesis import strategies as st
 from tests.engines.stored_weights import stored_weights
 from tuibench.engines.fused.compiler import entry
 from tuibench.engines.fused.kernels_attention import attend_chunk, combine_chunks
+from tuibench.engines.fused.kernels_groups import FEW, multiply_groups, new_groups, prepare_group_inputs
 from tuibench.engines.fused.kernels_matrix import multiply, new_inputs, prepare_inputs
+from tuibench.engines.fused.kernels_prompt_attention import QUERY_BLOCK, attend_block, new_heads
 from tuibench.engines.fused.kernels_vector import exponential
-from tuibench.engines.fused.matrices import INT4_BLOCK, LANES, n_panels, stored_bytes
+from tuibench.engines.fused.matrices import INT4_BLOCK, LANES, n_panels, padded, stored_bytes
 from tuibench.engines.fused.packing import WRITERS
+from tuibench.engines.fused.tile_ir import TILE_COLUMNS
+from tuibench.engines.fused.vector_ir import GROUP
 
 few = settings(max_examples=60, deadline=None)  # the first example compiles
 
@@ -24,14 +28,28 @@ def product(matrix, first, last, inputs, n_in, out):
 
 
 @entry
+def product_in_groups(matrix, panels, inputs, groups, n_tokens, n_in, space, out):
+    for token in range(n_tokens):
+        prepare_group_inputs(matrix, inputs, groups, token, n_in)
+    multiply_groups(matrix, 0, panels[0], panels[1], groups, n_tokens, space, out)
+
+
+@entry
+def prompt_attention(heads, scale, window, out):
+    n_heads, n_blocks, head_dim, _ = heads.queries.shape
+    for head in range(n_heads):
+        for block in range(n_blocks):
+            attend_block(heads, 0, head, block, (scale, window), out, head * head_dim)
+
+
+@entry
 def exponentials(x, out):
     for i in range(x.size):
         out[i] = exponential(x[i])
 
 
 @entry
-def attention(query, keys, values, scale, ends, parts, out):
-    scores = np.empty(keys.shape[0], np.float32)
+def attention(query, keys, values, scale, ends, scores, parts, out):
     begin = 0
     for c in range(ends.size):
         attend_chunk(query, keys[begin : ends[c]], values[begin : ends[c]], scale, scores, parts[c])
@@ -90,6 +108,27 @@ def test_many_vectors_give_the_bits_of_each_one_alone(precision, n_in, n_vectors
     x = rng.standard_normal((n_vectors, n_in)).astype(np.float32)
     alone = np.concatenate([times(matrix, vector[None], 20) for vector in x])
     np.testing.assert_array_equal(times(matrix, x, 20), alone)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8", "int4"])
+@few
+@given(
+    n_in=st.integers(1, 200),
+    n_out=st.integers(1, 80),
+    n_vectors=st.integers(1, 60) | st.integers(520, 540),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_groups_give_the_bits_of_each_vector_alone(precision, n_in, n_out, n_vectors, seed):
+    rng = np.random.default_rng(seed)
+    matrix = matrix_of(precision, rng.standard_normal((n_out, n_in)).astype(np.float32))
+    x = rng.standard_normal((n_vectors, n_in)).astype(np.float32)
+    inputs = new_inputs(padded(n_vectors, FEW), n_in)
+    inputs.values[:n_vectors, :n_in] = x
+    out = np.full((len(inputs.values), n_panels(n_out) * LANES), np.nan, np.float32)
+    space, last = np.full((n_in, TILE_COLUMNS), np.nan, np.float32), n_panels(n_out)
+    for panels in ((0, last // 2), (last // 2, last)):  # as two workers share them
+        product_in_groups(matrix, panels, inputs, new_groups(inputs), n_vectors, n_in, space, out)
+    np.testing.assert_array_equal(out[:n_vectors, :n_out], times(matrix, x, n_out))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8", "int4"])
@@ -198,7 +237,39 @@ def test_attention_in_chunks_is_softmax(head_dim, ends, seed, spread):
     query = (rng.standard_normal(head_dim) * spread).astype(np.float32)
     keys, values = rng.standard_normal((2, ends[-1], head_dim)).astype(np.float32)
     out = np.empty(head_dim, np.float32)
-    attention(query, keys, values, 0.3, np.array(ends), np.empty((len(ends), head_dim + 2), np.float32), out)
+    scores, parts = np.empty(ends[-1], np.float32), np.empty((len(ends), head_dim + 2), np.float32)
+    attention(query, keys, values, 0.3, np.array(ends), scores, parts, out)
     scores = keys.astype(np.float64) @ query * 0.3
     weights = np.exp(scores - scores.max())
     np.testing.assert_allclose(out, weights / weights.sum() @ values, rtol=0, atol=2e-4)
+
+
+@few
+@given(
+    n_kv_heads=st.integers(1, 2),
+    group=st.integers(1, 3),
+    head_dim=st.sampled_from([2, 6, 16, 20, 64]),
+    n_tokens=st.integers(1, 150),
+    window=st.integers(1, 60) | st.just(2**31 - 1),
+    seed=st.integers(0, 2**32 - 1),
+    spread=st.sampled_from([0.1, 1.0, 30.0]),
+)
+def test_attention_of_a_prompt_is_causal_softmax(n_kv_heads, group, head_dim, n_tokens, window, seed, spread):
+    rng = np.random.default_rng(seed)
+    queries = (rng.standard_normal((n_kv_heads * group, n_tokens, head_dim)) * spread).astype(np.float32)
+    keys, values = rng.standard_normal((2, n_kv_heads, n_tokens, head_dim)).astype(np.float32)
+    heads = new_heads(n_kv_heads * group, n_kv_heads, head_dim, n_tokens, 1)
+    for t in range(n_tokens):
+        heads.queries[:, t // QUERY_BLOCK, :, t % QUERY_BLOCK] = queries[:, t]
+        heads.keys[:, t // GROUP, :, t % GROUP] = keys[:, t]
+    heads.values[..., :head_dim] = values
+    out = np.full((n_tokens, len(queries) * head_dim), np.nan, np.float32)
+    prompt_attention(heads, 0.3, window, out)
+    behind = np.arange(n_tokens)[:, None] - np.arange(n_tokens)
+    for head, query in enumerate(queries):
+        scores = query.astype(np.float64) @ keys[head // group].T * 0.3
+        scores[(behind < 0) | (behind >= window)] = -np.inf
+        weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+        expected = weights / weights.sum(axis=1, keepdims=True) @ values[head // group]
+        found = out[:, head * head_dim : (head + 1) * head_dim]
+        np.testing.assert_allclose(found, expected, rtol=0, atol=2e-4)

@@ -5,11 +5,14 @@ Read it in this order:
 ```
 matrices        how a weight matrix is stored in FP32, INT8 and INT4
 packing         how it gets there from a checkpoint
-vector_ir       the one inner loop: 16 rows of weights times a few vectors, in LLVM's vector notation
+vector_ir       the inner loop: 16 rows of weights times a few vectors, in LLVM's vector notation
+tile_ir         the other one: a tile of a product of two FP32 matrices
 model           the arrays that one model needs, in the order in which a token streams them
 kernels_matrix  a matrix times vectors: rounding the vectors, sharing out the panels
 kernels_vector  norms, rotation, activations: everything that touches one vector
 kernels_attention  one query against the cache, in chunks of positions
+kernels_groups  a matrix times many vectors
+kernels_prompt_attention  many queries against a prompt
 team            threads that meet at a barrier instead of being started for every product
 decode          the token, start to end; or a few tokens at once
 prefill         the prompt, as products of matrices
@@ -26,7 +29,17 @@ of 64 to 160 tokens after a prompt of 64:
 
 The second step also serves prompts. Against llama.cpp, each version in one run with it, the first token after 512 came
 at 0.84 times llama.cpp's speed before it and 1.07 after in FP32, at 1.47 and 1.52 in INT8, at 0.68 and 1.17 in INT4.
-Blocks of 16 tokens instead of 8 made prompts slower: 0.84 and 0.92 times the speed in INT8, at 64 and 512 tokens.
+Then, for the prompt alone, thread time of one core on 512 tokens, before and after:
+
+| step | before | after |
+|---|---|---|
+| causal attention as two products of matrices, queries side by side | 462 ms | 90 ms |
+| inputs of 12 tokens side by side: INT8 products | 632 ms | 490 ms |
+| the same, and FP32 weights expanded once for all tokens: FP32 products | 995 ms | 692 ms |
+| no reference counts: INT8 inputs rounded; heads turned | 104; 54 ms | 21; 13 ms |
+
+FP32 products then run at 150 to 160 GFLOPS a core, MKL's speed there. INT4 gains nothing from the second step, since
+its codes are unpacked for every group. Without reference counts a decoded INT8 token takes 0.9 of the time.
 
 A decoded FP32 token is bound by memory, as llama.cpp's is: with all four bytes of a weight it was read at 86 to 94 % of
 the speed at which two cores add up an array, so that only fewer bytes help. Of the default model's 538 MB, all that is

@@ -53,13 +53,19 @@ if CACHE_FOLDER is not None:
 
 def kernel(function: _Function) -> _Function:
     """Compile a function that runs on one thread; smaller kernels are inlined into larger ones."""
-    return cast("_Function", numba.njit(fastmath=FAST, nogil=True, error_model="numpy")(function))
+    return _compiled(function, on_disk=False)
 
 
 def entry(function: _Function) -> _Function:
     """Compile a function that Python calls, and keep the result on disk."""
-    cached = CACHE_FOLDER is not None
-    return cast("_Function", numba.njit(fastmath=FAST, nogil=True, error_model="numpy", cache=cached)(function))
+    return _compiled(function, on_disk=CACHE_FOLDER is not None)
+
+
+def _compiled(function: _Function, *, on_disk: bool) -> _Function:
+    # Without its runtime Numba cannot allocate, and counts no references: else every slice of an array would cost two
+    # indivisible additions, on a cache line that all workers want. The caller keeps the arrays.
+    options: dict[str, Any] = {"fastmath": FAST, "nogil": True, "error_model": "numpy", "_nrt": False}
+    return cast("_Function", numba.njit(cache=on_disk, **options)(function))
 
 
 def was_compiled(function: Callable[..., Any]) -> bool:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tuibench.engines.fused.compiler import entry, kernel
 from tuibench.engines.fused.kernels_attention import CHUNK, attend_chunk, chunks_of, combine_chunks
 from tuibench.engines.fused.kernels_matrix import Inputs, Tokens, multiply, new_inputs, prepare_inputs
-from tuibench.engines.fused.kernels_vector import Vector, add, gelu, norm, rotate, silu_gate
+from tuibench.engines.fused.kernels_vector import Vector, add, copy, gelu, norm, rotate, silu_gate
 from tuibench.engines.fused.matrices import LANES, Matrix, padded
 from tuibench.engines.fused.model import Model
 from tuibench.engines.fused.team import await_order, barrier, order_of, share
@@ -140,7 +140,7 @@ def _store_key_and_value(
     key = cache.keys[layer, kv_head, position]
     _head(qkv, shape.n_heads + kv_head, model.vectors.key_norm[layer], model, cache, position, space, key)
     value = (shape.n_heads + shape.n_kv_heads + kv_head) * shape.head_dim
-    cache.values[layer, kv_head, position, :] = qkv[value : value + shape.head_dim]
+    copy(qkv[value : value + shape.head_dim], cache.values[layer, kv_head, position])
 
 
 @kernel
@@ -234,7 +234,7 @@ def _feed_out(layer: int, step: Step, model: Model, scratch: Scratch, inputs: In
     """`x += W · hidden + b`"""
     n_hidden = model.shape.intermediate
     for t in range(step.n_tokens):
-        inputs.values[t][:n_hidden] = scratch.hidden[t]
+        copy(scratch.hidden[t], inputs.values[t])
         prepare_inputs(model.feed_out, inputs, t, n_hidden)
     _add_product(model.feed_out, model.vectors.feed_out_bias[layer], layer, step, scratch, inputs)
 

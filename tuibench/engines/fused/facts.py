@@ -11,6 +11,8 @@ from tuibench.engines.fused.compiler import CACHE_FOLDER
 from tuibench.engines.fused.matrices import INT4_BLOCK, LANES
 from tuibench.engines.fused.model import weight_bytes
 from tuibench.engines.fused.session import Session
+from tuibench.engines.fused.tile_ir import TILE_COLUMNS
+from tuibench.engines.fused.vector_ir import GROUP
 from tuibench.engines.ort.checkpoint import Checkpoint
 from tuibench.engines.ort.cpu import instruction_sets
 
@@ -31,7 +33,7 @@ def describe(method: Method, session: Session, model_dir: Path) -> EngineInfo:
         "kernels": f"compiled by numba {version('numba')}, one call a token, {_BARRIERS_PER_LAYER} barriers a layer",
         "instruction sets": " ".join(instruction_sets()) or "unknown",
         "threads": str(session.n_workers),
-        "prefill": f"panels of {LANES} rows by up to 8 tokens, no library",
+        "prefill": f"{GROUP} tokens by {LANES} rows, in FP32 {TILE_COLUMNS}, at a time; no library",
     }
     if CACHE_FOLDER is None:
         facts["notice"] = "the cache folder cannot be written: kernels are compiled anew at every start"

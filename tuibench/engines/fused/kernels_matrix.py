@@ -14,15 +14,15 @@ from numba.extending import overload
 from numpy.typing import NDArray
 
 from tuibench.engines.fused.compiler import FAST, kernel
+from tuibench.engines.fused.kernels_vector import float_of_bits
 from tuibench.engines.fused.matrices import INT4_BLOCK, Fp32Matrix, Int4Matrix, Matrix, padded
 from tuibench.engines.fused.vector_ir import multiply_panel
 
 Tokens = NDArray[np.float32]
-_TOKEN_BLOCK = 64
-"""Tokens whose vectors stay in the second-level cache while all rows pass by."""
 _INT8_MAX = 127
 _INT16_MAX = 32767
 _INT32_MAX = 2**31 - 1
+_WITHOUT_SIGN = np.int32(0x7FFFFFFF)
 _STAGGER = 32
 
 
@@ -53,22 +53,20 @@ def new_inputs(n_tokens: int, n_inputs: int) -> Inputs:
 @kernel
 def multiply(matrix: Matrix, layer: int, first: int, last: int, inputs: Inputs, n_tokens: int, out: Tokens) -> None:
     """Fill the columns of the panels `first ≤ p < last` in `n_tokens` rows of `out`, after `prepare_inputs`."""
-    for begin in range(0, n_tokens, _TOKEN_BLOCK):
-        end = min(begin + _TOKEN_BLOCK, n_tokens)
-        for panel in range(first, last):
-            token = begin
-            while token + 8 <= end:
-                multiply_panel(8, matrix, layer, panel, inputs, token, out)
-                token += 8
-            while token + 4 <= end:
-                multiply_panel(4, matrix, layer, panel, inputs, token, out)
-                token += 4
-            while token + 2 <= end:
-                multiply_panel(2, matrix, layer, panel, inputs, token, out)
-                token += 2
-            while token < end:
-                multiply_panel(1, matrix, layer, panel, inputs, token, out)
-                token += 1
+    for panel in range(first, last):
+        token = 0
+        while token + 8 <= n_tokens:
+            multiply_panel(8, matrix, layer, panel, inputs, token, out)
+            token += 8
+        while token + 4 <= n_tokens:
+            multiply_panel(4, matrix, layer, panel, inputs, token, out)
+            token += 4
+        while token + 2 <= n_tokens:
+            multiply_panel(2, matrix, layer, panel, inputs, token, out)
+            token += 2
+        while token < n_tokens:
+            multiply_panel(1, matrix, layer, panel, inputs, token, out)
+            token += 1
 
 
 def prepare_inputs(matrix: Matrix, inputs: Inputs, token: int, n_inputs: int) -> None:
@@ -83,14 +81,16 @@ def _quantise(inputs: Inputs, token: int, n_inputs: int) -> None:
     INT8 would ruin models whose activations have a few huge elements; INT16 costs no weight bytes.
     """
     x, codes = inputs.values[token], inputs.codes[token]
-    largest = np.float32(0)
+    # Without their signs, floats are in the order of their bits; and a maximum of 32-bit whole numbers vectorises.
+    bits, largest_bits = x.view(np.int32), np.int32(0)
     for k in range(n_inputs):
-        largest = max(largest, abs(x[k]))
+        largest_bits = max(largest_bits, np.int32(bits[k] & _WITHOUT_SIGN))
+    largest = float_of_bits(largest_bits)
     limit = np.float32(min(_INT16_MAX, _INT32_MAX // (_INT8_MAX * n_inputs)))
     inputs.scales[token, 0] = largest / limit
     inverse = limit / largest if largest > 0 else np.float32(0)
     for k in range(n_inputs):
-        codes[k] = np.int16(np.rint(x[k] * inverse))
+        codes[k] = np.int16(np.int32(np.rint(x[k] * inverse)))
     for k in range(n_inputs, (n_inputs + INT4_BLOCK - 1) // INT4_BLOCK * INT4_BLOCK):
         codes[k] = 0
 
@@ -106,15 +106,16 @@ def _sum_blocks(inputs: Inputs, token: int, n_inputs: int) -> None:
         inputs.sums[token, block] = np.float32(total)
 
 
-def _holds(matrix: Any, kind: type) -> bool:
+def holds(matrix: Any, kind: type) -> bool:
+    """Return whether an argument is a matrix of a kind, as far as Numba's types tell."""
     return isinstance(matrix, types.BaseNamedTuple) and matrix.instance_class is kind
 
 
 @overload(prepare_inputs, jit_options={"fastmath": FAST, "error_model": "numpy"}, strict=False)  # type: ignore[untyped-decorator]  # Numba carries no types
 def _choose_preparation(matrix: Any, inputs: Any, token: Any, n_inputs: Any) -> Any:
-    if _holds(matrix, Fp32Matrix):
+    if holds(matrix, Fp32Matrix):
         return lambda matrix, inputs, token, n_inputs: None  # noqa: ARG005 - the vector is used as it is
-    if not _holds(matrix, Int4Matrix):
+    if not holds(matrix, Int4Matrix):
         return lambda matrix, inputs, token, n_inputs: _quantise(inputs, token, n_inputs)  # noqa: ARG005
 
     def prepare(matrix, inputs, token, n_inputs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - compiled

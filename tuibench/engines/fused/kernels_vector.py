@@ -27,7 +27,7 @@ _HALF = np.float32(0.5)
 
 
 @intrinsic  # type: ignore[untyped-decorator]  # Numba carries no types
-def _float_of_bits(_context: Any, _bits: Any) -> Any:
+def float_of_bits(_context: Any, _bits: Any) -> Any:
     """Read 32 bits as a float."""
 
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
@@ -51,7 +51,7 @@ def exponential(x: np.float32) -> np.float32:
     p = p * r + np.float32(4.1665795894e-2)
     p = p * r + np.float32(1.6666665459e-1)
     p = p * r + _HALF
-    power = _float_of_bits(np.int32((np.int32(n) + np.int32(_EXPONENT_BIAS)) << _MANTISSA_BITS))
+    power = float_of_bits(np.int32((np.int32(n) + np.int32(_EXPONENT_BIAS)) << _MANTISSA_BITS))
     return np.float32((p * r * r + r + _ONE) * power)
 
 
@@ -98,10 +98,11 @@ def rotate(head: Vector, cosine: Vector, sine: Vector, out: Vector) -> None:
         for i in range(head.size):
             out[i] = head[i]
         return
+    # Two loops: with all four places in one, LLVM finds too many that might overlap, and vectorises nothing.
     for i in range(half):
-        left, right = head[i], head[half + i]
-        out[i] = left * cosine[i] - right * sine[i]
-        out[half + i] = right * cosine[i] + left * sine[i]
+        out[i] = head[i] * cosine[i] - head[half + i] * sine[i]
+    for i in range(half):
+        out[half + i] = head[half + i] * cosine[i] + head[i] * sine[i]
 
 
 @kernel
@@ -125,3 +126,10 @@ def add(x: Vector, update: Vector) -> None:
     """`x += update`"""
     for i in range(x.size):
         x[i] += update[i]
+
+
+@kernel
+def copy(x: Vector, out: Vector) -> None:
+    """`out = x`; NumPy's way to say it would allocate memory, in case that both overlap."""
+    for i in range(x.size):
+        out[i] = x[i]

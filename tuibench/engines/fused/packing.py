@@ -66,11 +66,15 @@ def _round_row(row: Weights, codes: NDArray[np.int8]) -> np.float32:
 
 
 @entry
-def pack_int8(weights: Weights, codes: NDArray[np.int8], scales: NDArray[np.float32]) -> None:
-    """Pairs of inputs, each for all rows: byte `32 i + 2 · lane + j` of a panel is the code of input `2 i + j`."""
+def pack_int8(
+    weights: Weights, codes: NDArray[np.int8], scales: NDArray[np.float32], rounded: NDArray[np.int8]
+) -> None:
+    """Pairs of inputs, each for all rows: byte `32 i + 2 · lane + j` of a panel is the code of input `2 i + j`.
+
+    `rounded` has room for a row, rounded up to whole steps, and ends with zeros.
+    """
     n_rows, n_inputs = weights.shape
-    n_pairs = codes.shape[1] * INT8_STEP // 2
-    rounded = np.zeros(2 * n_pairs, np.int8)
+    n_pairs = rounded.size // 2
     for panel in range(codes.shape[0]):
         pairs = codes[panel].reshape(n_pairs, LANES, 2)
         for lane in range(min(LANES, n_rows - panel * LANES)):
@@ -105,14 +109,18 @@ def _round_block(part: Weights, minimum: np.float32, scale: np.float32, codes: N
 
 @entry
 def pack_int4(
-    weights: Weights, minima: NDArray[np.float32], scales: NDArray[np.float32], blocks: NDArray[np.uint16]
+    weights: Weights,
+    minima: NDArray[np.float32],
+    scales: NDArray[np.float32],
+    blocks: NDArray[np.uint16],
+    codes: NDArray[np.uint16],
 ) -> None:
     """Words of four codes: bits `4 p` to `4 p + 3` of word `32 i + 2 · lane + j` are those of input `8 i + 2 p + j`.
 
-    Minima and scales, `[panels, blocks, 16 rows]`, are the rounded ones that will be stored.
+    Minima and scales, `[panels, blocks, 16 rows]`, are the rounded ones that will be stored. `codes` has room for a
+    block and begins with zeros.
     """
     n_rows, n_inputs = weights.shape
-    codes = np.zeros(INT4_BLOCK, np.uint16)
     for panel in range(blocks.shape[0]):
         for lane in range(min(LANES, n_rows - panel * LANES)):
             row = weights[panel * LANES + lane]
@@ -166,7 +174,8 @@ class Int8Writer:
         )
 
     def put(self, layer: int, weights: Weights) -> None:
-        pack_int8(_as_compiled_for(weights), self._matrix.codes[layer], self._matrix.scales[layer])
+        rounded = np.zeros(padded(weights.shape[1], INT8_STEP), np.int8)
+        pack_int8(_as_compiled_for(weights), self._matrix.codes[layer], self._matrix.scales[layer], rounded)
 
     def stack(self) -> Int8Matrix:
         return self._matrix
@@ -186,7 +195,8 @@ class Int4Writer:
         block_ranges(weights, least, greatest)
         minima = least.astype(np.float16)
         scales = ((greatest - minima) / _INT4_MAX).astype(np.float16)
-        pack_int4(weights, minima.astype(np.float32), scales.astype(np.float32), blocks)
+        codes = np.zeros(INT4_BLOCK, np.uint16)
+        pack_int4(weights, minima.astype(np.float32), scales.astype(np.float32), blocks, codes)
         blocks[..., -2 * LANES : -LANES], blocks[..., -LANES:] = scales.view(np.uint16), minima.view(np.uint16)
 
     def stack(self) -> Int4Matrix:

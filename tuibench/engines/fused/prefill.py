@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 
 from tuibench.engines.fused.compiler import entry, kernel
 from tuibench.engines.fused.decode import Cache, Scratch, Step, inputs_of, panel_share, project_logits
-from tuibench.engines.fused.kernels_attention import attend_block
-from tuibench.engines.fused.kernels_matrix import Inputs, Tokens, multiply, new_inputs, prepare_inputs
-from tuibench.engines.fused.kernels_vector import Vector, add, gelu, norm, rotate, silu_gate
+from tuibench.engines.fused.kernels_groups import FEW, Groups, multiply_groups, new_groups, prepare_group_inputs
+from tuibench.engines.fused.kernels_matrix import Inputs, Tokens, new_inputs
+from tuibench.engines.fused.kernels_prompt_attention import QUERY_BLOCK, Heads, attend_block, new_heads
+from tuibench.engines.fused.kernels_vector import Vector, add, copy, gelu, norm, rotate, silu_gate
 from tuibench.engines.fused.matrices import LANES, Matrix, padded
 from tuibench.engines.fused.model import Model
 from tuibench.engines.fused.team import await_order, barrier, order_of, share
+from tuibench.engines.fused.tile_ir import TILE_COLUMNS
+from tuibench.engines.fused.vector_ir import GROUP
 
 _STAGGER = 2 * LANES
-QUERY_BLOCK = 32
-"""Queries whose attention one worker computes at a time."""
 
 
 class Prompt(NamedTuple):
@@ -30,98 +31,106 @@ class Prompt(NamedTuple):
 
     residual: Tokens
     outputs: Tokens
-    """What the last product gave, `[tokens, outputs of the widest matrix]`."""
-    queries: NDArray[np.float32]
-    """`[n_kv_heads, tokens, heads that share one, head_dim]`, rotated."""
-    scores: NDArray[np.float32]
-    """`[workers, queries of a block, tokens]`"""
-    keys: NDArray[np.float32]
-    """`[workers, head_dim, tokens]`: the keys of one head, columns first."""
+    """What the last product gave, `[tokens, rounded up to 4, outputs of the widest matrix]`."""
+    inputs: Inputs
+    """What the next product is to be given, token by token."""
+    groups: Groups
+    """The same, ready for it."""
+    heads: Heads
+    expanded: NDArray[np.float32]
+    """`[workers, inputs, 32]`: FP32 weights of two panels."""
 
 
-def new_prompt(model: Model, embedded: Tokens, n_workers: int) -> tuple[Prompt, Inputs]:
+def new_prompt(model: Model, embedded: Tokens, n_workers: int) -> Prompt:
     """Return memory for a prompt whose embedded tokens are given."""
     shape, n_tokens = model.shape, len(embedded)
-    group = shape.n_heads // shape.n_kv_heads
     widest_in = max(shape.hidden, shape.n_heads * shape.head_dim, shape.intermediate)
     widest_out = max((2 if shape.gated else 1) * shape.intermediate, shape.hidden, shape.qkv_rows)
-
-    def zeros(*size: int) -> NDArray[np.float32]:
-        return np.zeros(size, np.float32)
-
-    prompt = Prompt(
+    inputs = new_inputs(padded(n_tokens, FEW), widest_in)
+    return Prompt(
         residual=np.ascontiguousarray(embedded),
         # Staggered like the inputs, see there.
-        outputs=zeros(n_tokens, padded(widest_out, LANES) + _STAGGER),
-        queries=zeros(shape.n_kv_heads, n_tokens, group, shape.head_dim),
-        scores=zeros(n_workers, QUERY_BLOCK * group, n_tokens),
-        keys=zeros(n_workers, shape.head_dim, n_tokens),
+        outputs=np.zeros((padded(n_tokens, FEW), padded(widest_out, LANES) + _STAGGER), np.float32),
+        inputs=inputs,
+        groups=new_groups(inputs),
+        heads=new_heads(shape.n_heads, shape.n_kv_heads, shape.head_dim, n_tokens, n_workers),
+        expanded=np.zeros((n_workers, widest_in, TILE_COLUMNS), np.float32),
     )
-    return prompt, new_inputs(n_tokens, widest_in)
 
 
 @kernel
-def place_heads(layer: int, token: int, model: Model, cache: Cache, prompt: Prompt, space: Vector) -> None:
-    """Bring one token's heads into their final form: keys and values go into the cache, queries to `prompt.queries`."""
-    shape = model.shape
-    head_dim, group = shape.head_dim, shape.n_heads // shape.n_kv_heads
-    qkv, cosine, sine = prompt.outputs[token], cache.cosine[token], cache.sine[token]
-    for index in range(shape.n_heads + shape.n_kv_heads):
-        head = qkv[index * head_dim : (index + 1) * head_dim]
-        is_query = index < shape.n_heads
-        norms = model.vectors.query_norm[layer] if is_query else model.vectors.key_norm[layer]
-        if is_query:
-            out = prompt.queries[index // group, token, index % group]
-        else:
-            out = cache.keys[layer, index - shape.n_heads, token]
-        if norms.size:
-            norm(head, norms, norms[:0], shape.epsilon, space)
-            rotate(space, cosine, sine, out)
-        else:
-            rotate(head, cosine, sine, out)
-    for index in range(shape.n_kv_heads):
-        start, out = (shape.n_heads + shape.n_kv_heads + index) * head_dim, cache.values[layer, index, token]
-        for i in range(head_dim):
-            out[i] = qkv[start + i]
+def _final_head(layer: int, token: int, index: int, model: Model, cache: Cache, prompt: Prompt, out: Vector) -> None:
+    """Leave a head of queries or keys in its final form: normalised (Qwen3), then rotated."""
+    shape, vectors = model.shape, model.vectors
+    head = prompt.outputs[token][index * shape.head_dim : (index + 1) * shape.head_dim]
+    norms = vectors.query_norm[layer] if index < shape.n_heads else vectors.key_norm[layer]
+    if norms.size:
+        norm(head, norms, norms[:0], shape.epsilon, out)
+        copy(out, head)
+    rotate(head, cache.cosine[token], cache.sine[token], out)
+
+
+@kernel
+def _place_heads(layer: int, first: int, last: int, model: Model, cache: Cache, prompt: Prompt, space: Vector) -> None:
+    """Put the heads of some tokens where attention wants them, and keys and values into the cache, too.
+
+    Head by head: what is written then stays in the first-level cache until it is whole.
+    """
+    shape, heads = model.shape, prompt.heads
+    for head in range(shape.n_heads):
+        for token in range(first, last):
+            _final_head(layer, token, head, model, cache, prompt, space)
+            query = heads.queries[head, token // QUERY_BLOCK]
+            for i in range(shape.head_dim):
+                query[i, token % QUERY_BLOCK] = space[i]
+    for head in range(shape.n_kv_heads):
+        start = (shape.n_heads + shape.n_kv_heads + head) * shape.head_dim
+        for token in range(first, last):
+            _final_head(layer, token, shape.n_heads + head, model, cache, prompt, space)
+            value = prompt.outputs[token][start : start + shape.head_dim]
+            copy(space, cache.keys[layer, head, token])
+            copy(value, cache.values[layer, head, token])
+            keys = heads.keys[head, token // GROUP]
+            for i in range(shape.head_dim):
+                keys[i, token % GROUP] = space[i]
+            copy(value, heads.values[head, token])
 
 
 @kernel
 def _project(
-    matrix: Matrix,
-    bias: Vector,
-    layer: int,
-    worker: int,
-    n_workers: int,
-    n_outputs: int,
-    prompt: Prompt,
-    inputs: Inputs,
+    matrix: Matrix, bias: Vector, layer: int, worker: int, n_workers: int, n_outputs: int, prompt: Prompt
 ) -> tuple[int, int]:
     """`outputs = W · x + b` for all tokens, on the rows of this worker; return which those are."""
     first, last, begin, end = panel_share(n_outputs, worker, n_workers)
-    multiply(matrix, layer, first, last, inputs, prompt.residual.shape[0], prompt.outputs)
+    n_tokens = prompt.residual.shape[0]
+    multiply_groups(matrix, layer, first, last, prompt.groups, n_tokens, prompt.expanded[worker], prompt.outputs)
     if bias.size:
-        for t in range(prompt.residual.shape[0]):
+        for t in range(n_tokens):
             add(prompt.outputs[t, begin:end], bias[begin:end])
     return begin, end
 
 
 @kernel
+def _norm_inputs(
+    matrix: Matrix, weight: Vector, bias: Vector, epsilon: float, first: int, last: int, prompt: Prompt
+) -> None:
+    """Norms of some tokens, as inputs of a matrix."""
+    hidden = prompt.residual.shape[1]
+    for t in range(first, last):
+        norm(prompt.residual[t], weight, bias, epsilon, prompt.inputs.values[t][:hidden])
+        prepare_group_inputs(matrix, prompt.inputs, prompt.groups, t, hidden)
+
+
+@kernel
 def _norm_and_project_qkv(
-    layer: int, worker: int, n_workers: int, team: NDArray[np.int64], model: Model, prompt: Prompt, inputs: Inputs
+    layer: int, worker: int, n_workers: int, team: NDArray[np.int64], model: Model, prompt: Prompt
 ) -> None:
     shape, vectors = model.shape, model.vectors
     first, last = share(prompt.residual.shape[0], worker, n_workers)
-    for t in range(first, last):
-        norm(
-            prompt.residual[t],
-            vectors.attention_norm[layer],
-            vectors.attention_norm_bias[layer],
-            shape.epsilon,
-            inputs.values[t][: shape.hidden],
-        )
-        prepare_inputs(model.qkv, inputs, t, shape.hidden)
+    weight, bias = vectors.attention_norm[layer], vectors.attention_norm_bias[layer]
+    _norm_inputs(model.qkv, weight, bias, shape.epsilon, first, last, prompt)
     barrier(team, n_workers)
-    _project(model.qkv, vectors.qkv_bias[layer], layer, worker, n_workers, shape.qkv_rows, prompt, inputs)
+    _project(model.qkv, vectors.qkv_bias[layer], layer, worker, n_workers, shape.qkv_rows, prompt)
     barrier(team, n_workers)
 
 
@@ -134,32 +143,21 @@ def _attend(
     model: Model,
     cache: Cache,
     prompt: Prompt,
-    inputs: Inputs,
     space: Vector,
 ) -> None:
-    """Attention of all heads over blocks of queries; neighbouring blocks, of about the same cost, go to all in turn."""
+    """Attention of all heads over blocks of queries; later blocks see more, so that who was last is first next time."""
     shape, n_tokens = model.shape, prompt.residual.shape[0]
     first, last = share(n_tokens, worker, n_workers)
-    for t in range(first, last):
-        place_heads(layer, t, model, cache, prompt, space)
+    _place_heads(layer, first, last, model, cache, prompt, space)
     barrier(team, n_workers)
-    width = shape.n_heads // shape.n_kv_heads * shape.head_dim
     limits = model.vectors.attention_scales[layer], model.vectors.windows[layer]
-    for start in range(worker * QUERY_BLOCK, n_tokens, n_workers * QUERY_BLOCK):
-        end = min(start + QUERY_BLOCK, n_tokens)
-        for head in range(shape.n_kv_heads):
-            attend_block(
-                prompt.queries[head, start:end],
-                start,
-                cache.keys[layer, head],
-                cache.values[layer, head],
-                limits,
-                (prompt.keys[worker], prompt.scores[worker]),
-                inputs.values,
-                head * width,
-            )
-        for t in range(start, end):
-            prepare_inputs(model.attention_out, inputs, t, shape.n_heads * shape.head_dim)
+    n_blocks = prompt.heads.queries.shape[1]
+    for turn in range((n_blocks + n_workers - 1) // n_workers):
+        block = turn * n_workers + (n_workers - 1 - worker if turn % 2 else worker)
+        for head in range(shape.n_heads if block < n_blocks else 0):
+            attend_block(prompt.heads, worker, head, block, limits, prompt.inputs.values, head * shape.head_dim)
+        for t in range(block * QUERY_BLOCK, min((block + 1) * QUERY_BLOCK, n_tokens)):
+            prepare_group_inputs(model.attention_out, prompt.inputs, prompt.groups, t, shape.n_heads * shape.head_dim)
     barrier(team, n_workers)
 
 
@@ -172,33 +170,25 @@ def _add_outputs(prompt: Prompt, first: int, last: int) -> None:
 
 @kernel
 def _feed_forward(
-    layer: int, worker: int, n_workers: int, team: NDArray[np.int64], model: Model, prompt: Prompt, inputs: Inputs
+    layer: int, worker: int, n_workers: int, team: NDArray[np.int64], model: Model, prompt: Prompt
 ) -> None:
     shape, vectors = model.shape, model.vectors
-    my_tokens = share(prompt.residual.shape[0], worker, n_workers)
-    for t in range(my_tokens[0], my_tokens[1]):
-        norm(
-            prompt.residual[t],
-            vectors.feed_norm[layer],
-            vectors.feed_norm_bias[layer],
-            shape.epsilon,
-            inputs.values[t][: shape.hidden],
-        )
-        prepare_inputs(model.feed_in, inputs, t, shape.hidden)
+    first, last = share(prompt.residual.shape[0], worker, n_workers)
+    weight, bias = vectors.feed_norm[layer], vectors.feed_norm_bias[layer]
+    _norm_inputs(model.feed_in, weight, bias, shape.epsilon, first, last, prompt)
     barrier(team, n_workers)
     rows = 2 * shape.intermediate if shape.gated else shape.intermediate
-    _project(model.feed_in, vectors.feed_in_bias[layer], layer, worker, n_workers, rows, prompt, inputs)
+    _project(model.feed_in, vectors.feed_in_bias[layer], layer, worker, n_workers, rows, prompt)
     barrier(team, n_workers)
-    for t in range(my_tokens[0], my_tokens[1]):
-        hidden = inputs.values[t][: shape.intermediate]
+    for t in range(first, last):
+        hidden = prompt.inputs.values[t][: shape.intermediate]
         if shape.gated:
             silu_gate(prompt.outputs[t][:rows], hidden)
         else:
             gelu(prompt.outputs[t][:rows], hidden)
-        prepare_inputs(model.feed_out, inputs, t, shape.intermediate)
+        prepare_group_inputs(model.feed_out, prompt.inputs, prompt.groups, t, shape.intermediate)
     barrier(team, n_workers)
-    bias = vectors.feed_out_bias[layer]
-    mine = _project(model.feed_out, bias, layer, worker, n_workers, shape.hidden, prompt, inputs)
+    mine = _project(model.feed_out, vectors.feed_out_bias[layer], layer, worker, n_workers, shape.hidden, prompt)
     _add_outputs(prompt, mine[0], mine[1])
     barrier(team, n_workers)
 
@@ -214,22 +204,21 @@ def prefill_prompt(
     scratch: Scratch,
     logits: Tokens,
     prompt: Prompt,
-    inputs: Inputs,
 ) -> int:
     """Do this worker's share of a prompt; see `Team`. The cache is filled, the last token's logits are left."""
     while await_order(team, worker, seen):
         seen += 1
-        shape, vectors, space = model.shape, model.vectors, np.empty(model.shape.head_dim, np.float32)
+        shape, vectors, space = model.shape, model.vectors, scratch.heads[worker][: model.shape.head_dim]
         for layer in range(vectors.windows.size):
-            _norm_and_project_qkv(layer, worker, n_workers, team, model, prompt, inputs)
-            _attend(layer, worker, n_workers, team, model, cache, prompt, inputs, space)
+            _norm_and_project_qkv(layer, worker, n_workers, team, model, prompt)
+            _attend(layer, worker, n_workers, team, model, cache, prompt, space)
             bias = vectors.attention_out_bias[layer]
-            mine = _project(model.attention_out, bias, layer, worker, n_workers, shape.hidden, prompt, inputs)
+            mine = _project(model.attention_out, bias, layer, worker, n_workers, shape.hidden, prompt)
             _add_outputs(prompt, mine[0], mine[1])
             barrier(team, n_workers)
-            _feed_forward(layer, worker, n_workers, team, model, prompt, inputs)
+            _feed_forward(layer, worker, n_workers, team, model, prompt)
         if worker == 0:
-            scratch.residual[0] = prompt.residual[-1]
+            copy(prompt.residual[-1], scratch.residual[0])
         barrier(team, n_workers)
         last = Step(worker, n_workers, prompt.residual.shape[0] - 1, 1)
         project_logits(last, model, scratch, inputs_of(scratch, worker), logits)
@@ -247,24 +236,24 @@ def score_block(
     seen: int,
     model: Model,
     prompt: Prompt,
-    inputs: Inputs,
+    n_positions: int,
     logits: Tokens,
 ) -> int:
     """Take a block of the prompt's positions, from the one ordered, through the head: `logits = W_head · norm(x)`.
 
-    `prefill_prompt` comes first. `logits` has a row for each position of the block.
+    `prefill_prompt` comes first. `logits` has a row for each position of the block, rounded up to 4.
     """
     while await_order(team, worker, seen):
         seen += 1
         shape, vectors, start = model.shape, model.vectors, order_of(team)[0]
-        first, last = share(logits.shape[0], worker, n_workers)
+        first, last = share(n_positions, worker, n_workers)
         for t in range(first, last):
-            out = inputs.values[t][: shape.hidden]
+            out = prompt.inputs.values[t][: shape.hidden]
             norm(prompt.residual[start + t], vectors.final_norm, vectors.final_norm_bias, shape.epsilon, out)
-            prepare_inputs(model.head, inputs, t, shape.hidden)
+            prepare_group_inputs(model.head, prompt.inputs, prompt.groups, t, shape.hidden)
         barrier(team, n_workers)
         first, last = share(logits.shape[1] // LANES, worker, n_workers)
-        multiply(model.head, 0, first, last, inputs, logits.shape[0], logits)
+        multiply_groups(model.head, 0, first, last, prompt.groups, n_positions, prompt.expanded[worker], logits)
         barrier(team, n_workers)
         if worker == 0:
             break

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tuibench.engines.base import Progress
 from tuibench.engines.fused.compiler import was_compiled
 from tuibench.engines.fused.decode import Cache, Scratch, decode_tokens, new_scratch
-from tuibench.engines.fused.kernels_matrix import Inputs
+from tuibench.engines.fused.kernels_groups import FEW
 from tuibench.engines.fused.matrices import LANES, allocate, padded
 from tuibench.engines.fused.model import TOY_WIDTH, Model, pack_model, toy_model
 from tuibench.engines.fused.packing import StackWriter
@@ -63,13 +63,13 @@ class Session:
 
     def score(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
         """Yield the logits at every position, a block of positions at a time; ends what `prefill` began."""
-        prompt, inputs = self._read(token_ids, *self._room(len(token_ids)))
+        prompt = self._read(token_ids, *self._room(len(token_ids)))
         for start in range(0, len(token_ids), SCORED_TOKENS):
             n_positions = min(SCORED_TOKENS, len(token_ids) - start)
-            logits = np.empty((n_positions, self._logits.shape[1]), np.float32)
-            self._team.set_work(score_block, self.model, prompt, inputs, logits)
+            logits = np.empty((padded(n_positions, FEW), self._logits.shape[1]), np.float32)
+            self._team.set_work(score_block, self.model, prompt, n_positions, logits)
             self._team.order(start)
-            yield logits[:, : self.decoder.vocabulary]
+            yield logits[:n_positions, : self.decoder.vocabulary]
 
     def decode(self, token_id: int) -> NDArray[np.float32]:
         logits: NDArray[np.float32] = self.append([token_id])[0]
@@ -91,12 +91,12 @@ class Session:
         """Forget the last tokens; the next ones take their places in the cache."""
         self._length -= n_tokens
 
-    def _read(self, token_ids: Sequence[int], cache: Cache, scratch: Scratch) -> tuple[Prompt, Inputs]:
+    def _read(self, token_ids: Sequence[int], cache: Cache, scratch: Scratch) -> Prompt:
         """Fill the cache; leave the last position's logits in `_logits`, what the layers made of each in the prompt."""
-        prompt, inputs = new_prompt(self.model, self._embedding.rows(token_ids, 0), self.n_workers)
-        self._team.set_work(prefill_prompt, self.model, cache, scratch, self._logits, prompt, inputs)
+        prompt = new_prompt(self.model, self._embedding.rows(token_ids, 0), self.n_workers)
+        self._team.set_work(prefill_prompt, self.model, cache, scratch, self._logits, prompt)
         self._team.order(0)
-        return prompt, inputs
+        return prompt
 
     @property
     def n_workers(self) -> int:
@@ -139,9 +139,9 @@ def compile_kernels(writer: type[StackWriter]) -> bool:
     team = Team(1)
     team.set_work(decode_tokens, model, cache, scratch, logits)
     team.order(1)
-    prompt, inputs = new_prompt(model, np.zeros((1, TOY_WIDTH), np.float32), 1)
-    team.set_work(prefill_prompt, model, cache, scratch, logits, prompt, inputs)
+    prompt = new_prompt(model, np.zeros((1, TOY_WIDTH), np.float32), 1)
+    team.set_work(prefill_prompt, model, cache, scratch, logits, prompt)
     team.order(0)
-    team.set_work(score_block, model, prompt, inputs, logits)
+    team.set_work(score_block, model, prompt, 1, np.zeros((FEW, TOY_WIDTH), np.float32))
     team.order(0)
     return any(was_compiled(function) for function in (decode_tokens, prefill_prompt, score_block))

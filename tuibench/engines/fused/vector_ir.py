@@ -1,4 +1,4 @@
-"""The one inner loop, written in LLVM's vector notation: 16 rows of weights times a few vectors.
+"""The inner loop, written in LLVM's vector notation: 16 rows of weights times a few vectors.
 
 A row is a lane: `total[t][lane] += w[lane, k] · x[t, k]`, where `w[:, k]` is one vector read from memory and `x[t, k]`
 one number in all lanes. So nothing is added up across lanes, a weight is read once for all vectors, and every sum is
@@ -11,6 +11,7 @@ it is named here; elsewhere the same is said in plain operations.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from llvmlite import ir
@@ -23,15 +24,18 @@ from tuibench.engines.fused.matrices import FP32_BYTES, INT4_BLOCK, LANES, Fp32M
 PREFETCH_BYTES = 4096
 """How far ahead weights are asked for. The processor's own prefetchers stop at every page of 4 KiB and start anew."""
 _CACHE_LINE_BYTES = 64
+GROUP = 12
+"""Vectors whose numbers may lie side by side, those for one input after those for the input before."""
 _CHAINS = 4
 """Sums that a single vector is spread over, so that additions need not wait for each other."""
-_I8, _I16, _I32, _F16, _F32 = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.HalfType(), ir.FloatType()
-_INDEX = ir.IntType(64)
-_FLOATS, _INTS = ir.VectorType(_F32, LANES), ir.VectorType(_I32, LANES)
+_I8, _I16, _I32, _F16, F32 = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.HalfType(), ir.FloatType()
+INDEX = ir.IntType(64)
+FLOATS, _INTS = ir.VectorType(F32, LANES), ir.VectorType(_I32, LANES)
+_ROWS = 2
 _PAIRS, _BYTES = ir.VectorType(_I16, 2 * LANES), ir.VectorType(_I8, FP32_BYTES * LANES)
 
 
-class _Emitter:
+class Emitter:
     """What all precisions need: places in memory, numbers in all lanes, sums that are kept in registers."""
 
     def __init__(self, context: Any, builder: Any) -> None:
@@ -50,13 +54,17 @@ class _Emitter:
         place = self.builder.bitcast(self.builder.gep(address, [n_bytes]), kind.as_pointer())
         return self.builder.load(place, align=1)
 
-    def load_floats(self, address: Any, place: Any, n_bytes: int) -> Any:
+    def store(self, value: Any, address: Any, n_bytes: Any) -> None:
+        place = self.builder.gep(address, [n_bytes])
+        self.builder.store(value, self.builder.bitcast(place, value.type.as_pointer()), align=1)
+
+    def load_floats(self, address: Any, n_bytes: int) -> Any:
         """Load 16 floats of which the most significant bytes lie side by side; 64 bytes are read however many count."""
-        loaded = self.load(address, place, _BYTES)
+        loaded = self.load(address, INDEX(0), _BYTES)
         zero, missing = _BYTES.count, FP32_BYTES - n_bytes
         of_lane = ([zero] * missing + [n_bytes * lane + j for j in range(n_bytes)] for lane in range(LANES))
         mask = ir.Constant(ir.VectorType(_I32, _BYTES.count), [place for places in of_lane for place in places])
-        return self.builder.bitcast(self.builder.shuffle_vector(loaded, ir.Constant(_BYTES, None), mask), _FLOATS)
+        return self.builder.bitcast(self.builder.shuffle_vector(loaded, ir.Constant(_BYTES, None), mask), FLOATS)
 
     def in_all_lanes(self, value: Any) -> Any:
         kind = ir.VectorType(value.type, LANES)
@@ -88,7 +96,7 @@ class _Emitter:
 
     def prefetch(self, address: Any, n_bytes: Any) -> None:
         """Ask for a cache line, which may lie behind the end: such a request is dropped."""
-        place = self.builder.gep(address, [self.builder.add(n_bytes, _INDEX(PREFETCH_BYTES))])
+        place = self.builder.gep(address, [self.builder.add(n_bytes, INDEX(PREFETCH_BYTES))])
         kind = ir.FunctionType(ir.VoidType(), [place.type, _I32, _I32, _I32])
         function = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0")
         read, keep, data = _I32(0), _I32(3), _I32(1)
@@ -120,11 +128,11 @@ class _Emitter:
 class _Panel:
     """The arguments of one product, as addresses: one panel of a matrix, and rows of the inputs."""
 
-    def __init__(self, emitter: _Emitter, kinds: dict[str, Any], values: dict[str, Any]) -> None:
+    def __init__(self, emitter: Emitter, kinds: dict[str, Any], values: dict[str, Any]) -> None:
         self.emitter, self._kinds, self._values = emitter, kinds, values
         builder = emitter.builder
-        self.tokens = [builder.add(values["token"], _INDEX(t)) for t in range(kinds["n_tokens"].literal_value)]
-        self.layer, self.weights = values["layer"], self.part("matrix", 0)
+        self.tokens = [builder.add(values["token"], INDEX(t)) for t in range(kinds["n_tokens"].literal_value)]
+        self.weights = self.part("matrix", 0)
         first = builder.extract_value(values["matrix"], 0)
         view = emitter.context.make_array(kinds["matrix"].types[0])(emitter.context, builder, first)
         self.n_steps = cgutils.unpack_tuple(builder, view.shape)[2]
@@ -135,75 +143,92 @@ class _Panel:
         found = indices or (self._values["layer"], self._values["panel"])
         return self.emitter.address(self._kinds[name].types[field], array, *found)
 
-    def number(self, name: str, field: int) -> Any:
-        """Return the whole number that a field of the matrix holds for this layer."""
-        place = self.part(name, field, self.layer)
-        return self.emitter.load(place, _INDEX(0), _INDEX)
-
-    def place(self, input_bytes: Any) -> Any:
-        """Return where this panel begins in its layer, which is closely packed."""
-        builder = self.emitter.builder
-        return builder.mul(self._values["panel"], builder.mul(self.n_steps, input_bytes))
-
     def inputs(self, field: int) -> list[Any]:
         """Return the address of each token's row of a field of the inputs."""
         return [self.part("inputs", field, token) for token in self.tokens]
+
+    def input(self, field: int, index: Any, kind: ir.Type) -> list[Any]:
+        """Return for each token one of the 32-bit inputs, of its row or of its column in a group."""
+        builder, array = self.emitter.builder, self._kinds["inputs"].types[field]
+        if array.ndim == _ROWS:
+            place = builder.mul(index, INDEX(4))
+            return [self.emitter.load(row, place, kind) for row in self.inputs(field)]
+        group, column = (operation(self._values["token"], INDEX(GROUP)) for operation in (builder.sdiv, builder.srem))
+        first = builder.add(builder.mul(index, INDEX(4 * GROUP)), builder.mul(column, INDEX(4)))
+        start = self.part("inputs", field, group)
+        return [self.emitter.load(start, builder.add(first, INDEX(4 * t)), kind) for t in range(len(self.tokens))]
 
     def chains(self, kind: ir.Type) -> list[list[Any]]:
         """Return the sums of each token: several for one or two tokens, one for many."""
         n_chains = max(1, _CHAINS // len(self.tokens))
         return [[self.emitter.new_sum(kind) for _ in range(n_chains)] for _ in self.tokens]
 
-    def prefetch(self, n_bytes: Any, count: int) -> None:
+    def fp32_vectors(self) -> Iterator[tuple[Any, Any, Any]]:
+        """See the function of this name."""
+        values = self._values
+        return fp32_vectors(self.emitter, self._kinds["matrix"], values["matrix"], values["layer"], values["panel"])
+
+    def prefetch(self, weights: Any, n_bytes: Any, count: int) -> None:
         """Ask for what follows, unless the weights of this panel are read again and again."""
         for line in range(count if len(self.tokens) == 1 else 0):
-            self.emitter.prefetch(self.weights, self.emitter.builder.add(n_bytes, _INDEX(line * _CACHE_LINE_BYTES)))
+            self.emitter.prefetch(weights, self.emitter.builder.add(n_bytes, INDEX(line * _CACHE_LINE_BYTES)))
 
     def store(self, results: list[Any]) -> None:
         """Write 16 outputs of each token."""
         builder, values = self.emitter.builder, self._values
-        column = builder.mul(values["panel"], _INDEX(LANES))
+        column = builder.mul(values["panel"], INDEX(LANES))
         for token, result in zip(self.tokens, results, strict=True):
-            place = self.emitter.address(self._kinds["out"], values["out"], token, column)
-            builder.store(result, builder.bitcast(place, result.type.as_pointer()), align=1)
+            self.emitter.store(result, self.emitter.address(self._kinds["out"], values["out"], token, column), INDEX(0))
+
+
+def fp32_vectors(emitter: Emitter, kind: Any, matrix: Any, layer: Any, panel: Any) -> Iterator[tuple[Any, Any, Any]]:
+    """Emit, for each number of bytes a weight, a loop over one panel of an `Fp32Matrix`; what follows is its body.
+
+    Yield the input's number, the address of the 16 weights for it and, in all their bytes, the weights themselves.
+    """
+    builder = emitter.builder
+    high_bytes, widths = (builder.extract_value(matrix, field) for field in range(2))
+    n_bytes = emitter.load(emitter.address(kind.types[1], widths, layer), INDEX(0), INDEX)
+    view = emitter.context.make_array(kind.types[0])(emitter.context, builder, high_bytes)
+    n_steps = cgutils.unpack_tuple(builder, view.shape)[2]
+    start = builder.mul(panel, builder.mul(n_steps, builder.mul(n_bytes, INDEX(LANES))))
+    weights = builder.gep(emitter.address(kind.types[0], high_bytes, layer), [start])
+    for n in (2, 3, FP32_BYTES):
+        of_this_width = builder.icmp_unsigned("==", n_bytes, INDEX(n))
+        with builder.if_then(of_this_width), cgutils.for_range(builder, n_steps) as loop:
+            place = builder.gep(weights, [builder.mul(loop.index, INDEX(n * LANES))])
+            yield loop.index, place, emitter.load_floats(place, n)
 
 
 def _emit_fp32(panel: _Panel) -> None:
     """2 to 4 bytes a weight, see `Fp32Matrix`; the bytes that are not stored come back as zeros, in one shuffle."""
     emitter, builder = panel.emitter, panel.emitter.builder
-    totals, inputs = [emitter.new_sum(_FLOATS) for _ in panel.tokens], panel.inputs(0)
-    stored = panel.number("matrix", 1)
-    panel.weights = builder.gep(panel.part("matrix", 0, panel.layer), [panel.place(builder.mul(stored, _INDEX(LANES)))])
-    for n_bytes in (2, 3, FP32_BYTES):
-        of_this_width = builder.icmp_unsigned("==", stored, _INDEX(n_bytes))
-        with builder.if_then(of_this_width), cgutils.for_range(builder, panel.n_steps) as loop:
-            place = builder.mul(loop.index, _INDEX(n_bytes * LANES))
-            weights = emitter.load_floats(panel.weights, place, n_bytes)
-            panel.prefetch(place, 1)
-            for total, x in zip(totals, inputs, strict=True):
-                value = emitter.load(x, builder.mul(loop.index, _INDEX(4)), _F32)
-                emitter.add_product(total, weights, emitter.in_all_lanes(value))
+    totals = [emitter.new_sum(FLOATS) for _ in panel.tokens]
+    for index, place, weights in panel.fp32_vectors():
+        panel.prefetch(place, INDEX(0), 1)
+        for total, value in zip(totals, panel.input(0, index, F32), strict=True):
+            emitter.add_product(total, weights, emitter.in_all_lanes(value))
     panel.store([builder.load(total) for total in totals])
 
 
 def _emit_int8(panel: _Panel) -> None:
     """1 byte a weight: `(Σ q · code) · scale · scale_x`; a step is 4 inputs, one cache line."""
     emitter, builder = panel.emitter, panel.emitter.builder
-    chains, codes = panel.chains(_INTS), panel.inputs(1)
+    chains = panel.chains(_INTS)
     with cgutils.for_range(builder, panel.n_steps) as loop:
-        place = builder.mul(loop.index, _INDEX(4 * LANES))
-        panel.prefetch(place, 1)
+        place = builder.mul(loop.index, INDEX(4 * LANES))
+        panel.prefetch(panel.weights, place, 1)
         for pair in range(2):
-            half = builder.add(place, _INDEX(pair * 2 * LANES))
+            half = builder.add(place, INDEX(pair * 2 * LANES))
             weights = builder.sext(emitter.load(panel.weights, half, ir.VectorType(_I8, 2 * LANES)), _PAIRS)
-            for chain, x in zip(chains, codes, strict=True):
-                step = builder.add(builder.mul(loop.index, _INDEX(8)), _INDEX(4 * pair))
-                emitter.add_pairs(chain[pair % len(chain)], weights, emitter.load(x, step, _I32))
-    scales = emitter.load(panel.part("matrix", 1), _INDEX(0), _FLOATS)
+            step = builder.add(builder.mul(loop.index, INDEX(2)), INDEX(pair))
+            for chain, codes in zip(chains, panel.input(1, step, _I32), strict=True):
+                emitter.add_pairs(chain[pair % len(chain)], weights, codes)
+    scales = emitter.load(panel.part("matrix", 1), INDEX(0), FLOATS)
     results = []
     for chain, place in zip(chains, panel.inputs(2), strict=True):
-        unit = emitter.in_all_lanes(emitter.load(place, _INDEX(0), _F32))
-        whole = builder.sitofp(emitter.add_up(chain), _FLOATS)
+        unit = emitter.in_all_lanes(emitter.load(place, INDEX(0), F32))
+        whole = builder.sitofp(emitter.add_up(chain), FLOATS)
         results.append(builder.fmul(builder.fmul(whole, scales), unit))
     panel.store(results)
 
@@ -215,37 +240,35 @@ def _emit_int4(panel: _Panel) -> None:
     inputs 8 i and 8 i + 1, bits 4–7 those of the next two, and so on: a shift and a mask give 32 codes in 16-bit lanes.
     """
     emitter, builder = panel.emitter, panel.emitter.builder
-    totals, chains = [emitter.new_sum(_FLOATS) for _ in panel.tokens], panel.chains(_INTS)
-    codes, sums = panel.inputs(1), panel.inputs(3)
+    totals, chains = [emitter.new_sum(FLOATS) for _ in panel.tokens], panel.chains(_INTS)
+    sums = panel.inputs(3)
     mask, halves = ir.Constant(_PAIRS, [15] * 2 * LANES), ir.VectorType(_F16, LANES)
     n_bytes, level_bytes = INT4_BLOCK * LANES // 2, 2 * LANES
     with cgutils.for_range(builder, panel.n_steps) as loop:
-        block = builder.mul(loop.index, _INDEX(n_bytes + 2 * level_bytes))
-        panel.prefetch(block, (n_bytes + 2 * level_bytes) // _CACHE_LINE_BYTES)
+        block = builder.mul(loop.index, INDEX(n_bytes + 2 * level_bytes))
+        panel.prefetch(panel.weights, block, (n_bytes + 2 * level_bytes) // _CACHE_LINE_BYTES)
         for chain in chains:
             for total in chain:
                 emitter.clear(total)
         for vector in range(INT4_BLOCK // 8):
-            words = emitter.load(panel.weights, builder.add(block, _INDEX(vector * 4 * LANES)), _PAIRS)
+            words = emitter.load(panel.weights, builder.add(block, INDEX(vector * 4 * LANES)), _PAIRS)
             for plane in range(4):
                 shifted = builder.lshr(words, ir.Constant(_PAIRS, [4 * plane] * 2 * LANES)) if plane else words
                 weights = builder.and_(shifted, mask) if plane < 3 else shifted  # noqa: PLR2004 - the top bits
-                step = builder.add(
-                    builder.mul(loop.index, _INDEX(2 * INT4_BLOCK)), _INDEX(2 * (8 * vector + 2 * plane))
-                )
-                for chain, x in zip(chains, codes, strict=True):
-                    emitter.add_pairs(chain[plane % len(chain)], weights, emitter.load(x, step, _I32))
+                step = builder.add(builder.mul(loop.index, INDEX(INT4_BLOCK // 2)), INDEX(4 * vector + plane))
+                for chain, pair in zip(chains, panel.input(1, step, _I32), strict=True):
+                    emitter.add_pairs(chain[plane % len(chain)], weights, pair)
         scales, minima = (
             builder.fpext(
-                emitter.load(panel.weights, builder.add(block, _INDEX(n_bytes + i * level_bytes)), halves), _FLOATS
+                emitter.load(panel.weights, builder.add(block, INDEX(n_bytes + i * level_bytes)), halves), FLOATS
             )
             for i in range(2)
         )
         for total, chain, place in zip(totals, chains, sums, strict=True):
-            emitter.add_product(total, builder.sitofp(emitter.add_up(chain), _FLOATS), scales)
-            value = emitter.load(place, builder.mul(loop.index, _INDEX(4)), _F32)
+            emitter.add_product(total, builder.sitofp(emitter.add_up(chain), FLOATS), scales)
+            value = emitter.load(place, builder.mul(loop.index, INDEX(4)), F32)
             emitter.add_product(total, minima, emitter.in_all_lanes(value))
-    units = [emitter.in_all_lanes(emitter.load(place, _INDEX(0), _F32)) for place in panel.inputs(2)]
+    units = [emitter.in_all_lanes(emitter.load(place, INDEX(0), F32)) for place in panel.inputs(2)]
     panel.store([builder.fmul(builder.load(total), unit) for total, unit in zip(totals, units, strict=True)])
 
 
@@ -266,7 +289,7 @@ def multiply_panel(
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kinds = dict(zip(names, signature.args, strict=True))
         values = dict(zip(names, arguments, strict=True))
-        _EMIT[matrix.instance_class](_Panel(_Emitter(context, builder), kinds, values))
+        _EMIT[matrix.instance_class](_Panel(Emitter(context, builder), kinds, values))
         return context.get_dummy_value()
 
     return types.void(*given), generate
