@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from time import perf_counter_ns, process_time_ns
 
 from tuibench.core.events import (
@@ -27,6 +28,18 @@ class PromptError(ValueError):
     """The prompt cannot be run; the message says why and what would."""
 
 
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep the collector away: in the middle of a trial it would show up as a slow token."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@_no_collection()
 def generate(
     engine: Engine,
     tokenizer: PromptTokenizer,
@@ -43,22 +56,6 @@ def generate(
     Raises:
         PromptError: The prompt is empty, or leaves no room in the window.
     """
-    gc.collect()
-    gc.disable()  # a collection in the middle would show up as a slow token
-    try:
-        _generate(engine, tokenizer, window, request, emit, standstill)
-    finally:
-        gc.enable()
-
-
-def _generate(
-    engine: Engine,
-    tokenizer: PromptTokenizer,
-    window: int | None,
-    request: TrialRequest,
-    emit: Callable[[Event], None],
-    standstill: Standstill,
-) -> None:
     still_before_ns = standstill.look()
     cpu_start_ns = process_time_ns()
     emit(TrialAccepted(at_ns=perf_counter_ns()))

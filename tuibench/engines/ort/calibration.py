@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from tuibench.engines.base import CalibrationError, Progress
 from tuibench.engines.ort.decoder import Decoder
 from tuibench.engines.ort.graph_info import MODEL_FILE
+from tuibench.engines.ort.recipes import Compensated, Smoothed, Static
 from tuibench.engines.ort.session import DecoderSession, session_options
 from tuibench.models.tokenizer import PromptTokenizer
 
@@ -47,10 +48,26 @@ class Magnitudes:
 
 
 class Calibration:
-    """The FP32 graph with the inputs of all its products as additional outputs."""
+    """The FP32 graph with the inputs of all its products as additional outputs, and a text to read."""
 
-    def __init__(self, directory: Path, decoder: Decoder, chunks: Sequence[Sequence[int]], n_threads: int) -> None:
-        model = onnx.load(directory / MODEL_FILE, load_external_data=False)
+    def __init__(
+        self, options: Smoothed | Static | Compensated, fused: Path, model_dir: Path, decoder: Decoder, n_threads: int
+    ) -> None:
+        """Read the text and open the graph.
+
+        Args:
+            options: Which text, and how much of it.
+            fused: Files of the fused FP32 graph.
+            model_dir: The model.
+            decoder: What it is.
+            n_threads: For reading the text.
+
+        Raises:
+            CalibrationError: The text cannot be read, or is too short.
+        """
+        self._text = Path(options.calibration)
+        self._chunks = _chunks(self._text, model_dir, options.n_tokens, decoder.vocabulary)
+        model = onnx.load(fused / MODEL_FILE, load_external_data=False)
         self.inputs = {
             node.output[0].removesuffix(".product"): node.input[0]
             for node in model.graph.node
@@ -67,10 +84,9 @@ class Calibration:
         watched = sorted(set(self.inputs.values()))
         for name in watched:
             model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
-        options = session_options(n_threads)
-        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(directory))
-        self._session = _WatchedSession(model.SerializeToString(), decoder, options, watched)
-        self._chunks = chunks
+        opening = session_options(n_threads)
+        opening.add_session_config_entry("session.model_external_initializers_file_folder_path", str(fused))
+        self._session = _WatchedSession(model.SerializeToString(), decoder, opening, watched)
 
     def largest_by_channel(self, progress: Progress) -> dict[str, Channels]:
         """Return, for each product's input, the largest magnitude of each channel."""
@@ -109,6 +125,16 @@ class Calibration:
             found[name] = found[name] + moments if name in found else moments
         return {product: found[self.inputs[product]] for product in products}
 
+    def notes(self, how: str) -> dict[str, str]:
+        """Return what is told of the calibration; its memory is the most that this process had so far."""
+        digest = hashlib.sha256(self._text.read_bytes()).hexdigest()[:12]
+        n_tokens = sum(len(chunk) for chunk in self._chunks)
+        peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return {
+            "calibration": f"{self._text.name} (sha256 {digest}…), {n_tokens} tokens, {how}",
+            "calibration memory": f"{peak_bytes / 1e6:.0f} MB at most, the FP32 graph included",
+        }
+
     def _activations(
         self, label: str, progress: Progress, only: Container[str] | None = None
     ) -> Iterator[tuple[str, NDArray[np.float32]]]:
@@ -139,12 +165,8 @@ class _WatchedSession(DecoderSession):
             yield name, rows.reshape(-1, rows.shape[-1])
 
 
-def calibration_chunks(path: Path, model_dir: Path, n_tokens: int, vocabulary: int) -> list[list[int]]:
-    """Return a text's tokens in chunks, each read as a prompt of its own.
-
-    Raises:
-        CalibrationError: The text cannot be read, or is too short.
-    """
+def _chunks(path: Path, model_dir: Path, n_tokens: int, vocabulary: int) -> list[list[int]]:
+    """Return a text's tokens in chunks, each read as a prompt of its own."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -160,17 +182,6 @@ def calibration_chunks(path: Path, model_dir: Path, n_tokens: int, vocabulary: i
         )
     ids = ids[:n_tokens]
     return [ids[start : start + CHUNK_TOKENS] for start in range(0, len(ids), CHUNK_TOKENS)]
-
-
-def calibration_notes(path: Path, chunks: Sequence[Sequence[int]], how: str) -> dict[str, str]:
-    """Return what is told of a calibration, which has to be over: its memory is the most that this process had."""
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    n_tokens = sum(len(chunk) for chunk in chunks)
-    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {
-        "calibration": f"{path.name} (sha256 {digest}…), {n_tokens} tokens, {how}",
-        "calibration memory": f"{peak_bytes / 1e6:.0f} MB at most, the FP32 graph included",
-    }
 
 
 def pick_range(seen: Magnitudes, ranges: str, percentile: float) -> float:

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
+import msgspec
+
 from tuibench.engines.base import Progress
 from tuibench.engines.ort.assemble import lay_out, try_graph
 from tuibench.engines.ort.blockwise import pick_block_size, quantise_blockwise
-from tuibench.engines.ort.calibration import Calibration, Channels, calibration_chunks, calibration_notes
+from tuibench.engines.ort.calibration import Calibration, Channels
 from tuibench.engines.ort.checkpoint import Checkpoint
 from tuibench.engines.ort.decoder import read_decoder
 from tuibench.engines.ort.gptq import quantise_compensated
 from tuibench.engines.ort.graph import GraphBuilder, Value
+from tuibench.engines.ort.graph_info import read_graph_info
 from tuibench.engines.ort.projections import BlockwiseProjection, Matrix, WeightTally, add_blockwise
 from tuibench.engines.ort.recipes import Compensated
 
@@ -39,13 +42,14 @@ def write_compensated(
         ArtifactError: The finished graph gives no finite numbers.
     """
     decoder = read_decoder(model_dir)
-    text = Path(options.calibration)
-    chunks = calibration_chunks(text, model_dir, options.n_tokens, decoder.vocabulary)
-    moments = _Moments(Calibration(fused, decoder, chunks, n_threads), progress)
+    calibration = Calibration(options, fused, model_dir, decoder, n_threads)
+    moments = _Moments(calibration, progress)
     body = _CompensatedProjection(options.body_bits, options.body_block, options.body_symmetric, moments)
     head = BlockwiseProjection(options.head_bits, options.head_block)
-    notes = calibration_notes(text, chunks, "errors made up for by later columns (GPTQ)")
-    lay_out(decoder, Checkpoint(model_dir), directory, body, {"head": head}, progress=progress, notes=notes)
+    lay_out(decoder, Checkpoint(model_dir), directory, body, {"head": head}, progress=progress)
+    # The text is read while the graph is laid out: only now is known what that took.
+    notes = calibration.notes("errors made up for by later columns (GPTQ)")
+    msgspec.structs.replace(read_graph_info(directory), notes=notes).save(directory)
     try_graph(directory, decoder, progress)
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from tuibench.engines.base import Progress
 from tuibench.engines.ort.assemble import lay_out, try_graph
-from tuibench.engines.ort.calibration import Calibration, calibration_chunks, calibration_notes
+from tuibench.engines.ort.calibration import Calibration
 from tuibench.engines.ort.checkpoint import Checkpoint
 from tuibench.engines.ort.decoder import read_decoder
 from tuibench.engines.ort.projections import BlockwiseProjection
 from tuibench.engines.ort.recipes import Smoothed
-from tuibench.engines.ort.smoothing import smoothed
+from tuibench.engines.ort.smoothing import smooth
 
 
 def write_smoothed(
@@ -32,14 +32,11 @@ def write_smoothed(
         ArtifactError: The finished graph gives no finite numbers.
     """
     decoder = read_decoder(model_dir)
-    text = Path(options.calibration)
-    chunks = calibration_chunks(text, model_dir, options.n_tokens, decoder.vocabulary)
-    calibration = Calibration(fused, decoder, chunks, n_threads)
-    largest = calibration.largest_by_channel(progress)
-    by_product = {product: largest[value] for product, value in calibration.inputs.items()}
-    checkpoint, divisors = smoothed(Checkpoint(model_dir), decoder, by_product, options.smoothing)
-    how = f"outliers of {len(divisors)} products moved into the weights (alpha {options.smoothing:g})"
-    notes = calibration_notes(text, chunks, how)
+    calibration = Calibration(options, fused, model_dir, decoder, n_threads)
+    smoothing = smooth(calibration, Checkpoint(model_dir), decoder, options.smoothing, progress)
+    n_moved = len(smoothing.divisors)
+    notes = calibration.notes(f"outliers of {n_moved} products moved into the weights (alpha {options.smoothing:g})")
     del calibration  # the FP32 weights of its session
-    lay_out(decoder, checkpoint, directory, BlockwiseProjection(8, options.block), {}, progress=progress, notes=notes)
+    products = BlockwiseProjection(8, options.block)
+    lay_out(decoder, smoothing.checkpoint, directory, products, {}, progress=progress, notes=notes)
     try_graph(directory, decoder, progress)

@@ -8,7 +8,8 @@ from functools import partial
 
 import numpy as np
 
-from tuibench.engines.ort.calibration import Channels
+from tuibench.engines.base import Progress
+from tuibench.engines.ort.calibration import Calibration, Channels
 from tuibench.engines.ort.checkpoint import Checkpoint, Matrix
 from tuibench.engines.ort.decoder import Decoder
 
@@ -24,7 +25,7 @@ class _Fold:
     """Matrices that read the channels."""
 
 
-class SmoothedCheckpoint(Checkpoint):
+class _SmoothedCheckpoint(Checkpoint):
     """A checkpoint that gives its tensors divided or multiplied."""
 
     def __init__(self, checkpoint: Checkpoint, changes: Mapping[str, Callable[[Matrix], Matrix]]) -> None:
@@ -37,19 +38,34 @@ class SmoothedCheckpoint(Checkpoint):
         return tensor if change is None else change(tensor)
 
 
-def smoothed(
-    checkpoint: Checkpoint, decoder: Decoder, largest: Mapping[str, Channels], alpha: float
-) -> tuple[Checkpoint, dict[str, Channels]]:
-    """Return the smoothed checkpoint, and for each smoothed product what its input's channels are divided by.
+@dataclass(frozen=True, slots=True)
+class Smoothing:
+    """What was found on a text, and what it did to the weights."""
+
+    checkpoint: Checkpoint
+    """The weights that take the outliers over."""
+    divisors: dict[str, Channels]
+    """For each smoothed product, what its input's channels are divided by."""
+    largest: dict[str, Channels]
+    """For each value, the largest magnitude of each channel before that."""
+
+
+def smooth(
+    calibration: Calibration, checkpoint: Checkpoint, decoder: Decoder, alpha: float, progress: Progress
+) -> Smoothing:
+    """Read the text once, and move the outliers of the activations into the weights.
 
     Args:
+        calibration: The text and the graph.
         checkpoint: The weights.
         decoder: The model.
-        largest: For each product, the largest magnitude of each channel of its input.
         alpha: How much of the outliers moves; 0 moves nothing.
+        progress: Told how much of the text was read.
     """
+    largest = calibration.largest_by_channel(progress)
     if alpha == 0:
-        return checkpoint, {}
+        return Smoothing(checkpoint, {}, largest)
+    by_product = {product: largest[value] for product, value in calibration.inputs.items()}
     column_axis = 0 if decoder.family == "llama" else 1  # Conv1D is stored [inputs, outputs]
     changes: dict[str, Callable[[Matrix], Matrix]] = {}
     divisors: dict[str, Channels] = {}
@@ -57,14 +73,14 @@ def smoothed(
         if not all(name in checkpoint for name in fold.readers):
             continue
         weight = np.max([np.abs(checkpoint[name]).max(axis=column_axis) for name in fold.readers], axis=0)
-        divisor = _divisor(largest[fold.product], weight, alpha)
+        divisor = _divisor(by_product[fold.product], weight, alpha)
         divisors[fold.product] = divisor
         for name in fold.sources:
             _chain(changes, name, partial(_divide_first_axis, by=divisor))
         multiply = _multiply_columns if decoder.family == "llama" else _multiply_first_axis
         for name in fold.readers:
             _chain(changes, name, partial(multiply, by=divisor))
-    return SmoothedCheckpoint(checkpoint, changes), divisors
+    return Smoothing(_SmoothedCheckpoint(checkpoint, changes), divisors, largest)
 
 
 def _divide_first_axis(tensor: Matrix, by: Channels) -> Matrix:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from tuibench.engines.base import Progress
 from tuibench.engines.ort.assemble import lay_out, try_graph
-from tuibench.engines.ort.calibration import Calibration, Magnitudes, calibration_chunks, calibration_notes, pick_range
+from tuibench.engines.ort.calibration import Calibration, Magnitudes, pick_range
 from tuibench.engines.ort.checkpoint import Checkpoint
 from tuibench.engines.ort.decoder import read_decoder
 from tuibench.engines.ort.projections import BlockwiseProjection, Projection, StaticProjection
 from tuibench.engines.ort.recipes import Static
-from tuibench.engines.ort.smoothing import smoothed
+from tuibench.engines.ort.smoothing import smooth
 
 _BLOCK = 32
 _TINY = 1e-30
@@ -36,23 +36,18 @@ def write_static(
         CalibrationError: The text cannot be read, or is too short.
         ArtifactError: The finished graph gives no finite numbers.
     """
-    decoder, checkpoint = read_decoder(model_dir), Checkpoint(model_dir)
-    text = Path(options.calibration)
-    chunks = calibration_chunks(text, model_dir, options.n_tokens, decoder.vocabulary)
-    calibration = Calibration(fused, decoder, chunks, n_threads)
-    largest = calibration.largest_by_channel(progress)
-    by_product = {product: largest[value] for product, value in calibration.inputs.items()}
-    checkpoint, by_product_divisors = smoothed(checkpoint, decoder, by_product, options.smoothing)
-    divisors = {calibration.inputs[product]: by for product, by in by_product_divisors.items()}
-    seen = calibration.magnitudes(largest, divisors, progress)
-    calibrated = calibration_notes(text, chunks, options.ranges)
+    decoder = read_decoder(model_dir)
+    calibration = Calibration(options, fused, model_dir, decoder, n_threads)
+    smoothing = smooth(calibration, Checkpoint(model_dir), decoder, options.smoothing, progress)
+    divisors = {calibration.inputs[product]: by for product, by in smoothing.divisors.items()}
+    seen = calibration.magnitudes(smoothing.largest, divisors, progress)
     special = _projections(options, {product: seen[value] for product, value in calibration.inputs.items()})
     notes = {
-        **calibrated,
+        **calibration.notes(options.ranges),
         "smoothing": f"alpha {options.smoothing:g}, {len(divisors)} products" if divisors else "none",
         "kept in blocks": _kept(special),
     }
-    lay_out(decoder, checkpoint, directory, _KEPT, special, progress=progress, notes=notes)
+    lay_out(decoder, smoothing.checkpoint, directory, _KEPT, special, progress=progress, notes=notes)
     try_graph(directory, decoder, progress)
 
 
