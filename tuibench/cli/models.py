@@ -160,7 +160,7 @@ def _display() -> Iterator[_Show]:
             if progress.label != label:
                 label = progress.label
                 bars.reset(task, description=printable(label), total=progress.total)
-            bars.update(task, completed=progress.done, amount=_amount(progress))
+            bars.update(task, completed=progress.done, amount=progress.amount)
 
         yield show
 
@@ -175,15 +175,7 @@ class _Lines:
         quarter = progress.done * 4 // progress.total if progress.total else 0
         if (progress.label, quarter) != self._last:
             self._last = progress.label, quarter
-            _say(f"{progress.label} {_amount(progress)}".rstrip())
-
-
-def _amount(progress: Progress) -> str:
-    if progress.total is None:
-        return ""
-    if progress.unit == "bytes":
-        return f"{size(progress.done)} of {size(progress.total)}"
-    return f"{progress.done} of {progress.total} {progress.unit}"
+            _say(f"{progress.label} {progress.amount}".rstrip())
 
 
 def _say(message: str) -> None:

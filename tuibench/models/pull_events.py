@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import msgspec
 
+from tuibench.core import format as fmt
+
 
 class _PullEvent(msgspec.Struct, frozen=True, tag_field="pull", tag=str.lower):
     pass
@@ -19,6 +21,15 @@ class Progress(_PullEvent, frozen=True):
     total: int | None
     """None where the amount is not known."""
     unit: str = "bytes"
+
+    @property
+    def amount(self) -> str:
+        """How much of how much, with its unit; empty where that is not known."""
+        if self.total is None:
+            return ""
+        if self.unit == "bytes":
+            return f"{fmt.size(self.done)} of {fmt.size(self.total)}"
+        return f"{self.done} of {self.total} {self.unit}"
 
 
 class Pulled(_PullEvent, frozen=True):

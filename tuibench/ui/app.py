@@ -302,6 +302,7 @@ class TuibenchApp(App[int]):
             screen = ReplayScreen(self.context, session, play=True)
             await self.push_screen(screen)
             await screen.query_one("#body").mount(Offer(self.context.model, "ctrl+g"), before=0)
+            screen.call_after_refresh(screen.size_lanes, self.size)
 
     def action_pull_model(self) -> None:
         """Fetch the model."""

@@ -32,6 +32,9 @@ class PullScreen(ModalScreen[bool]):
         super().__init__()
         self.context = context
         self._pulling = False
+        self._steps: list[Progress] = []
+        """The latest of each, the one under way last."""
+        self._step_since_s = 0.0
 
     def compose(self) -> ComposeResult:
         """Lay out the question and the bar that answers it."""
@@ -50,30 +53,50 @@ class PullScreen(ModalScreen[bool]):
         """Start to pull."""
         if not self._pulling:
             self._pulling = True
-            self.add_class("-pulling")
+            self._steps = []
+            self.query_one("#dialog").border_subtitle = "esc cancels"
             self._pull()
+
+    def on_mount(self) -> None:
+        """Let the time of a step without end be seen to pass."""
+        self.set_interval(1.0, self._write)
 
     @work(exclusive=True)
     async def _pull(self) -> None:
         async with aclosing(self.context.services.pull(self.context.model)) as steps:
             async for step in steps:
                 match step:
-                    case Progress(label=label, done=done, total=total):
-                        self.message.update(f"{fmt.printable(label)}\n\n{_amount(done, total)}")
-                        self.bar.update(total=total or 1, progress=done if total else 0)
+                    case Progress():
+                        self._take(step)
+                        self._write()
                     case Pulled():
                         self.dismiss(True)
                         return
                     case PullFailed(message=message):
-                        self.message.update(f"{fmt.printable(message)}\n\nenter tries again")
-                        self.remove_class("-pulling")
                         self._pulling = False
+                        self.remove_class("-counted")
+                        self.message.update(fmt.printable(message))
+                        self.query_one("#dialog").border_subtitle = "enter tries again · esc closes"
+
+    def _take(self, step: Progress) -> None:
+        if self._steps and self._steps[-1].label == step.label:
+            self._steps[-1] = step
+        else:
+            self._steps.append(step)
+            self._step_since_s = self.context.services.clock_s()
+
+    def _write(self) -> None:
+        """Name the steps: what is over, and how far the last one is, or how long it has taken where that is unknown."""
+        if not self._pulling or not self._steps:
+            return
+        *over, step = self._steps
+        so_far = step.amount or fmt.clock(self.context.services.clock_s() - self._step_since_s)
+        lines = [f"✓ {each.label}" for each in over] + [f"▶ {step.label}   {so_far}"]
+        self.message.update(fmt.printable("\n".join(lines)))
+        self.set_class(step.total is not None, "-counted")
+        self.bar.update(total=step.total or 1, progress=step.done if step.total else 0)
 
     def action_close(self) -> None:
         """Cancel."""
         self.workers.cancel_node(self)
         self.dismiss(False)
-
-
-def _amount(done: int, total: int | None) -> str:
-    return f"{fmt.count(done)} of {fmt.count(total)}" if total else fmt.count(done)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.events import Resize
+from textual.geometry import Size
 from textual.getters import query_one
 
 from tuibench.core import format as fmt
@@ -15,6 +16,7 @@ from tuibench.ui.keymap import bindings
 from tuibench.ui.messages import ComparisonWanted, ResumeWanted
 from tuibench.ui.screens.base import RunScreen
 from tuibench.ui.widgets.key_line import KeyLine
+from tuibench.ui.widgets.offer import Offer
 from tuibench.ui.widgets.race_lane import RaceLane
 from tuibench.ui.widgets.status_line import StatusLine
 from tuibench.ui.widgets.transport import Transport
@@ -115,13 +117,18 @@ class ReplayScreen(RunScreen):
         self.race.mount_all(lanes)
 
     def on_resize(self, event: Resize) -> None:
+        """Lay the lanes out anew."""
+        self.size_lanes(event.size)
+
+    def size_lanes(self, size: Size) -> None:
         """Have as many lanes beside each other as stay readable, and as high as there is room for."""
         n_lanes = max(1, len(self.run.methods))
-        n_columns = min(n_lanes, max(1, event.size.width // _LEAST_LANE_WIDTH), 4)
+        n_columns = min(n_lanes, max(1, size.width // _LEAST_LANE_WIDTH), 4)
         n_columns = -(-n_lanes // -(-n_lanes // n_columns))  # no emptier rows than needed
         n_rows = -(-n_lanes // n_columns)
         self.race.styles.grid_size_columns = n_columns
-        height = (event.size.height - 3) // n_rows
+        n_other_lines = 3 + sum(offer.outer_size.height for offer in self.query(Offer))
+        height = (size.height - n_other_lines) // n_rows
         self.race.styles.grid_rows = str(max(_LEAST_LANE_HEIGHT, height))
 
     # Playing --------------------------------------------------------------------------------------------------------

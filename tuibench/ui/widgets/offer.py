@@ -22,8 +22,8 @@ class Offer(Static):
             ("You are watching a recording: ", "bold $accent"),
             "nothing has been measured here yet.\n",
             (pull_key, "bold $accent"),
-            f" fetches {fmt.printable(model)} to measure here   ",
+            f" fetches {fmt.printable(model)} to measure here · ",
             ("esc", "bold $accent"),
-            " leaves the recording",
+            " leaves",
         )
         super().__init__(text, id="offer")
