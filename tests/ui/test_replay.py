@@ -1,11 +1,16 @@
+import dataclasses
+import os
 from pathlib import Path
 
 import msgspec
 import pytest
+from filelock import FileLock
 
 from tests.ui.scripted import Program, session, until
+from tuibench import paths
 from tuibench.ui.screens.compare import CompareScreen
 from tuibench.ui.screens.replay import ReplayScreen
+from tuibench.ui.services import Services
 from tuibench.ui.widgets.race_lane import RaceLane
 
 NAMES = ("baseline", "kv-cache", "onnx")
@@ -170,3 +175,32 @@ async def test_a_hidden_race_stands_still():
         program.now_s += 5
         screen._tick()
         assert screen._position_ns < 1_000_000_000
+
+
+@pytest.mark.parametrize(("under_way", "row"), [(True, "1/2"), (False, "stopped 1/2")])
+async def test_a_session_that_somebody_measures_waits_for_its_trials(under_way, row):
+    whole = session(n_trials=2)
+    cut = msgspec.structs.replace(whole, trials=tuple(each for each in whole.trials if each.index == 0))
+    program = Program()
+    program.services = dataclasses.replace(program.services, under_way=lambda _path: under_way)
+    async with program.app().run_test(size=(120, 40)) as pilot:
+        screen = ReplayScreen(pilot.app.context, cut, path=Path("first.toml"))
+        await pilot.app.push_screen(screen)
+        await until(pilot, lambda: row in "".join(screen.ladder.plain_rows))
+        await pilot.app.workers.wait_for_complete()
+        await pilot.pause()
+        assert ("being measured" in screen.status.state) is under_way
+        assert ("stopped" in "".join(screen.ladder.plain_rows)) is not under_way
+
+
+def test_only_the_file_written_last_is_under_way_and_only_while_somebody_measures(tmp_path, monkeypatch):
+    monkeypatch.setenv("TUIBENCH_CACHE", str(tmp_path))
+    older, newer = tmp_path / "a.toml", tmp_path / "b.toml"
+    for at_ns, path in enumerate((older, newer), 1):
+        path.touch()
+        os.utime(path, ns=(at_ns, at_ns))
+    under_way = Services().under_way
+    assert not under_way(newer)
+    with FileLock(paths.measurement_lock()):
+        assert under_way(newer)
+        assert not under_way(older)

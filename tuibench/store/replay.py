@@ -101,8 +101,10 @@ def _machine(session: Session) -> MachineDescribed:
     return MachineDescribed(session.header.machine, session.header.settings.n_threads)
 
 
-def stored_state(session: Session) -> RunState:
+def stored_state(session: Session, *, under_way: bool = False) -> RunState:
     """Return the state at the session's end, every trial folded.
+
+    What is missing was stopped, unless the session is `under_way`: then it waits.
 
     A state keeps the events of each method's latest trial only: those of earlier ones, token by token, leave no trace
     in it and are passed over.
@@ -118,7 +120,7 @@ def stored_state(session: Session) -> RunState:
     for ended in _qualities(session):
         state = fold(state, ended)
     for method in state.methods.values():
-        if method.n_done < method.n_planned:
+        if method.n_done < method.n_planned and not under_way:
             state = fold(state, TurnsDropped(method.method))
     return fold(state, RunEnded(cancelled=state.n_done < state.n_turns))
 

@@ -131,10 +131,21 @@ def _load_session(path: Path) -> Session:
     return load(path)
 
 
-def _stored_state(session: Session) -> RunState:
+def _stored_state(session: Session, *, under_way: bool = False) -> RunState:
     from tuibench.store.replay import stored_state
 
-    return stored_state(session)
+    return stored_state(session, under_way=under_way)
+
+
+def _under_way(path: Path) -> bool:
+    from tuibench import paths
+    from tuibench.measure.lock import somebody_measures
+
+    if not somebody_measures(paths.measurement_lock()):
+        return False
+    # Who measures writes into one file of the folder: that which was written last.
+    written = [each.stat().st_mtime_ns for each in path.parent.glob("*.toml")]
+    return path.stat().st_mtime_ns >= max(written, default=0)
 
 
 def _timeline(session: Session) -> SessionTimeline:
@@ -212,7 +223,9 @@ class Services:
     sessions: Callable[..., list[SessionSummary]] = _sessions
     """How many files to read whole, None for all, is its only argument; of the others there is the header."""
     load_session: Callable[[Path], Session] = _load_session
-    stored_state: Callable[[Session], RunState] = _stored_state
+    stored_state: Callable[..., RunState] = _stored_state
+    under_way: Callable[[Path], bool] = _under_way
+    """Whether a session that lacks trials is being measured now, here or by another program."""
     timeline: Callable[[Session], SessionTimeline] = _timeline
     divergences_ns: Callable[[Session, str], dict[str, int]] = _divergences_ns
     compare: Callable[[Sequence[Path], str | None], SideBySide] = _compare

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from textual import work
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.events import Resize
@@ -54,6 +57,7 @@ class ReplayScreen(RunScreen):
         self._divergences_ns = sorted(set(context.services.divergences_ns(session, REFERENCE).values()))
         self._position_ns = self._timeline.duration_ns
         self._known = context.services.methods()
+        self._under_way = False
         self._playing = False
         self._ticked_s = 0.0
 
@@ -79,6 +83,8 @@ class ReplayScreen(RunScreen):
         self.status.state = f"{header.created:%Y-%m-%d %H:%M}"
         self.ladder.explain(self.known_methods)
         self._show_results()
+        if self.run.cancelled and self._path is not None:
+            self._look_who_measures(self._path)
         self._lay_out_lanes()
         self.ladder.focus()
         self.set_interval(self.context.frame_s, self._tick)
@@ -99,6 +105,17 @@ class ReplayScreen(RunScreen):
         """What the line of keys leaves out as long as no race is shown."""
         return frozenset() if self.has_class("-racing") else frozenset({"replay.faster", "replay.step"})
 
+    @work(group="under way")
+    async def _look_who_measures(self, path: Path) -> None:
+        """Say that what is missing may yet come."""
+        with suppress(OSError):  # it is gone by now
+            self._under_way = await asyncio.to_thread(self.context.services.under_way, path)
+        if self._under_way:
+            self.status.state = f"● being measured · {self.status.state}"
+            self.notify("this session is being measured now – open it again for what came since", timeout=10)
+            if not self.has_class("-racing"):
+                self._show_results()
+
     def _set_racing(self, *, racing: bool) -> None:
         if racing != self.has_class("-racing"):
             self.set_class(racing, "-racing")
@@ -107,7 +124,7 @@ class ReplayScreen(RunScreen):
 
     def _show_results(self) -> None:
         self._set_racing(racing=False)
-        self._pending = self.context.services.stored_state(self._session)
+        self._pending = self.context.services.stored_state(self._session, under_way=self._under_way)
         self._take_over()
         if self._pointed is None:
             self.point(next(iter(self.run.methods), None))
