@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tuibench.engines.base import GuessingEngine
 from tuibench.engines.fused.engine import FusedInt8, FusedInt8Lookup
-from tuibench.engines.lookup import Guesser, PromptLookup
+from tuibench.engines.lookup import Guesser, Policy, PromptLookup
 from tuibench.engines.torch_eager import KvCache
 from tuibench.engines.torch_lookup import KvCacheLookup
 
@@ -33,13 +33,17 @@ def test_the_latest_precedent_counts():
 
 
 class CountingModel:
-    """The logits after a token favour `next_of[all tokens so far]`; notes what was processed."""
+    """The logits after a token favour `next_of[all tokens so far]`; notes what was processed, and how long it took."""
 
-    def __init__(self, next_of, prompt):
-        self.next_of, self.text, self.widths = next_of, list(prompt), []
+    def __init__(self, next_of, prompt, cost=lambda n_tokens: 1 + 0.1 * (n_tokens - 1)):
+        self.next_of, self.text, self.widths, self.cost, self.time_ns = next_of, list(prompt), [], cost, 0
+
+    def clock(self):
+        return self.time_ns
 
     def append(self, token_ids):
         self.widths.append(len(token_ids))
+        self.time_ns += int(1000 * self.cost(len(token_ids)))
         rows = []
         for token in token_ids:
             self.text.append(token)
@@ -52,36 +56,70 @@ class CountingModel:
         del self.text[len(self.text) - n_tokens :]
 
 
+def generate(model, prompt, first, n_tokens):
+    guesser = Guesser(model, prompt, len(prompt) + n_tokens, 8, model.clock)
+    made, token = [], first
+    for _ in range(n_tokens):
+        made.append(token)
+        token = int(guesser.decode(token).argmax())
+    return made, guesser.guesses
+
+
 def test_right_guesses_cost_no_step():
     period = [4, 5, 6, 7]
     prompt = period * 3
     model = CountingModel(lambda text: period[len(text) % 4], prompt)
-    guesser = Guesser(model, prompt, len(prompt) + 16, 8)
-    made, token = [], 4
-    for _ in range(16):
-        made.append(token)
-        token = int(guesser.decode(token).argmax())
+    made, guesses = generate(model, prompt, 4, 16)
     assert made == period * 4
-    assert guesser.guesses.n_steps == len(model.widths) < 8
-    assert guesser.guesses.n_steps + guesser.guesses.n_right == 16
+    assert guesses.n_steps == len(model.widths) < 8
+    assert guesses.n_steps + guesses.n_right == 16
 
 
-def test_a_wrong_guess_makes_the_next_one_shorter():
-    model = CountingModel(len, [4, 5, 6, 7, 8, 9] * 2)
-    guesser = Guesser(model, model.text.copy(), 100, 8)
-    for token in (4, 5, 6, 7, 5, 6):
-        guesser.decode(token)
-    # After 4 one is guessed and right; after 6 three, of which 7 is right; then nothing stood before; then two.
-    assert model.widths == [2, 4, 1, 3]
-
-
-def test_right_guesses_make_the_next_one_longer():
+def test_a_text_that_repeats_itself_is_made_in_the_widest_steps():
     prompt = list(range(4, 24)) * 2
-    model = CountingModel(len, prompt)
-    guesser = Guesser(model, prompt, 100, 8)
-    for token in range(4, 16):
-        guesser.decode(token)
-    assert model.widths == [2, 4, 8]
+    model = CountingModel(lambda text: 4 + len(text) % 20, prompt)
+    generate(model, prompt, 4, 60)
+    assert model.widths[0] == 1  # nothing is known yet
+    assert max(model.widths) == 8
+
+
+def unforeseen(text):
+    """Pairs that have stood before, each time with another follower."""
+    return [4, 5, 6 + len(text) // 3][len(text) % 3]
+
+
+def test_a_text_that_is_never_guessed_right_costs_hardly_more_than_one_token_at_a_time():
+    prompt = [4, 5, 6]
+    model = CountingModel(unforeseen, prompt, cost=float)  # eight tokens at once cost as much as eight steps
+    made, guesses = generate(model, prompt, 4, 60)
+    assert guesses.n_right < 3
+    assert model.time_ns <= 1.05 * 60_000
+    assert made[:6] == [4, 5, 7, 4, 5, 8]
+
+
+def test_wide_steps_that_cost_as_much_as_single_ones_are_given_up_even_where_guesses_are_right():
+    period = [4, 5, 6, 7]
+    model = CountingModel(lambda text: period[len(text) % 4], period * 3, cost=lambda n: n + 0.5 * (n > 1))
+    generate(model, period * 3, 4, 64)
+    assert set(model.widths[-30:]) == {1}
+
+
+def test_dear_tokens_are_guessed_only_where_it_is_likely_enough():
+    policy = Policy()
+    for n_tokens, time_ns in ((1, 100), (2, 190), (8, 400)):
+        policy.took(n_tokens, time_ns)
+    for _ in range(8):
+        policy.saw(right=False)
+    assert policy.n_guesses(7) == 0
+    for _ in range(30):
+        policy.saw(right=True)
+    assert policy.n_guesses(7) == 7
+    policy.saw(right=False)
+    assert policy.n_guesses(7) == 0
+
+
+def test_nothing_is_guessed_before_a_step_has_been_timed():
+    assert Policy().n_guesses(7) == 0
 
 
 @settings(deadline=None)

@@ -1,9 +1,10 @@
 """Prompt-lookup decoding: guess that the text goes on as it did where its last words stood before, and check the guess.
 
 A text that repeats itself (code, quotations, summaries) is guessed well. A step processes the token at hand and the
-guessed ones together, and reads the weights once: with PyTorch two tokens take 1.1 times the time of one, eight 2.1.
-The fused INT8 step waits less for memory, so that two take up to 1.9 times and eight 4: only long repetitions pay.
-The logits of a guessed token are used only if that token is then picked: the text is the one made without guessing.
+guessed ones together, and reads the weights once: with PyTorch two tokens take 1.1 times the time of one, eight 2.1;
+the fused INT8 step waits less for memory, so that two take up to 1.9 times and eight 4. What pays is therefore found
+while running: see `Policy`. The logits of a guessed token are used only if that token is then picked: the text is the
+one made without guessing.
 
 The first token of a step carries the time of the step. The guessed ones that turn out right follow at once: their
 inter-token latency is next to nothing, and means over tokens stay true.
@@ -13,7 +14,10 @@ The idea is Saxena's (2023); transformers has it as `prompt_lookup_num_tokens`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
+from statistics import median
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Protocol
 
 from tuibench.engines.base import Guesses
@@ -26,8 +30,11 @@ if TYPE_CHECKING:
 
 _NGRAM_SIZES = (3, 2)
 """Longest first: what followed three equal tokens is a better guess than what followed two."""
-_FIRST_GUESSED = 1
-"""A wrong guess of one token costs least; one that is right is followed by a longer one."""
+_LONGEST_STREAK = 4
+"""From so many right guesses in a row on, how many more there were is not told apart."""
+_TIMES_KEPT = 9
+_UNKNOWN_COST = 0.3
+"""What another token of a step costs, in steps of one token, until it has been measured."""
 
 
 class PromptLookup:
@@ -55,6 +62,53 @@ class PromptLookup:
         return []
 
 
+class Policy:
+    """How many tokens to guess: as many as make most tokens a second, from what was seen so far.
+
+    A guess costs nothing to make, only to check. So every token of the text tells whether it would have been guessed,
+    and how likely the next one is after so many right ones in a row. What a step of `n` tokens takes is its own median.
+    """
+
+    def __init__(self) -> None:
+        self._right = [1.0] * (_LONGEST_STREAK + 1)
+        self._made = [2.0] * (_LONGEST_STREAK + 1)
+        self._streak = 0
+        self._times: dict[int, deque[int]] = {}
+
+    def saw(self, *, right: bool) -> None:
+        """Take note of whether a token was what would have been guessed for it."""
+        self._made[self._streak] += 1
+        self._right[self._streak] += right
+        self._streak = min(self._streak + 1, _LONGEST_STREAK) if right else 0
+
+    def took(self, n_tokens: int, time_ns: int) -> None:
+        """Take note of how long a step took."""
+        self._times.setdefault(n_tokens, deque(maxlen=_TIMES_KEPT)).append(time_ns)
+
+    def n_guesses(self, most: int) -> int:
+        """Return how many tokens are best guessed; none before a step of one token has been timed."""
+        if 1 not in self._times:
+            return 0
+        best, best_speed, expected, likelihood = 0, 1.0, 1.0, 1.0
+        for n in range(1, most + 1):
+            streak = min(self._streak + n - 1, _LONGEST_STREAK)
+            likelihood *= self._right[streak] / self._made[streak]
+            expected += likelihood
+            speed = expected / self._cost(n + 1)
+            if speed > best_speed:
+                best, best_speed = n, speed
+        return best
+
+    def _cost(self, n_tokens: int) -> float:
+        """Return the time of a step as a multiple of that of one token; from the nearest measured one if need be."""
+        one = median(self._times[1])
+        measured = [n for n in self._times if n > 1]
+        if not measured:
+            return 1 + _UNKNOWN_COST * (n_tokens - 1)
+        nearest = min(measured, key=lambda n: (abs(n - n_tokens), n))
+        return 1 + (median(self._times[nearest]) / one - 1) * (n_tokens - 1) / (nearest - 1)
+
+
 class Steps(Protocol):
     """What can process several tokens in one step, and forget the last ones."""
 
@@ -68,7 +122,14 @@ class Steps(Protocol):
 class Guesser:
     """Decoding with guesses, token by token for the caller."""
 
-    def __init__(self, steps: Steps, token_ids: Sequence[int], max_length: int, most_at_once: int) -> None:
+    def __init__(
+        self,
+        steps: Steps,
+        token_ids: Sequence[int],
+        max_length: int,
+        most_at_once: int,
+        clock: Callable[[], int] = perf_counter_ns,
+    ) -> None:
         """Start after a prompt.
 
         Args:
@@ -76,12 +137,13 @@ class Guesser:
             token_ids: The prompt.
             max_length: Most tokens, prompt included, that `steps` has room for.
             most_at_once: Most tokens of one step.
+            clock: Nanoseconds, to time steps with.
         """
         self._steps = steps
         self._lookup = PromptLookup(token_ids)
         self._length, self._max_length = len(token_ids), max_length
         self._most_at_once = most_at_once
-        self._most_guessed = _FIRST_GUESSED
+        self._clock, self._policy = clock, Policy()
         self._guessed: list[int] = []
         self._logits: NDArray[np.float32] | None = None
         self._row = 0
@@ -89,6 +151,8 @@ class Guesser:
 
     def decode(self, token_id: int) -> Logits:
         """Append one token and return the logits that follow it; they may be there already."""
+        for guess in self._lookup.guess(1):
+            self._policy.saw(right=guess == token_id)
         self._lookup.append(token_id)
         self._length += 1
         if self._logits is not None and self._row < len(self._guessed) and self._guessed[self._row] == token_id:
@@ -97,13 +161,12 @@ class Guesser:
             accepted: Logits = self._logits[self._row]
             return accepted
         self._steps.take_back(len(self._guessed) - self._row)
-        if self._guessed:
-            # Guesses that are wrong cost time: after some that were, guess hardly more than was right.
-            all_right = self._row == len(self._guessed)
-            self._most_guessed = min(2 * self._most_guessed + 1, self._most_at_once) if all_right else self._row + 1
-        room = min(self._most_guessed, self._most_at_once - 1, self._max_length - self._length)
-        self._guessed = self._lookup.guess(room) if room > 0 else []
+        room = min(self._most_at_once - 1, self._max_length - self._length)
+        guessed = self._lookup.guess(room) if room > 0 else []
+        self._guessed = guessed[: self._policy.n_guesses(len(guessed))]
+        start = self._clock()
         self._logits, self._row = self._steps.append([token_id, *self._guessed]), 0
+        self._policy.took(1 + len(self._guessed), self._clock() - start)
         self.guesses.n_steps += 1
         self.guesses.n_guessed += len(self._guessed)
         following: Logits = self._logits[0]
