@@ -84,6 +84,6 @@ async def test_a_session_that_is_being_measured_is_not_deleted():
         await pilot.press("f3")
         screen = pilot.app.screen
         assert isinstance(screen, SessionsScreen)
-        await until(pilot, lambda: screen.table.row_count)
+        await until(pilot, lambda: screen.table.n_rows)
         await pilot.press("x")
         assert any("being measured" in notice for notice in notices(pilot.app))

@@ -86,7 +86,7 @@ async def asked(pilot):
     """Press R on the only session, and wait for the question."""
     await pilot.press("f3")
     screen = pilot.app.screen
-    await until(pilot, lambda: screen.table.row_count and not screen._n_unread)
+    await until(pilot, lambda: screen.table.n_rows and not screen._n_unread)
     await pilot.press("R")
     await until(pilot, lambda: isinstance(pilot.app.screen, ResumeScreen))
     await pilot.pause()
@@ -206,7 +206,7 @@ async def test_an_opened_session_goes_on_too():
     made = program()
     async with made.app().run_test(size=(120, 40)) as pilot:
         await pilot.press("f3")
-        await until(pilot, lambda: pilot.app.screen.table.row_count)
+        await until(pilot, lambda: pilot.app.screen.table.n_rows)
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, ReplayScreen))
         await pilot.pause()
@@ -223,7 +223,7 @@ async def test_a_recording_that_ships_stays_as_it_is():
     before = path.read_bytes()
     async with program().app().run_test(size=(80, 24)) as pilot:
         await pilot.press("f3")
-        await until(pilot, lambda: pilot.app.screen.table.row_count)
+        await until(pilot, lambda: pilot.app.screen.table.n_rows)
         await pilot.press("R")
         await until(pilot, lambda: any("stays as it is" in notice for notice in notices(pilot.app)))
     assert path.read_bytes() == before
@@ -234,7 +234,7 @@ async def test_a_file_that_cannot_be_read_is_told():
     (paths.sessions_dir() / "bad.toml").write_text("not = = TOML")
     async with program().app().run_test(size=(80, 24)) as pilot:
         await pilot.press("f3")
-        await until(pilot, lambda: pilot.app.screen.table.row_count)
+        await until(pilot, lambda: pilot.app.screen.table.n_rows)
         await pilot.press("R")
         await until(pilot, lambda: any("bad.toml" in notice for notice in notices(pilot.app)))
 

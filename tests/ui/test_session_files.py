@@ -48,12 +48,12 @@ def app():
 async def listed(pilot, n=3):
     await pilot.press("f3")
     screen = pilot.app.screen
-    await until(pilot, lambda: screen.table.row_count == n and not screen._n_unread)
+    await until(pilot, lambda: screen.table.n_rows == n and not screen._n_unread)
     return screen
 
 
 def names(screen):
-    return [str(row[2]) for row in map(screen.table.get_row, screen.table.rows)]
+    return [screen._sessions[key].name for key in screen.table.keys]
 
 
 def notices(app):
@@ -69,7 +69,7 @@ async def test_a_session_gets_name_tags_and_note(folder):
         await pilot.press(*"new", "tab", *"Laptop", "space", *"int8", "tab", *"hot", "enter")
         await until(pilot, lambda: pilot.app.screen is screen and "new" in names(screen))
         assert names(screen) == ["session c", "new", "session a"]
-        assert screen.table.cursor_row == 1
+        assert screen.table.at == 1
         session = load(folder / "b.toml")
         assert (session.name, session.annotation.tags, session.annotation.note) == ("new", ("laptop", "int8"), "hot")
         assert "#laptop #int8" in str(screen.card.content)
@@ -216,7 +216,7 @@ async def test_vi_keys_move_in_the_list():
         for key in ("j", "j", "k", "G", "g"):
             await pilot.press(key)
             await pilot.pause()
-            rows.append(screen.table.cursor_row)
+            rows.append(screen.table.at)
         assert rows == [1, 2, 1, 2, 0]
         assert isinstance(pilot.app.screen, SessionsScreen)
 
@@ -227,9 +227,9 @@ async def test_headers_are_listed_before_the_files_are_read(monkeypatch):
     application = app()
     real = application.context.services.sessions
     services = dataclasses.replace(
-        application.context.services, sessions=lambda n_read: read.append(n_read) or real(n_read)
+        application.context.services, sessions=lambda *wanted: read.append(wanted) or real(*wanted)
     )
     application.context = dataclasses.replace(application.context, services=services)
     async with application.run_test(size=(80, 24)) as pilot:
         await listed(pilot)
-    assert read == [0, 1, 1, 1]
+    assert read == [(0, 100), (1,), (1,), (1,)]

@@ -21,7 +21,7 @@ def notices(app):
 async def listed(pilot):
     await pilot.press("f3")
     screen = pilot.app.screen
-    await until(pilot, lambda: screen.table.row_count)
+    await until(pilot, lambda: screen.table.n_rows)
     await pilot.pause()
     return screen
 
@@ -41,7 +41,7 @@ def card(screen):
 async def test_the_list_shows_damaged_files_with_what_is_wrong():
     async with Program(sessions=[WHOLE, DAMAGED]).app().run_test(size=(80, 24)) as pilot:
         screen = await listed(pilot)
-        assert screen.table.row_count == 2
+        assert screen.table.n_rows == 2
         assert "first look" in card(screen)
         await pilot.press("down")
         await pilot.pause()
@@ -62,7 +62,7 @@ async def test_f5_on_the_list_looks_again():
         screen = await listed(pilot)
         program.sessions.append(DAMAGED)
         await pilot.press("f5")
-        await until(pilot, lambda: screen.table.row_count == 2)
+        await until(pilot, lambda: screen.table.n_rows == 2)
 
 
 @pytest.mark.parametrize("key", ["enter", "o"])

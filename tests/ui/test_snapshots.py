@@ -155,7 +155,7 @@ def test_too_small(snap_compare):
 def test_sessions(snap_compare, size):
     async def listed(pilot):
         await pilot.press("f3")
-        await until(pilot, lambda: pilot.app.screen.table.row_count)
+        await until(pilot, lambda: pilot.app.screen.table.n_rows)
         await pilot.pause()
 
     assert snap_compare(Program(sessions=SESSIONS).app(), terminal_size=size, run_before=listed)

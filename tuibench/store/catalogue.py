@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tuibench.core.metrics import DECODE, summarise
@@ -40,6 +40,8 @@ class SessionSummary:
     """Median of the measured trials, by method; a method without any is not in it."""
     complete: bool = True
     """Whether the whole file was read; else there is only what its header says."""
+    unread: bool = False
+    """Whether not even the header was read: there is only what the folder says, when it was changed last included."""
 
     @property
     def readable(self) -> bool:
@@ -53,7 +55,7 @@ class SessionSummary:
 
 
 def list_sessions(
-    folders: Iterable[Path], *, index: Path | None = None, n_read: int | None = None
+    folders: Iterable[Path], *, index: Path | None = None, n_read: int | None = None, n_headers: int | None = None
 ) -> list[SessionSummary]:
     """Return the sessions of these folders, newest first; a damaged file is listed with its problem.
 
@@ -61,14 +63,19 @@ def list_sessions(
         folders: Where to look; those that do not exist are empty.
         index: A file that remembers what was read of each session, so that only new ones need to be read.
         n_read: How many files to read whole at most (13 ms each); of further ones only the header is read (0.5 ms).
+        n_headers: How many headers to read at most, those of the files changed last; further ones stay unread.
     """
     known = SessionIndex(index, SessionSummary)
     found = _without_copies({path.resolve(): (path, facts) for folder in folders for path, facts in _files(folder)})
     sessions = []
     for path, facts in sorted(found, key=lambda file: -file[1][0]):  # what is looked for is mostly new
         summary = known.get(path, facts)
-        if summary is None or (not summary.complete and n_read != 0):
+        if summary is None and n_read == 0 and n_headers == 0:
+            summary = _unread(path, facts)
+        elif summary is None or (not summary.complete and n_read != 0):
             whole = n_read is None or n_read > 0
+            if not whole and n_headers is not None:
+                n_headers -= 1
             n_read = n_read - 1 if whole and n_read is not None else n_read
             summary = known.put(path, facts, _summary(path) if whole else _header_only(path))
         sessions.append(summary)
@@ -152,6 +159,11 @@ def _header_only(path: Path) -> SessionSummary:
         cpu=header.machine.cpu,
         complete=False,
     )
+
+
+def _unread(path: Path, facts: tuple[int, int]) -> SessionSummary:
+    changed = datetime.fromtimestamp(facts[0] / 1e9, UTC)
+    return SessionSummary(path, path.stem, changed, "", (), 0, complete=False, unread=True)
 
 
 def _unreadable(path: Path, error: SessionError) -> SessionSummary:

@@ -118,11 +118,12 @@ def _cpus() -> Cpus:
     return Cpus(cpu_label(), effective_cpus(), default_threads())
 
 
-def _sessions(n_read: int | None = None) -> list[SessionSummary]:
+def _sessions(n_read: int | None = None, n_headers: int | None = None) -> list[SessionSummary]:
     from tuibench import paths
     from tuibench.store.catalogue import list_sessions
 
-    return list_sessions((paths.sessions_dir(), paths.sample_sessions()), index=paths.session_index(), n_read=n_read)
+    folders = (paths.sessions_dir(), paths.sample_sessions())
+    return list_sessions(folders, index=paths.session_index(), n_read=n_read, n_headers=n_headers)
 
 
 def _load_session(path: Path) -> Session:
@@ -221,7 +222,7 @@ class Services:
     cpus: Callable[[], Cpus] = _cpus
     sample_machine: Callable[[], MachineSample] = sample_machine
     sessions: Callable[..., list[SessionSummary]] = _sessions
-    """How many files to read whole, None for all, is its only argument; of the others there is the header."""
+    """How many files to read whole, None for all, and of how many others the header."""
     load_session: Callable[[Path], Session] = _load_session
     stored_state: Callable[..., RunState] = _stored_state
     under_way: Callable[[Path], bool] = _under_way

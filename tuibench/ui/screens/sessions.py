@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.getters import query_one
-from textual.widgets import DataTable
 
 from tuibench import paths
 from tuibench.core import format as fmt
@@ -24,8 +22,10 @@ from tuibench.ui.messages import ComparisonWanted, ResumeWanted, SessionChosen
 from tuibench.ui.screens.base import DashboardScreen
 from tuibench.ui.session_list import Order, search
 from tuibench.ui.widgets.key_line import KeyLine
+from tuibench.ui.widgets.row_list import RowList
 from tuibench.ui.widgets.search_line import SearchLine
 from tuibench.ui.widgets.session_card import SessionCard
+from tuibench.ui.widgets.session_rows import SessionRows
 from tuibench.ui.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
@@ -33,16 +33,10 @@ if TYPE_CHECKING:
     from tuibench.ui.app import TuibenchApp
     from tuibench.ui.services import Context
 
-# The first five are those that a terminal of 80 columns shows.
-_COLUMNS = (
-    ("mark", 1), ("recorded", 16), ("name", 19), ("fastest", 23), ("trials", 6), ("tags", 16), ("model", 22),
-    ("methods", 40),
-)  # fmt: skip
 _N_READ = 25
 """Files that are read whole before the list is painted again: a third of a second."""
-_N_AT_ONCE = 100
-_PAUSE_S = 0.02
-"""Between two parts of a long list, so that keys are answered."""
+_N_AT_FIRST = 100
+"""Headers that are read before the list is painted at all: more than fit on a screen."""
 _NONE_YET = "no session yet – F2, type a prompt, press F5"
 
 
@@ -53,7 +47,7 @@ class SessionsScreen(DashboardScreen):
     BINDING_GROUP_TITLE = "Sessions"
     AUTO_FOCUS = "#sessions"
 
-    table = query_one(DataTable)
+    table = query_one(SessionRows)
     card = query_one(SessionCard)
     status = query_one(StatusLine)
     query_line = query_one(SearchLine)
@@ -73,21 +67,14 @@ class SessionsScreen(DashboardScreen):
         yield StatusLine()
         yield SearchLine()
         with Horizontal(id="browser"):
-            table: DataTable[Text] = DataTable(
-                id="sessions", cursor_type="row", cursor_foreground_priority="renderable"
-            )
-            table.border_title = "Sessions"
-            yield table
+            yield SessionRows(self.context.series)
             yield SessionCard(self.context.series)
         yield KeyLine()
 
     def on_mount(self) -> None:
-        """Set up the columns; the list itself comes with every visit."""
+        """Say what is listed; the list itself comes with every visit."""
         self.status.facts = ("stored measurements",)
-        for label, width in _COLUMNS:
-            self.table.add_column(Text("" if label == "mark" else label), key=label, width=width)
-        # The colours of a cell are those of the theme it was written in.
-        self.app.theme_changed_signal.subscribe(self, lambda _theme: self._show_list())
+        self.table.border_title = "Sessions"
 
     def on_screen_resume(self) -> None:
         """Look again: a run may have been saved since."""
@@ -99,71 +86,32 @@ class SessionsScreen(DashboardScreen):
 
     @work(exclusive=True, group="list")
     async def action_reload(self) -> None:
-        """Read the folders: at first what is known or said by the headers, then file after file."""
-        n_read = 0
+        """Read the folders: what is known or said by the newest headers, by the others, then file after file."""
+        wanted: tuple[int, ...] = (0, _N_AT_FIRST)
         while True:
-            found = await asyncio.to_thread(self.context.services.sessions, n_read)
+            found = await asyncio.to_thread(self.context.services.sessions, *wanted)
             self._sessions = {str(session.path): session for session in found}
-            self._marked &= self._sessions.keys()
+            self._marked.intersection_update(self._sessions)
             self._show_list()
             if all(session.complete for session in found):
                 return
-            n_read = _N_READ
+            wanted = (0,) if any(session.unread for session in found) else (_N_READ,)
 
     @property
     def _shown(self) -> list[SessionSummary]:
         return self._order.sort(search(self._sessions.values(), self.query_line.value))
 
     def _show_list(self) -> None:
-        """Fill the table anew, the cursor on the session it was on; what is in view at once, the rest soon after."""
+        """Show the list anew, the cursor on the session it was on."""
         shown = self._shown
-        as_seen = (shown, frozenset(self._marked), self.app.theme)
+        as_seen = (shown, frozenset(self._marked))
         if as_seen != self._as_seen:
             self._as_seen = as_seen
-            keys, current = [str(session.path) for session in shown], self._current_key
-            row = keys.index(current) if current in keys else 0
-            n_at_once = row + _N_AT_ONCE
-            with self.app.batch_update():
-                self.table.clear()
-                self._add_rows(shown[:n_at_once])
-                self.table.move_cursor(row=row, animate=False)
-            self._add_later(shown[n_at_once:])
+            self.table.show(shown, self._marked)
+            self._describe(self.table.pointed)
         if not shown:
             self.card.empty(f"nothing is found – esc shows all {len(self._sessions)}" if self._sessions else _NONE_YET)
         self._write_state(len(shown))
-
-    def _add_rows(self, sessions: Iterable[SessionSummary]) -> None:
-        for session in sessions:
-            self.table.add_row(*self._cells(session), key=str(session.path))
-
-    @work(exclusive=True, group="rows")
-    async def _add_later(self, sessions: Sequence[SessionSummary]) -> None:
-        """Add rows bit by bit: the table measures every cell, a thousand rows take it 0.2 s."""
-        for start in range(0, len(sessions), _N_AT_ONCE):
-            await asyncio.sleep(_PAUSE_S)
-            self._add_rows(sessions[start : start + _N_AT_ONCE])
-
-    def _cells(self, session: SessionSummary) -> Iterable[Text]:
-        colours = self.app.theme_variables
-        created = f"{session.created.astimezone():%Y-%m-%d %H:%M}" if session.created else fmt.MISSING
-        fastest = session.fastest
-        speed = Text(fmt.MISSING if session.complete else "…", style=colours["muted"])
-        if fastest is not None:
-            method = fmt.printable(fastest[0])
-            speed = Text.assemble((method, colours[f"series-{self.context.series.number(fastest[0])}"]), " ")
-            speed.append(fmt.rate(fastest[1]), style=colours["muted"])
-        yield self._mark(str(session.path))
-        yield Text(created, style=colours["muted"])
-        doubt = colours["warning" if session.readable else "error"]
-        yield Text(fmt.printable(session.name), style=doubt if session.problem else "")
-        yield speed
-        yield Text(str(session.n_trials) if session.complete else "…", justify="right")
-        yield Text(fmt.printable(" ".join(session.tags)), style=colours["accent"])
-        yield Text(fmt.printable(session.model))
-        yield Text(fmt.printable(", ".join(session.methods)), style=colours["muted"])
-
-    def _mark(self, key: str) -> Text:
-        return Text("●" if key in self._marked else " ", style=self.app.theme_variables["accent"])
 
     def _write_state(self, n_shown: int) -> None:
         n_all, n_unread = len(self._sessions), self._n_unread
@@ -176,10 +124,14 @@ class SessionsScreen(DashboardScreen):
     def _n_unread(self) -> int:
         return sum(not session.complete for session in self._sessions.values())
 
-    @on(DataTable.RowHighlighted)
-    def describe_row(self, event: DataTable.RowHighlighted) -> None:
+    @on(RowList.Pointed)
+    def describe_row(self, event: RowList.Pointed) -> None:
         """Say what the columns have no room for."""
-        session = self._sessions.get(event.row_key.value or "")
+        event.stop()
+        self._describe(event.key)
+
+    def _describe(self, key: str | None) -> None:
+        session = self._sessions.get(key or "")
         if session is not None:
             self.card.session = session
 
@@ -213,17 +165,17 @@ class SessionsScreen(DashboardScreen):
         """Mark the current session or take its mark away, and go on to the next."""
         key = self._current_key
         if key is not None:
-            self._marked ^= {key}
-            self.table.update_cell(key, "mark", self._mark(key))
+            self._marked.symmetric_difference_update({key})
+            self.table.show_mark()
             self.table.action_cursor_down()
             shown = self._shown
-            self._as_seen = (shown, frozenset(self._marked), self.app.theme)
+            self._as_seen = (shown, frozenset(self._marked))
             self._write_state(len(shown))
 
     def action_mark_all(self) -> None:
         """Mark all that are listed; if they are, none."""
         shown = {str(session.path) for session in self._shown}
-        self._marked = self._marked - shown if shown <= self._marked else self._marked | shown
+        (self._marked.difference_update if shown <= self._marked else self._marked.update)(shown)
         self._show_list()
 
     def action_reset(self) -> None:
@@ -238,9 +190,7 @@ class SessionsScreen(DashboardScreen):
 
     @property
     def _current_key(self) -> str | None:
-        if not self.table.row_count:
-            return None
-        return self.table.coordinate_to_cell_key(self.table.cursor_coordinate).row_key.value
+        return self.table.pointed
 
     def _chosen(self) -> list[SessionSummary]:
         """Return the marked sessions, else the current one; none, and a notice, where there is none."""
@@ -250,9 +200,9 @@ class SessionsScreen(DashboardScreen):
             self.notify(_NONE_YET, severity="warning")
         return chosen
 
-    @on(DataTable.RowSelected)
-    def open_row(self, event: DataTable.RowSelected) -> None:
-        """Open the row that enter or the mouse chose."""
+    @on(SessionRows.Opened)
+    def open_row(self, event: SessionRows.Opened) -> None:
+        """Open the row that the mouse chose."""
         event.stop()
         self.action_open()
 

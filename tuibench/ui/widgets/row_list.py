@@ -45,7 +45,7 @@ class RowList(ScrollView, can_focus=True):
         self.at = 0
         """The row pointed at."""
         self._heading = Content()
-        self._rows: tuple[Content, ...] = ()
+        self._rows: Sequence[Content] = ()
         self._strips: dict[int, Strip] = {}
 
     @property
@@ -69,6 +69,17 @@ class RowList(ScrollView, can_focus=True):
         for y, (old, new) in enumerate(zip(before, rows, strict=True)):
             if not (new is old or new.is_same(old)) or (self.at != at_before and y in (self.at, at_before)):
                 self._redraw(y)
+
+    def write_lazily(self, heading: Content, keys: Sequence[str], rows: Sequence[Content]) -> None:
+        """Do as `write` does, but draw everything anew: none of the rows is looked at that is not in view."""
+        pointed = self.pointed
+        self._heading, self.keys, self._rows = heading, tuple(keys), rows
+        self.at = self.keys.index(pointed) if pointed in self.keys else 0
+        self._strips.clear()
+        if self.virtual_size.height != len(rows) + 1:
+            self.virtual_size = Size(1, len(rows) + 1)
+        self._bring_into_view()
+        self.refresh()
 
     def point(self, key: str) -> None:
         """Move to a row without telling anybody."""
@@ -129,12 +140,15 @@ class RowList(ScrollView, can_focus=True):
             return
         self._redraw(before)
         self._redraw(self.at)
+        self._bring_into_view()
+        if tell and self.pointed is not None:
+            self.post_message(self.Pointed(self, self.pointed))
+
+    def _bring_into_view(self) -> None:
         n_visible = max(1, self.size.height - 1)
         top = self.scroll_offset.y
         if not top <= self.at < top + n_visible:
             self.scroll_to(y=self.at if self.at < top else self.at - n_visible + 1, animate=False, immediate=True)
-        if tell and self.pointed is not None:
-            self.post_message(self.Pointed(self, self.pointed))
 
     def action_cursor_down(self) -> None:
         """Go to the next row."""
