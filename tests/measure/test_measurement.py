@@ -94,6 +94,14 @@ async def test_a_crash_is_a_row_and_the_rest_goes_on(tmp_path):
     assert len(load(run.session_path).trials) == 4
 
 
+async def test_what_a_build_left_that_died_with_its_worker_is_gone_with_the_runs_end(tmp_path):
+    half_built = paths.artifacts_dir() / ".staging" / "toy-0123"
+    half_built.mkdir(parents=True)
+    (half_built / "weights.bin").write_bytes(b"half")
+    await collect(measurement(tmp_path, "sigkill", methods=("a",), n_trials=1))
+    assert not list(half_built.parent.iterdir())
+
+
 async def test_a_failed_warmup_costs_its_turn(tmp_path):
     _, state = await collect(measurement(tmp_path, "first-only"))
     assert [(record.warmup, record.failed) for record in state.methods["a"].records] == [

@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tuibench import paths
 from tuibench.models import artifacts
@@ -167,6 +168,21 @@ def test_what_killed_builds_left_is_cleaned_up_while_builds_that_go_on_are_left_
 
     make_artifact(recipe(), "tiny", build)
     assert find_artifact(recipe()) is not None
+
+
+def test_a_build_that_is_about_to_be_gone_is_waited_for():
+    name = recipe(method="onnx").name
+    abandoned = paths.artifacts_dir() / ".staging" / name
+    abandoned.mkdir(parents=True)
+    dying = FileLock(artifacts._lock_path(name))
+    dying.acquire()
+    waiting = threading.Thread(target=discard_abandoned, kwargs={"patience_s": 600})
+    waiting.start()
+    discard_abandoned()
+    assert abandoned.exists()
+    dying.release()
+    waiting.join()
+    assert not abandoned.exists()
 
 
 def test_removing_frees_one_model_and_leaves_the_others():

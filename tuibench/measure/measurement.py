@@ -43,11 +43,14 @@ from tuibench.measure.session_start import session_path, start_header
 from tuibench.measure.supervisor import WORKER_COMMAND
 from tuibench.measure.time_limits import TimeLimits
 from tuibench.measure.validity import Watch
+from tuibench.models.artifacts import discard_abandoned
 from tuibench.models.local import LocalModel
 from tuibench.store.redact import redact
 from tuibench.store.schema import Session
 from tuibench.store.writer import SessionWriter
 
+_KILLED_BUILD_S = 2
+"""A build that was killed with its worker is gone after this: what it left is removed with the run's end."""
 _KNOWN_WITHIN_S = 0.5
 """What is remembered comes sooner."""
 WARMUP_TOKENS = 8
@@ -152,6 +155,7 @@ class Measurement:
                 await self._qualities()
             finally:
                 await self._worker.end()
+                await asyncio.to_thread(discard_abandoned, patience_s=_KILLED_BUILD_S)
         self._save(None)
         self._emit(RunEnded(cancelled=self._stopped))
 

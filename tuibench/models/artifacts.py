@@ -138,15 +138,19 @@ def discard_unfinished(recipe: Recipe) -> None:
     _discard_staging(recipe.name)
 
 
-def discard_abandoned() -> None:
-    """Remove what builds left that nobody could clean up after, because their worker was killed with them."""
+def discard_abandoned(*, patience_s: float = 0) -> None:
+    """Remove what builds left that nobody could clean up after, because their worker was killed with them.
+
+    Args:
+        patience_s: How long to wait for a build that was killed just now to be gone.
+    """
     for staging in (paths.artifacts_dir() / ".staging").glob("*"):
-        _discard_staging(staging.name)
+        _discard_staging(staging.name, patience_s)
 
 
-def _discard_staging(name: str) -> None:
+def _discard_staging(name: str, patience_s: float = 0) -> None:
     try:
-        with FileLock(_lock_path(name), timeout=0):
+        with FileLock(_lock_path(name), timeout=patience_s):
             shutil.rmtree(paths.artifacts_dir() / ".staging" / name, ignore_errors=True)
     except Timeout:
         pass  # its build goes on
