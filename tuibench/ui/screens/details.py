@@ -126,6 +126,8 @@ class DetailsScreen(ModalScreen[None]):
 
     def _quality(self) -> Rows:
         quality = self._method.quality
+        if quality is None and not self._method.measured:
+            return []
         rows = self._cells(QUALITY)
         if quality is None:
             return rows
