@@ -69,10 +69,10 @@ def test_right_guesses_cost_no_step():
     period = [4, 5, 6, 7]
     prompt = period * 3
     model = CountingModel(lambda text: period[len(text) % 4], prompt)
-    made, guesses = generate(model, prompt, 4, 16)
-    assert made == period * 4
-    assert guesses.n_steps == len(model.widths) < 8
-    assert guesses.n_steps + guesses.n_right == 16
+    made, guesses = generate(model, prompt, 4, 32)
+    assert made == period * 8
+    assert guesses.n_steps == len(model.widths) < 16
+    assert guesses.n_steps + guesses.n_right == 32
 
 
 def test_a_text_that_repeats_itself_is_made_in_the_widest_steps():
@@ -106,7 +106,7 @@ def test_wide_steps_that_cost_as_much_as_single_ones_are_given_up_even_where_gue
 
 def test_dear_tokens_are_guessed_only_where_it_is_likely_enough():
     policy = Policy()
-    for n_tokens, time_ns in ((1, 100), (2, 190), (8, 400)):
+    for n_tokens, time_ns in (*[(1, 180)] * 2, *[(1, 100)] * 3, *[(2, 190), (8, 400)] * 2):  # the first ones are slow
         policy.took(n_tokens, time_ns)
     for _ in range(8):
         policy.saw(right=False)
@@ -118,8 +118,9 @@ def test_dear_tokens_are_guessed_only_where_it_is_likely_enough():
     assert policy.n_guesses(7) == 0
 
 
-def test_nothing_is_guessed_before_a_step_has_been_timed():
-    assert Policy().n_guesses(7) == 0
+def test_nothing_is_guessed_before_steps_have_been_timed():
+    policy = Policy()
+    assert [policy.took(1, 100) or policy.n_guesses(7) > 0 for _ in range(5)] == [False, False, False, False, True]
 
 
 @settings(deadline=None)
@@ -154,7 +155,8 @@ def greedy(engine, model_dir, prompt, n_tokens):
 
 
 @pytest.mark.parametrize(("plain", "guessing"), [(FusedInt8, FusedInt8Lookup), (KvCache, KvCacheLookup)])
-def test_lookup_makes_the_same_tokens_in_fewer_steps(tiny_llama, tiny_gpt2, plain, guessing):
+def test_lookup_makes_the_same_tokens_in_fewer_steps(tiny_llama, tiny_gpt2, plain, guessing, monkeypatch):
+    monkeypatch.setattr(Policy, "n_guesses", lambda _self, most: most)  # whatever steps take on this machine
     for model in (tiny_llama, tiny_gpt2):
         prompt = [5, 9, 7, 5, 9, 7, 5]
         expected = greedy(plain(), model.directory, prompt, 48)

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from statistics import median
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Protocol
 
@@ -32,7 +31,9 @@ _NGRAM_SIZES = (3, 2)
 """Longest first: what followed three equal tokens is a better guess than what followed two."""
 _LONGEST_STREAK = 4
 """From so many right guesses in a row on, how many more there were is not told apart."""
-_TIMES_KEPT = 9
+_TIMES_KEPT = 32
+_KNOWN_FROM = 4
+"""Steps of one token that are timed before the first guess: those right after the prompt take longer."""
 _UNKNOWN_COST = 0.3
 """What another token of a step costs, in steps of one token, until it has been measured."""
 
@@ -66,7 +67,9 @@ class Policy:
     """How many tokens to guess: as many as make most tokens a second, from what was seen so far.
 
     A guess costs nothing to make, only to check. So every token of the text tells whether it would have been guessed,
-    and how likely the next one is after so many right ones in a row. What a step of `n` tokens takes is its own median.
+    and how likely the next one is after so many right ones in a row. What a step of `n` tokens takes is the least of
+    its latest times, the first left out, which prepares the shape: a step of one token after a wider one takes longer
+    than after its like, which is a price of guessing, too.
     """
 
     def __init__(self) -> None:
@@ -83,11 +86,14 @@ class Policy:
 
     def took(self, n_tokens: int, time_ns: int) -> None:
         """Take note of how long a step took."""
-        self._times.setdefault(n_tokens, deque(maxlen=_TIMES_KEPT)).append(time_ns)
+        if n_tokens in self._times:
+            self._times[n_tokens].append(time_ns)
+        else:
+            self._times[n_tokens] = deque(maxlen=_TIMES_KEPT)
 
     def n_guesses(self, most: int) -> int:
-        """Return how many tokens are best guessed; none before a step of one token has been timed."""
-        if 1 not in self._times:
+        """Return how many tokens are best guessed; none before steps of one token have been timed."""
+        if len(self._times.get(1, ())) < _KNOWN_FROM:
             return 0
         best, best_speed, expected, likelihood = 0, 1.0, 1.0, 1.0
         for n in range(1, most + 1):
@@ -101,12 +107,12 @@ class Policy:
 
     def _cost(self, n_tokens: int) -> float:
         """Return the time of a step as a multiple of that of one token; from the nearest measured one if need be."""
-        one = median(self._times[1])
-        measured = [n for n in self._times if n > 1]
+        one = min(self._times[1])
+        measured = [n for n, times in self._times.items() if n > 1 and times]
         if not measured:
             return 1 + _UNKNOWN_COST * (n_tokens - 1)
         nearest = min(measured, key=lambda n: (abs(n - n_tokens), n))
-        return 1 + (median(self._times[nearest]) / one - 1) * (n_tokens - 1) / (nearest - 1)
+        return 1 + (min(self._times[nearest]) / one - 1) * (n_tokens - 1) / (nearest - 1)
 
 
 class Steps(Protocol):
