@@ -6,14 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.engines.stored_weights import stored_weights
+from tuibench.engines.fused.cache import new_store, put_key, put_value
 from tuibench.engines.fused.compiler import entry
-from tuibench.engines.fused.kernels_attention import attend_chunk, combine_chunks
+from tuibench.engines.fused.kernels_attention import CHUNK, attend_chunk, chunks_of, combine_chunks
 from tuibench.engines.fused.kernels_groups import FEW, multiply_groups, new_groups, prepare_group_inputs
 from tuibench.engines.fused.kernels_matrix import multiply, new_inputs, prepare_inputs
 from tuibench.engines.fused.kernels_prompt_attention import QUERY_BLOCK, attend_block, new_heads
-from tuibench.engines.fused.kernels_vector import exponential
+from tuibench.engines.fused.kernels_vector import copy, exponential
 from tuibench.engines.fused.matrices import INT4_BLOCK, LANES, n_panels, padded, stored_bytes
 from tuibench.engines.fused.packing import WRITERS
+from tuibench.engines.fused.team import share
 from tuibench.engines.fused.tile_ir import TILE_COLUMNS
 from tuibench.engines.fused.vector_ir import GROUP
 
@@ -49,12 +51,22 @@ def exponentials(x, out):
 
 
 @entry
-def attention(query, keys, values, scale, ends, scores, parts, out):
-    begin = 0
-    for c in range(ends.size):
-        attend_chunk(query, keys[begin : ends[c]], values[begin : ends[c]], scale, scores, parts[c])
-        begin = ends[c]
-    combine_chunks(parts, out)
+def attention(place, given, memory, out):
+    (store, index, start, n_workers), (keys, values, vectors), (queries, weights, parts) = place, given, memory
+    end, n_queries = len(keys), vectors.shape[0]
+    for p in range(end):
+        put_key(store, index, p, keys[p])
+        put_value(store, index, p, values[p])
+    for head in range(n_queries):
+        copy(vectors[head], queries.values[head])
+        prepare_inputs(store.keys, queries, head, vectors.shape[1])
+    n_panels, n_chunks = chunks_of(start, end, n_workers)
+    for c in range(n_chunks):
+        first, last = share(n_panels, c, n_chunks)
+        positions = (max(start, (start // LANES + first) * LANES), min(end, (start // LANES + last) * LANES))
+        attend_chunk(store, index, positions, queries, n_queries, np.float32(0.3), weights, parts[:, c])
+    for head in range(n_queries):
+        combine_chunks(parts[head, :n_chunks], out[head])
 
 
 def times(matrix, vectors, n_out):
@@ -224,24 +236,49 @@ def test_exponential_over_the_whole_range():
     np.testing.assert_allclose(out, np.exp(x.astype(np.float64)), rtol=8e-6)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
 @few
 @given(
-    head_dim=st.sampled_from([2, 16, 20, 64, 80, 128]),
-    ends=st.lists(st.integers(0, 300), min_size=1, max_size=5).map(sorted),
+    head_dim=st.sampled_from([2, 6, 16, 20, 64, 80, 128]),
+    n_queries=st.integers(1, 9),
+    length=st.integers(1, 40) | st.integers(1, 1200),
+    window=st.integers(1, 300) | st.just(2000),
+    n_workers=st.integers(1, 5),
     seed=st.integers(0, 2**32 - 1),
     spread=st.sampled_from([0.1, 1.0, 30.0]),
 )
-def test_attention_in_chunks_is_softmax(head_dim, ends, seed, spread):
-    ends[-1] += 1  # at least one position; other chunks may be empty
+def test_attention_in_chunks_is_softmax_over_what_is_stored(
+    precision, head_dim, n_queries, length, window, n_workers, seed, spread
+):
     rng = np.random.default_rng(seed)
-    query = (rng.standard_normal(head_dim) * spread).astype(np.float32)
-    keys, values = rng.standard_normal((2, ends[-1], head_dim)).astype(np.float32)
-    out = np.empty(head_dim, np.float32)
-    scores, parts = np.empty(ends[-1], np.float32), np.empty((len(ends), head_dim + 2), np.float32)
-    attention(query, keys, values, 0.3, np.array(ends), scores, parts, out)
-    scores = keys.astype(np.float64) @ query * 0.3
-    weights = np.exp(scores - scores.max())
-    np.testing.assert_allclose(out, weights / weights.sum() @ values, rtol=0, atol=2e-4)
+    vectors = (rng.standard_normal((n_queries, head_dim)) * spread).astype(np.float32)
+    keys, values = rng.standard_normal((2, length, head_dim)).astype(np.float32)
+    exact = keys.copy(), values.copy()
+    store = new_store(matrix_of(precision, np.zeros((1, 1), np.float32)), 2, length, head_dim)
+    start = max(0, length - window)
+    parts = np.full((n_queries, 2 * (length // CHUNK + n_workers), padded(head_dim, LANES) + 2), np.nan, np.float32)
+    queries, weights, out = new_inputs(n_queries, head_dim), new_inputs(n_queries, CHUNK), np.empty_like(vectors)
+    attention((store, 1, start, n_workers), (keys, values, vectors), (queries, weights, parts), out)
+    for whole, kept in zip(exact, (keys, values), strict=True):
+        step = 0 if precision == "fp32" else np.abs(whole).max(axis=1, keepdims=True) / 127
+        assert (np.abs(whole - kept) <= step * 0.501).all()
+    scores = keys[start:].astype(np.float64) @ vectors.T * 0.3
+    probabilities = np.exp(scores - scores.max(axis=0))
+    expected = (probabilities / probabilities.sum(axis=0)).T @ values[start:]
+    # INT8 keys are multiplied by queries, INT8 values by weights, that are rounded to 2^-15 of the largest.
+    coarseness = 0 if precision == "fp32" else np.abs(vectors).max() / 32767 * np.abs(keys).sum(axis=1).max() * 0.3
+    np.testing.assert_allclose(out, expected, rtol=0, atol=2e-4 + 4 * coarseness)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_keys_and_values_that_are_not_numbers_show(precision):
+    store = new_store(matrix_of(precision, np.zeros((1, 1), np.float32)), 1, 4, 16)
+    keys, values, vectors = np.ones((4, 16), np.float32), np.ones((4, 16), np.float32), np.ones((1, 16), np.float32)
+    keys[2, 3] = np.nan
+    parts, out = np.zeros((1, 2, 18), np.float32), np.empty_like(vectors)
+    memory = new_inputs(1, 16), new_inputs(1, CHUNK), parts
+    attention((store, 0, 0, 1), (keys, values, vectors), memory, out)
+    assert np.isnan(out).all()
 
 
 @few

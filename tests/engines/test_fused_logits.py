@@ -60,13 +60,13 @@ def with_expanded_weights(session):
 
 @pytest.mark.parametrize("engine_class", [FusedInt8, FusedInt4])
 def test_quantised_logits_are_those_of_the_rounded_weights(model_dir, engine_class):
-    """Whatever quantisation costs is in the weights; rounding the activations to INT16 costs next to nothing."""
+    """Whatever quantisation costs is in the weights and in INT8 keys and values; those of the reference are FP32."""
     engine = engine_class()
     engine.load(model_dir, 2, no_progress)
     reference = with_expanded_weights(engine._session)
     found = [engine.prefill(TOKENS[:20], len(TOKENS)).copy()] + [engine.decode(t).copy() for t in TOKENS[20:]]
     expected = [reference.prefill(TOKENS[:20], len(TOKENS)).copy()] + [reference.decode(t).copy() for t in TOKENS[20:]]
-    np.testing.assert_allclose(found, expected, rtol=0, atol=3e-3 * np.abs(expected).max())
+    np.testing.assert_allclose(found, expected, rtol=0, atol=5e-2 * np.abs(expected).max())
     engine.close()
     reference.close()
 
@@ -96,8 +96,9 @@ def test_a_scored_text_has_the_logits_of_decoding(model_dir, engine_class):
     one_by_one = [engine.prefill(text[:1], len(text)).copy()] + [engine.decode(token).copy() for token in text[1:]]
     scored = np.concatenate([block.copy() for block in engine.score(text)])
     engine.close()
-    # Sums in another order, which may round an activation of the quantised methods to the next of 2^15 steps.
-    tolerance = FP32_TOLERANCE if engine_class is FusedFp32 else 5e-4
+    # Sums in another order, which may round an activation of the quantised methods to the next of 2^15 steps, and so
+    # one key or value in a few hundred to the next of 2^8.
+    tolerance = FP32_TOLERANCE if engine_class is FusedFp32 else 1e-2
     np.testing.assert_allclose(scored, one_by_one, rtol=0, atol=tolerance * np.abs(scored).max())
 
 

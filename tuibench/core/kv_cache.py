@@ -24,12 +24,13 @@ class KvCacheSize(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         return self.bytes_per_token * length + self.sliding_bytes_per_token * recent
 
 
-def kv_cache_size(config: Mapping[str, Any], value_bytes: int) -> KvCacheSize | None:
+def kv_cache_size(config: Mapping[str, Any], value_bytes: int, scale_bytes: int = 0) -> KvCacheSize | None:
     """Return the size of a model's KV-cache; None where its configuration does not tell.
 
     Args:
         config: The model's `config.json`: transformers' names for Llama-like models, GPT-2's own for GPT-2.
         value_bytes: Size of one stored number: 4 for FP32.
+        scale_bytes: What is stored beside each key and each value of a head.
     """
     config = config.get("text_config") or config
     n_layers = config.get("num_hidden_layers") or config.get("n_layer")
@@ -39,7 +40,7 @@ def kv_cache_size(config: Mapping[str, Any], value_bytes: int) -> KvCacheSize | 
         return None
     n_kv_heads = config.get("num_key_value_heads") or n_heads
     head_size = config.get("head_dim") or hidden // n_heads
-    layer_bytes = 2 * n_kv_heads * head_size * value_bytes
+    layer_bytes = 2 * n_kv_heads * (head_size * value_bytes + scale_bytes)
     window = config.get("sliding_window") if config.get("use_sliding_window", True) else None
     n_sliding = _sliding_layers(config, n_layers) if window else 0
     return KvCacheSize(

@@ -43,6 +43,8 @@ class EngineInfo:
     """What decides the speed here: precision, kernels, library versions."""
     kv_value_bytes: int | None = 4
     """Size of one number in the KV-cache; None for a method without one."""
+    kv_scale_bytes: int = 0
+    """What the KV-cache holds beside the numbers of each key and each value of a head."""
 
 
 class Engine(Protocol):

@@ -107,7 +107,8 @@ def _kv_cache(model_dir: Path, info: EngineInfo) -> KvCacheSize | None:
     if info.kv_value_bytes is None:
         return None
     # The engine has read the same file: there is nothing left to complain about.
-    return kv_cache_size(json.loads((model_dir / "config.json").read_bytes()), info.kv_value_bytes)
+    config = json.loads((model_dir / "config.json").read_bytes())
+    return kv_cache_size(config, info.kv_value_bytes, info.kv_scale_bytes)
 
 
 def beat(emit: Callable[[Event], None], standstill: Standstill) -> None:

@@ -14,23 +14,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tuibench.engines.fused.cache import Cache, put_key, put_value
 from tuibench.engines.fused.compiler import entry, kernel
 from tuibench.engines.fused.kernels_attention import CHUNK, attend_chunk, chunks_of, combine_chunks
-from tuibench.engines.fused.kernels_matrix import Inputs, Tokens, multiply, new_inputs, prepare_inputs
+from tuibench.engines.fused.kernels_matrix import Inputs, Tokens, multiply, new_inputs, part_of, prepare_inputs
 from tuibench.engines.fused.kernels_vector import Vector, add, copy, gelu, norm, rotate, silu_gate
 from tuibench.engines.fused.matrices import LANES, Matrix, padded
 from tuibench.engines.fused.model import Model
 from tuibench.engines.fused.team import await_order, barrier, order_of, share
-
-
-class Cache(NamedTuple):
-    """Keys (rotated) and values of all positions so far, `[layers, n_kv_heads, capacity, head_dim]`, and the angles."""
-
-    keys: NDArray[np.float32]
-    values: NDArray[np.float32]
-    cosine: NDArray[np.float32]
-    """`[capacity, head_dim / 2]`; no columns where positions are learned."""
-    sine: NDArray[np.float32]
 
 
 class Scratch(NamedTuple):
@@ -41,14 +32,15 @@ class Scratch(NamedTuple):
     qkv: Tokens
     hidden: Tokens
     parts: NDArray[np.float32]
-    """`[n, n_heads, chunks, head_dim + 2]`"""
-    inputs: NDArray[np.float32]
-    """`[workers, n, inputs]`, as are the next three; together a worker's `Inputs`."""
-    codes: NDArray[np.int16]
-    scales: NDArray[np.float32]
-    sums: NDArray[np.float32]
+    """`[n, n_heads, chunks, whole panels of head_dim, then two numbers]`, see `kernels_attention`."""
+    inputs: Inputs
+    """n rows a worker."""
+    queries: Inputs
+    """A row a worker for each query head that shares a KV head, as in the next."""
+    weights: Inputs
+    """Of the positions of a chunk."""
     heads: NDArray[np.float32]
-    scores: NDArray[np.float32]
+    """`[workers, 2 · head_dim]`"""
     outputs: NDArray[np.float32]
     """`[workers, n, outputs]`"""
 
@@ -58,8 +50,8 @@ def new_scratch(model: Model, n_workers: int, capacity: int, n_tokens: int = 1) 
     shape = model.shape
     widest_in = max(shape.hidden, shape.n_heads * shape.head_dim, shape.intermediate)
     widest_out = max((2 if shape.gated else 1) * shape.intermediate, shape.hidden, shape.qkv_rows)
-    n_chunks = n_workers * (1 + capacity // (CHUNK * n_workers))
-    inputs = new_inputs(n_workers * n_tokens, widest_in)
+    # One panel more: a window need not begin with one.
+    n_chunks, group = n_workers * (1 + (capacity + LANES) // (CHUNK * n_workers)), shape.n_heads // shape.n_kv_heads
 
     def zeros(*size: int) -> NDArray[np.float32]:
         return np.zeros(size, np.float32)
@@ -68,13 +60,11 @@ def new_scratch(model: Model, n_workers: int, capacity: int, n_tokens: int = 1) 
         residual=zeros(n_tokens, shape.hidden),
         qkv=zeros(n_tokens, padded(shape.qkv_rows, LANES)),
         hidden=zeros(n_tokens, shape.intermediate),
-        parts=zeros(n_tokens, shape.n_heads, n_chunks, shape.head_dim + 2),
-        inputs=inputs.values.reshape(n_workers, n_tokens, -1),
-        codes=inputs.codes.reshape(n_workers, n_tokens, -1),
-        scales=zeros(n_workers, n_tokens, LANES),
-        sums=inputs.sums.reshape(n_workers, n_tokens, -1),
+        parts=zeros(n_tokens, shape.n_heads, n_chunks, padded(shape.head_dim, LANES) + 2),
+        inputs=new_inputs(n_workers * n_tokens, widest_in),
+        queries=new_inputs(n_workers * group, shape.head_dim),
+        weights=new_inputs(n_workers * group, CHUNK),
         heads=zeros(n_workers, 2 * shape.head_dim),
-        scores=zeros(n_workers, CHUNK),
         outputs=zeros(n_workers, n_tokens, padded(widest_out, LANES)),
     )
 
@@ -87,12 +77,6 @@ class Step(NamedTuple):
     position: int
     """Of the first token."""
     n_tokens: int
-
-
-@kernel
-def inputs_of(scratch: Scratch, worker: int) -> Inputs:
-    """Return the part of the scratch memory that holds a worker's input vectors."""
-    return Inputs(scratch.inputs[worker], scratch.codes[worker], scratch.scales[worker], scratch.sums[worker])
 
 
 @kernel
@@ -137,16 +121,18 @@ def _store_key_and_value(
     layer: int, kv_head: int, qkv: Vector, model: Model, cache: Cache, position: int, space: Vector
 ) -> None:
     shape = model.shape
-    key = cache.keys[layer, kv_head, position]
-    _head(qkv, shape.n_heads + kv_head, model.vectors.key_norm[layer], model, cache, position, space, key)
+    index, key = layer * shape.n_kv_heads + kv_head, space[: shape.head_dim]
+    norms = model.vectors.key_norm[layer]
+    _head(qkv, shape.n_heads + kv_head, norms, model, cache, position, space[shape.head_dim :], key)
+    put_key(cache.store, index, position, key)
     value = (shape.n_heads + shape.n_kv_heads + kv_head) * shape.head_dim
-    copy(qkv[value : value + shape.head_dim], cache.values[layer, kv_head, position])
+    put_value(cache.store, index, position, qkv[value : value + shape.head_dim])
 
 
 @kernel
 def _store_all(layer: int, step: Step, team: NDArray[np.int64], model: Model, cache: Cache, scratch: Scratch) -> None:
     """Store the keys and values of several tokens, before any is attended to."""
-    space = scratch.heads[step.worker][model.shape.head_dim :]
+    space = scratch.heads[step.worker]
     first, last = share(model.shape.n_kv_heads, step.worker, step.n_workers)
     for kv_head in range(first, last):
         for t in range(step.n_tokens):
@@ -163,22 +149,25 @@ def _attend(layer: int, step: Step, token: int, model: Model, cache: Cache, scra
     """
     shape, position, qkv = model.shape, step.position + token, scratch.qkv[token]
     group = shape.n_heads // shape.n_kv_heads
-    start = max(0, position + 1 - model.vectors.windows[layer])
-    length = position + 1 - start
-    n_chunks = chunks_of(length, step.n_workers)
+    start, end = max(0, position + 1 - model.vectors.windows[layer]), position + 1
+    n_panels, n_chunks = chunks_of(start, end, step.n_workers)
+    queries, weights = part_of(scratch.queries, step.worker, group), part_of(scratch.weights, step.worker, group)
+    space, scale = scratch.heads[step.worker], model.vectors.attention_scales[layer]
     first, last = share(shape.n_kv_heads * n_chunks, step.worker, step.n_workers)
-    query, space = scratch.heads[step.worker][: shape.head_dim], scratch.heads[step.worker][shape.head_dim :]
     for unit in range(first, last):
         kv_head, chunk = unit // n_chunks, unit % n_chunks
-        begin, end = share(length, chunk, n_chunks)
-        begin, end = start + begin, start + end
-        keys, values = cache.keys[layer, kv_head], cache.values[layer, kv_head]
+        index, heads = layer * shape.n_kv_heads + kv_head, kv_head * group
         if step.n_tokens == 1 and chunk == n_chunks - 1:
             _store_key_and_value(layer, kv_head, qkv, model, cache, position, space)
-        for head in range(kv_head * group, (kv_head + 1) * group):
-            _head(qkv, head, model.vectors.query_norm[layer], model, cache, position, space, query)
-            attend_chunk(query, keys[begin:end], values[begin:end], model.vectors.attention_scales[layer],
-                         scratch.scores[step.worker], scratch.parts[token, head, chunk])  # fmt: skip
+        if unit == first or chunk == 0:
+            for i in range(group):
+                query, norms = queries.values[i][: shape.head_dim], model.vectors.query_norm[layer]
+                _head(qkv, heads + i, norms, model, cache, position, space[shape.head_dim :], query)
+                prepare_inputs(cache.store.keys, queries, i, shape.head_dim)
+        begin, behind = share(n_panels, chunk, n_chunks)
+        positions = (max(start, (start // LANES + begin) * LANES), min(end, (start // LANES + behind) * LANES))
+        out = scratch.parts[token, heads : heads + group, chunk]
+        attend_chunk(cache.store, index, positions, queries, group, scale, weights, out)
 
 
 @kernel
@@ -186,7 +175,8 @@ def _project_attention(layer: int, step: Step, model: Model, scratch: Scratch, i
     """`x += W · attention + b`"""
     shape = model.shape
     for t in range(step.n_tokens):
-        n_chunks = chunks_of(min(step.position + t + 1, model.vectors.windows[layer]), step.n_workers)
+        end = step.position + t + 1
+        n_chunks = chunks_of(max(0, end - model.vectors.windows[layer]), end, step.n_workers)[1]
         for head in range(shape.n_heads):
             out = inputs.values[t][head * shape.head_dim : (head + 1) * shape.head_dim]
             combine_chunks(scratch.parts[t, head][:n_chunks], out)
@@ -284,7 +274,8 @@ def decode_tokens(
     while await_order(team, worker, seen):
         seen += 1
         position, n_tokens = order_of(team)
-        step, inputs = Step(worker, n_workers, position, n_tokens), inputs_of(scratch, worker)
+        step = Step(worker, n_workers, position, n_tokens)
+        inputs = part_of(scratch.inputs, worker, scratch.residual.shape[0])
         _through_layers(step, team, model, cache, scratch, inputs)
         project_logits(step, model, scratch, inputs, logits)
         barrier(team, n_workers)

@@ -8,7 +8,7 @@ from pathlib import Path
 from tuibench.core.spec import Method
 from tuibench.engines.base import EngineInfo
 from tuibench.engines.fused.compiler import CACHE_FOLDER
-from tuibench.engines.fused.matrices import INT4_BLOCK, LANES
+from tuibench.engines.fused.matrices import FP32_BYTES, INT4_BLOCK, LANES
 from tuibench.engines.fused.model import weight_bytes
 from tuibench.engines.fused.session import Session
 from tuibench.engines.fused.tile_ir import TILE_COLUMNS
@@ -26,10 +26,11 @@ _BARRIERS_PER_LAYER = 5
 
 def describe(method: Method, session: Session, model_dir: Path) -> EngineInfo:
     """Return the facts of a loaded session."""
+    exact = method.precision == "fp32"
     facts = {
         "precision": method.precision.upper(),
         "weights": _WEIGHTS[method.precision],
-        "KV-cache": "FP32",
+        "KV-cache": "FP32" if exact else "INT8, one scale per position and KV head",
         "kernels": f"compiled by numba {version('numba')}, one call a token, {_BARRIERS_PER_LAYER} barriers a layer",
         "instruction sets": " ".join(instruction_sets()) or "unknown",
         "threads": str(session.n_workers),
@@ -42,5 +43,7 @@ def describe(method: Method, session: Session, model_dir: Path) -> EngineInfo:
         artifact_bytes=sum(path.stat().st_size for path in model_dir.glob("*.safetensors")),
         weight_bytes=weight_bytes(session.model),
         context_window=session.decoder.context_window,
+        kv_value_bytes=FP32_BYTES if exact else 1,
+        kv_scale_bytes=0 if exact else FP32_BYTES,
         facts=facts,
     )

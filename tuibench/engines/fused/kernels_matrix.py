@@ -14,15 +14,14 @@ from numba.extending import overload
 from numpy.typing import NDArray
 
 from tuibench.engines.fused.compiler import FAST, kernel
-from tuibench.engines.fused.kernels_vector import float_of_bits
-from tuibench.engines.fused.matrices import INT4_BLOCK, Fp32Matrix, Int4Matrix, Matrix, padded
+from tuibench.engines.fused.kernels_vector import largest_magnitude
+from tuibench.engines.fused.matrices import INT4_BLOCK, LANES, Fp32Matrix, Int4Matrix, Matrix, padded
 from tuibench.engines.fused.vector_ir import multiply_panel
 
 Tokens = NDArray[np.float32]
 _INT8_MAX = 127
 _INT16_MAX = 32767
 _INT32_MAX = 2**31 - 1
-_WITHOUT_SIGN = np.int32(0x7FFFFFFF)
 _STAGGER = 32
 
 
@@ -33,7 +32,7 @@ class Inputs(NamedTuple):
     codes: NDArray[np.int16]
     """`values ≈ codes · scales`, rounded for each token by itself; zeros up to a whole block."""
     scales: Tokens
-    """`[tokens, 1]`"""
+    """`[tokens, 16]`, of which the first counts: each its own cache line, whoever writes the next."""
     sums: Tokens
     """Sums of `codes` over blocks of 32."""
 
@@ -45,9 +44,17 @@ def new_inputs(n_tokens: int, n_inputs: int) -> Inputs:
     return Inputs(
         values=np.zeros((n_tokens, width), np.float32),
         codes=np.zeros((n_tokens, width), np.int16),
-        scales=np.zeros((n_tokens, 1), np.float32),
+        scales=np.zeros((n_tokens, LANES), np.float32),
         sums=np.zeros((n_tokens, width // INT4_BLOCK), np.float32),
     )
+
+
+@kernel
+def part_of(inputs: Inputs, part: int, n_tokens: int) -> Inputs:
+    """Return one of several parts of `n_tokens` rows each."""
+    first, last = part * n_tokens, (part + 1) * n_tokens
+    values, codes = inputs.values[first:last], inputs.codes[first:last]
+    return Inputs(values, codes, inputs.scales[first:last], inputs.sums[first:last])
 
 
 @kernel
@@ -81,11 +88,7 @@ def _quantise(inputs: Inputs, token: int, n_inputs: int) -> None:
     INT8 would ruin models whose activations have a few huge elements; INT16 costs no weight bytes.
     """
     x, codes = inputs.values[token], inputs.codes[token]
-    # Without their signs, floats are in the order of their bits; and a maximum of 32-bit whole numbers vectorises.
-    bits, largest_bits = x.view(np.int32), np.int32(0)
-    for k in range(n_inputs):
-        largest_bits = max(largest_bits, np.int32(bits[k] & _WITHOUT_SIGN))
-    largest = float_of_bits(largest_bits)
+    largest = largest_magnitude(x[:n_inputs])
     limit = np.float32(min(_INT16_MAX, _INT32_MAX // (_INT8_MAX * n_inputs)))
     inputs.scales[token, 0] = largest / limit
     inverse = limit / largest if largest > 0 else np.float32(0)

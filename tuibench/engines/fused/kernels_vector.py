@@ -20,6 +20,8 @@ _EXP_SMALLEST = np.float32(-87.0)
 _EXP_LARGEST = np.float32(88.0)
 _EXPONENT_BIAS = 127
 _MANTISSA_BITS = 23
+_SIGN_BIT = np.int32(31)
+_WITHOUT_SIGN = np.int32(0x7FFFFFFF)
 _SQRT_2_OVER_PI = np.float32(0.7978845608028654)
 _GELU_CUBIC = np.float32(0.044715)
 _ONE = np.float32(1)
@@ -53,6 +55,26 @@ def exponential(x: np.float32) -> np.float32:
     p = p * r + _HALF
     power = float_of_bits(np.int32((np.int32(n) + np.int32(_EXPONENT_BIAS)) << _MANTISSA_BITS))
     return np.float32((p * r * r + r + _ONE) * power)
+
+
+@kernel
+def largest_magnitude(x: Vector) -> np.float32:
+    """`max |x|`; NaN counts as larger than all."""
+    # Without their signs, floats are in the order of their bits; and a maximum of 32-bit whole numbers vectorises.
+    bits, largest = x.view(np.int32), np.int32(0)
+    for k in range(x.size):
+        largest = max(largest, np.int32(bits[k] & _WITHOUT_SIGN))
+    return np.float32(float_of_bits(largest))
+
+
+@kernel
+def largest_of(x: Vector) -> np.float32:
+    """`max x`, of at least one number."""
+    # As above; turned, the bits of negative floats are in order, too. Turning them once more turns them back.
+    bits, largest = x.view(np.int32), np.int32(-(2**31))
+    for k in range(x.size):
+        largest = max(largest, np.int32(bits[k] ^ ((bits[k] >> _SIGN_BIT) & _WITHOUT_SIGN)))
+    return np.float32(float_of_bits(np.int32(largest ^ ((largest >> _SIGN_BIT) & _WITHOUT_SIGN))))
 
 
 @kernel

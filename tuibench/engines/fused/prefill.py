@@ -11,10 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tuibench.engines.fused.cache import Cache, put_key, put_value
 from tuibench.engines.fused.compiler import entry, kernel
-from tuibench.engines.fused.decode import Cache, Scratch, Step, inputs_of, panel_share, project_logits
+from tuibench.engines.fused.decode import Scratch, Step, panel_share, project_logits
 from tuibench.engines.fused.kernels_groups import FEW, Groups, multiply_groups, new_groups, prepare_group_inputs
-from tuibench.engines.fused.kernels_matrix import Inputs, Tokens, new_inputs
+from tuibench.engines.fused.kernels_matrix import Inputs, Tokens, new_inputs, part_of
 from tuibench.engines.fused.kernels_prompt_attention import QUERY_BLOCK, Heads, attend_block, new_heads
 from tuibench.engines.fused.kernels_vector import Vector, add, copy, gelu, norm, rotate, silu_gate
 from tuibench.engines.fused.matrices import LANES, Matrix, padded
@@ -88,8 +89,8 @@ def _place_heads(layer: int, first: int, last: int, model: Model, cache: Cache, 
         for token in range(first, last):
             _final_head(layer, token, shape.n_heads + head, model, cache, prompt, space)
             value = prompt.outputs[token][start : start + shape.head_dim]
-            copy(space, cache.keys[layer, head, token])
-            copy(value, cache.values[layer, head, token])
+            put_key(cache.store, layer * shape.n_kv_heads + head, token, space)
+            put_value(cache.store, layer * shape.n_kv_heads + head, token, value)
             keys = heads.keys[head, token // GROUP]
             for i in range(shape.head_dim):
                 keys[i, token % GROUP] = space[i]
@@ -221,7 +222,8 @@ def prefill_prompt(
             copy(prompt.residual[-1], scratch.residual[0])
         barrier(team, n_workers)
         last = Step(worker, n_workers, prompt.residual.shape[0] - 1, 1)
-        project_logits(last, model, scratch, inputs_of(scratch, worker), logits)
+        inputs = part_of(scratch.inputs, worker, scratch.residual.shape[0])
+        project_logits(last, model, scratch, inputs, logits)
         barrier(team, n_workers)
         if worker == 0:
             break

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuibench.engines.base import Progress
+from tuibench.engines.fused.cache import Cache, capacity_of, new_store
 from tuibench.engines.fused.compiler import was_compiled
-from tuibench.engines.fused.decode import Cache, Scratch, decode_tokens, new_scratch
+from tuibench.engines.fused.decode import Scratch, decode_tokens, new_scratch
 from tuibench.engines.fused.kernels_groups import FEW
-from tuibench.engines.fused.matrices import LANES, allocate, padded
+from tuibench.engines.fused.matrices import LANES, Matrix, padded
 from tuibench.engines.fused.model import TOY_WIDTH, Model, pack_model, toy_model
 from tuibench.engines.fused.packing import StackWriter
 from tuibench.engines.fused.prefill import Prompt, new_prompt, prefill_prompt, score_block
@@ -107,20 +108,20 @@ class Session:
         self._team.close()
 
     def _room(self, max_length: int) -> tuple[Cache, Scratch]:
-        if self._cache is None or self._scratch is None or self._cache.keys.shape[2] < max_length:
-            self._cache = new_cache(self.decoder, max_length)
+        if self._cache is None or self._scratch is None or capacity_of(self._cache.store) < max_length:
+            self._cache = new_cache(self.decoder, self.model.qkv, max_length)
             self._scratch = new_scratch(self.model, self._team.n_workers, max_length, MOST_AT_ONCE)
         return self._cache, self._scratch
 
 
-def new_cache(decoder: Decoder, capacity: int) -> Cache:
-    """Return an empty cache."""
-    size = (decoder.n_layers, decoder.n_kv_heads, capacity, decoder.head_dim)
+def new_cache(decoder: Decoder, weights: Matrix, capacity: int) -> Cache:
+    """Return an empty cache as it goes with such weights."""
     if decoder.rope:
         cosine, sine = rope_tables(decoder.rope, decoder.head_dim, capacity)
     else:
         cosine = sine = np.zeros((capacity, 0), np.float32)
-    return Cache(allocate(size, np.float32), allocate(size, np.float32), cosine, sine)
+    store = new_store(weights, decoder.n_layers * decoder.n_kv_heads, capacity, decoder.head_dim)
+    return Cache(store, cosine, sine)
 
 
 def open_session(model_dir: Path, writer: type[StackWriter], n_threads: int, progress: Progress) -> Session:
@@ -133,8 +134,8 @@ def open_session(model_dir: Path, writer: type[StackWriter], n_threads: int, pro
 def compile_kernels(writer: type[StackWriter]) -> bool:
     """Compile all that a precision needs, or read it from the cache; return whether there was anything to compile."""
     model = toy_model(writer)
-    size, angles = (1, 1, 2, TOY_WIDTH), np.zeros((2, TOY_WIDTH // 2), np.float32)
-    cache = Cache(np.zeros(size, np.float32), np.zeros(size, np.float32), angles, angles)
+    angles = np.zeros((2, TOY_WIDTH // 2), np.float32)
+    cache = Cache(new_store(model.qkv, 1, 2, TOY_WIDTH), angles, angles)
     scratch, logits = new_scratch(model, 1, 2), np.zeros((1, TOY_WIDTH), np.float32)
     team = Team(1)
     team.set_work(decode_tokens, model, cache, scratch, logits)

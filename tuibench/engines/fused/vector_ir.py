@@ -191,7 +191,9 @@ def fp32_vectors(emitter: Emitter, kind: Any, matrix: Any, layer: Any, panel: An
     n_bytes = emitter.load(emitter.address(kind.types[1], widths, layer), INDEX(0), INDEX)
     view = emitter.context.make_array(kind.types[0])(emitter.context, builder, high_bytes)
     n_steps = cgutils.unpack_tuple(builder, view.shape)[2]
-    start = builder.mul(panel, builder.mul(n_steps, builder.mul(n_bytes, INDEX(LANES))))
+    # Of all four bytes a weight: what is a part of a matrix has fewer steps than lie between its panels.
+    panel_bytes = builder.sdiv(cgutils.unpack_tuple(builder, view.strides)[1], INDEX(FP32_BYTES))
+    start = builder.mul(panel, builder.mul(panel_bytes, n_bytes))
     weights = builder.gep(emitter.address(kind.types[0], high_bytes, layer), [start])
     for n in (2, 3, FP32_BYTES):
         of_this_width = builder.icmp_unsigned("==", n_bytes, INDEX(n))
