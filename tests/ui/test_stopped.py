@@ -11,6 +11,9 @@ import pytest
 
 from tests.tmux import Tmux
 from tuibench import paths
+from tuibench.core import format as fmt
+from tuibench.core.metrics import DECODE, summarise
+from tuibench.store.session import load
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,7 +35,8 @@ def test_the_whole_screen_is_painted_and_keys_are_answered_after_a_stop(terminal
     terminal.press("Enter")
     terminal.wait_for("palette")
     terminal.press("F3")
-    before = terminal.wait_for("baseline     6.87 tok/s █")  # said last
+    slowest = [trial for trial in load(recording).trials if trial.method == "baseline" and not trial.warmup]
+    before = terminal.wait_for(f"{fmt.rate(summarise(DECODE, slowest).median)} █")  # said last
     shell = psutil.Process(int(terminal.run("display-message", "-p", "#{pane_pid}")))
     (dashboard,) = shell.children()
     n_threads = dashboard.num_threads()
