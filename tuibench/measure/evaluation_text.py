@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from tuibench import paths
@@ -14,8 +15,9 @@ class EvalFileError(Exception):
     """The file cannot serve; the message names it, the reason and the remedy."""
 
 
+@cache
 def shipped_text() -> EvalText:
-    """Return the text that is used unless the user names one."""
+    """Return the text that is used unless the user names one; the same object each time, as every run keeps it."""
     path = paths.evaluation_text()
     return EvalText(name=path.stem, text=path.read_text(encoding="utf-8"))
 
