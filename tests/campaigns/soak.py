@@ -94,7 +94,7 @@ def soak_run(folder: Path, seconds: float, step_s: float, n_tokens: int) -> str:
     with (folder / "log").open("wb") as log:
         run = subprocess.Popen(command, env=os.environ | _environment(folder, step_s), stdout=log, stderr=log)
         _watch(psutil.Process(run.pid), samples, seconds)
-        run.send_signal(signal.SIGINT)
+        run.send_signal(signal.SIGTERM)  # which a shell's `&` does not have ignored, as it has SIGINT
         code = run.wait(60)
     n_trials = sum(len(load(path).trials) for path in (folder / "sessions").glob("*.toml"))
     return f"tuibench run: {n_trials} trials of {n_tokens} tokens, exit code {code}; {samples.report()}"
