@@ -128,7 +128,7 @@ def read_bandwidth(n_threads):
 
 def compare(options, method, n_threads):
     gguf = PAIRS[method]
-    capacity = max([options.context + 64, *[n + options.turns * TURN_TOKENS + 64 for n in options.prompts]])
+    capacity = max([options.context + 64, *[n + options.turns * TURN_TOKENS + 64 for n in (64, *options.prompts)]])
     ours = Peer(sys.executable, "ours", f"{options.model}::{method}", n_threads, capacity)
     theirs = Peer(options.peer, "llama", str(Path(options.gguf) / f"{gguf}.gguf"), n_threads, capacity)
     sides = {"ours": ours, "llama.cpp": theirs}
