@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tuibench.engines.ort.binding import bound, cache_parts
 from tuibench.engines.ort.decoder import SCORED_TOKENS, Decoder
 from tuibench.engines.ort.graph_info import MODEL_FILE
 
@@ -23,7 +24,7 @@ _ROOM = 256
 
 def cache_names(side: str, n_layers: int) -> list[str]:
     """Return the names of the cache's tensors, `past` or `present`."""
-    return [f"{side}.{index}.{part}" for index in range(n_layers) for part in ("key", "value")]
+    return [f"{side}.{part}" for part in cache_parts(n_layers)]
 
 
 class PlainSession:
@@ -116,19 +117,9 @@ class PlainSession:
         kept: NDArray[np.int64],
         logits: NDArray[np.float32],
     ) -> ort.IOBinding:
-        """Bind everything; the arrays are read at each run, so that a step only writes into them."""
-        binding = self._session.io_binding()
-        for name, array in (("tokens", tokens), ("positions", positions), ("kept", kept)):
-            binding.bind_ortvalue_input(name, self._value(array))
-        binding.bind_ortvalue_output("logits", self._value(logits))
-        n_layers = self._decoder.n_layers
-        names = zip(cache_names("past", n_layers), cache_names("present", n_layers), strict=True)
-        for (past, present), buffer in zip(names, self._cache, strict=True):
-            # The same memory on both sides: the operator then writes the new positions and copies nothing.
-            value = self._value(buffer)
-            binding.bind_ortvalue_input(past, value)
-            binding.bind_ortvalue_output(present, value)
-        return binding
+        inputs = {"tokens": tokens, "positions": positions, "kept": kept}
+        parts = zip(cache_parts(self._decoder.n_layers), map(self._value, self._cache), strict=True)
+        return bound(self._session, inputs, {"logits": logits}, dict(parts))
 
 
 def _grown(buffer: NDArray[np.float32], axis: int, capacity: int) -> NDArray[np.float32]:

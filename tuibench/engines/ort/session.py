@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime as ort
 
+from tuibench.engines.ort.binding import bound, cache_parts
 from tuibench.engines.ort.cpu import has_vnni
 from tuibench.engines.ort.decoder import SCORED_TOKENS, Decoder
 from tuibench.engines.ort.graph_info import MODEL_FILE
@@ -109,8 +110,10 @@ class DecoderSession:
         self._capacity = length + -length % _CAPACITY_STEP
         decoder = self._decoder
         shape = (1, decoder.n_kv_heads, self._capacity, decoder.head_dim)
-        names = [f"{index}.{part}" for index in range(decoder.n_layers) for part in ("key", "value")]
-        self._cache = {name: ort.OrtValue.ortvalue_from_numpy(np.zeros(shape, np.float32)) for name in names}
+        self._cache = {
+            part: ort.OrtValue.ortvalue_from_numpy(np.zeros(shape, np.float32))
+            for part in cache_parts(decoder.n_layers)
+        }
         self._tables: dict[str, NDArray[Any]] = {}
         if decoder.rope:
             cos, sin = rope_tables(decoder.rope, decoder.head_dim, self._capacity)
@@ -124,20 +127,11 @@ class DecoderSession:
         kept: NDArray[np.int64],
         logits: NDArray[np.float32],
     ) -> ort.IOBinding:
-        """Bind everything; the arrays are read at each run, so that a step only writes into them."""
-        binding = self._session.io_binding()
-        inputs = {
+        inputs: dict[str, NDArray[Any]] = {
             "tokens": tokens,
             "kept": kept,
             "last_index": self._last_index,
             "total_length": self._total_length,
             **(self._tables or {"positions": positions}),
         }
-        for name, array in inputs.items():
-            binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(array))
-        binding.bind_ortvalue_output("head", ort.OrtValue.ortvalue_from_numpy(logits))
-        for name, value in self._cache.items():
-            # The same memory on both sides: the operator then writes the new rows and copies nothing.
-            binding.bind_ortvalue_input(f"past.{name}", value)
-            binding.bind_ortvalue_output(f"present.{name}", value)
-        return binding
+        return bound(self._session, inputs, {"head": logits}, self._cache)
