@@ -16,6 +16,7 @@ from textual.binding import Binding
 from textual.css.query import NoMatches
 from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
+from textual.events import Resize
 from textual.screen import Screen
 from textual.widget import MountError
 
@@ -97,6 +98,7 @@ class TuibenchApp(App[int]):
         # Before all else: the first thing that is painted is filtered, too.
         self._glyph_filter = GlyphFilter(detect_glyphs(os.environ) if glyphs == "auto" else glyphs)
         self._painted = Painted()
+        self._painted_screen: Screen[object] | None = None
         release_removed_widgets()
         super().__init__()
         self.animation_level = "none"
@@ -113,14 +115,19 @@ class TuibenchApp(App[int]):
         self._config_problems = (*loaded.problems, *self._use_keys(loaded.config))
 
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
-        """Paint only what the terminal does not show already."""
+        """Paint only what the terminal does not show already; another screen is painted whole."""
+        if screen is not self._painted_screen:
+            self._painted.forget()
+            self._painted_screen = screen
         super()._display(screen, self._painted.update(renderable))  # type: ignore[arg-type] # Textual's own parts, too
 
     @on(Driver.SignalResume)
+    @on(Resize)
     def _paint_all(self) -> None:
-        """Rely on nothing that was painted before this program was stopped."""
+        """Rely on nothing painted before: this program was stopped, or has another terminal (perhaps of this size)."""
         self._painted.forget()
-        self.screen.refresh()
+        if self.screen_stack:
+            self.screen.refresh()
 
     def _handle_exception(self, error: Exception) -> None:
         """End the program, unless a screen is closed that had not come to rest."""
