@@ -125,9 +125,10 @@ def test_thirteen_methods(snap_compare, size):
     assert snap_compare(Program(THIRTEEN, methods=METHODS_OF_13).app(), terminal_size=size, run_before=started)
 
 
-def test_themes(snap_compare):
+@SIZES
+def test_themes(snap_compare, size):
     app = Program(FINISHED_RUN, methods=METHODS_OF_FOUR).app()
-    assert snap_compare(app, terminal_size=(80, 24), run_before=pressed("f12"))
+    assert snap_compare(app, terminal_size=size, run_before=pressed("f12"))
 
 
 @SIZES
@@ -289,7 +290,8 @@ def test_details(snap_compare, size):
     assert snap_compare(Program().app(), terminal_size=size, run_before=shown)
 
 
-def test_prompts(snap_compare):
+@SIZES
+def test_prompts(snap_compare, size):
     async def shown(pilot):
         await idle(pilot)
         await pilot.press("ctrl+o")
@@ -298,4 +300,4 @@ def test_prompts(snap_compare):
         pilot.app.screen.query_one("#dialog").border_subtitle = ""  # the folder is the test's own
         pilot.app.screen.search.cursor_blink = False
 
-    assert snap_compare(Program().app(), terminal_size=(80, 24), run_before=shown)
+    assert snap_compare(Program().app(), terminal_size=size, run_before=shown)
