@@ -141,6 +141,8 @@ async def test_a_stop_ends_the_run_in_whatever_phase_it_is(tmp_path, phase):
     run = measurement(tmp_path, "hang" if phase is Phase.DECODE else f"hang-in-{phase}", n_warmup=0)
     state = await drive(run, in_phase(phase), run.stop)
     check_stopped(run, state, [FailureKind.CANCELLED])
+    [trial] = load(run.session_path).trials
+    assert trial.failure_message == f"the run was stopped during {phase}"
 
 
 def check_stopped(run, state, kinds):

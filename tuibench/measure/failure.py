@@ -28,6 +28,12 @@ class WorkerFailureError(Exception):
         return self.message
 
 
+def explain_interruption(kind: FailureKind, phase: Phase) -> str:
+    """Return the sentence for a worker that was ended because somebody wanted it."""
+    what = {FailureKind.CANCELLED: "the run was stopped", FailureKind.SKIPPED: "this method was skipped"}
+    return f"{what.get(kind, kind)} during {phase}"
+
+
 def explain_exit(returncode: int | None, phase: Phase, oom_kills: int) -> tuple[FailureKind, str]:
     """Return the kind and the sentence for a worker that is gone without a word.
 

@@ -35,7 +35,7 @@ from tuibench.core.events import (
 from tuibench.core.format import printable
 from tuibench.core.spec import LoadRequest, QualityRequest, Request, TrialRequest
 from tuibench.measure.event_pipe import EventPipe
-from tuibench.measure.failure import WorkerFailureError, explain_exit, log_tail, oom_kill_count
+from tuibench.measure.failure import WorkerFailureError, explain_exit, explain_interruption, log_tail, oom_kill_count
 from tuibench.measure.time_limits import Patience, TimeLimits
 
 WORKER_COMMAND = (sys.executable, "-m", "tuibench.worker")
@@ -301,7 +301,7 @@ class WorkerProcess:
         """End the worker and return what to raise; an interruption that was asked for explains everything."""
         phase = self._patience.phase
         if self._interrupted is not None:
-            kind, message = self._interrupted, f"{self._interrupted} during {phase}"
+            kind, message = self._interrupted, explain_interruption(self._interrupted, phase)
         self.interrupt(kind)
         if self._killer is not None:
             await self._killer
