@@ -18,13 +18,16 @@ _THEME_LINE = re.compile(r"^theme[ \t]*=.*$", re.MULTILINE)
 _FIRST_TABLE = re.compile(r"^\[", re.MULTILINE)
 
 
+GlyphsWanted = Literal["auto", "unicode", "console", "ascii"]
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the dashboard starts with; the command line goes before it."""
 
     theme: str | None = None
     """Name of a theme; None for the one that suits the terminal."""
     color: Literal["auto", "truecolor", "256", "16"] = "auto"
-    glyphs: Literal["auto", "unicode", "console", "ascii"] = "auto"
+    glyphs: GlyphsWanted = "auto"
     """What the terminal can draw; `ascii` also for a font without braille."""
     mouse: bool = True
     low_bandwidth: bool = False

@@ -1,48 +1,37 @@
-"""The dashboard as a whole: themes, modes, keys, commands."""
+"""The dashboard as a whole: modes, keys, commands."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from inspect import isawaitable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from textual import constants, on, work
-from textual.app import App, SystemCommand, get_system_commands_provider
+from textual import on, work
+from textual.app import SystemCommand, get_system_commands_provider
 from textual.binding import Binding
 from textual.css.query import NoMatches
-from textual.driver import Driver
-from textual.drivers.linux_driver import LinuxDriver
-from textual.events import Resize
 from textual.screen import Screen
 from textual.widget import MountError
 
 from tuibench import paths
-from tuibench.config import Config, LoadedConfig, save_theme
+from tuibench.config import Config, LoadedConfig
 from tuibench.core import format as fmt
 from tuibench.models.local import ModelError
 from tuibench.store.schema import SessionError
-from tuibench.ui.glyphs import GlyphFilter, detect_glyphs
 from tuibench.ui.keymap import bindings
-from tuibench.ui.leaving import leaves
 from tuibench.ui.messages import ComparisonWanted, MethodToggled, ResumeWanted, SessionChosen
-from tuibench.ui.painting import Painted
-from tuibench.ui.released import release_removed_widgets
 from tuibench.ui.remapping import remap
 from tuibench.ui.screens.bench import BenchScreen
 from tuibench.ui.series import SeriesMap
 from tuibench.ui.services import Context, Services
-from tuibench.ui.terminal_driver import TerminalDriver
-from tuibench.ui.theming import DEFAULT_THEME, THEME_OF_16_COLOURS, ThemeFolders, variable_defaults
+from tuibench.ui.themed_app import ThemedApp
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
     from textual.command import Provider
     from textual.dom import DOMNode
-    from textual.filter import LineFilter
 
 
 def _method_commands() -> type[Provider]:
@@ -57,8 +46,6 @@ def _session_commands() -> type[Provider]:
     return SessionCommands
 
 
-_THEME_POLL_S = 2.0
-"""How soon an edited theme file is seen; a look at the folders takes 0.1 ms."""
 # What the keys of `list` do in whatever has the focus: the first action that it has.
 _MOVES = {
     "down": ("cursor_down", "scroll_down"),
@@ -70,7 +57,7 @@ _MOVES = {
 }
 
 
-class TuibenchApp(App[int]):
+class TuibenchApp(ThemedApp):
     """Two modes, bench and sessions; an opened session lies over the mode it was opened from."""
 
     TITLE = "tuibench"
@@ -94,143 +81,31 @@ class TuibenchApp(App[int]):
     ) -> None:
         loaded = config or LoadedConfig(Config())
         self.context = Context(services or Services(), SeriesMap(), model, low_bandwidth, config=loaded.config)
-        glyphs = loaded.config.glyphs
-        # Before all else: the first thing that is painted is filtered, too.
-        self._glyph_filter = GlyphFilter(detect_glyphs(os.environ) if glyphs == "auto" else glyphs)
-        self._painted = Painted()
-        self._painted_screen: Screen[object] | None = None
-        release_removed_widgets()
-        super().__init__()
-        self.animation_level = "none"
-        self._wanted_theme = theme or loaded.config.theme
-        self._theme_folders = ThemeFolders(theme_folders or (paths.packaged_themes(), paths.user_themes()))
-        self._our_themes: tuple[str, ...] = ()
+        folders = theme_folders or (paths.packaged_themes(), paths.user_themes())
+        super().__init__(theme=theme or loaded.config.theme, folders=folders, glyphs=loaded.config.glyphs)
         self._bench: BenchScreen | None = None
         self._session_to_open = open_session
         self._replay_speed = replay_speed
         self.add_mode("bench", self._bench_screen)
         self.add_mode("sessions", self._sessions_screen)
-        self._theme_problems: tuple[str, ...] = ()
-        self._use_themes()
         self._config_problems = (*loaded.problems, *self._use_keys(loaded.config))
-
-    def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
-        """Paint only what the terminal does not show already; another screen is painted whole."""
-        if screen is not self._painted_screen:
-            self._painted.forget()
-            self._painted_screen = screen
-        super()._display(screen, self._painted.update(renderable))  # type: ignore[arg-type] # Textual's own parts, too
-
-    @on(Driver.SignalResume)
-    @on(Resize)
-    def _paint_all(self) -> None:
-        """Rely on nothing painted before: this program was stopped, or has another terminal (perhaps of this size)."""
-        self._painted.forget()
-        if self.screen_stack:
-            self.screen.refresh()
-
-    def _handle_exception(self, error: Exception) -> None:
-        """End the program, unless a screen is closed that had not come to rest."""
-        if not leaves(error):
-            super()._handle_exception(error)
-
-    def get_driver_class(self) -> type[Driver]:
-        """Use our own driver, unless the environment names one."""
-        usual = super().get_driver_class()
-        return TerminalDriver if usual is LinuxDriver else usual
-
-    def get_key_display(self, binding: Binding) -> str:
-        """Write function keys as they are printed on the keyboard."""
-        shown = super().get_key_display(binding)
-        return shown.upper() if shown.startswith("f") and shown[1:].isdigit() else shown
-
-    def get_theme_variable_defaults(self) -> dict[str, str]:
-        """Give our own colours a value in themes that are not ours."""
-        return variable_defaults()
-
-    def get_line_filters(self) -> Sequence[LineFilter]:
-        """Exchange what the terminal cannot draw, last of all."""
-        filters = super().get_line_filters()
-        return [*filters, self._glyph_filter] if self._glyph_filter.enabled else filters
 
     def _use_keys(self, config: Config) -> tuple[str, ...]:
         remapping = remap(config.keys)
         self.set_keymap(remapping.keymap)
         return remapping.problems
 
-    def _use_themes(self) -> None:
-        """Put on what is wanted, or what suits the terminal."""
-        problems = self._load_themes()
-        few_colours = constants.COLOR_SYSTEM == "standard"
-        suitable = THEME_OF_16_COLOURS if few_colours and THEME_OF_16_COLOURS in self._our_themes else DEFAULT_THEME
-        wanted = self._wanted_theme or suitable
-        if wanted not in self.available_themes:
-            problems.append(f"no theme is called {wanted} – F12 shows all")
-            wanted = suitable
-        if wanted in self.available_themes:
-            self.theme = wanted
-        self._theme_problems = tuple(problems)
-
-    def _load_themes(self) -> list[str]:
-        """Make the themes of the files available; return what was skipped, a line each."""
-        loaded = self._theme_folders.load()
-        for theme in loaded.themes:
-            self.register_theme(theme)
-        names = tuple(theme.name for theme in loaded.themes)
-        for gone in set(self._our_themes) - set(names) - {self.theme}:
-            self.unregister_theme(gone)
-        self._our_themes = names
-        return [f"skipped {problem}" for problem in loaded.problems]
-
-    def _reload_themes(self) -> None:
-        """Follow what is done to the theme files; a broken one leaves the colours as they are."""
-        if not self._theme_folders.changed:
-            return
-        worn = self.current_theme
-        problems = self._load_themes()
-        if self.current_theme != worn:
-            self.mutate_reactive(TuibenchApp.theme)
-        if problems:
-            self.notify(fmt.printable("\n".join(problems)), title="Themes", severity="warning", timeout=10)
-
-    def action_change_theme(self) -> None:
-        """Let the user look at the themes and take one, now and from now on."""
-        self._choose_theme()
-
-    @work(exclusive=True, group="theme")
-    async def _choose_theme(self) -> None:
-        from tuibench.ui.screens.themes import ThemeScreen  # noqa: PLC0415 - when it is asked for
-
-        if isinstance(self.screen, ThemeScreen):
-            return
-        taken = await self.push_screen_wait(ThemeScreen(self._our_themes))
-        if taken is not None:
-            try:
-                save_theme(paths.config_file(), taken)
-            except (OSError, ValueError) as error:
-                self.notify(fmt.printable(f"{paths.config_file().name}: {error}"), title="Not saved", severity="error")
-
     def _bench_screen(self) -> Screen[None]:
         self._bench = BenchScreen(self.context)
-        return self._styled(self._bench)
+        return self.styled(self._bench)
 
     def _sessions_screen(self) -> Screen[None]:
         from tuibench.ui.screens.sessions import SessionsScreen  # noqa: PLC0415 - not part of the first frame
 
-        return self._styled(SessionsScreen(self.context))
-
-    def _styled(self, screen: Screen[None]) -> Screen[None]:
-        """Take a new screen for styled, which it is when it is mounted.
-
-        Textual would parse all style sheets anew for it, twice, and lay out the screen that goes: 0.2 s. Its version is
-        pinned.
-        """
-        screen._css_update_count = self._css_update_count  # noqa: SLF001 - there is no public place for this
-        return screen
+        return self.styled(SessionsScreen(self.context))
 
     async def on_mount(self) -> None:
         """Show the first screen, and what is wrong with settings and themes."""
-        self.set_interval(_THEME_POLL_S, self._reload_themes)
         await self.switch_mode("bench" if self._session_to_open is None else "sessions")
         for title, problems in (("Settings", self._config_problems), ("Themes", self._theme_problems)):
             if problems:
@@ -239,10 +114,6 @@ class TuibenchApp(App[int]):
             self._open(self._session_to_open, play=self._replay_speed is not None)
         else:
             self._welcome()
-
-    def notify(self, message: str, **options: object) -> None:
-        """Show a notice. Notices quote file names and error texts, so square brackets in them are only brackets."""
-        super().notify(message, **{**options, "markup": False})  # type: ignore[arg-type]
 
     @on(SessionChosen)
     def open_chosen(self, event: SessionChosen) -> None:

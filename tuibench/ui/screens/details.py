@@ -117,7 +117,10 @@ class DetailsScreen(ModalScreen[None]):
         found = roofline(self._method.records, run.machine, run.n_threads)
         if found is None:
             return []
-        return [("MBU", found.sentence), ("", f"{fmt.size(found.bytes_per_token)} of weights and KV-cache read a token")]
+        return [
+            ("MBU", found.sentence),
+            ("", f"{fmt.size(found.bytes_per_token)} of weights and KV-cache read a token"),
+        ]
 
     def _facts(self) -> Rows:
         """Return what the engine told: operators, kernels, libraries."""
