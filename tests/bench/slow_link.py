@@ -18,6 +18,7 @@ from tests.bench.observer import LETTERS, PROMPT, measured_tps, wait_for_session
 from tests.slow_terminal import SlowTerminal
 from tests.ssh_server import SshServer
 from tests.terminal import CTRL_Q, F5, TUIBENCH
+from tuibench import paths
 
 
 def run(bytes_per_s: float, *, answers: bool, keys: list[str], low_bandwidth: bool = False) -> None:
@@ -26,7 +27,8 @@ def run(bytes_per_s: float, *, answers: bool, keys: list[str], low_bandwidth: bo
         program = shlex.join([*TUIBENCH, *(["--low-bandwidth"] if low_bandwidth else [])])
         sessions = folder / "sessions"
         server = SshServer(folder)
-        command = server.command(f"cd {Path.cwd()}; TUIBENCH_SESSIONS={sessions} LC_ALL=C.UTF-8 {program}")
+        settings = f"TUIBENCH_SESSIONS={sessions} TUIBENCH_CACHE={paths.cache_dir()} LC_ALL=C.UTF-8"
+        command = server.command(f"cd {Path.cwd()}; {settings} {program}")
         terminal = SlowTerminal(command, bytes_per_s=bytes_per_s, answers=answers, buffer_bytes=4096)
         try:
             terminal.wait_for("palette")
