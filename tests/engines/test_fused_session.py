@@ -166,3 +166,28 @@ def test_tokens_taken_back_leave_no_trace(tiny_llama):
     engine._session.take_back(3)
     np.testing.assert_array_equal(engine.decode(9), expected[1])
     engine.close()
+
+
+@pytest.mark.parametrize("longer", [2, 9, 14, 40])
+def test_a_longer_text_after_a_shorter_one_finds_room(tiny_llama, longer):
+    """A cache is rounded up to whole panels, so that the next text may just fit in."""
+    tokens = [int(token) for token in np.random.default_rng(3).integers(3, 380, 18 + longer)]
+    expected = last_logits(FusedFp32(), tiny_llama.directory, 1, tokens, 10)
+    engine = FusedFp32()
+    engine.load(tiny_llama.directory, 1, no_progress)
+    engine.prefill(tokens[:10], 18)
+    found = engine.prefill(tokens[:10], len(tokens))
+    for token in tokens[10:]:
+        found = engine.decode(token)
+    np.testing.assert_array_equal(found, expected)
+    engine.close()
+
+
+def test_more_tokens_than_were_asked_for_are_refused(tiny_llama):
+    engine = FusedFp32()
+    engine.load(tiny_llama.directory, 1, no_progress)
+    engine.prefill([5, 6], 3)
+    engine.decode(7)
+    with pytest.raises(IndexError, match="room for 3 positions"):
+        engine.decode(8)
+    engine.close()

@@ -51,7 +51,7 @@ class Session:
         self._embedding = embedding
         self._team = Team(n_threads)
         self._logits = np.zeros((MOST_AT_ONCE, padded(decoder.vocabulary, LANES)), np.float32)
-        self._length = 0
+        self._length = self._max_length = 0
         self._cache: Cache | None = None
         self._scratch: Scratch | None = None
 
@@ -59,7 +59,7 @@ class Session:
         cache, scratch = self._room(max_length)
         self._read(token_ids, cache, scratch)
         self._team.set_work(decode_tokens, self.model, cache, scratch, self._logits)
-        self._length = len(token_ids)
+        self._length, self._max_length = len(token_ids), max_length
         return self._logits[0, : self.decoder.vocabulary]
 
     def score(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
@@ -80,9 +80,14 @@ class Session:
         """Process tokens in one step and return the logits that follow each, `[tokens, vocabulary]`.
 
         They are, to the bit, those that `decode` would give one after the other. At most `MOST_AT_ONCE` tokens.
+
+        Raises:
+            IndexError: The text would become longer than `prefill` was told; compiled code would write past the cache.
         """
         assert self._scratch is not None  # noqa: S101 - the protocol prefills first
         n_tokens = len(token_ids)
+        if self._length + n_tokens > self._max_length:
+            raise IndexError(f"the KV-cache has room for {self._max_length} positions")
         self._scratch.residual[:n_tokens] = self._embedding.rows(token_ids, self._length)
         self._team.order(self._length, n_tokens)
         self._length += n_tokens
@@ -108,9 +113,11 @@ class Session:
         self._team.close()
 
     def _room(self, max_length: int) -> tuple[Cache, Scratch]:
-        if self._cache is None or self._scratch is None or capacity_of(self._cache.store) < max_length:
-            self._cache = new_cache(self.decoder, self.model.qkv, max_length)
-            self._scratch = new_scratch(self.model, self._team.n_workers, max_length, MOST_AT_ONCE)
+        """Return memory for texts up to a length, that of an earlier text if it is large enough."""
+        capacity = padded(max_length, LANES)  # as the store rounds: all parts have room for as many positions
+        if self._cache is None or self._scratch is None or capacity_of(self._cache.store) < capacity:
+            self._cache = new_cache(self.decoder, self.model.qkv, capacity)
+            self._scratch = new_scratch(self.model, self._team.n_workers, capacity, MOST_AT_ONCE)
         return self._cache, self._scratch
 
 
