@@ -57,6 +57,24 @@ def test_sessions_are_listed_newest_first_and_damaged_ones_last_with_the_reason(
     assert summaries[2].fastest is None
 
 
+def test_a_first_look_reads_a_few_headers_and_lists_the_rest_by_name(folder, index):
+    paths = [save(folder / f"{number}.toml", name=f"run {number}") for number in range(5)]
+    for number, path in enumerate(paths):
+        os.utime(path, (1000 + number, 1000 + number))
+    looks = [list_sessions([folder], index=index, n_read=0, n_headers=2) for _ in range(3)]
+    assert [sorted(session.path.stem for session in look if session.unread) for look in looks] == [
+        ["0", "1", "2"],
+        ["0"],
+        [],
+    ]
+    unread = next(session for session in looks[0] if session.path.stem == "0")
+    assert (unread.name, unread.model, unread.methods, unread.complete) == ("0", "", (), False)
+    assert unread.created == datetime.fromtimestamp(1000, UTC)
+    assert {session.name for session in looks[2]} == {f"run {number}" for number in range(5)}
+    assert not any(session.complete for session in looks[2])
+    assert all(session.complete for session in list_sessions([folder], index=index))
+
+
 def test_a_recording_that_is_installed_and_lies_in_the_clone_is_one_session(folder, tmp_path):
     installed = tmp_path / "installed"
     installed.mkdir()
