@@ -166,6 +166,23 @@ async def test_lanes_are_as_many_beside_each_other_as_stay_readable(size, n_colu
         assert all(lane.region.height >= 5 for lane in lanes)
 
 
+@pytest.mark.parametrize(("width", "told"), [
+    (160, "48/48 · TTFT 83.3 ms · 57.7 tok/s · ≠ at 6"),
+    (120, "TTFT 83.3 ms · 57.7 tok/s · ≠ at 6"),
+    (100, "TTFT 83.3 ms · 57.7 tok/s"),
+    (60, "57.7 tok/s"),
+])  # fmt: skip
+async def test_a_narrow_lane_leaves_out_what_says_least(width, told):
+    async with Program().app().run_test(size=(240, 40)) as pilot:
+        screen = await opened(pilot)
+        await pilot.press("r")
+        await pilot.pause()
+        lane = next(lane for lane in screen.race.query(RaceLane) if lane.method_id == "onnx")
+        lane.styles.width = width // 3
+        await pilot.pause()
+        assert lane.border_subtitle == told
+
+
 async def test_a_hidden_race_stands_still():
     program = Program()
     async with program.app().run_test(size=(120, 40)) as pilot:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len
 from textual.reactive import var
 
 from tuibench.core import format as fmt
 from tuibench.core.state import MethodState, MethodStatus, RunState
 from tuibench.ui import describe
+from tuibench.ui.subtitle import write_subtitle
 from tuibench.ui.widgets.stream_text import StreamText
+
+_FRAME_WIDTH = 6
+"""What the frame takes of the line that is written into it."""
 
 
 class RaceLane(StreamText):
@@ -18,6 +23,7 @@ class RaceLane(StreamText):
     def __init__(self, method_id: str, series: int) -> None:
         super().__init__(classes=f"series-{series}")
         self.method_id = method_id
+        self._differs: int | None = None
         self._shown: tuple[MethodState | None, MethodState | None] | None = None
 
     def on_mount(self) -> None:
@@ -38,8 +44,16 @@ class RaceLane(StreamText):
         differs_at = describe.first_difference(stream, held_against)
         self.show(stream, differs_at=differs_at)
         self.border_title = self._title(method)
-        self.border_subtitle = self._subtitle(method, differs_at)
+        self._differs = differs_at
+        self._write_subtitle()
         self.set_class(method is not None and method.running, "-running")
+
+    def on_resize(self) -> None:
+        """Say as much as there is room for now."""
+        self._write_subtitle()
+
+    def _write_subtitle(self) -> None:
+        write_subtitle(self, self._subtitle(self.run.methods.get(self.method_id), self._differs))
 
     def _title(self, method: MethodState | None) -> str:
         mark = describe.MARKS[method.status] if method else ""
@@ -51,11 +65,22 @@ class RaceLane(StreamText):
         if method.status is MethodStatus.FAILED and method.failure is not None and method.failure.failure_kind:
             return method.failure.failure_kind.value
         trial = method.trial
-        parts = [f"{trial.n_gen}/{trial.n_expected}"]
+        parts = {"count": f"{trial.n_gen}/{trial.n_expected}"}
         if trial.ttft_ns is not None:
-            parts.append(f"TTFT {fmt.duration(trial.ttft_ns)}")
+            parts["TTFT"] = f"TTFT {fmt.duration(trial.ttft_ns)}"
         if trial.decode_tps is not None:
-            parts.append(fmt.rate(trial.decode_tps))
+            parts["speed"] = fmt.rate(trial.decode_tps)
         if differs_at is not None:
-            parts.append(f"≠ at {differs_at + 1}")
-        return " · ".join(parts)
+            parts["difference"] = f"≠ at {differs_at + 1}"
+        known = "count" if trial.n_gen == trial.n_expected else "TTFT"
+        return self._fitted(parts, known, "difference", "count", "TTFT")
+
+    def _fitted(self, parts: dict[str, str], *dispensable: str) -> str:
+        """Return the parts that there is room for; those that say least are left out first."""
+        room = self.outer_size.width - _FRAME_WIDTH
+        kept = dict(parts)
+        for name in dispensable:
+            if room <= 0 or cell_len(" · ".join(kept.values())) <= room or len(kept) == 1:
+                break
+            kept.pop(name, None)
+        return " · ".join(kept.values())
