@@ -1,4 +1,7 @@
-"""Which accent colour and which letter belong to which method: the same on every screen, in every theme."""
+"""Which accent colour and which letter belong to which method: the same on every screen, in every theme.
+
+There are more methods than colours that can be told apart; those that are looked at together have different ones.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,29 @@ class SeriesMap:
 
     def __init__(self, methods: Iterable[str] = ()) -> None:
         self._order: dict[str, int] = {}
+        self.n_changes = 0
+        """How often methods have changed places: what was drawn before may be in old colours."""
         self.add(methods)
 
     def add(self, methods: Iterable[str]) -> None:
         """Give each method not seen before the next colour; colours given stay."""
         for method in methods:
             self._order.setdefault(method, len(self._order))
+
+    def show_together(self, methods: Iterable[str]) -> None:
+        """Give methods that are shown beside each other colours of their own, as far as there are enough.
+
+        One that would have to share a colour changes places with a method that is not shown.
+        """
+        shown = list(dict.fromkeys(methods))
+        self.add(shown)
+        free = [method for method, place in self._order.items() if place < N_SERIES and method not in shown]
+        free.sort(key=self._order.__getitem__)
+        for method in shown:
+            if self._order[method] >= N_SERIES and free:
+                other = free.pop(0)
+                self._order[method], self._order[other] = self._order[other], self._order[method]
+                self.n_changes += 1
 
     def number(self, method: str) -> int:
         """Return 1 to 8. A method nobody named before (from a stored session) gets the next colour."""

@@ -80,6 +80,7 @@ class RunScreen(DashboardScreen):
         self._drawn_after: int | None = None
         self._drawn_s = -math.inf
         self._known: Mapping[str, Method] = {}
+        self._n_recoloured = context.series.n_changes
 
     def compose_run(self) -> ComposeResult:
         """Yield the ladder, and beside each other the text and the latency."""
@@ -114,14 +115,24 @@ class RunScreen(DashboardScreen):
         return lambda state: self.post_message(RunProgressed(state, source))
 
     def on_screen_resume(self) -> None:
-        """Show what happened meanwhile."""
+        """Show what happened meanwhile, and in the colours of today: another screen may have needed some of them."""
         self._take_over()
+        self.context.series.show_together(self.run.methods)
+        if self._n_recoloured != self.context.series.n_changes:
+            self.recolour()
+
+    def recolour(self) -> None:
+        """Draw everything that has a method's colour anew."""
+        self._n_recoloured = self.context.series.n_changes
+        self.ladder.watch_run()
+        self.focused_panel.recolour()
+        self._draw_curves(anew=True)
 
     def _take_over(self) -> None:
         if self._pending is None:
             return
         state, self._pending = self._pending, None
-        self.context.series.add(state.methods)
+        self.context.series.show_together(state.methods)
         with self.app.batch_update():
             self.run = state
 

@@ -98,7 +98,7 @@ class CompareScreen(DashboardScreen):
             self.verdict.update(Content.styled(fmt.printable(str(error)), "$error"))
             return
         self._comparison = found.comparison
-        self.context.series.add(dict.fromkeys(row.method for row in found.comparison.rows))
+        self.context.series.show_together(row.method for row in found.comparison.rows)
         self.doubts.display = bool(found.warnings)
         self.doubts.query_one(Static).update(fmt.printable("\n".join(found.warnings)))
         self._show()

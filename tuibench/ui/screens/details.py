@@ -119,7 +119,7 @@ class DetailsScreen(ModalScreen[None]):
             return []
         return [
             ("MBU", found.sentence),
-            ("", f"{fmt.size(found.bytes_per_token)} of weights and KV-cache read a token"),
+            ("", f"a token reads {fmt.size(found.bytes_per_token)}, KV-cache included"),
         ]
 
     def _facts(self) -> Rows:

@@ -133,6 +133,12 @@ class ReplayScreen(RunScreen):
         lanes = [RaceLane(name, self.context.series.number(name)).data_bind(RunScreen.run) for name in self.run.methods]
         self.race.mount_all(lanes)
 
+    def recolour(self) -> None:
+        """Draw everything that has a method's colour anew, the lanes too."""
+        super().recolour()
+        for lane in self.race.query(RaceLane):
+            lane.wear(self.context.series.number(lane.method_id))
+
     def on_resize(self, event: Resize) -> None:
         """Lay the lanes out anew."""
         self.size_lanes(event.size)

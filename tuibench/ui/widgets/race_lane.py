@@ -8,6 +8,7 @@ from textual.reactive import var
 from tuibench.core import format as fmt
 from tuibench.core.state import MethodState, MethodStatus, RunState
 from tuibench.ui import describe
+from tuibench.ui.series import N_SERIES
 from tuibench.ui.subtitle import write_subtitle
 from tuibench.ui.widgets.stream_text import StreamText
 
@@ -21,10 +22,15 @@ class RaceLane(StreamText):
     run: var[RunState] = var(RunState, init=False)
 
     def __init__(self, method_id: str, series: int) -> None:
-        super().__init__(classes=f"series-{series}")
+        super().__init__()
+        self.wear(series)
         self.method_id = method_id
         self._differs: int | None = None
         self._shown: tuple[MethodState | None, MethodState | None] | None = None
+
+    def wear(self, series: int) -> None:
+        """Put on the colour with this number."""
+        self.update_classes({f"series-{number}": number == series for number in range(1, N_SERIES + 1)}, animate=False)
 
     def on_mount(self) -> None:
         """Show the state that is there already."""

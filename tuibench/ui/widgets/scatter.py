@@ -68,7 +68,7 @@ class Scatter(Widget):
             grid.put(*places[point], "◆" if point.on_front else "●", point.style)
         for point in reversed(in_front_last):
             x, y = places[point]
-            grid.name(x + 2, y, point.name, f"{point.style} {'reverse' if point.pointed else ''}".strip())
+            grid.name(x, y, point.name, f"{point.style} {'reverse' if point.pointed else ''}".strip())
         ticks = {round((1 - scale.share(tick)) * (n_rows - 1)): tick for tick in scale.ticks()}
         rows = [self._row(line, ticks.get(y)) for y, line in enumerate(grid.rows())]
         return Content("\n").join([*rows, self._foot(room, far)])
@@ -113,7 +113,9 @@ class _Grid:
                 self._cells[x + offset, y] = (char, style)
 
     def name(self, x: int, y: int, text: str, style: str) -> None:
-        """Write a name beside its point, else in a row above or below if nothing is written there yet."""
+        """Write a name on that side of its point where it fits, in a row above or below if the place is taken."""
+        right, left = x + 2, x - 1 - len(text)
+        x = left if right + len(text) > self._width and left >= 0 else right
         text = text[: max(0, self._width - x)]
         for row in (y, y - 1, y + 1, y - 2, y + 2):
             taken = any((x + offset, row) in self._cells for offset in range(-1, len(text) + 1))
