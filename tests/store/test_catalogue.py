@@ -57,6 +57,17 @@ def test_sessions_are_listed_newest_first_and_damaged_ones_last_with_the_reason(
     assert summaries[2].fastest is None
 
 
+def test_a_session_without_a_name_goes_by_what_was_asked(folder, index):
+    header = stored_session().header
+    settings = msgspec.structs.replace(header.settings, prompt="\n Why is the sky blue?\nAnd the sea?")
+    nameless = msgspec.structs.replace(header, name=None, settings=settings)
+    SessionWriter(folder / "20260302-x.toml", nameless).append(stored_session().trials[0])
+    save(folder / "named.toml")
+    for _ in range(2):  # the second time from the index
+        titles = {session.path.stem: session.title for session in list_sessions([folder], index=index, n_read=0)}
+        assert titles == {"20260302-x": "Why is the sky blue?", "named": "first look"}
+
+
 def test_a_first_look_reads_a_few_headers_and_lists_the_rest_by_name(folder, index):
     paths = [save(folder / f"{number}.toml", name=f"run {number}") for number in range(5)]
     for number, path in enumerate(paths):

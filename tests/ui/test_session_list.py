@@ -12,7 +12,9 @@ def summary(name, *, age=0, **fields):
 
 
 FAST = summary("alpha", age=2, decode_tps={"onnx": 40.0, "kv-cache": 20.0}, tags=("laptop",))
-SLOW = summary("Beta", age=1, decode_tps={"kv-cache": 10.0}, note="on battery", cpu="AMD EPYC")
+SLOW = summary(
+    "Beta", age=1, decode_tps={"kv-cache": 10.0}, note="on battery", cpu="AMD EPYC", prompt="Why is the sky blue?"
+)
 BAD = SessionSummary(Path("bad.toml"), "bad", None, "", (), 0, "no TOML")
 ALL = [SLOW, BAD, FAST]
 
@@ -32,7 +34,7 @@ def test_each_column_starts_with_what_is_looked_for():
         seen[column.id] = (order.label, names(order.sort(ALL)))
         order = order.next()
     assert order == Order()
-    assert seen["name"] == ("name ▲", ["alpha", "bad", "Beta"])
+    assert seen["name"] == ("name ▲", ["alpha", "bad", "Beta"])  # Beta is known by its prompt
     assert seen["fastest"] == ("fastest ▼", ["alpha", "Beta", "bad"])
     assert seen["trials"] == ("trials ▼", ["Beta", "alpha", "bad"])
 
@@ -41,6 +43,7 @@ def test_every_word_must_be_found_somewhere():
     assert names(search(ALL, "")) == ["Beta", "bad", "alpha"]
     assert names(search(ALL, "EPYC battery")) == ["Beta"]
     assert names(search(ALL, "smollm2 kv")) == ["Beta", "alpha"]
+    assert names(search(ALL, "blue")) == ["Beta"]
     assert names(search(ALL, "damaged")) == ["bad"]
     assert names(search(ALL, "2026-02")) == ["Beta", "alpha"]
     assert names(search(ALL, "epyc laptop")) == []

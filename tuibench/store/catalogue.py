@@ -16,6 +16,8 @@ from tuibench.store.index import SessionIndex
 from tuibench.store.schema import Annotation, Session, SessionError, SessionHeader
 from tuibench.store.session import load, load_header
 
+_SHOWN_PROMPT = 80
+"""Characters; a list has no room for more."""
 _File = tuple[Path, tuple[int, int]]
 """A path, with the modification time in nanoseconds and the size in bytes."""
 
@@ -40,8 +42,16 @@ class SessionSummary:
     """Median of the measured trials, by method; a method without any is not in it."""
     complete: bool = True
     """Whether the whole file was read; else there is only what its header says."""
+    prompt: str = ""
+    """Its first line, as much of it as a list shows."""
     unread: bool = False
     """Whether not even the header was read: there is only what the folder says, when it was changed last included."""
+
+    @property
+    def title(self) -> str:
+        """What somebody knows it by: the name it was given, else what was asked."""
+        named = self.name != self.path.stem
+        return self.name if named or not self.prompt else self.prompt
 
     @property
     def readable(self) -> bool:
@@ -140,6 +150,7 @@ def summarise_session(path: Path, session: Session) -> SessionSummary:
         tags=said.tags or (),
         note=said.note or "",
         cpu=header.machine.cpu,
+        prompt=_first_line(header.settings.prompt),
         decode_tps={method: speed.median for method, speed in speeds.items() if speed is not None},
     )
 
@@ -157,8 +168,13 @@ def _header_only(path: Path) -> SessionSummary:
         methods=header.settings.methods,
         n_trials=0,
         cpu=header.machine.cpu,
+        prompt=_first_line(header.settings.prompt),
         complete=False,
     )
+
+
+def _first_line(prompt: str) -> str:
+    return next(iter(prompt.strip().splitlines()), "")[:_SHOWN_PROMPT]
 
 
 def _unread(path: Path, facts: tuple[int, int]) -> SessionSummary:

@@ -53,7 +53,7 @@ class SessionCommands(Provider):
         """Offer the sessions that match."""
         matcher = self.matcher(query)
         for session in self._sessions:
-            label = f"Session: {fmt.printable(session.name)}"
+            label = f"Session: {fmt.printable(session.title)}"
             if (score := matcher.match(label)) > 0:
                 open_it = partial(self.app.post_message, SessionChosen(session.path))
                 yield Hit(score, matcher.highlight(label), open_it, help=f"{session.created:%Y-%m-%d %H:%M}")

@@ -26,7 +26,7 @@ class Column:
 
 SORTED_BY = (
     Column("recorded", _recorded, descending=True),
-    Column("name", lambda session: session.name.casefold()),
+    Column("name", lambda session: session.title.casefold()),
     Column("fastest", lambda session: session.fastest[1] if session.fastest else 0.0, descending=True),
     Column("trials", lambda session: session.n_trials, descending=True),
     Column("model", lambda session: session.model.casefold()),
@@ -69,7 +69,8 @@ def search(sessions: Iterable[SessionSummary], query: str) -> list[SessionSummar
 
 def _has_all(session: SessionSummary, words: list[str]) -> bool:
     created = f"{session.created.astimezone():%Y-%m-%d %H:%M}" if session.created else "damaged"
-    parts = (session.name, session.note, session.model, session.cpu, *session.methods, created, session.path.stem)
+    facts = (session.model, session.cpu, *session.methods, created, session.path.stem)
+    parts = (session.name, session.prompt, session.note, *facts)
     tags = " ".join(f"#{tag}" for tag in session.tags)
     text = f"{tags} {' '.join(parts)} {'damaged' if session.problem else ''}".casefold()
     return all(word in (tags if word.startswith("#") else text) for word in words)

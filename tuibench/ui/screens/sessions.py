@@ -268,7 +268,7 @@ class SessionsScreen(DashboardScreen):
                 self._tell(error)
         if put_away:
             self._deleted.append(put_away)
-            what = fmt.printable(chosen[0].name) if len(put_away) == 1 else fmt.counted(len(put_away), "session")
+            what = fmt.printable(chosen[0].title) if len(put_away) == 1 else fmt.counted(len(put_away), "session")
             self.notify(f"deleted {what} – u brings {'it' if len(put_away) == 1 else 'them'} back")
         self.action_reload()
 
@@ -292,7 +292,7 @@ class SessionsScreen(DashboardScreen):
             return False
         fixed = [session for session in chosen if paths.ships(session.path)]
         if fixed:
-            self.notify(f"{fmt.printable(fixed[0].name)} comes with tuibench and stays as it is", severity="warning")
+            self.notify(f"{fmt.printable(fixed[0].title)} comes with tuibench and stays as it is", severity="warning")
         return not fixed
 
     def _tell(self, error: SessionError) -> None:

@@ -20,7 +20,7 @@ class SearchLine(Input):
         """The user goes back to the list."""
 
     def __init__(self) -> None:
-        super().__init__(placeholder="name, #tag, note, model, method, processor, 2026-11 …", compact=True, id="search")
+        super().__init__(placeholder="name, prompt, #tag, note, model, method, 2026-11 …", compact=True, id="search")
         self.border_title = "Search"
         self.display = False
 

@@ -38,7 +38,7 @@ class SessionCard(Static):
         self.update(text)
 
     def _lines(self, session: SessionSummary) -> list[Content]:
-        lines = [Content.styled(fmt.printable(session.name), "bold")]
+        lines = [Content.styled(fmt.printable(session.title), "bold")]
         if session.problem is not None:
             lines.append(Content.styled(fmt.printable(session.problem), "$error"))
         if session.tags:
