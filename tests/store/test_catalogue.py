@@ -60,7 +60,7 @@ def test_sessions_are_listed_newest_first_and_damaged_ones_last_with_the_reason(
 def test_a_session_without_a_name_goes_by_what_was_asked(folder, index):
     header = stored_session().header
     settings = msgspec.structs.replace(header.settings, prompt="\n Why is the sky blue?\nAnd the sea?")
-    nameless = msgspec.structs.replace(header, name=None, settings=settings)
+    nameless = msgspec.structs.replace(header, name="", settings=settings)
     SessionWriter(folder / "20260302-x.toml", nameless).append(stored_session().trials[0])
     save(folder / "named.toml")
     for _ in range(2):  # the second time from the index
