@@ -48,6 +48,27 @@ async def test_the_list_shows_damaged_files_with_what_is_wrong():
         assert DAMAGED.problem in card(screen)
 
 
+async def test_the_methods_of_the_session_pointed_at_have_colours_of_their_own():
+    names = [f"method-{number}" for number in range(13)]
+    pairs = ((names[1], names[9]), (names[4], names[12]))
+    sessions = [
+        dataclasses.replace(WHOLE, path=Path(f"{pair[1]}.toml"), methods=pair, decode_tps={pair[0]: 9.0, pair[1]: 5.0})
+        for pair in pairs
+    ]
+    async with Program(sessions=sessions).app().run_test(size=(120, 40)) as pilot:
+        series = pilot.app.context.series
+        series.add(names)
+        screen = await listed(pilot)
+        for key in ("j", "k", "j"):
+            await pilot.press(key)
+            await pilot.pause()
+            pointed = screen.card.session.methods
+            assert len({series.number(name) for name in pointed}) == 2
+            styles = {str(span.style) for span in screen.card.content.spans}
+            assert {series.variable(name) for name in pointed} <= styles
+            assert screen.table.n_rows == 2
+
+
 async def test_no_session_says_what_to_do():
     async with Program().app().run_test(size=(80, 24)) as pilot:
         await pilot.press("f3")

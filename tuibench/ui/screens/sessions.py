@@ -60,7 +60,8 @@ class SessionsScreen(DashboardScreen):
         self._order = Order()
         self._deleted: list[list[Path]] = []
         self._as_seen: object = None
-        """What the table shows: sessions in order, marks, theme."""
+        """What the table shows: sessions in order, marks, colours."""
+        self._n_recoloured = 0
 
     def compose_body(self) -> ComposeResult:
         """Lay out the list and what there is to say about its current row."""
@@ -104,7 +105,7 @@ class SessionsScreen(DashboardScreen):
     def _show_list(self) -> None:
         """Show the list anew, the cursor on the session it was on."""
         shown = self._shown
-        as_seen = (shown, frozenset(self._marked))
+        as_seen = self._look_of(shown)
         if as_seen != self._as_seen:
             self._as_seen = as_seen
             self.table.show(shown, self._marked)
@@ -112,6 +113,9 @@ class SessionsScreen(DashboardScreen):
         if not shown:
             self.card.empty(f"nothing is found – esc shows all {len(self._sessions)}" if self._sessions else _NONE_YET)
         self._write_state(len(shown))
+
+    def _look_of(self, shown: list[SessionSummary]) -> object:
+        return shown, frozenset(self._marked), self.context.series.n_changes
 
     def _write_state(self, n_shown: int) -> None:
         n_all, n_unread = len(self._sessions), self._n_unread
@@ -132,8 +136,15 @@ class SessionsScreen(DashboardScreen):
 
     def _describe(self, key: str | None) -> None:
         session = self._sessions.get(key or "")
-        if session is not None:
-            self.card.session = session
+        if session is None:
+            return
+        series = self.context.series
+        series.show_together(session.methods)
+        if series.n_changes != self._n_recoloured:
+            self._n_recoloured = series.n_changes
+            self.table.recolour()
+            self.card.session = None  # so that it is described anew
+        self.card.session = session
 
     # Search, order, marks -------------------------------------------------------------------------------------------
 
@@ -169,7 +180,7 @@ class SessionsScreen(DashboardScreen):
             self.table.show_mark()
             self.table.action_cursor_down()
             shown = self._shown
-            self._as_seen = (shown, frozenset(self._marked))
+            self._as_seen = self._look_of(shown)
             self._write_state(len(shown))
 
     def action_mark_all(self) -> None:

@@ -57,6 +57,10 @@ class SessionRows(RowList):
         self._fit()
         self.write_lazily(self._heading, [str(session.path) for session in sessions], _Rows(self))
 
+    def recolour(self) -> None:
+        """Draw all rows anew: methods have other colours now."""
+        self.show(self._sessions, self._marked)
+
     def show_mark(self) -> None:
         """Draw the row pointed at anew, whose mark has changed."""
         self._redraw(self.at)
