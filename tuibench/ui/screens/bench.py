@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual import on, work
@@ -16,12 +15,11 @@ from tuibench.core import format as fmt
 from tuibench.core.spec import RunSpec
 from tuibench.core.state import RunState
 from tuibench.models.local import LocalModel, ModelError
-from tuibench.store.schema import SessionError
 from tuibench.ui import describe
-from tuibench.ui.feed import Feed
 from tuibench.ui.keymap import bindings
-from tuibench.ui.messages import ComparisonWanted, FeedEnded, ResumeWanted, SessionChosen
+from tuibench.ui.messages import FeedEnded
 from tuibench.ui.screens.base import RunScreen
+from tuibench.ui.screens.measuring import MeasuringScreen
 from tuibench.ui.subtitle import write_subtitle
 from tuibench.ui.widgets.key_line import KeyLine
 from tuibench.ui.widgets.ladder import Ladder
@@ -31,12 +29,11 @@ from tuibench.ui.widgets.settings_form import SettingsError, SettingsForm
 from tuibench.ui.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
-    from tuibench.measure.resume import Continuation
     from tuibench.measure.resume_offer import ResumeOffer
-    from tuibench.ui.services import Context, LiveRun
+    from tuibench.ui.services import Context
 
 
-class BenchScreen(RunScreen):
+class BenchScreen(MeasuringScreen):
     """Prompt, methods and settings above; the run below."""
 
     BINDINGS = bindings("bench")
@@ -50,13 +47,9 @@ class BenchScreen(RunScreen):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._live: LiveRun | None = None
         self._model: LocalModel | None = None
         self._cpu_label = ""
         self._facts_known = asyncio.Event()
-        self._started_s: float | None = None
-        self._ended_s: float | None = None
-        self._session: Path | None = None
         self._rare_before: frozenset[str] = frozenset()
         self._snapshot_came = self._look_with_next = False
 
@@ -127,11 +120,8 @@ class BenchScreen(RunScreen):
         self._write_state()
 
     def _write_state(self) -> None:
-        label = describe.run_label(self.run)
-        if self._started_s is not None:
-            now_s = self.context.services.clock_s() if self._ended_s is None else self._ended_s
-            label = f"{label} · {fmt.clock(now_s - self._started_s)}"
-        self.status.state = label
+        clock = "" if self.elapsed_s is None else f" · {fmt.clock(self.elapsed_s)}"
+        self.status.state = f"{describe.run_label(self.run)}{clock}"
         if self._facts_known.is_set():
             methods = fmt.counted(len(self.ladder.chosen), "method")
             write_subtitle(self.prompt, f"{methods} · {self.settings.summary}")
@@ -173,10 +163,8 @@ class BenchScreen(RunScreen):
     @on(PromptBox.Sent)
     def action_start_run(self) -> None:
         """Check what is asked for, and measure it."""
-        if self._live is not None:
-            self.notify("a run is under way – F8 stops it", severity="warning")
-            return
-        self._start()
+        if not self.refuse_while_running():
+            self._start()
 
     @work(exclusive=True, group="start")
     async def _start(self) -> None:
@@ -187,7 +175,16 @@ class BenchScreen(RunScreen):
         if self._model is None and not await self._offer_pull():
             return
         if self._model is not None:
-            self._measure(spec, self._model)
+            self._remember(spec.prompt)
+            self.measure(spec, self._model)
+
+    def _remember(self, prompt: str) -> None:
+        history = self.context.services.prompt_history()
+        try:
+            history.add(prompt)
+        except OSError as error:
+            self.notify(fmt.printable(f"the prompt is not remembered: {error}"), severity="warning")
+        self.prompt.remember(history.prompts())
 
     def _read_spec(self) -> RunSpec | None:
         """Return what to measure; None, and a notice that says what to do, if it cannot be measured."""
@@ -224,19 +221,11 @@ class BenchScreen(RunScreen):
         await self.look_for_model()
         return self._model is not None
 
-    @property
-    def session_under_way(self) -> Path | None:
-        """The file of the run that goes on; None while nothing runs, or nothing is written yet."""
-        return self._live.session_path if self._live else None
-
     @work(exclusive=True, group="start")
     async def go_on(self, offer: ResumeOffer, *, retry_failed: bool) -> None:
         """Measure what is missing of a stored session; what is asked for here becomes what it was measured with."""
         await self._facts_known.wait()
-        if self._live is not None:
-            self.notify("a run is under way – F8 stops it", severity="warning")
-            return
-        if offer.model is None:
+        if offer.model is None or self.refuse_while_running():
             return
         spec = offer.spec
         self.prompt.text = spec.prompt
@@ -247,34 +236,8 @@ class BenchScreen(RunScreen):
             n_threads=spec.n_threads,
             quality=spec.eval_text is not None,
         )
-        self._measure(spec, offer.model, offer.taken(retry_failed=retry_failed))
-
-    @work(exclusive=True, group="run")
-    async def _measure(self, spec: RunSpec, model: LocalModel, resume: Continuation | None = None) -> None:
-        self._live = live = self.context.services.measure(spec, model, resume)
-        self._started_s, self._ended_s = self.context.services.clock_s(), None
-        self._chosen_by_user = False
-        self._session = None
         self._remember(spec.prompt)
-        problem = None
-        feed = Feed(live.events(), self.publisher(live), interval_s=self.context.snapshot_s)
-        try:
-            await feed.run()
-        except (OSError, ModelError, SessionError) as error:
-            problem = str(error)
-        finally:
-            self._live = None
-            self._ended_s = self.context.services.clock_s()
-            self._session = live.session_path
-        self.post_message(FeedEnded(feed.state, live.session_path, problem))
-
-    def _remember(self, prompt: str) -> None:
-        history = self.context.services.prompt_history()
-        try:
-            history.add(prompt)
-        except OSError as error:
-            self.notify(fmt.printable(f"the prompt is not remembered: {error}"), severity="warning")
-        self.prompt.remember(history.prompts())
+        self.measure(spec, offer.model, offer.taken(retry_failed=retry_failed))
 
     @property
     def rare_keys(self) -> frozenset[str]:
@@ -300,66 +263,12 @@ class BenchScreen(RunScreen):
             self.ladder.focus()
 
     @on(FeedEnded)
-    def report_end(self, event: FeedEnded) -> None:
-        """Say what became of the run and where it is kept."""
+    def show_end(self) -> None:
+        """Stop the clock."""
         self._write_state()
-        for notice in event.state.notices:
-            self.notify(fmt.printable(notice), severity="warning")
-        if event.problem is not None:
-            self.notify(fmt.printable(event.problem), title="The run broke off", severity="error", timeout=15)
-        elif event.session is not None:
-            saved = f"saved as {fmt.printable(event.session.name)}"
-            more = " – R measures what is missing" if event.state.cancelled else ""
-            self.notify(f"{saved}{more}", title=describe.run_label(event.state))
-
-    def action_stop_run(self) -> None:
-        """End the run; what is finished is kept."""
-        if self._live is None:
-            self.notify("nothing runs – F5 starts a run", severity="warning")
-        else:
-            self._live.stop()
-
-    def action_resume(self) -> None:
-        """Measure what is missing of the run that was stopped."""
-        if self._live is not None:
-            self.notify("a run is under way – F8 stops it", severity="warning")
-        elif self._session is None:
-            self.notify("no run to go on with – F3 shows earlier ones, R goes on with one", severity="warning")
-        else:
-            self.post_message(ResumeWanted(self._session))
-
-    def action_skip_method(self) -> None:
-        """End the running method and go on with the next."""
-        if self._live is None:
-            self.notify("nothing runs – F5 starts a run", severity="warning")
-        else:
-            self._live.skip()
 
     def action_clear_results(self) -> None:
         """Remove the results from the screen; session files stay."""
-        if self._live is not None:
-            self.notify("a run is under way – F8 stops it, then clear", severity="warning")
-            return
-        self._started_s = self._ended_s = None
-        self._session = None
-        self.run = RunState()
-        self._chosen_by_user = False
-        self.prompt.focus()
-
-    # What to look at next -------------------------------------------------------------------------------------------
-
-    def action_compare(self) -> None:
-        """Lay the methods of the latest run side by side."""
-        if (path := self._finished_session()) is not None:
-            self.post_message(ComparisonWanted((path,)))
-
-    def action_race(self) -> None:
-        """Watch the latest run again, all methods at once."""
-        if (path := self._finished_session()) is not None:
-            self.post_message(SessionChosen(path, replay=True))
-
-    def _finished_session(self) -> Path | None:
-        path = self._session or self.session_under_way
-        if path is None:
-            self.notify("nothing measured yet – F5 starts a run, F3 shows earlier ones", severity="warning")
-        return path
+        if not self.refuse_while_running():
+            self.forget_run()
+            self.prompt.focus()
