@@ -36,6 +36,25 @@ def test_a_running_trial_shows_its_own_speed_and_what_is_left():
     assert describe.eta_s(method) == pytest.approx(20 / method.trial.decode_tps)
 
 
+@pytest.mark.parametrize("warmup", [True, False])
+def test_until_a_further_trial_has_numbers_those_of_the_earlier_ones_stay(warmup):
+    earlier = trial("kv-cache", n_gen=9)
+    before = method_of(*earlier)
+    method = method_of(*earlier, TrialStarted("kv-cache", 1, warmup, 40))
+    assert method.running
+    assert describe.decode_tps(method) == describe.decode_tps(before) is not None
+    assert describe.ttft_ns(method) == describe.ttft_ns(before) is not None
+    assert describe.stream_of(method).pieces == before.records[-1].pieces()
+    assert describe.eta_s(method) is None
+
+
+def test_while_a_method_is_scored_it_shows_medians():
+    trials = [event for index, ms in enumerate((20, 30, 40)) for event in trial("kv-cache", index, base_ms=ms)]
+    method = method_of(*trials, QualityStarted("kv-cache"))
+    assert method.scoring
+    assert describe.decode_tps(method) == pytest.approx(1000 / 30, rel=0.1)
+
+
 def test_a_warm_up_is_called_so():
     assert describe.phase_label(method_of(*trial("kv-cache", warmup=True, n_gen=2, end=False))).startswith("warm-up")
 

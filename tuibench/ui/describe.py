@@ -54,9 +54,12 @@ class Stream:
 
 
 def stream_of(method: MethodState) -> Stream | None:
-    """Return what the panel of a method streams; None before there is any trial."""
+    """Return what the panel of a method streams; None before there is any trial.
+
+    Until a further trial has its first token, it is what the latest one streamed.
+    """
     trial = method.trial
-    if trial is not None and (trial.n_gen or method.running):
+    if trial is not None and (trial.n_gen or (method.running and not method.measured)):
         tail = trial.finished.text_tail if trial.finished else ""
         return Stream(id(trial.log), trial.log.pieces, trial.n_gen, tail, trial.n_expected, trial.log.ids, trial)
     if not method.measured:
@@ -83,19 +86,25 @@ def first_difference(stream: Stream | None, reference: Stream | None) -> int | N
 
 
 def decode_tps(method: MethodState) -> float | None:
-    """Return the speed to show: of the trial under way, else the median of the measured ones."""
-    if method.running and method.trial is not None:
-        return method.trial.decode_tps
+    """Return the speed to show: of the trial under way as soon as it has one, else the median of the measured ones."""
+    trial = _generating(method)
+    if trial is not None and trial.decode_tps is not None:
+        return trial.decode_tps
     found = summarise(DECODE, method.measured)
     return found.median if found else None
 
 
 def ttft_ns(method: MethodState) -> float | None:
     """Return the time to first token to show, chosen like `decode_tps`."""
-    if method.running and method.trial is not None:
-        return method.trial.ttft_ns
+    trial = _generating(method)
+    if trial is not None and trial.ttft_ns is not None:
+        return trial.ttft_ns
     found = summarise(TTFT, method.measured)
     return found.median if found else None
+
+
+def _generating(method: MethodState) -> TrialState | None:
+    return method.trial if method.running and not method.scoring else None
 
 
 def trial_label(method: MethodState) -> str:
