@@ -209,6 +209,9 @@ async def test_the_screen_is_painted_whole_only_where_it_may_be_lost(monkeypatch
         assert await written(by=pilot.press("escape")) >= everything
         assert 0 < await written(by=pilot.press("tab")) < everything / 10
         assert 0 < await written(by=pilot.press("tab")) < everything / 10
+        redraw = next(each for each in pilot.app.get_system_commands(pilot.app.screen) if each.title == "Redraw")
+        redraw.callback()
+        assert await written(by=pilot.pause()) == everything
         pilot.app.post_message(Resize(pilot.app.size, pilot.app.size))
         assert await written(by=pilot.pause()) == everything
 

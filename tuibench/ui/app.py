@@ -265,6 +265,7 @@ class TuibenchApp(ThemedApp):
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Offer everything that has a key by its name, too."""
         yield from super().get_system_commands(screen)
+        yield SystemCommand("Redraw", "Paint the whole screen anew, over what others wrote on it", self.paint_all)
         offered = set()
         for active in screen.active_bindings.values():
             binding = active.binding

@@ -52,7 +52,7 @@ class TerminalApp(App[int]):
 
     @on(Driver.SignalResume)
     @on(Resize)
-    def _paint_all(self) -> None:
+    def paint_all(self) -> None:
         """Rely on nothing painted before: this program was stopped, or has another terminal (perhaps of this size)."""
         self._painted.forget()
         if self.screen_stack:
