@@ -8,6 +8,7 @@ from filelock import FileLock
 
 from tests.ui.scripted import Program, session, until
 from tuibench import paths
+from tuibench.ui.screens import replay
 from tuibench.ui.screens.compare import CompareScreen
 from tuibench.ui.screens.replay import ReplayScreen
 from tuibench.ui.services import Services
@@ -195,19 +196,71 @@ async def test_a_hidden_race_stands_still():
 
 
 @pytest.mark.parametrize(("under_way", "row"), [(True, "1/2"), (False, "stopped 1/2")])
-async def test_a_session_that_somebody_measures_waits_for_its_trials(under_way, row):
-    whole = session(n_trials=2)
-    cut = msgspec.structs.replace(whole, trials=tuple(each for each in whole.trials if each.index == 0))
+async def test_a_session_that_somebody_measures_waits_for_its_trials(tmp_path, under_way, row):
+    path, _, cut = being_measured(tmp_path)
     program = Program()
-    program.services = dataclasses.replace(program.services, under_way=lambda _path: under_way)
+    program.services = dataclasses.replace(
+        program.services, under_way=lambda _path: under_way, load_session=lambda _path: cut
+    )
     async with program.app().run_test(size=(120, 40)) as pilot:
-        screen = ReplayScreen(pilot.app.context, cut, path=Path("first.toml"))
+        screen = ReplayScreen(pilot.app.context, cut, path=path)
         await pilot.app.push_screen(screen)
         await until(pilot, lambda: row in "".join(screen.ladder.plain_rows))
-        await pilot.app.workers.wait_for_complete()
-        await pilot.pause()
-        assert ("being measured" in screen.status.state) is under_way
+        await until(pilot, lambda: ("being measured" in screen.status.state) is under_way)
         assert ("stopped" in "".join(screen.ladder.plain_rows)) is not under_way
+
+
+async def test_what_comes_to_a_session_that_is_measured_is_shown_until_its_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(replay, "_FOLLOW_S", 0.01)
+    path, whole, cut = being_measured(tmp_path)
+    now = {"session": cut, "under way": True}
+    read = []
+    program = Program()
+    program.services = dataclasses.replace(
+        program.services,
+        under_way=lambda _path: now["under way"],
+        load_session=lambda each: read.append(each) or now["session"],
+    )
+    async with program.app().run_test(size=(120, 40)) as pilot:
+        screen = ReplayScreen(pilot.app.context, cut, path=path)
+        await pilot.app.push_screen(screen)
+        await until(pilot, lambda: "being measured" in screen.status.state)
+        for _ in range(20):
+            await pilot.pause(0.01)
+        assert len(read) == 1  # a file that stays as it is is not read again
+        now["session"] = whole
+        os.utime(path, ns=(1, 1))
+        await until(pilot, lambda: "2/2" in "".join(screen.ladder.plain_rows))
+        await pilot.press("r")
+        at_ns = screen._position_ns
+        now["under way"] = False
+        await until(pilot, lambda: "being measured" not in screen.status.state)
+        await pilot.app.workers.wait_for_complete()
+        assert len(read) == 3
+        assert screen.has_class("-racing")  # what somebody looks at stays
+        assert screen._position_ns == at_ns
+
+
+async def test_a_session_that_is_gone_while_it_is_followed_stays_on_the_screen(tmp_path, monkeypatch):
+    monkeypatch.setattr(replay, "_FOLLOW_S", 0.01)
+    path, _, cut = being_measured(tmp_path)
+    program = Program()
+    program.services = dataclasses.replace(program.services, under_way=lambda _path: True, load_session=lambda _: cut)
+    async with program.app().run_test(size=(120, 40)) as pilot:
+        screen = ReplayScreen(pilot.app.context, cut, path=path)
+        await pilot.app.push_screen(screen)
+        await until(pilot, lambda: "being measured" in screen.status.state)
+        path.unlink()
+        await pilot.app.workers.wait_for_complete()
+        assert "1/2" in "".join(screen.ladder.plain_rows)
+
+
+def being_measured(tmp_path):
+    """Return a file, a session of two trials a method, and what is in the file after one."""
+    whole = session(n_trials=2)
+    path = tmp_path / "first.toml"
+    path.touch()
+    return path, whole, msgspec.structs.replace(whole, trials=tuple(each for each in whole.trials if each.index == 0))
 
 
 def test_only_the_file_written_last_is_under_way_and_only_while_somebody_measures(tmp_path, monkeypatch):

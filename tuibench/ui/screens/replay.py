@@ -15,6 +15,7 @@ from textual.getters import query_one
 
 from tuibench.core import format as fmt
 from tuibench.core.comparison import REFERENCE
+from tuibench.store.schema import Session, SessionError
 from tuibench.ui.keymap import bindings
 from tuibench.ui.messages import ComparisonWanted, ResumeWanted
 from tuibench.ui.screens.base import RunScreen
@@ -27,12 +28,13 @@ from tuibench.ui.widgets.transport import Transport
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tuibench.store.schema import Session
     from tuibench.ui.services import Context
 
 _SLOWEST, _FASTEST = 0.25, 16.0
 _LEAST_LANE_HEIGHT = 5
 _LEAST_LANE_WIDTH = 38
+_FOLLOW_S = 3.0
+"""How often a file that somebody writes is looked at; it is read only when it has changed."""
 
 
 class ReplayScreen(RunScreen):
@@ -49,25 +51,27 @@ class ReplayScreen(RunScreen):
         self, context: Context, session: Session, *, path: Path | None = None, play: bool = False, speed: float = 1.0
     ) -> None:
         super().__init__(context)
-        self._session = session
         self._path = path
         self._play_at_once = play
         self._speed = min(max(_SLOWEST, speed), _FASTEST)
-        self._timeline = context.services.timeline(session)
-        self._divergences_ns = sorted(set(context.services.divergences_ns(session, REFERENCE).values()))
+        self._take(session)
         self._position_ns = self._timeline.duration_ns
         self._known = context.services.methods()
         self._under_way = False
         self._playing = False
         self._ticked_s = 0.0
 
+    def _take(self, session: Session) -> None:
+        services = self.context.services
+        self._session, self._timeline = session, services.timeline(session)
+        self._divergences_ns = sorted(set(services.divergences_ns(session, REFERENCE).values()))
+
     def compose_body(self) -> ComposeResult:
         """Lay out the screen."""
-        whole_ns = max(1, self._timeline.duration_ns)
         yield StatusLine()
         yield from self.compose_run()
         yield VerticalScroll(id="race")
-        yield Transport(at_ns / whole_ns for at_ns in self._divergences_ns)
+        yield Transport()
         yield KeyLine()
 
     def on_mount(self) -> None:
@@ -80,11 +84,11 @@ class ReplayScreen(RunScreen):
             fmt.counted(settings.n_threads, "thread"),
             f"{fmt.counted(settings.max_new_tokens, 'token')} × {settings.n_trials}",
         )
-        self.status.state = f"{header.created:%Y-%m-%d %H:%M}"
+        self._write_status()
         self.ladder.explain(self.known_methods)
         self._show_results()
         if self.run.cancelled and self._path is not None:
-            self._look_who_measures(self._path)
+            self._follow(self._path)
         self._lay_out_lanes()
         self.ladder.focus()
         self.set_interval(self.context.frame_s, self._tick)
@@ -106,15 +110,35 @@ class ReplayScreen(RunScreen):
         return frozenset() if self.has_class("-racing") else frozenset({"replay.faster", "replay.step"})
 
     @work(group="under way")
-    async def _look_who_measures(self, path: Path) -> None:
-        """Say that what is missing may yet come."""
-        with suppress(OSError):  # it is gone by now
-            self._under_way = await asyncio.to_thread(self.context.services.under_way, path)
-        if self._under_way:
-            self.status.state = f"● being measured · {self.status.state}"
-            self.notify("this session is being measured now – open it again for what came since", timeout=10)
-            if not self.has_class("-racing"):
-                self._show_results()
+    async def _follow(self, path: Path) -> None:
+        """As long as somebody measures, show what comes to the file."""
+
+        def look() -> tuple[bool, int]:
+            return self.context.services.under_way(path), path.stat().st_mtime_ns
+
+        with suppress(OSError, SessionError):  # it is gone, or damaged, by now
+            shown = (False, (await asyncio.to_thread(look))[1])
+            while True:
+                under_way, changed_ns = await asyncio.to_thread(look)
+                if (under_way, changed_ns) != shown:
+                    shown, self._under_way = (under_way, changed_ns), under_way
+                    self._take(await asyncio.to_thread(self.context.services.load_session, path))
+                    self._show_what_came()
+                if not under_way:
+                    return
+                await asyncio.sleep(_FOLLOW_S)
+
+    def _show_what_came(self) -> None:
+        """Show the session as it is now; a race goes on, with more to see."""
+        self._write_status()
+        if not self.has_class("-racing"):
+            self._position_ns = self._timeline.duration_ns
+            self._show_results()
+        self._write_transport()
+
+    def _write_status(self) -> None:
+        recorded = f"{self._session.header.created:%Y-%m-%d %H:%M}"
+        self.status.state = f"● being measured · {recorded}" if self._under_way else recorded
 
     def _set_racing(self, *, racing: bool) -> None:
         if racing != self.has_class("-racing"):
@@ -243,6 +267,8 @@ class ReplayScreen(RunScreen):
             self._go_to(self._position_ns)
 
     def _write_transport(self) -> None:
+        whole_ns = max(1, self._timeline.duration_ns)
+        self.transport.marks = tuple(at_ns / whole_ns for at_ns in self._divergences_ns)
         self.transport.state = (
             self._playing,
             self._position_ns / 1e9,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
@@ -15,14 +13,8 @@ class Transport(Widget):
     state: reactive[tuple[bool, float, float, float]] = reactive((False, 0.0, 0.0, 1.0))
     """Playing, position and length in seconds, speed."""
 
-    def __init__(self, marks: Iterable[float] = ()) -> None:
-        """Choose the marks.
-
-        Args:
-            marks: Places on the bar, as shares of its length.
-        """
-        super().__init__()
-        self._marks = tuple(marks)
+    marks: reactive[tuple[float, ...]] = reactive(())
+    """Places on the bar, as shares of its length."""
 
     def render(self) -> Content:
         """Draw the row."""
@@ -31,7 +23,7 @@ class Transport(Widget):
         right = f" {_clock(whole_s)}  {speed:g}× "
         room = max(0, self.size.width - len(left) - len(right))
         filled = round(room * min(1.0, at_s / whole_s)) if whole_s else 0
-        marked = {min(room - 1, int(share * room)) for share in self._marks}
+        marked = {min(room - 1, int(share * room)) for share in self.marks}
         parts: list[tuple[str, str]] = [(left, "bold $accent")]
         for x in range(room):
             char, style = ("━", "$primary") if x < filled else ("─", "$line")
