@@ -37,7 +37,7 @@ async def on_the_screen(n, *labels):
         for label in labels:
             started_s, started_cpu_s = time.perf_counter(), time.process_time()
             app.simulate_key("f3")  # a pilot would wait until the screen is at rest: until more files were read
-            while not isinstance(app.screen, SessionsScreen) or app.screen.table.n_rows < n:  # noqa: ASYNC110
+            while not isinstance(app.screen, SessionsScreen) or app.screen.table.n_rows < n:  # noqa: ASYNC110 - it tells nobody
                 await asyncio.sleep(0.005)
             report(label, started_s, started_cpu_s)
             await pilot.press("f2")

@@ -61,7 +61,7 @@ class Browser:
     async def evaluate(self, expression: str) -> Any:
         """Return what a JavaScript expression amounts to."""
         result = await self.call("Runtime.evaluate", expression=expression, returnByValue=True)
-        return result["result"]["value"]  # type: ignore[index]
+        return result["result"]["value"]  # type: ignore[index] # as the protocol has it
 
     async def press(self, key: str) -> None:
         """Press a function key, or type a text."""

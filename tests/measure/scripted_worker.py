@@ -35,7 +35,7 @@ def beat_for_ever():
         time.sleep(0.05)
 
 
-def misbehave(behaviour):  # noqa: PLR0912
+def misbehave(behaviour):  # noqa: PLR0912 - a branch for each kind of fault
     if behaviour == "segfault":
         print("about to crash", file=sys.stderr, flush=True)
         os.kill(os.getpid(), signal.SIGSEGV)

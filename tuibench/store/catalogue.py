@@ -7,7 +7,7 @@ import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -139,27 +139,26 @@ def summarise_session(path: Path, session: Session) -> SessionSummary:
         method: summarise(DECODE, [trial for trial in measured if trial.method == method])
         for method in header.settings.methods
     }
-    return SessionSummary(
-        path=path,
+    return replace(
+        _of_header(path, header),
         name=session.name or path.stem,
-        created=header.created,
-        model=header.model.name,
-        methods=header.settings.methods,
         n_trials=len(measured),
         problem="; ".join(session.dropped) or None,
         tags=said.tags or (),
         note=said.note or "",
-        cpu=header.machine.cpu,
-        prompt=_first_line(header.settings.prompt),
         decode_tps={method: speed.median for method, speed in speeds.items() if speed is not None},
+        complete=True,
     )
 
 
 def _header_only(path: Path) -> SessionSummary:
     try:
-        header: SessionHeader = load_header(path)
+        return _of_header(path, load_header(path))
     except SessionError as error:
         return _unreadable(path, error)
+
+
+def _of_header(path: Path, header: SessionHeader) -> SessionSummary:
     return SessionSummary(
         path=path,
         name=header.name or path.stem,

@@ -56,7 +56,7 @@ class Painted:
             case None:
                 return None
             case _:
-                self._lines.clear()
+                self.forget()
                 return renderable
 
     def forget(self) -> None:

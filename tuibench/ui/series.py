@@ -32,13 +32,11 @@ class SeriesMap:
         """
         shown = list(dict.fromkeys(methods))
         self.add(shown)
-        free = [method for method, place in self._order.items() if place < N_SERIES and method not in shown]
-        free.sort(key=self._order.__getitem__)
-        for method in shown:
-            if self._order[method] >= N_SERIES and free:
-                other = free.pop(0)
-                self._order[method], self._order[other] = self._order[other], self._order[method]
-                self.n_changes += 1
+        have_own = sorted(self._order, key=self._order.__getitem__)[:N_SERIES]
+        sharing = [method for method in shown if method not in have_own]
+        for method, other in zip(sharing, [each for each in have_own if each not in shown], strict=False):
+            self._order[method], self._order[other] = self._order[other], self._order[method]
+            self.n_changes += 1
 
     def number(self, method: str) -> int:
         """Return 1 to 8. A method nobody named before (from a stored session) gets the next colour."""
@@ -59,6 +57,11 @@ class SeriesMap:
         self.add((method,))
         place = self._order[method]
         return letter(place) if colourless or place >= N_SERIES else ""
+
+
+def series_classes(number: int | None) -> dict[str, bool]:
+    """Return which of the style classes `series-1` … a widget in this colour wears; None is no colour."""
+    return {f"series-{each}": each == number for each in range(1, N_SERIES + 1)}
 
 
 def letter(place: int) -> str:

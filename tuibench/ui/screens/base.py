@@ -125,7 +125,7 @@ class RunScreen(DashboardScreen):
         """Draw everything that has a method's colour anew."""
         self._n_recoloured = self.context.series.n_changes
         self.ladder.watch_run()
-        self.focused_panel.recolour()
+        self.focused_panel.show_anew()
         self._draw_curves(anew=True)
 
     def _take_over(self) -> None:

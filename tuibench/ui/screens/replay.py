@@ -85,6 +85,7 @@ class ReplayScreen(RunScreen):
             f"{fmt.counted(settings.max_new_tokens, 'token')} × {settings.n_trials}",
         )
         self._write_status()
+        self._write_marks()
         self.ladder.explain(self.known_methods)
         self._show_results()
         if self.run.cancelled and self._path is not None:
@@ -117,20 +118,22 @@ class ReplayScreen(RunScreen):
             return self.context.services.under_way(path), path.stat().st_mtime_ns
 
         with suppress(OSError, SessionError):  # it is gone, or damaged, by now
-            shown = (False, (await asyncio.to_thread(look))[1])
+            found = await asyncio.to_thread(look)
+            shown = (False, found[1])
             while True:
-                under_way, changed_ns = await asyncio.to_thread(look)
-                if (under_way, changed_ns) != shown:
-                    shown, self._under_way = (under_way, changed_ns), under_way
+                if found != shown:
+                    shown, self._under_way = found, found[0]
                     self._take(await asyncio.to_thread(self.context.services.load_session, path))
                     self._show_what_came()
-                if not under_way:
+                if not self._under_way:
                     return
                 await asyncio.sleep(_FOLLOW_S)
+                found = await asyncio.to_thread(look)
 
     def _show_what_came(self) -> None:
         """Show the session as it is now; a race goes on, with more to see."""
         self._write_status()
+        self._write_marks()
         if not self.has_class("-racing"):
             self._position_ns = self._timeline.duration_ns
             self._show_results()
@@ -139,6 +142,10 @@ class ReplayScreen(RunScreen):
     def _write_status(self) -> None:
         recorded = f"{self._session.header.created:%Y-%m-%d %H:%M}"
         self.status.state = f"● being measured · {recorded}" if self._under_way else recorded
+
+    def _write_marks(self) -> None:
+        whole_ns = max(1, self._timeline.duration_ns)
+        self.transport.marks = tuple(at_ns / whole_ns for at_ns in self._divergences_ns)
 
     def _set_racing(self, *, racing: bool) -> None:
         if racing != self.has_class("-racing"):
@@ -267,8 +274,6 @@ class ReplayScreen(RunScreen):
             self._go_to(self._position_ns)
 
     def _write_transport(self) -> None:
-        whole_ns = max(1, self._timeline.duration_ns)
-        self.transport.marks = tuple(at_ns / whole_ns for at_ns in self._divergences_ns)
         self.transport.state = (
             self._playing,
             self._position_ns / 1e9,

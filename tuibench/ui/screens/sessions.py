@@ -61,7 +61,6 @@ class SessionsScreen(DashboardScreen):
         self._deleted: list[list[Path]] = []
         self._as_seen: object = None
         """What the table shows: sessions in order, marks, colours."""
-        self._n_recoloured = 0
 
     def compose_body(self) -> ComposeResult:
         """Lay out the list and what there is to say about its current row."""
@@ -139,12 +138,11 @@ class SessionsScreen(DashboardScreen):
         if session is None:
             return
         series = self.context.series
+        before = series.n_changes
         series.show_together(session.methods)
-        if series.n_changes != self._n_recoloured:
-            self._n_recoloured = series.n_changes
+        if series.n_changes != before:
             self.table.recolour()
-            self.card.session = None  # so that it is described anew
-        self.card.session = session
+        self.card.describe(session)
 
     # Search, order, marks -------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from tuibench.core.spec import Method
 from tuibench.core.state import MethodState, MethodStatus, RunState
 from tuibench.ui import describe
 from tuibench.ui.describe import Stream
-from tuibench.ui.series import N_SERIES, SeriesMap
+from tuibench.ui.series import SeriesMap, series_classes
 from tuibench.ui.subtitle import write_subtitle
 from tuibench.ui.widgets.progress_line import ProgressLine
 from tuibench.ui.widgets.stat_tile import StatTile
@@ -68,15 +68,15 @@ class LivePanel(Container):
         """Show another method."""
         if method_id != self.method_id or known != self.known:
             self.method_id, self.known = method_id, known
-            self.recolour()
+            self.show_anew()
 
     def watch_run(self) -> None:
         """Draw the new state unless it is another method's news."""
         if self.is_mounted:
             self._show()
 
-    def recolour(self) -> None:
-        """Put on the colour that the method has now."""
+    def show_anew(self) -> None:
+        """Show everything anew, though nothing is new in the run: the method or its colour is."""
         self._shown = None
         if self.is_mounted:
             self._show()
@@ -100,8 +100,7 @@ class LivePanel(Container):
     def _dress(self, status: MethodStatus) -> None:
         """Put on the method's name and colours: all at once, each change styles everything in the panel anew."""
         name = self.method_id
-        shown = None if name is None else self._series.number(name)
-        classes = {f"series-{number}": number == shown for number in range(1, N_SERIES + 1)}
+        classes = series_classes(None if name is None else self._series.number(name))
         classes |= {f"-{worn.value}": worn is status for worn in _WORN}
         self.update_classes(classes, animate=False)
         if self.border_title != fmt.printable(name or ""):

@@ -8,7 +8,7 @@ from textual.reactive import var
 from tuibench.core import format as fmt
 from tuibench.core.state import MethodState, MethodStatus, RunState
 from tuibench.ui import describe
-from tuibench.ui.series import N_SERIES
+from tuibench.ui.series import series_classes
 from tuibench.ui.subtitle import write_subtitle
 from tuibench.ui.widgets.stream_text import StreamText
 
@@ -30,7 +30,7 @@ class RaceLane(StreamText):
 
     def wear(self, series: int) -> None:
         """Put on the colour with this number."""
-        self.update_classes({f"series-{number}": number == series for number in range(1, N_SERIES + 1)}, animate=False)
+        self.update_classes(series_classes(series), animate=False)
 
     def on_mount(self) -> None:
         """Show the state that is there already."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from textual.content import Content
-from textual.reactive import var
 from textual.widgets import Static
 
 from tuibench.core import format as fmt
@@ -20,17 +19,16 @@ _BAR = 9
 class SessionCard(Static):
     """Describes the session under the cursor: the speeds as bars, what was noted, what is wrong with the file."""
 
-    session: var[SessionSummary | None] = var(None)
-
     def __init__(self, series: SeriesMap) -> None:
         super().__init__(markup=False)
         self._series = series
+        self.session: SessionSummary | None = None
         self.border_title = "Session"
 
-    def watch_session(self, session: SessionSummary | None) -> None:
-        """Describe another session."""
-        if session is not None:
-            self.update(Content("\n").join(self._lines(session)))
+    def describe(self, session: SessionSummary) -> None:
+        """Describe a session, in the colours that its methods have now."""
+        self.session = session
+        self.update(Content("\n").join(self._lines(session)))
 
     def empty(self, text: str) -> None:
         """Say what to do where there is no session to describe."""
