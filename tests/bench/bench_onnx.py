@@ -120,7 +120,7 @@ def main():
     print(
         f"read bandwidth {bandwidth / 1e9:.1f} GB/s; a token reads the weights and the cache, which grows to", end=" "
     )
-    kv_bytes = read_decoder(asked.model_dir).kv_bytes(len(PROMPT) + asked.tokens // 2)
+    kv_bytes = read_decoder(asked.model_dir).kv_cache().at(len(PROMPT) + asked.tokens // 2)
     print(f"{kv_bytes / 1e6:.1f} MB by half of the generation")
     print(
         f"{'':18} {'TPOT ms':>8} {'tok/s':>7} {'p50 gap':>8} {'TTFT ms':>8} {'peak MB':>8} {'MB/token':>8} {'MBU':>5}"

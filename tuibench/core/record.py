@@ -62,9 +62,10 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     artifact_bytes: int | None = None
     weight_bytes: int | None = None
     kv_bytes_per_token: int | None = None
-    """With the two below, as in `KvCacheSize`; None for a method without a KV-cache."""
+    """With the three below, as in `KvCacheSize`; None for a method without a KV-cache."""
     kv_sliding_bytes_per_token: int | None = None
     kv_window: int | None = None
+    kv_fixed_bytes: int | None = None
     parameters: int | None = None
     context_window: int | None = None
     worker_cpu_ns: int | None = None
@@ -110,6 +111,7 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
             bytes_per_token=self.kv_bytes_per_token,
             sliding_bytes_per_token=self.kv_sliding_bytes_per_token or 0,
             window=self.kv_window,
+            fixed_bytes=self.kv_fixed_bytes or 0,
         )
 
     def pieces(self) -> list[str]:

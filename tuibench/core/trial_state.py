@@ -201,6 +201,7 @@ def trial_record(
         kv_bytes_per_token=kv_cache.bytes_per_token if kv_cache else None,
         kv_sliding_bytes_per_token=(kv_cache.sliding_bytes_per_token or None) if kv_cache else None,
         kv_window=kv_cache.window if kv_cache else None,
+        kv_fixed_bytes=(kv_cache.fixed_bytes or None) if kv_cache else None,
         parameters=ready.parameters if ready else None,
         context_window=ready.context_window if ready else None,
         worker_cpu_ns=done.cpu_ns if done else None,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
+from tuibench.core.kv_cache import KvCacheSize
 from tuibench.core.spec import Calibration, Method
 
 if TYPE_CHECKING:
@@ -41,10 +42,8 @@ class EngineInfo:
     """Most tokens, prompt and output together, that the model was made for; None where there is no limit."""
     facts: dict[str, str] = field(default_factory=dict)
     """What decides the speed here: precision, kernels, library versions."""
-    kv_value_bytes: int | None = 4
-    """Size of one number in the KV-cache; None for a method without one."""
-    kv_scale_bytes: int = 0
-    """What the KV-cache holds beside the numbers of each key and each value of a head."""
+    kv_cache: KvCacheSize | None = None
+    """What the KV-cache takes, as this engine holds it; None for a method without one."""
 
 
 class Engine(Protocol):

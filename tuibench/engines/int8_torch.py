@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tuibench.core.spec import Method
 from tuibench.engines.base import EngineInfo, Progress, UnsupportedModelError
+from tuibench.engines.score_by_decoding import score_by_decoding
 from tuibench.engines.torch_eager import KvCache
 
 if TYPE_CHECKING:
@@ -29,14 +31,15 @@ class Int8Torch(KvCache):
     )
 
     def score(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
-        """Yield the logits token by token: a longer block would share one range of activations between its tokens."""
-        yield self.prefill(token_ids[:1], len(token_ids))[None]
-        for token_id in token_ids[1:]:
-            yield self.decode(token_id)[None]
+        """Return the logits token by token: a longer block would share one range of activations between its tokens."""
+        return score_by_decoding(self, token_ids)
 
-    def _adapted(self, info: EngineInfo, progress: Progress) -> EngineInfo:
-        progress("quantising", 2, 3)
+    def _adapted(self, info: EngineInfo, expected: NDArray[np.float32], progress: Progress) -> EngineInfo:
+        info = super()._adapted(info, expected, progress)
+        progress("quantising", 3, 4)
         import torch
+
+        from tuibench.engines.torch_counts import expert_weights
 
         engine = _pick_engine()
         torch.backends.quantized.engine = engine
@@ -44,22 +47,18 @@ class Int8Torch(KvCache):
         before = _linear_weights(self._model)
         _quantise(self._model)
         after = _linear_weights(self._model)
-        n_left = sum(after.values())
-        n_quantised = sum(before.values()) - n_left
+        # The weights of experts lie stacked in one parameter a layer, which quantisation passes by.
+        n_expert, n_active = expert_weights(self._model, self._experts_chosen)
+        n_linear = sum(after.values())
+        n_left, n_quantised = n_linear + n_expert, sum(before.values()) - n_linear
         facts = {
             **info.facts,
             "precision": "INT8",
             "kernels": f"PyTorch {engine} dynamic INT8, weights per row, activations {_activation_bits(engine)} bits",
-            "products": f"INT8 × {len(before) - len(after)}, FP32 × {len(after)}",
+            "products": f"INT8 × {len(before) - len(after)}, FP32 × {len(after)}{', experts FP32' if n_expert else ''}",
             "quantised": f"{n_quantised / max(n_quantised + n_left, 1):.0%} of the weights in matrix products",
         }
-        return EngineInfo(
-            parameters=info.parameters,
-            artifact_bytes=info.artifact_bytes,
-            weight_bytes=n_quantised + 4 * n_left,
-            context_window=info.context_window,
-            facts=facts,
-        )
+        return replace(info, weight_bytes=n_quantised + 4 * (n_linear + n_active), facts=facts)
 
 
 def _pick_engine() -> str:

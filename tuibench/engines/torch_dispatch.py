@@ -20,7 +20,8 @@ def shorten_dispatch(model: nn.Module) -> None:
     direct: dict[type[nn.Module], type[nn.Module]] = {}
     for module in list(model.modules()):
         # Python looks into the instance first: what stands there never reaches `Module.__getattr__`.
-        for found in (module._modules, module._parameters, module._buffers):  # noqa: SLF001 - no public dictionaries
+        # Buffers stay where they are: some are replaced while the model runs, such as frequencies that grow.
+        for found in (module._modules, module._parameters):  # noqa: SLF001 - no public dictionaries
             module.__dict__.update({name: value for name, value in found.items() if value is not None})
         if _is_plain(module):
             cls = type(module)

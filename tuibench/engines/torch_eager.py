@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from tuibench.core.same_model import MOST_KLD
 from tuibench.core.spec import Method
 from tuibench.engines.base import EngineInfo, Progress, UnsupportedModelError
+from tuibench.engines.first_steps import N_PROMPT, first_tokens, largest_kld, take_first_steps
+from tuibench.engines.score_by_decoding import score_by_decoding
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,18 +20,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tuibench.engines.base import Logits
+    from tuibench.engines.torch_cached import CacheCall, CachedText
+    from tuibench.engines.torch_rotation import Rotation
 
 SCORED_TOKENS = 128
 """Positions of a text that go through the model at once: enough for its products, and few logits (25 MB for 49,152)."""
+_CHECKED_BLOCK = 5
+"""Positions of a block when blocks are checked: the first steps are three, the last one shorter."""
 
 
 class _TorchEager:
-    """Loading and the facts, the same for both methods."""
+    """Loading and the facts, the same for all methods."""
 
     method: ClassVar[Method]
 
     def __init__(self) -> None:
         self._model: Any = None
+        self._rotation: Rotation | None = None
         self._forward_options: dict[str, Any] = {}
 
     def prepare(self, model_dir: Path, progress: Progress) -> bool:  # noqa: ARG002
@@ -37,42 +44,74 @@ class _TorchEager:
         return False
 
     def load(self, model_dir: Path, n_threads: int, progress: Progress) -> EngineInfo:
-        progress("importing torch and transformers", 0, 2)
+        progress("importing torch and transformers", 0, 3)
         import torch
-        from transformers import AutoConfig, AutoModelForCausalLM
 
+        from tuibench.engines.torch_checkpoint import load_causal_lm
+        from tuibench.engines.torch_counts import describe, watching_experts
         from tuibench.engines.torch_dispatch import shorten_dispatch
+        from tuibench.engines.torch_rotation import find_rotation
 
         torch.set_num_threads(n_threads)
-        config = AutoConfig.from_pretrained(model_dir, local_files_only=True, trust_remote_code=False)
-        if config.is_encoder_decoder:
-            raise UnsupportedModelError(f"{config.model_type} is an encoder-decoder model; only decoders generate here")
-        progress("loading weights", 1, 2)
-        model = AutoModelForCausalLM.from_pretrained(
-            model_dir,
-            config=config,
-            dtype=torch.float32,
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=False,
-        )
-        self._model = model.eval()
+        progress("loading weights", 1, 3)
+        self._model = model = load_causal_lm(model_dir)
+        self._rotation = find_rotation(model)
         # Only the last position goes through the output head, as in transformers' own generate().
         if "logits_to_keep" in inspect.signature(model.forward).parameters:
             self._forward_options["logits_to_keep"] = 1
-        info = self._adapted(_describe(model, model_dir, n_threads), progress)
+        progress("checking the first steps", 2, 3)
+        self.first_tokens = first_tokens(model.get_input_embeddings().weight.shape[0], model.config.to_dict())
+        with watching_experts(model) as self._experts_chosen:
+            expected = self.uncached(self.first_tokens)
+        self._refuse_unless_causal(expected)
+        info = self._adapted(describe(model, model_dir, n_threads, self._experts_chosen), expected, progress)
         shorten_dispatch(model)
         return info
 
-    def _adapted(self, info: EngineInfo, progress: Progress) -> EngineInfo:  # noqa: ARG002
-        """Change the loaded model, where a method does, and say what it is now."""
+    def _adapted(
+        self,
+        info: EngineInfo,
+        expected: NDArray[np.float32],  # noqa: ARG002
+        progress: Progress,  # noqa: ARG002
+    ) -> EngineInfo:
+        """Change the loaded model, where a method does, and say what it is now.
+
+        Args:
+            info: What it was until now.
+            expected: Logits of the first tokens.
+            progress: Told of what takes long.
+        """
         return info
+
+    def uncached(self, token_ids: Sequence[int]) -> NDArray[np.float32]:
+        """Return the logits at every position from one pass over all tokens: what every other way is held against."""
+        import torch
+
+        if self._rotation is not None:
+            self._rotation.begin()
+        with torch.inference_mode():
+            return self._all_logits(torch.tensor([list(token_ids)]), use_cache=False)
 
     def close(self) -> None:
         self._model = None
 
-    def _last_logits(self, token_ids: torch.Tensor, **options: Any) -> Logits:  # noqa: ANN401 - transformers' own
-        output = self._model(input_ids=token_ids, **self._forward_options, **options)
+    def _refuse_unless_causal(self, expected: NDArray[np.float32]) -> None:
+        """Refuse a model whose predictions depend on the tokens that follow."""
+        import numpy as np
+
+        if not bool(np.isfinite(expected).any(axis=1).all()) or bool(np.isnan(expected).any()):
+            raise UnsupportedModelError("the model's own forward pass gives values that are not numbers")
+        prompt = self.first_tokens[:N_PROMPT]
+        if largest_kld(expected[len(prompt) - 1 : len(prompt)], self.uncached(prompt)[-1:]) > MOST_KLD:
+            raise UnsupportedModelError(
+                f"{self._model.config.model_type} is not a decoder: what it predicts depends on the tokens that follow"
+            )
+
+    def _rotates_alike(self, n_tokens: int) -> bool:
+        """Return whether a text of this length has the same frequencies at each of its positions."""
+        return self._rotation is None or self._rotation.at(1) == self._rotation.at(n_tokens)
+
+    def _last_logits(self, output: Any) -> Logits:  # noqa: ANN401 - transformers' own
         logits: Logits = output.logits[0, -1].numpy()
         return logits
 
@@ -94,12 +133,11 @@ class Baseline(_TorchEager):
         requires=("torch", "transformers"),
     )
 
-    def _adapted(self, info: EngineInfo, progress: Progress) -> EngineInfo:  # noqa: ARG002
-        return replace(info, kv_value_bytes=None)
-
     def prefill(self, token_ids: Sequence[int], max_length: int) -> Logits:
         import torch
 
+        if self._rotation is not None:
+            self._rotation.begin()
         self._ids = torch.zeros(1, max_length, dtype=torch.long)
         self._ids[0, : len(token_ids)] = torch.tensor(token_ids)
         self._length = len(token_ids)
@@ -115,17 +153,18 @@ class Baseline(_TorchEager):
 
         It is the exception to `Engine.score`'s few dozen MB: a window of 512 × 49,152 logits takes 100 MB.
         """
-        import torch
-
-        with torch.inference_mode():
-            logits = self._all_logits(torch.tensor([list(token_ids)]), use_cache=False)
-        yield logits
+        if self._rotates_alike(len(token_ids)):
+            yield self.uncached(token_ids)
+        else:
+            yield from score_by_decoding(self, token_ids)
 
     def _recompute(self) -> Logits:
         import torch
 
         with torch.inference_mode():
-            return self._last_logits(self._ids[:, : self._length], use_cache=False)
+            return self._last_logits(
+                self._model(input_ids=self._ids[:, : self._length], use_cache=False, **self._forward_options)
+            )
 
 
 class KvCache(_TorchEager):
@@ -140,79 +179,123 @@ class KvCache(_TorchEager):
         requires=("torch", "transformers"),
     )
 
+    def _adapted(self, info: EngineInfo, expected: NDArray[np.float32], progress: Progress) -> EngineInfo:  # noqa: ARG002
+        from tuibench.engines.torch_cache import held_bytes
+
+        self._call, error = self._find_call(expected[N_PROMPT - 1 :])
+        size = held_bytes(self._text.cache)
+        self._block = SCORED_TOKENS if self._scores_alike(expected) else 1
+        facts = {
+            **info.facts,
+            "cache": f"{self._call}; the first steps are an uncached pass's, within {error:.0e} nats",
+        }
+        if self._block == 1:
+            facts["scoring"] = "token by token: several at once come out differently in this model"
+        return replace(info, kv_cache=size, facts=facts)
+
     def prefill(self, token_ids: Sequence[int], max_length: int) -> Logits:
         import torch
 
-        from tuibench.engines.torch_cache import preallocated_cache
-
-        self._cache = preallocated_cache(self._model.config, max_length)
-        self._token = torch.zeros(1, 1, dtype=torch.long)
+        self._text = self._new_text(max_length)
         with torch.inference_mode():
-            return self._last_logits(torch.tensor([list(token_ids)]), past_key_values=self._cache, use_cache=True)
+            return self._last_logits(self._text.append(token_ids, **self._forward_options))
 
     def decode(self, token_id: int) -> Logits:
         import torch
 
         with torch.inference_mode():
-            self._token[0, 0] = token_id
-            return self._last_logits(self._token, past_key_values=self._cache, use_cache=True)
+            return self._last_logits(self._text.append((token_id,), **self._forward_options))
 
     def score(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
         """Yield the logits of a text block by block, each going on from the cache of those before."""
-        import torch
+        return self._score(token_ids, self._block)
 
-        for block, cache in self._scored_blocks(token_ids):
-            with torch.inference_mode():
-                logits = self._all_logits(block, past_key_values=cache, use_cache=True)
-            yield logits
-
-    def head_inputs(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
-        """Yield the final hidden states of a text, `[positions, hidden]`: what the output head would turn into logits.
+    @property
+    def head_inputs(self) -> Callable[[Sequence[int]], Iterator[NDArray[np.float32]]] | None:
+        """Yields the final hidden states of a text, `[positions, hidden]`: what the output head makes logits of.
 
         Some models scale or cap the logits after that, or the states before: whoever multiplies these with the head
-        must compare the product with `score`.
+        must compare the product with `score`. None where the model does not hand the states out.
         """
+        return self._head_inputs if self._tells_states() else None
+
+    def _head_inputs(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
         import torch
 
-        for block, cache in self._scored_blocks(token_ids):
+        text = self._new_text(len(token_ids), self._model.base_model)
+        for block in self._blocks(token_ids, self._block):
             with torch.inference_mode():
-                output = self._model.base_model(input_ids=block, past_key_values=cache, use_cache=True)
-                states: NDArray[np.float32] = output.last_hidden_state[0].numpy()
+                states: NDArray[np.float32] = text.append(block).last_hidden_state[0, -len(block) :].numpy()
             yield states
 
-    def _scored_blocks(self, token_ids: Sequence[int]) -> Iterator[tuple[torch.Tensor, Any]]:
+    def _score(self, token_ids: Sequence[int], block: int) -> Iterator[NDArray[np.float32]]:
         import torch
 
-        from tuibench.engines.torch_cache import preallocated_cache
+        every = dict.fromkeys(self._forward_options, 0)
+        text = self._new_text(len(token_ids))
+        for tokens in self._blocks(token_ids, block):
+            with torch.inference_mode():
+                logits: NDArray[np.float32] = text.append(tokens, **every).logits[0, -len(tokens) :].numpy()
+            yield logits
 
-        cache = preallocated_cache(self._model.config, len(token_ids))
-        for start in range(0, len(token_ids), SCORED_TOKENS):
-            yield torch.tensor([list(token_ids[start : start + SCORED_TOKENS])]), cache
+    def _blocks(self, token_ids: Sequence[int], block: int) -> Iterator[Sequence[int]]:
+        n_tokens = block if self._rotates_alike(len(token_ids)) else 1
+        for start in range(0, len(token_ids), n_tokens):
+            yield token_ids[start : start + n_tokens]
 
+    def _new_text(self, max_length: int, model: Any = None) -> CachedText:  # noqa: ANN401 - transformers' own
+        from tuibench.engines.torch_cached import CachedText
 
-def _describe(model: Any, model_dir: Path, n_threads: int) -> EngineInfo:  # noqa: ANN401 - transformers' own
-    import torch
+        return CachedText(model or self._model, self._call, self._rotation, max_length)
 
-    parameters = {id(parameter): parameter for parameter in model.parameters()}
-    head = model.get_output_embeddings()
-    # A lookup reads one row of an embedding; the table is streamed only where it also serves as the output head.
-    lookups = {
-        id(module.weight): module.weight.nbytes
-        for module in model.modules()
-        if isinstance(module, torch.nn.Embedding) and (head is None or module.weight is not head.weight)
-    }
-    window = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    return EngineInfo(
-        parameters=sum(parameter.numel() for parameter in parameters.values()),
-        artifact_bytes=sum(path.stat().st_size for path in model_dir.glob("*.safetensors")),
-        weight_bytes=sum(parameter.nbytes for parameter in parameters.values()) - sum(lookups.values()),
-        context_window=window,
-        facts={
-            "precision": "FP32",
-            "attention": model.config._attn_implementation,  # noqa: SLF001 - no public name for it
-            "kernels": f"PyTorch {torch.backends.cpu.get_cpu_capability()}",
-            "threads": str(n_threads),
-            "torch": str(torch.__version__),
-            "transformers": version("transformers"),
-        },
-    )
+    def _find_call(self, expected: NDArray[np.float32]) -> tuple[CacheCall, float]:
+        """Return the way of handing the cache over with which the first steps come out, and how far they are off.
+
+        Raises:
+            UnsupportedModelError: There is none.
+        """
+        from tuibench.engines.torch_cached import possible_calls
+
+        least, why = float("inf"), ""
+        for call in possible_calls(self._model):
+            self._call = call
+            try:
+                error = largest_kld(expected, take_first_steps(self.first_tokens, self.prefill, self.decode))
+            except (
+                AttributeError,
+                IndexError,
+                KeyError,
+                NotImplementedError,
+                RuntimeError,
+                TypeError,
+                ValueError,
+            ) as fault:
+                why = why or f"{type(fault).__name__}: {' '.join(str(fault).split())}"
+                continue
+            if error <= MOST_KLD:
+                return call, error
+            least = min(least, error)
+        told = f"they differ by {least:.2g} nats" if least < float("inf") else why
+        raise UnsupportedModelError(
+            f"{self._model.config.model_type} does not decode with a cache as without one ({told}); baseline runs it"
+        )
+
+    def _scores_alike(self, expected: NDArray[np.float32]) -> bool:
+        """Return whether several tokens at once go on from a cache as they would one by one."""
+        import numpy as np
+
+        try:
+            scored = np.concatenate([block.copy() for block in self._score(self.first_tokens, _CHECKED_BLOCK)])
+        except (IndexError, NotImplementedError, RuntimeError, TypeError, ValueError):
+            return False
+        return largest_kld(expected, scored) <= MOST_KLD
+
+    def _tells_states(self) -> bool:
+        import torch
+
+        base = self._model.base_model
+        if base is self._model or "cache" not in inspect.signature(base.forward).parameters:
+            return False
+        with torch.inference_mode():
+            output = self._new_text(N_PROMPT, base).append(self.first_tokens[:N_PROMPT])
+        return getattr(output, "last_hidden_state", None) is not None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tuibench.core.spec import Method
-from tuibench.engines.base import Guesses, UnsupportedModelError
+from tuibench.engines.base import EngineInfo, Guesses, Progress, UnsupportedModelError
 from tuibench.engines.lookup import Guesser
 from tuibench.engines.torch_eager import KvCache
 
@@ -34,15 +34,24 @@ class KvCacheLookup(KvCache):
         requires=("torch", "transformers"),
     )
 
-    def prefill(self, token_ids: Sequence[int], max_length: int) -> Logits:
-        """Read the prompt.
+    def _adapted(self, info: EngineInfo, expected: NDArray[np.float32], progress: Progress) -> EngineInfo:
+        """Check the cache.
 
         Raises:
-            UnsupportedModelError: A layer's cache cannot forget tokens: a sliding window has overwritten older ones.
+            UnsupportedModelError: A layer's cannot forget tokens: a window has overwritten older ones, a state has
+                taken them up.
         """
+        from tuibench.engines.torch_cache import layers_that_keep_all
+
+        info = super()._adapted(info, expected, progress)
+        if lasting := layers_that_keep_all(self._text.cache):
+            raise UnsupportedModelError(
+                f"prompt lookup needs a cache that can forget tokens; this model's {', '.join(lasting)} cannot"
+            )
+        return info
+
+    def prefill(self, token_ids: Sequence[int], max_length: int) -> Logits:
         logits = super().prefill(token_ids, max_length)
-        if not all(hasattr(layer, "take_back") for layer in self._cache.layers):
-            raise UnsupportedModelError("prompt lookup needs a cache that can forget tokens; a sliding window cannot")
         self._guesser = Guesser(self, token_ids, max_length, _MOST_AT_ONCE)
         return logits
 
@@ -51,15 +60,19 @@ class KvCacheLookup(KvCache):
 
     def append(self, token_ids: Sequence[int]) -> NDArray[np.float32]:
         """Process tokens in one pass; see `lookup.Steps`."""
+        import numpy as np
         import torch
 
+        if not self._text.rotates_alike(len(token_ids)):
+            return np.concatenate([self.append([token_id]) for token_id in token_ids])
+        every = dict.fromkeys(self._forward_options, 0)
         with torch.inference_mode():
-            return self._all_logits(torch.tensor([list(token_ids)]), past_key_values=self._cache, use_cache=True)
+            logits: NDArray[np.float32] = self._text.append(token_ids, **every).logits[0, -len(token_ids) :].numpy()
+        return logits
 
     def take_back(self, n_tokens: int) -> None:
         """Forget the last tokens; see `lookup.Steps`."""
-        for layer in self._cache.layers:
-            layer.take_back(n_tokens)
+        self._text.take_back(n_tokens)
 
     @property
     def guesses(self) -> Guesses:

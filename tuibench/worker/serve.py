@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 import traceback
@@ -21,7 +20,6 @@ from tuibench.core.events import (
     PhaseStarted,
     WorkerFailed,
 )
-from tuibench.core.kv_cache import KvCacheSize, kv_cache_size
 from tuibench.core.spec import LoadRequest, QualityRequest, TrialRequest
 from tuibench.engines.base import CalibratedEngine, CalibrationError, Engine, EngineInfo, UnsupportedModelError
 from tuibench.methods import UnknownMethodError, engine_class
@@ -96,19 +94,11 @@ def _load(engine: Engine, load: LoadRequest, emit: EventWriter, started_ns: int)
             context_window=info.context_window,
             facts=info.facts,
             prepare_peak_bytes=prepare_peak_bytes,
-            kv_cache=_kv_cache(model_dir, info),
+            kv_cache=info.kv_cache,
             memory=own_memory(),
         )
     )
     return info
-
-
-def _kv_cache(model_dir: Path, info: EngineInfo) -> KvCacheSize | None:
-    if info.kv_value_bytes is None:
-        return None
-    # The engine has read the same file: there is nothing left to complain about.
-    config = json.loads((model_dir / "config.json").read_bytes())
-    return kv_cache_size(config, info.kv_value_bytes, info.kv_scale_bytes)
 
 
 def beat(emit: Callable[[Event], None], standstill: Standstill) -> None:

@@ -43,7 +43,6 @@ def describe(method: Method, session: Session, model_dir: Path) -> EngineInfo:
         artifact_bytes=sum(path.stat().st_size for path in model_dir.glob("*.safetensors")),
         weight_bytes=weight_bytes(session.model),
         context_window=session.decoder.context_window,
-        kv_value_bytes=FP32_BYTES if exact else 1,
-        kv_scale_bytes=0 if exact else FP32_BYTES,
+        kv_cache=session.decoder.kv_cache(FP32_BYTES) if exact else session.decoder.kv_cache(1, FP32_BYTES),
         facts=facts,
     )

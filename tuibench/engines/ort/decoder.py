@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from tuibench.core.kv_cache import KvCacheSize
 from tuibench.engines.base import UnsupportedModelError
 from tuibench.engines.ort.rope import check_rope
 from tuibench.models.folder import read_config
@@ -48,9 +49,20 @@ class Decoder:
     rope: dict[str, Any]
     """Parameters of the rotary embedding; empty where positions are learned."""
 
-    def kv_bytes(self, length: int) -> int:
-        """Return the size of an FP32 KV-cache of `length` positions."""
-        return 2 * 4 * self.n_layers * self.n_kv_heads * self.head_dim * length
+    def kv_cache(self, value_bytes: int = 4, scale_bytes: int = 0) -> KvCacheSize:
+        """Return the size of a KV-cache.
+
+        Args:
+            value_bytes: Size of one stored number: 4 for FP32.
+            scale_bytes: What is stored besides, for each key and each value of a head.
+        """
+        layer_bytes = 2 * self.n_kv_heads * (self.head_dim * value_bytes + scale_bytes)
+        sliding = [window for window in self.windows if window is not None]
+        return KvCacheSize(
+            bytes_per_token=layer_bytes * (self.n_layers - len(sliding)),
+            sliding_bytes_per_token=layer_bytes * len(sliding),
+            window=max(sliding, default=None),
+        )
 
 
 def read_decoder(model_dir: Path) -> Decoder:

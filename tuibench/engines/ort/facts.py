@@ -52,6 +52,7 @@ def describe(
         artifact_bytes=artifact.disk_bytes,
         weight_bytes=info.read_bytes,
         context_window=decoder.context_window,
+        kv_cache=decoder.kv_cache(),
         facts=facts,
     )
 

@@ -55,6 +55,6 @@ def try_plain(directory: Path, decoder: Decoder, writing_nodes: Iterable[str], l
     ]
     info = read_graph_info(directory)
     kernels = dict(Counter(kernel.operator for kernel in runs[1]))
-    told = f"{decoder.kv_bytes(1) / 1e3:.1f} kB a token in {', in '.join(costs)}; one thread"
+    told = f"{decoder.kv_cache().at(1) / 1e3:.1f} kB a token in {', in '.join(costs)}; one thread"
     notes = {**info.notes, WRITING_NOTE: told} if costs else info.notes
     msgspec.structs.replace(info, kernels=kernels, notes=notes).save(directory)

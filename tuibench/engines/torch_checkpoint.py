@@ -1,0 +1,116 @@
+"""A model folder through transformers: loaded whole and as it is, or refused with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tuibench.engines.base import UnsupportedModelError
+from tuibench.models.folder import read_config
+from tuibench.models.local import ModelError
+
+_NAMED = 3
+"""Tensors that a refusal names."""
+
+
+def load_causal_lm(model_dir: Path) -> Any:  # noqa: ANN401 - transformers' own
+    """Return the model in FP32, every parameter of which came from the folder.
+
+    Raises:
+        UnsupportedModelError: It is not a decoder that transformers itself can run in FP32.
+        ModelError: Its configuration and its weights do not belong together.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    config = _read_checked(model_dir)
+    # Without `ignore_mismatched_sizes`, a wrong shape is told in a table on standard error; here the sizes are named.
+    # What does not fit is filled with random numbers for the moment, and refused below.
+    model, report = AutoModelForCausalLM.from_pretrained(
+        model_dir,
+        config=config,
+        dtype=torch.float32,
+        local_files_only=True,
+        use_safetensors=True,
+        trust_remote_code=False,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+    )
+    _refuse_what_does_not_fit(report, model_dir.name)
+    return model.eval()
+
+
+def _read_checked(model_dir: Path) -> Any:  # noqa: ANN401 - transformers' own
+    from huggingface_hub.errors import StrictDataclassError
+    from transformers import CONFIG_MAPPING, AutoConfig
+
+    raw = read_config(model_dir, model_dir.name)
+    if raw.get("model_type") not in CONFIG_MAPPING:
+        raise UnsupportedModelError(_unknown(raw))
+    _refuse_quantised(raw)
+    try:
+        config = AutoConfig.from_pretrained(model_dir, local_files_only=True, trust_remote_code=False)
+    except (ValueError, TypeError, KeyError, AttributeError, StrictDataclassError) as error:
+        raise ModelError(
+            f"transformers {version('transformers')} cannot read config.json of {model_dir.name}: "
+            f"{' '.join(str(error).split())}; fetch it again, or use a release that knows it"
+        ) from error
+    _refuse_what_does_not_decode(config)
+    return config
+
+
+def _unknown(raw: Mapping[str, Any]) -> str:
+    kind = raw.get("model_type")
+    if raw.get("auto_map"):
+        return f"the model type {kind!r} needs code that comes with the model, which is never run here"
+    return f"transformers {version('transformers')} does not know the model type {kind!r}"
+
+
+def _refuse_quantised(raw: Mapping[str, Any]) -> None:
+    for part in (raw, *(value for value in raw.values() if isinstance(value, Mapping))):
+        quantised = part.get("quantization_config")
+        if isinstance(quantised, Mapping):
+            how = quantised.get("quant_method", "in an unnamed way")
+            raise UnsupportedModelError(
+                f"the weights are quantised already ({how}); use the model's FP32, FP16 or BF16 version"
+            )
+
+
+def _refuse_what_does_not_decode(config: Any) -> None:  # noqa: ANN401 - transformers' own
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    if config.is_encoder_decoder:
+        raise UnsupportedModelError(f"{config.model_type} is an encoder-decoder model; only decoders generate here")
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise UnsupportedModelError(f"{config.model_type} is not a causal language model in transformers")
+    # BERT and its kin say so. Others have no such field, or decode whatever it says; what a pass shows decides there.
+    if getattr(config, "is_decoder", True) is False and hasattr(config, "add_cross_attention"):
+        raise UnsupportedModelError(
+            f"{config.model_type} is an encoder here (is_decoder is false); only decoders generate"
+        )
+
+
+def _refuse_what_does_not_fit(report: Mapping[str, Any], name: str) -> None:
+    faults = [
+        *_listed("lacks", report["missing_keys"]),
+        *_listed("has, but the architecture does not use,", report["unexpected_keys"]),
+        *(
+            f"{key} has shape {list(stored)}, but config.json asks for {list(asked)}"
+            for key, stored, asked in sorted(report["mismatched_keys"])[:_NAMED]
+        ),
+        *(" ".join(str(message).split()) for message in report["error_msgs"][:1]),
+    ]
+    if faults:
+        raise ModelError(
+            f"the weights of {name} and its config.json do not belong together: {'; '.join(faults)}; fetch both again"
+        )
+
+
+def _listed(what: str, keys: Iterable[str]) -> list[str]:
+    names = sorted(keys)
+    if not names:
+        return []
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return [f"the folder {what} {', '.join(names[:_NAMED])}{more}"]
