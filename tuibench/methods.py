@@ -59,8 +59,8 @@ def ladder_parents() -> dict[str, str | None]:
 
 
 def exact_methods() -> frozenset[str]:
-    """Return the installed methods that compute in FP32, and so promise the reference's model."""
-    return frozenset(method.id for method in available_methods().values() if method.precision == "fp32")
+    """Return the installed methods that promise the reference's model."""
+    return frozenset(method.id for method in available_methods().values() if method.promises_the_model)
 
 
 def resolve_methods(names: str) -> tuple[str, ...]:

@@ -66,7 +66,7 @@ FAULTS = {
 
 
 class Sound:
-    method = Method(id="sound", title="Sound", explanation="Works.", parent=None, precision="fp32")
+    method = Method(id="sound", title="Sound", explanation="Works.", parent=None, precision="fp32", exact=False)
     n_prompts = 0
 
     def enter(self, phase):
@@ -99,7 +99,7 @@ class Sound:
 
 
 class Faulty(Sound):
-    method = Method(id="faulty", title="Faulty", explanation="Fails.", parent=None, precision="fp32")
+    method = Method(id="faulty", title="Faulty", explanation="Fails.", parent=None, precision="fp32", exact=False)
 
     def enter(self, phase):
         where, _, what = os.environ.get("TUIBENCH_TEST_FAULT", "").partition(":")

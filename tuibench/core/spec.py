@@ -18,8 +18,15 @@ class Method(msgspec.Struct, frozen=True, kw_only=True):
     parent: str | None
     """The rung of the ladder that this method improves on; None for the lowest."""
     precision: Literal["fp32", "int8", "int4"]
+    exact: bool | None = None
+    """Whether it promises the reference's model, and is held to that; None: FP32 methods do."""
     requires: tuple[str, ...] = ()
     """Import names of the libraries its worker needs."""
+
+    @property
+    def promises_the_model(self) -> bool:
+        """Whether it must compute what the reference computes, up to the rounding of sums."""
+        return self.precision == "fp32" if self.exact is None else self.exact
 
 
 class Sampling(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuibench.core.spec import Method
 from tuibench.engines.base import EngineInfo, Progress, UnsupportedModelError
+from tuibench.engines.forward_errors import FORWARD_ERRORS, one_line, raise_if_out_of_memory
 from tuibench.engines.score_by_decoding import score_by_decoding
 from tuibench.engines.torch_eager import KvCache
 
@@ -34,8 +35,8 @@ class Int8Torch(KvCache):
         """Return the logits token by token: a longer block would share one range of activations between its tokens."""
         return score_by_decoding(self, token_ids)
 
-    def _adapted(self, info: EngineInfo, expected: NDArray[np.float32], progress: Progress) -> EngineInfo:
-        info = super()._adapted(info, expected, progress)
+    def _adapted(self, info: EngineInfo, progress: Progress) -> EngineInfo:
+        info = super()._adapted(info, progress)
         progress("quantising", 3, 4)
         import torch
 
@@ -46,6 +47,7 @@ class Int8Torch(KvCache):
         _linear_from_conv1d(self._model)
         before = _linear_weights(self._model)
         _quantise(self._model)
+        self._refuse_unless_it_runs()
         after = _linear_weights(self._model)
         # The weights of experts lie stacked in one parameter a layer, which quantisation passes by.
         n_expert, n_active = expert_weights(self._model, self._experts_chosen)
@@ -59,6 +61,18 @@ class Int8Torch(KvCache):
             "quantised": f"{n_quantised / max(n_quantised + n_left, 1):.0%} of the weights in matrix products",
         }
         return replace(info, weight_bytes=n_quantised + 4 * (n_linear + n_active), facts=facts)
+
+    def _refuse_unless_it_runs(self) -> None:
+        """Refuse a model whose code reaches into its linear layers, which are of another kind now."""
+        token_ids = self.first_steps.token_ids
+        try:
+            self.prefill(token_ids[:-1], len(token_ids))
+            self.decode(token_ids[-1])
+        except FORWARD_ERRORS as error:
+            raise_if_out_of_memory(error)
+            raise UnsupportedModelError(
+                f"{self._model.config.model_type} does not run with PyTorch's INT8 layers: {one_line(error)}"
+            ) from error
 
 
 def _pick_engine() -> str:

@@ -39,12 +39,21 @@ class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]  # transformers shi
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         start, end = self._length, self._length + key_states.shape[-2]
+        if end > self._max_length:  # a model that puts tokens of its own before the text
+            self._grow(end)
         self._key_buffer[:, :, start:end] = key_states
         self._value_buffer[:, :, start:end] = value_states
         self._length = end
         self.keys = self._key_buffer[:, :, :end]
         self.values = self._value_buffer[:, :, :end]
         return self.keys, self.values
+
+    def _grow(self, length: int) -> None:
+        old_keys, old_values = self._key_buffer[:, :, : self._length], self._value_buffer[:, :, : self._length]
+        self._max_length += length
+        self._key_buffer, self._value_buffer = self._buffer_like(old_keys), self._buffer_like(old_values)
+        self._key_buffer[:, :, : self._length] = old_keys
+        self._value_buffer[:, :, : self._length] = old_values
 
     def crop(self, tokens_to_remove: int) -> None:
         """Forget the last positions; their number is negative, as transformers has it."""

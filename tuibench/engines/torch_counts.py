@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tuibench.engines.base import EngineInfo
+from tuibench.engines.torch_rotation import context_window
 from tuibench.models.folder import weight_files
 
 _STACKED = 3
@@ -69,13 +70,12 @@ def describe(model: Any, model_dir: Path, n_threads: int, chosen: Mapping[int, i
         if isinstance(module, torch.nn.Embedding) and (head is None or module.weight is not head.weight)
     }
     n_expert, n_active = expert_weights(model, chosen)
-    window = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     read_bytes = sum(parameter.nbytes for parameter in parameters.values()) - sum(lookups.values())
     return EngineInfo(
         parameters=sum(parameter.numel() for parameter in parameters.values()),
         artifact_bytes=sum(path.stat().st_size for path in weight_files(model_dir, model_dir.name)),
         weight_bytes=read_bytes - 4 * (n_expert - n_active),
-        context_window=window,
+        context_window=context_window(model.config.get_text_config()),
         facts={
             "precision": "FP32",
             "attention": model.config._attn_implementation,  # noqa: SLF001 - no public name for it

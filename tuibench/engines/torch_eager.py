@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tuibench.core.same_model import MOST_KLD
 from tuibench.core.spec import Method
 from tuibench.engines.base import EngineInfo, Progress, UnsupportedModelError
-from tuibench.engines.first_steps import N_PROMPT, first_tokens, largest_kld, take_first_steps
+from tuibench.engines.first_steps import MOST_NATS, N_PROMPT, FirstSteps, first_tokens, largest_kld
+from tuibench.engines.forward_errors import FORWARD_ERRORS, one_line, raise_if_out_of_memory
 from tuibench.engines.score_by_decoding import score_by_decoding
 
 if TYPE_CHECKING:
@@ -60,27 +60,16 @@ class _TorchEager:
         if "logits_to_keep" in inspect.signature(model.forward).parameters:
             self._forward_options["logits_to_keep"] = 1
         progress("checking the first steps", 2, 3)
-        self.first_tokens = first_tokens(model.get_input_embeddings().weight.shape[0], model.config.to_dict())
+        token_ids = first_tokens(model.get_input_embeddings().weight.shape[0], model.config.to_dict())
         with watching_experts(model) as self._experts_chosen:
-            expected = self.uncached(self.first_tokens)
-        self._refuse_unless_causal(expected)
-        info = self._adapted(describe(model, model_dir, n_threads, self._experts_chosen), expected, progress)
+            self.first_steps = FirstSteps(token_ids, self._first_pass(token_ids))
+        self._refuse_unless_causal()
+        info = self._adapted(describe(model, model_dir, n_threads, self._experts_chosen), progress)
         shorten_dispatch(model)
         return info
 
-    def _adapted(
-        self,
-        info: EngineInfo,
-        expected: NDArray[np.float32],  # noqa: ARG002
-        progress: Progress,  # noqa: ARG002
-    ) -> EngineInfo:
-        """Change the loaded model, where a method does, and say what it is now.
-
-        Args:
-            info: What it was until now.
-            expected: Logits of the first tokens.
-            progress: Told of what takes long.
-        """
+    def _adapted(self, info: EngineInfo, progress: Progress) -> EngineInfo:  # noqa: ARG002
+        """Change the loaded model, where a method does, and say what it is now."""
         return info
 
     def uncached(self, token_ids: Sequence[int]) -> NDArray[np.float32]:
@@ -95,14 +84,29 @@ class _TorchEager:
     def close(self) -> None:
         self._model = None
 
-    def _refuse_unless_causal(self, expected: NDArray[np.float32]) -> None:
+    def _first_pass(self, token_ids: Sequence[int]) -> NDArray[np.float32]:
+        """Return the logits of the first tokens.
+
+        Raises:
+            UnsupportedModelError: Tokens alone are not enough for this model, or it is not whole in transformers.
+        """
+        try:
+            return self.uncached(token_ids)
+        except FORWARD_ERRORS as error:
+            raise_if_out_of_memory(error)
+            raise UnsupportedModelError(
+                f"transformers cannot run {self._model.config.model_type} from tokens alone: {one_line(error)}"
+            ) from error
+
+    def _refuse_unless_causal(self) -> None:
         """Refuse a model whose predictions depend on the tokens that follow."""
         import numpy as np
 
+        expected = self.first_steps.logits
         if not bool(np.isfinite(expected).any(axis=1).all()) or bool(np.isnan(expected).any()):
             raise UnsupportedModelError("the model's own forward pass gives values that are not numbers")
-        prompt = self.first_tokens[:N_PROMPT]
-        if largest_kld(expected[len(prompt) - 1 : len(prompt)], self.uncached(prompt)[-1:]) > MOST_KLD:
+        prompt = self.first_steps.token_ids[:N_PROMPT]
+        if largest_kld(expected[N_PROMPT - 1 : N_PROMPT], self.uncached(prompt)[-1:]) > MOST_NATS:
             raise UnsupportedModelError(
                 f"{self._model.config.model_type} is not a decoder: what it predicts depends on the tokens that follow"
             )
@@ -179,28 +183,31 @@ class KvCache(_TorchEager):
         requires=("torch", "transformers"),
     )
 
-    def _adapted(self, info: EngineInfo, expected: NDArray[np.float32], progress: Progress) -> EngineInfo:  # noqa: ARG002
+    def _adapted(self, info: EngineInfo, progress: Progress) -> EngineInfo:  # noqa: ARG002
         from tuibench.engines.torch_cache import held_bytes
 
-        self._call, error = self._find_call(expected[N_PROMPT - 1 :])
+        self._call = self._find_call()
         size = held_bytes(self._text.cache)
-        self._block = SCORED_TOKENS if self._scores_alike(expected) else 1
-        facts = {
-            **info.facts,
-            "cache": f"{self._call}; the first steps are an uncached pass's, within {error:.0e} nats",
-        }
+        self._block = SCORED_TOKENS if self._scores_alike() else 1
+        facts = {**info.facts, "cache": f"handed over as {self._call}"}
         if self._block == 1:
             facts["scoring"] = "token by token: several at once come out differently in this model"
         return replace(info, kv_cache=size, facts=facts)
 
     def prefill(self, token_ids: Sequence[int], max_length: int) -> Logits:
+        return self._begin(token_ids, max_length)
+
+    def decode(self, token_id: int) -> Logits:
+        return self._go_on(token_id)
+
+    def _begin(self, token_ids: Sequence[int], max_length: int) -> Logits:
         import torch
 
         self._text = self._new_text(max_length)
         with torch.inference_mode():
             return self._last_logits(self._text.append(token_ids, **self._forward_options))
 
-    def decode(self, token_id: int) -> Logits:
+    def _go_on(self, token_id: int) -> Logits:
         import torch
 
         with torch.inference_mode():
@@ -248,8 +255,8 @@ class KvCache(_TorchEager):
 
         return CachedText(model or self._model, self._call, self._rotation, max_length)
 
-    def _find_call(self, expected: NDArray[np.float32]) -> tuple[CacheCall, float]:
-        """Return the way of handing the cache over with which the first steps come out, and how far they are off.
+    def _find_call(self) -> CacheCall:
+        """Return the way of handing the cache over with which the first steps come out.
 
         Raises:
             UnsupportedModelError: There is none.
@@ -260,35 +267,27 @@ class KvCache(_TorchEager):
         for call in possible_calls(self._model):
             self._call = call
             try:
-                error = largest_kld(expected, take_first_steps(self.first_tokens, self.prefill, self.decode))
-            except (
-                AttributeError,
-                IndexError,
-                KeyError,
-                NotImplementedError,
-                RuntimeError,
-                TypeError,
-                ValueError,
-            ) as fault:
-                why = why or f"{type(fault).__name__}: {' '.join(str(fault).split())}"
+                error = self.first_steps.decoding_error(self._begin, self._go_on)
+            except FORWARD_ERRORS as fault:
+                raise_if_out_of_memory(fault)
+                why = why or one_line(fault)
                 continue
-            if error <= MOST_KLD:
-                return call, error
+            if error <= MOST_NATS:
+                return call
             least = min(least, error)
         told = f"they differ by {least:.2g} nats" if least < float("inf") else why
         raise UnsupportedModelError(
             f"{self._model.config.model_type} does not decode with a cache as without one ({told}); baseline runs it"
         )
 
-    def _scores_alike(self, expected: NDArray[np.float32]) -> bool:
+    def _scores_alike(self) -> bool:
         """Return whether several tokens at once go on from a cache as they would one by one."""
-        import numpy as np
-
+        blocks = self._score(self.first_steps.token_ids, _CHECKED_BLOCK)
         try:
-            scored = np.concatenate([block.copy() for block in self._score(self.first_tokens, _CHECKED_BLOCK)])
-        except (IndexError, NotImplementedError, RuntimeError, TypeError, ValueError):
+            return self.first_steps.scoring_error(blocks) <= MOST_NATS
+        except FORWARD_ERRORS as error:
+            raise_if_out_of_memory(error)
             return False
-        return largest_kld(expected, scored) <= MOST_KLD
 
     def _tells_states(self) -> bool:
         import torch
@@ -296,6 +295,10 @@ class KvCache(_TorchEager):
         base = self._model.base_model
         if base is self._model or "cache" not in inspect.signature(base.forward).parameters:
             return False
-        with torch.inference_mode():
-            output = self._new_text(N_PROMPT, base).append(self.first_tokens[:N_PROMPT])
+        try:
+            with torch.inference_mode():
+                output = self._new_text(N_PROMPT, base).append(self.first_steps.token_ids[:N_PROMPT])
+        except FORWARD_ERRORS as error:
+            raise_if_out_of_memory(error)
+            return False
         return getattr(output, "last_hidden_state", None) is not None

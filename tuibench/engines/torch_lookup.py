@@ -34,7 +34,7 @@ class KvCacheLookup(KvCache):
         requires=("torch", "transformers"),
     )
 
-    def _adapted(self, info: EngineInfo, expected: NDArray[np.float32], progress: Progress) -> EngineInfo:
+    def _adapted(self, info: EngineInfo, progress: Progress) -> EngineInfo:
         """Check the cache.
 
         Raises:
@@ -43,7 +43,7 @@ class KvCacheLookup(KvCache):
         """
         from tuibench.engines.torch_cache import layers_that_keep_all
 
-        info = super()._adapted(info, expected, progress)
+        info = super()._adapted(info, progress)
         if lasting := layers_that_keep_all(self._text.cache):
             raise UnsupportedModelError(
                 f"prompt lookup needs a cache that can forget tokens; this model's {', '.join(lasting)} cannot"

@@ -38,6 +38,18 @@ class Rotation:
                     module(torch.zeros(1), first, **({} if kind is None else {"layer_type": kind}))
 
 
+def context_window(config: Any) -> int | None:  # noqa: ANN401 - transformers' own
+    """Return the most tokens that a model takes; None where it does not say.
+
+    Dynamic NTK is the one kind whose `max_position_embeddings` is the window before the extension.
+    """
+    window: int | None = getattr(config, "max_position_embeddings", None)
+    parameters = getattr(config, "rope_parameters", None) or {}
+    if window is not None and parameters.get("rope_type") == _DYNAMIC:
+        return int(window * parameters["factor"])
+    return window
+
+
 def find_rotation(model: Any) -> Rotation | None:  # noqa: ANN401 - transformers' own
     """Return how a model's frequencies change with the length; None where they do not."""
     modules = [module for module in model.modules() if _kinds(module) & {_LONGROPE, _DYNAMIC}]

@@ -11,8 +11,8 @@ from tuibench.models.folder import weight_files
 
 REFERENCE_METHOD = "kv-cache"
 """The method whose predictions they are."""
-_LAYOUT_VERSION = "1"
-"""Raised whenever what is stored, or which positions of a text it is of, changes."""
+_LAYOUT_VERSION = "2"
+"""Raised whenever what is stored, how it is computed, or which positions of a text it is of, changes."""
 
 
 def reference_recipe(model_dir: Path, text: str) -> Recipe:
@@ -21,16 +21,34 @@ def reference_recipe(model_dir: Path, text: str) -> Recipe:
     Raises:
         ModelError: The model has no readable weights.
     """
-    digest = hashlib.sha256(remembered_sha256(weight_files(model_dir, model_dir.name)).encode())
-    for name in ("config.json", "tokenizer.json"):
-        path = model_dir / name
-        digest.update(path.read_bytes() if path.is_file() else b"")
     return Recipe(
         method="reference",
-        model_digest=digest.hexdigest(),
+        model_digest=_digest(model_dir, "config.json", "tokenizer.json"),
         options={"text": hashlib.sha256(text.encode()).hexdigest(), "method": REFERENCE_METHOD},
         versions={"layout": _LAYOUT_VERSION, **versions_of("torch", "transformers")},
     )
+
+
+def first_steps_recipe(model_dir: Path) -> Recipe:
+    """Return what a model's first steps without a cache are kept under.
+
+    Raises:
+        ModelError: The model has no readable weights.
+    """
+    return Recipe(
+        method="first-steps",
+        model_digest=_digest(model_dir, "config.json"),
+        options={},
+        versions={"layout": _LAYOUT_VERSION, **versions_of("torch", "transformers")},
+    )
+
+
+def _digest(model_dir: Path, *small_files: str) -> str:
+    digest = hashlib.sha256(remembered_sha256(weight_files(model_dir, model_dir.name)).encode())
+    for name in small_files:
+        path = model_dir / name
+        digest.update(path.read_bytes() if path.is_file() else b"")
+    return digest.hexdigest()
 
 
 def has_reference(model_dir: Path, text: str) -> bool:

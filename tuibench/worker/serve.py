@@ -33,6 +33,7 @@ from tuibench.worker.generate import PromptError, generate
 from tuibench.worker.memory import own_memory
 from tuibench.worker.pipe import EventWriter, RequestReader
 from tuibench.worker.score import MissingReferenceError, score
+from tuibench.worker.self_check import SelfCheck, WrongModelError
 from tuibench.worker.standstill import Standstill
 
 HEARTBEAT_S = 1.0
@@ -77,22 +78,25 @@ def _load(engine: Engine, load: LoadRequest, emit: EventWriter, started_ns: int)
     emit(PhaseStarted(at_ns=prepare_start_ns, phase=Phase.PREPARE))
     if isinstance(engine, CalibratedEngine):
         engine.calibrate_on(load.calibration)
+    check = SelfCheck(engine, model_dir)
     prepared = engine.prepare(model_dir, progress)
+    prepared = check.prepare(progress) or prepared
     prepare_peak_bytes = own_memory().peak_rss_bytes if prepared else None
     load_start_ns = perf_counter_ns()
     emit(PhaseStarted(at_ns=load_start_ns, phase=Phase.LOAD))
     info = engine.load(model_dir, load.n_threads, progress)
     ready_ns = perf_counter_ns()
+    checked = check.run()
     emit(
         EngineReady(
-            at_ns=ready_ns,
+            at_ns=perf_counter_ns(),
             load_ns=(ready_ns - load_start_ns) + (prepare_start_ns - started_ns),
             prepare_ns=load_start_ns - prepare_start_ns if prepared else None,
             parameters=info.parameters,
             artifact_bytes=info.artifact_bytes,
             weight_bytes=info.weight_bytes,
             context_window=info.context_window,
-            facts=info.facts,
+            facts={**info.facts, **checked},
             prepare_peak_bytes=prepare_peak_bytes,
             kv_cache=info.kv_cache,
             memory=own_memory(),
@@ -126,9 +130,11 @@ def _explain(error: Exception) -> tuple[FailureKind, str]:
         return FailureKind.UNSUPPORTED, str(error)
     if isinstance(error, PromptError | ModelError | EvalTextError | CalibrationError):
         return FailureKind.BAD_INPUT, str(error)
-    if isinstance(error, ArtifactError | NotFiniteError | MissingReferenceError | StaleReferenceError):
+    if isinstance(
+        error, ArtifactError | NotFiniteError | MissingReferenceError | StaleReferenceError | WrongModelError
+    ):
         return FailureKind.ERROR, str(error)
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    text = " ".join(f"{type(error).__name__}: {error}".split()) if str(error) else type(error).__name__
     # PyTorch and ONNX Runtime raise a RuntimeError when the allocator gives up.
     if isinstance(error, MemoryError) or "can't allocate memory" in text or "Failed to allocate memory" in text:
         return FailureKind.OUT_OF_MEMORY, f"not enough memory: {text}"
