@@ -47,9 +47,9 @@ class _Step(torch.nn.Module):  # type: ignore[misc]  # torch ships no types that
     ) -> tuple[Any, ...]:
         cache = buffered_cache(past, positions[0])
         output = self.model(
-            input_ids=tokens, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=kept
+            input_ids=tokens, position_ids=positions, cache=cache, use_cache=True, logits_to_keep=kept
         )
-        present = [tensor for layer in output.past_key_values.layers for tensor in (layer.keys, layer.values)]
+        present = [tensor for layer in output.cache.layers for tensor in (layer.keys, layer.values)]
         return (output.logits, *present)
 
 

@@ -1,0 +1,176 @@
+"""What is used of transformers, PyTorch and Numba without being promised by them: an upgrade fails here and says where.
+
+Each test names the module that relies on what it looks at.
+"""
+
+import inspect
+import logging
+
+import numpy as np
+import pytest
+import torch
+
+
+@pytest.fixture(scope="module")
+def model(tiny_llama):
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(tiny_llama.directory, dtype=torch.float32).eval()
+
+
+@pytest.mark.parametrize("name", ["LlamaForCausalLM", "GPT2LMHeadModel", "MambaForCausalLM", "JambaForCausalLM"])
+def test_a_cache_is_handed_over_as_cache(name):
+    """`torch_cached`: any other name is swallowed by `**kwargs` in some models."""
+    import transformers
+
+    assert "cache" in inspect.signature(getattr(transformers, name).forward).parameters
+
+
+def test_the_argument_is_no_longer_called_as_before_without_a_warning(model, caplog):
+    """`torch_cached`: the alias is going away; nothing here may use it."""
+    from tuibench.engines.torch_cached import CacheCall, CachedText
+
+    with caplog.at_level(logging.WARNING), torch.inference_mode():
+        CachedText(model, CacheCall(), None, 4).append([3, 4])
+    assert "deprecated" not in caplog.text
+
+
+def test_models_say_whether_they_take_the_general_cache():
+    """`torch_cached.possible_calls`: `_supports_default_dynamic_cache`."""
+    from transformers import LlamaForCausalLM, MiniMaxForCausalLM
+
+    assert LlamaForCausalLM._supports_default_dynamic_cache()
+    assert not MiniMaxForCausalLM._supports_default_dynamic_cache()
+
+
+def test_a_cache_is_a_list_of_layers_that_are_told_of_new_keys(model):
+    """`torch_cache.PreallocatedLayer`: `layers`, `lazy_initialization`, `update`, `keys`, `values`, `crop`."""
+    from transformers import DynamicCache
+    from transformers.cache_utils import DynamicLayer
+
+    cache = DynamicCache(config=model.config)
+    assert [type(layer) for layer in cache.layers] == [DynamicLayer] * model.config.num_hidden_layers
+    with torch.inference_mode():
+        output = model(torch.tensor([[3, 4, 5]]), cache=cache, use_cache=True)
+    assert output.cache is cache
+    assert cache.layers[0].keys.shape == cache.layers[0].values.shape == (1, 2, 3, 16)
+    cache.crop(-1)
+    assert cache.get_seq_length() == 2
+
+
+def test_layers_with_windows_and_states_tell_them():
+    """`torch_cache.held_bytes`: `is_sliding`, `sliding_window`, `conv_states`, `recurrent_states`, `indexer_keys`."""
+    from transformers.cache_utils import (
+        DummyLayer,
+        DynamicIndexedLayer,
+        DynamicSlidingWindowLayer,
+        LinearAttentionLayer,
+    )
+
+    window = DynamicSlidingWindowLayer(6)
+    assert (window.is_sliding, window.sliding_window) == (True, 6)
+    assert isinstance(LinearAttentionLayer().conv_states, dict)
+    assert isinstance(LinearAttentionLayer().recurrent_states, dict)
+    assert hasattr(DynamicIndexedLayer(), "indexer_keys")
+    assert not hasattr(DummyLayer(), "conv_states")
+
+
+def test_a_loading_report_lists_what_does_not_fit(tiny_llama):
+    """`torch_checkpoint`: `output_loading_info` and its four entries."""
+    from transformers import AutoModelForCausalLM
+
+    _, report = AutoModelForCausalLM.from_pretrained(tiny_llama.directory, output_loading_info=True)
+    assert {"missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"} <= set(report)
+
+
+@pytest.mark.parametrize(
+    ("kind", "extra"), [("dynamic", {}), ("longrope", {"short_factor": [1.0] * 8, "long_factor": [2.0] * 8})]
+)
+def test_rotary_embeddings_tell_their_kind_and_original_length(kind, extra):
+    """`torch_rotation`: `rope_type`, `original_max_seq_len`, `rope_parameters`; frequencies replaced as a buffer."""
+    from transformers import LlamaConfig
+    from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+
+    rope = {"rope_type": kind, "rope_theta": 10000.0, "factor": 2.0, "original_max_position_embeddings": 16, **extra}
+    config = LlamaConfig(hidden_size=64, num_attention_heads=4, max_position_embeddings=16, rope_parameters=rope)
+    rotary = LlamaRotaryEmbedding(config)
+    assert rotary.rope_type == kind
+    assert rotary.original_max_seq_len == 16
+    assert config.rope_parameters["original_max_position_embeddings"] == 16
+    before = rotary.inv_freq.clone()
+    rotary(torch.zeros(1), torch.arange(32)[None])
+    assert not torch.equal(rotary._buffers["inv_freq"], before)
+
+
+def test_experts_are_stacked_and_told_who_goes_where():
+    """`torch_counts`: weights of three dimensions in a module that is given the chosen experts as whole numbers."""
+    from transformers import MixtralConfig, MixtralForCausalLM
+
+    from tuibench.engines.torch_counts import expert_weights, watching_experts
+
+    config = MixtralConfig(
+        vocab_size=32, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=2, num_local_experts=8, num_experts_per_tok=3,
+    )  # fmt: skip
+    model = MixtralForCausalLM(config).eval()
+    with watching_experts(model) as chosen, torch.inference_mode():
+        model(torch.tensor([[3, 4]]))
+    total = 2 * 8 * 3 * 16 * 24
+    assert expert_weights(model, chosen) == (total, total * 3 // 8)
+
+
+def test_modules_keep_their_parts_in_three_dictionaries_and_their_hooks_in_two():
+    """`torch_dispatch`."""
+    layer = torch.nn.Linear(2, 2)
+    assert layer._parameters.keys() == {"weight", "bias"}
+    assert torch.nn.Sequential(layer)._modules == {"0": layer}
+    assert not layer._forward_hooks
+    assert not layer._forward_pre_hooks
+
+
+def test_the_attention_in_use_has_a_name(model):
+    """`torch_counts.describe`: `_attn_implementation`."""
+    assert model.config._attn_implementation == "sdpa"
+
+
+def test_dynamic_quantisation_takes_one_scale_a_row():
+    """`int8_torch`: `torch.ao.quantization`, deprecated, pinned with PyTorch."""
+    layer = torch.nn.Sequential(torch.nn.Linear(8, 4))
+    per_row = torch.ao.quantization.per_channel_dynamic_qconfig
+    with pytest.warns(DeprecationWarning, match="torch.ao.quantization is deprecated"):
+        torch.ao.quantization.quantize_dynamic(layer, {torch.nn.Linear: per_row}, inplace=True)
+    assert layer[0].weight().qscheme() == torch.per_channel_affine
+
+
+def test_attention_and_masks_are_registered_by_name():
+    """`ort.plain_cache`: `AttentionInterface`, `AttentionMaskInterface`, `eager_mask`, `CacheLayerMixin`."""
+    from transformers.cache_utils import Cache, CacheLayerMixin
+    from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    from tuibench.engines.ort import plain_cache
+
+    assert plain_cache.ATTENTION in ALL_ATTENTION_FUNCTIONS
+    assert plain_cache.ATTENTION in ALL_MASK_ATTENTION_FUNCTIONS
+    assert {"update", "get_mask_sizes", "get_seq_length"} <= vars(CacheLayerMixin).keys()
+    assert "layers" in inspect.signature(Cache).parameters
+
+
+def test_numba_builds_what_intrinsics_need():
+    """`fused.vector_ir`, `.tile_ir`, `.team`: `numba.core.cgutils`."""
+    from numba.core import cgutils
+
+    assert all(
+        hasattr(cgutils, name) for name in ("alloca_once_value", "for_range", "get_or_insert_function", "unpack_tuple")
+    )
+
+
+def test_numba_tells_whether_code_came_from_its_cache():
+    """`fused.compiler.was_compiled`: `signatures`, `stats.cache_hits`; the option `_nrt`."""
+    import numba
+
+    double = numba.njit(_nrt=False)(lambda x: 2 * x)
+    assert double(np.float32(2)) == 4
+    assert len(double.signatures) == 1
+    assert not double.stats.cache_hits
+    assert hasattr(numba.config, "CACHE_DIR")
