@@ -11,6 +11,8 @@ from tuibench.engines.base import UnsupportedModelError
 from tuibench.models.folder import read_config
 from tuibench.models.local import ModelError
 
+_LOOKS_AHEAD = {"reformer": "the hash buckets that its attention looks into depend on the whole text"}
+"""Models that say they are decoders, and that a few tokens do not give away."""
 _NAMED = 3
 """Tensors that a refusal names."""
 
@@ -85,6 +87,8 @@ def _refuse_what_does_not_decode(config: Any) -> None:  # noqa: ANN401 - transfo
         raise UnsupportedModelError(f"{config.model_type} is an encoder-decoder model; only decoders generate here")
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
         raise UnsupportedModelError(f"{config.model_type} is not a causal language model in transformers")
+    if (why := _LOOKS_AHEAD.get(config.model_type)) is not None:
+        raise UnsupportedModelError(f"{config.model_type} is not a decoder: {why}")
     # BERT and its kin say so. Others have no such field, or decode whatever it says; what a pass shows decides there.
     if getattr(config, "is_decoder", True) is False and hasattr(config, "add_cross_attention"):
         raise UnsupportedModelError(

@@ -281,10 +281,13 @@ class KvCache(_TorchEager):
         )
 
     def _scores_alike(self) -> bool:
-        """Return whether several tokens at once go on from a cache as they would one by one."""
-        blocks = self._score(self.first_steps.token_ids, _CHECKED_BLOCK)
+        """Return whether several tokens at once begin a text, and go on from a cache, as they would one by one."""
+        token_ids = self.first_steps.token_ids
         try:
-            return self.first_steps.scoring_error(blocks) <= MOST_NATS
+            errors = [
+                self.first_steps.scoring_error(self._score(token_ids, n)) for n in (len(token_ids), _CHECKED_BLOCK)
+            ]
+            return max(errors) <= MOST_NATS
         except FORWARD_ERRORS as error:
             raise_if_out_of_memory(error)
             return False

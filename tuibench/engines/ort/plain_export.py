@@ -46,9 +46,7 @@ class _Step(torch.nn.Module):  # type: ignore[misc]  # torch ships no types that
         self, tokens: torch.Tensor, positions: torch.Tensor, kept: torch.Tensor, past: list[torch.Tensor]
     ) -> tuple[Any, ...]:
         cache = buffered_cache(past, positions[0])
-        output = self.model(
-            input_ids=tokens, position_ids=positions, cache=cache, use_cache=True, logits_to_keep=kept
-        )
+        output = self.model(input_ids=tokens, position_ids=positions, cache=cache, use_cache=True, logits_to_keep=kept)
         present = [tensor for layer in output.cache.layers for tensor in (layer.keys, layer.values)]
         return (output.logits, *present)
 
