@@ -56,6 +56,14 @@ def misbehave(behaviour):  # noqa: PLR0912 - a branch for each kind of fault
             say.emit(TokenEmitted(at_ns=say.now(), index=index, token_id=1, text="x"))
     elif behaviour == "hang":
         beat_for_ever()
+    elif behaviour == "flood":
+        while True:
+            say.emit(Heartbeat(at_ns=say.now()))
+    elif behaviour == "real-time-signal":
+        os.kill(os.getpid(), signal.SIGRTMIN + 3)
+    elif behaviour == "gated":
+        while not Path(sys.argv[2]).exists():
+            time.sleep(0.01)
     elif behaviour == "stopped":
         os.kill(os.getpid(), signal.SIGSTOP)
     elif behaviour == "close-pipe":
@@ -89,10 +97,14 @@ def main():
     if found:
         behaviour = named if served == method else "good"
     load(behaviour)
+    if behaviour == "reads-nothing":
+        beat_for_ever()
     for line in sys.stdin.buffer:
         request = msgspec.json.decode(line, type=Request)
         assert isinstance(request, TrialRequest)
         say.trial(request, lambda index: misbehave(behaviour) if index == 2 else None)
+        if behaviour == "gated":
+            Path(sys.argv[2]).unlink()
 
 
 main()

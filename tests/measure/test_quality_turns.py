@@ -162,6 +162,7 @@ async def test_reports_of_progress_keep_a_slow_score_alive(tiny_llama, tmp_path,
 
     monkeypatch.setattr(Patience, "enter", enter)
     monkeypatch.setattr("tuibench.measure.time_limits._now_s", lambda: clock_s)
+    monkeypatch.setattr("tuibench.measure.time_limits.LOOK_S", 1e9)  # nobody stood still
     events, _ = await collect(scripted(tiny_llama, tmp_path, ("kv-cache",), **{"kv-cache": "slow"}))
     assert qualities(events)["kv-cache"].kld_mean == 0.25
 

@@ -22,11 +22,16 @@ class EventPipe:
 
     async def read(self) -> bytes:
         """Wait until something has come and return it, a chunk at most; empty at the end of the pipe."""
-        while True:
-            try:
-                return os.read(self._reading, _CHUNK_BYTES)
-            except BlockingIOError:
-                await self._readable()
+        while (chunk := self.read_waiting()) is None:
+            await self._readable()
+        return chunk
+
+    def read_waiting(self) -> bytes | None:
+        """Return what has come already, as `read` does; None if nothing has."""
+        try:
+            return os.read(self._reading, _CHUNK_BYTES)
+        except BlockingIOError:
+            return None
 
     async def _readable(self) -> None:
         loop = asyncio.get_running_loop()

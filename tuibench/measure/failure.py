@@ -49,10 +49,18 @@ def explain_exit(returncode: int | None, phase: Phase, oom_kills: int) -> tuple[
             return FailureKind.OUT_OF_MEMORY, f"the kernel killed the worker during {phase}: out of memory"
         return FailureKind.KILLED, f"the worker was killed during {phase} (SIGKILL; often the kernel, out of memory)"
     if returncode < 0:
-        name = signal.Signals(-returncode).name
+        name = _signal_name(-returncode)
         kind = FailureKind.KILLED if name in ("SIGTERM", "SIGINT", "SIGHUP") else FailureKind.CRASHED
         return kind, f"the worker died of {name} during {phase}"
     return FailureKind.CRASHED, f"the worker ended with exit code {returncode} during {phase}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # real-time signals have names at both ends only, and two below them none at all
+        offset = number - signal.SIGRTMIN
+        return f"SIGRTMIN+{offset}" if offset > 0 else f"signal {number}"
 
 
 def log_tail(path: Path) -> str:

@@ -36,7 +36,7 @@ from tuibench.core.format import printable
 from tuibench.core.spec import LoadRequest, QualityRequest, Request, TrialRequest
 from tuibench.measure.event_pipe import EventPipe
 from tuibench.measure.failure import WorkerFailureError, explain_exit, explain_interruption, log_tail, oom_kill_count
-from tuibench.measure.time_limits import Patience, TimeLimits
+from tuibench.measure.time_limits import LOOK_S, Patience, TimeLimits
 
 WORKER_COMMAND = (sys.executable, "-m", "tuibench.worker")
 _MAX_LINE_BYTES = 1 << 20
@@ -86,6 +86,8 @@ class WorkerProcess:
         self._killer: asyncio.Task[None] | None = None
         self._lines: deque[bytes] = deque()
         self._rest = b""
+        self._overdue = False
+        """Whether it was silent for too long before what was read last."""
         self.observer_cpu_ns: int | None = None
         """CPU time of this process between a trial's acceptance and its end, as events arrive."""
 
@@ -124,7 +126,7 @@ class WorkerProcess:
         finally:
             pipe.handed_over()
         worker = cls(process, pipe, load, log, limits or TimeLimits(), oom_kills)
-        await worker._send(load)
+        worker._send(load)
         return worker
 
     @property
@@ -168,15 +170,10 @@ class WorkerProcess:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
 
-    async def _send(self, request: Request) -> None:
-        pipe = self._process.stdin
-        if pipe is None:
-            return
-        try:
-            pipe.write(msgspec.json.encode(request) + b"\n")
-            await pipe.drain()
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # it is gone already; reading its events says why
+    def _send(self, request: Request) -> None:
+        """Send a request without waiting until it is read: the events that must follow have their time limit."""
+        if self._process.stdin is not None:
+            self._process.stdin.write(msgspec.json.encode(request) + b"\n")
 
     async def ready(self) -> AsyncIterator[Event]:
         """Yield events up to `EngineReady`.
@@ -197,7 +194,7 @@ class WorkerProcess:
         """
         self.observer_cpu_ns = None
         self._patience.enter(Phase.PREFILL)
-        await self._send(request)
+        self._send(request)
         cpu_start_ns: int | None = None
         n_tokens = 0
         async for event in self._events():
@@ -224,7 +221,7 @@ class WorkerProcess:
             WorkerFailureError: The worker will not get there.
         """
         self._patience.enter(Phase.QUALITY)
-        await self._send(request)
+        self._send(request)
         async for event in self._events():
             yield event
             if isinstance(event, QualityMeasured):
@@ -243,16 +240,26 @@ class WorkerProcess:
             raise await self._failure(FailureKind.ERROR, message)
         if self._patience.phase is Phase.DECODE and not self._rest:
             await asyncio.sleep(_GATHER_S)
-        try:
-            chunk = await asyncio.wait_for(self._pipe.read(), self._patience.left_s())
-        except TimeoutError:
-            raise await self._failure(*self._patience.verdict()) from None
+        chunk = await self._chunk()
         if not chunk:
             raise await self._gone()
+        self._patience.heard()
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         if max(map(len, (*lines, self._rest))) > _MAX_LINE_BYTES:
             raise await self._protocol_error(f"a line of more than {_MAX_LINE_BYTES} bytes")
         self._lines.extend(lines)
+
+    async def _chunk(self) -> bytes:
+        """Wait for what comes next; empty at the end of the pipe. What is there is read before a worker is given up."""
+        while (left_s := self._patience.look()) > 0:
+            self._overdue = False
+            with contextlib.suppress(TimeoutError):
+                return await asyncio.wait_for(self._pipe.read(), min(left_s, LOOK_S))
+        chunk = None if self._overdue else self._pipe.read_waiting()  # who talks without getting on is not heard twice
+        if chunk is None:
+            raise await self._failure(*self._patience.verdict())
+        self._overdue = True
+        return chunk
 
     async def _checked(self, line: bytes) -> Event:
         try:
@@ -290,11 +297,9 @@ class WorkerProcess:
 
     async def _gone(self) -> WorkerFailureError:
         """Explain an event pipe that ended: the worker died, unless it only closed the pipe."""
-        try:
-            returncode = await asyncio.wait_for(self._process.wait(), self._terminate_s)
-        except TimeoutError:
-            returncode = None
-        kind, message = explain_exit(returncode, self._patience.phase, oom_kill_count() - self._oom_kills)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._process.wait(), self._terminate_s)
+        kind, message = explain_exit(self._process.returncode, self._patience.phase, oom_kill_count() - self._oom_kills)
         return await self._failure(kind, message)
 
     async def _failure(self, kind: FailureKind, message: str) -> WorkerFailureError:

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from tuibench.core.events import FailureKind, Phase
 
+LOOK_S = 1.0
+"""Longest time between two looks at a worker that keeps silent."""
+
 
 @dataclass(frozen=True, slots=True)
 class TimeLimits:
@@ -39,7 +42,12 @@ class TimeLimits:
 
 
 class Patience:
-    """The phase that a worker is in, and how long it may still keep silent there."""
+    """The phase that a worker is in, and how long it may still keep silent there.
+
+    Only time in which it was watched counts. Where nobody looked for longer than `LOOK_S` – this process was stopped
+    by Ctrl+Z, frozen together with its worker, or held up by a terminal that takes no more – the worker may have said
+    all that it should have, or was not allowed to.
+    """
 
     def __init__(self, limits: TimeLimits) -> None:
         """Begin with the start of the worker; a running event loop gives the time."""
@@ -49,7 +57,7 @@ class Patience:
     def enter(self, phase: Phase) -> None:
         """Begin a phase, or the same one anew."""
         self.phase = phase
-        self._phase_since_s = self._token_since_s = _now_s()
+        self._phase_since_s = self._token_since_s = self._heard_s = self._looked_s = _now_s()
 
     def token(self) -> None:
         """Note a token."""
@@ -57,12 +65,23 @@ class Patience:
             self.enter(Phase.DECODE)
         self._token_since_s = _now_s()
 
-    def left_s(self) -> float:
-        """Return how long to wait for the next event."""
-        return max(0.0, min(self._deadline_s() - _now_s(), self._limits.heartbeat_s))
+    def heard(self) -> None:
+        """Note a sign of life."""
+        self._heard_s = _now_s()
+
+    def look(self) -> float:
+        """Return how long the worker may still keep silent, in seconds; to be called before and after each wait."""
+        now_s = _now_s()
+        unwatched_s = now_s - self._looked_s - LOOK_S
+        if unwatched_s > LOOK_S:  # a loop that is merely busy is late by less
+            self._phase_since_s += unwatched_s
+            self._token_since_s += unwatched_s
+            self._heard_s += unwatched_s
+        self._looked_s = now_s
+        return min(self._deadline_s(), self._heard_s + self._limits.heartbeat_s) - now_s
 
     def verdict(self) -> tuple[FailureKind, str]:
-        """Return what to say of a worker that was silent for as long as `left_s` allowed."""
+        """Return what to say of a worker that was silent for as long as it may be."""
         if _now_s() >= self._deadline_s():
             since_s = _now_s() - self._phase_since_s
             return FailureKind.TIMED_OUT, f"{self.phase} took longer than {since_s:.0f} s"
