@@ -20,7 +20,6 @@ from types import SimpleNamespace
 
 from tests.scripted import FINISHED, header, record
 from tuibench.store import append
-from tuibench.store.append import truncate
 from tuibench.store.schema import Resumption
 from tuibench.store.session import load, whole_bytes
 from tuibench.store.writer import SessionWriter
@@ -84,7 +83,7 @@ def _check(path: Path, n_before: int, n_acknowledged: int, report: Report) -> in
     n_whole = whole_bytes(path)
     if n_whole < path.stat().st_size:
         report.n_halves += 1
-        truncate(path, n_whole)
+        os.truncate(path, n_whole)
     return len(indices)
 
 

@@ -1,5 +1,6 @@
 import asyncio
 import errno
+import os
 import sys
 from contextlib import aclosing
 from pathlib import Path
@@ -20,6 +21,7 @@ from tuibench.measure.time_limits import TimeLimits
 from tuibench.models.local import LocalModel
 from tuibench.store.replay import stored_state
 from tuibench.store.session import load
+from tuibench.store.trash import delete
 
 SCRIPT = Path(__file__).with_name("scripted_worker.py")
 # Nothing here runs into a limit, however slow the machine is.
@@ -148,7 +150,11 @@ async def test_leaving_the_events_ends_the_worker(tmp_path):
     assert not [child for child in psutil.Process().children() if str(SCRIPT) in child.cmdline()]
 
 
-async def test_a_full_disk_is_told_and_its_trials_are_saved_with_the_next(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [(errno.ENOSPC, "free some space"), (errno.EROFS, "writable again"), (errno.EPERM, "written to")],
+)
+async def test_a_disk_that_refuses_is_told_and_its_trials_are_saved_with_the_next(tmp_path, monkeypatch, code, remedy):
     from tuibench.store import append
 
     real_fsync, calls = append.os.fsync, 0
@@ -157,7 +163,7 @@ async def test_a_full_disk_is_told_and_its_trials_are_saved_with_the_next(tmp_pa
         nonlocal calls
         calls += 1
         if calls == 4:  # the header, its folder and one trial are through
-            raise OSError(errno.ENOSPC, "No space left on device")
+            raise OSError(code, os.strerror(code))
         real_fsync(descriptor)
 
     monkeypatch.setattr(append.os, "fsync", full_once)
@@ -165,8 +171,20 @@ async def test_a_full_disk_is_told_and_its_trials_are_saved_with_the_next(tmp_pa
     events, _ = await collect(run)
     notices = [event.text for event in events if isinstance(event, Noticed)]
     assert len(notices) == 1
-    assert "No space left" in notices[0]
+    assert f"{os.strerror(code)}; results not saved yet: " in notices[0]
+    assert remedy in notices[0]
     assert len(load(run.session_path).trials) == 4
+
+
+async def test_a_session_that_is_removed_while_it_is_measured_goes_on_in_a_new_file(tmp_path):
+    run = measurement(tmp_path, n_warmup=0)
+
+    def remove():
+        run.session_path.unlink()
+
+    await drive(run, lambda event: isinstance(event, TrialEnded), remove)
+    assert [(trial.method, trial.index) for trial in load(run.session_path).trials] == [("b", 0), ("b", 1), ("a", 1)]
+    delete(run.session_path)  # nobody measures it any more
 
 
 async def test_a_second_measurement_waits_for_the_first(tmp_path):

@@ -1,5 +1,7 @@
 """Going on with a session: only what is missing is measured, and never where it would not be comparable."""
 
+import fcntl
+import threading
 from datetime import UTC, datetime
 
 import msgspec
@@ -15,7 +17,8 @@ from tuibench.measure.resume import Continuation, obstacles, other_texts, resume
 from tuibench.store.annotations import annotate
 from tuibench.store.replay import stored_state
 from tuibench.store.schema import Annotation, SessionError
-from tuibench.store.session import load
+from tuibench.store.session import load, whole_bytes
+from tuibench.store.under_way import Claim
 
 
 @pytest.fixture(autouse=True)
@@ -117,6 +120,42 @@ async def test_a_session_that_changed_meanwhile_is_refused(tmp_path):
     annotate(run.session_path, Annotation(note="x", written=datetime.now(UTC)))
     with pytest.raises(SessionError, match="has changed"):
         await collect(again)
+
+
+async def test_what_is_added_while_half_a_table_is_cut_off_is_not_cut_off_with_it(tmp_path, monkeypatch):
+    run = measurement(tmp_path, n_warmup=0)
+    await collect(run)
+    path = run.session_path
+    path.write_bytes(path.read_bytes()[:-40])
+    adding = threading.Thread(target=annotate, args=(path, Annotation(note="x", written=datetime.now(UTC))))
+
+    def whole_bytes_while_somebody_adds(path):
+        found = whole_bytes(path)
+        adding.start()
+        with path.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return found  # the other one waits, as it should
+        adding.join()
+        return found
+
+    monkeypatch.setattr("tuibench.measure.resume.whole_bytes", whole_bytes_while_somebody_adds)
+    await collect(resumed(tmp_path, path))
+    adding.join()
+    session = load(path)
+    assert (len(session.trials), session.annotation.note, session.dropped) == (4, "x", ())
+
+
+async def test_a_session_that_another_process_measures_is_refused(tmp_path):
+    run = measurement(tmp_path, n_warmup=0)
+    await drive(run, first_token, run.stop)
+    elsewhere = Claim(run.session_path)
+    with pytest.raises(SessionError, match="another tuibench measures it"):
+        await collect(resumed(tmp_path, run.session_path))
+    elsewhere.give_up()
+    _, state = await collect(resumed(tmp_path, run.session_path))
+    assert {method.status for method in state.methods.values()} == {MethodStatus.DONE}
 
 
 async def test_restored_records_are_told_before_the_first_trial(tmp_path):

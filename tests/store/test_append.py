@@ -11,8 +11,11 @@ import pytest
 from tests.campaigns.kill_points import kill_points
 from tests.scripted import FINISHED, header, record
 from tuibench.store.annotations import annotate
+from tuibench.store.append import move
 from tuibench.store.schema import Annotation, SessionError
 from tuibench.store.session import load, whole_bytes
+from tuibench.store.trash import delete, restore
+from tuibench.store.under_way import is_measured
 from tuibench.store.writer import SessionWriter
 
 
@@ -140,6 +143,105 @@ def test_whole_bytes_ends_before_half_a_table(tmp_path):
     for cut in range(second + 1, len(content) - 3, 7):
         path.write_bytes(content[:cut])
         assert whole_bytes(path) == second
+
+
+def test_a_note_on_a_session_that_was_cut_anywhere_costs_no_whole_table(tmp_path):
+    path = tmp_path / "s.toml"
+    writer = SessionWriter(path, header())
+    for index in range(3):
+        writer.append(record(index=index))
+    content = path.read_bytes()
+    for cut in range(content.index(b"[[trials]]"), len(content)):
+        path.write_bytes(content[:cut])
+        trials = load(path).trials
+        annotate(path, Annotation(note="x", written=FINISHED))
+        session = load(path)
+        assert (session.trials, session.annotation.note) == (trials, "x"), content[:cut]
+
+
+@pytest.fixture(
+    params=[errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES], ids=errno.errorcode.get
+)
+def without_hard_links(request, monkeypatch):
+    """FAT says EPERM, some of FUSE and NFS the others, Android's policy EACCES."""
+
+    def link(source, _target):
+        raise OSError(request.param, os.strerror(request.param), str(source))
+
+    monkeypatch.setattr(os, "link", link)
+
+
+@pytest.mark.usefixtures("without_hard_links")
+def test_sessions_are_saved_and_brought_back_where_there_are_no_hard_links(tmp_path):
+    path = tmp_path / "s.toml"
+    writer = SessionWriter(path, header())
+    for index in range(2):
+        writer.append(record(index=index))
+    assert len(load(path).trials) == 2
+    writer.close()
+    put_away = delete(path)
+    path.write_text("mine")
+    with pytest.raises(SessionError, match="of this name again"):
+        restore(put_away)
+    with pytest.raises(FileExistsError):
+        SessionWriter(path, header()).append(record())
+    assert path.read_text() == "mine"
+    path.unlink()
+    assert restore(put_away) == path
+    assert len(load(path).trials) == 2
+    assert [each.name for each in tmp_path.iterdir() if each.is_file()] == ["s.toml"]
+
+
+@pytest.mark.usefixtures("without_hard_links")
+def test_what_cannot_be_moved_leaves_no_empty_file_of_the_new_name(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        move(tmp_path / "gone", tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_session_that_is_measured_by_another_process_cannot_be_deleted(tmp_path):
+    path = tmp_path / "s.toml"
+    reading, writing = os.pipe()
+    measuring = os.fork()
+    if not measuring:
+        writer = SessionWriter(path, header())
+        writer.append(record())
+        os.write(writing, b"x")
+        signal.pause()
+    os.read(reading, 1)
+    try:
+        with pytest.raises(SessionError, match=r"s\.toml: is being measured"):
+            delete(path)
+    finally:
+        os.kill(measuring, signal.SIGKILL)
+        os.waitpid(measuring, 0)
+    assert (tmp_path / ".s.toml.lock").exists()  # left behind, and says nothing
+    delete(path)
+    assert not path.exists()
+
+
+def test_a_session_that_is_finished_can_be_deleted(tmp_path):
+    path = tmp_path / "s.toml"
+    writer = SessionWriter(path, header())
+    writer.append(record())
+    assert is_measured(path)
+    writer.close()
+    assert not is_measured(path)
+    assert [each.name for each in tmp_path.iterdir()] == ["s.toml"]
+    delete(path)
+
+
+def test_a_file_that_somebody_removes_while_it_is_measured_costs_no_later_record(tmp_path):
+    path = tmp_path / "s.toml"
+    writer = SessionWriter(path, header())
+    writer.append(record(index=0))
+    assert not writer.renewed()
+    path.unlink()
+    writer.append(record(index=1))
+    writer.append(record(index=2))
+    assert writer.renewed()
+    assert not writer.renewed()
+    assert [trial.index for trial in load(path).trials] == [1, 2]
 
 
 def test_a_newer_file_is_shown_and_not_added_to(tmp_path):

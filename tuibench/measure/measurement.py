@@ -45,6 +45,7 @@ from tuibench.measure.time_limits import TimeLimits
 from tuibench.measure.validity import Watch
 from tuibench.models.artifacts import discard_abandoned
 from tuibench.models.local import LocalModel
+from tuibench.store.append import remedy
 from tuibench.store.redact import redact
 from tuibench.store.schema import Session
 from tuibench.store.writer import SessionWriter
@@ -155,8 +156,9 @@ class Measurement:
                 await self._qualities()
             finally:
                 await self._worker.end()
+                self._save(None)
+                self._writer.close()
                 await asyncio.to_thread(discard_abandoned, patience_s=_KILLED_BUILD_S)
-        self._save(None)
         self._emit(RunEnded(cancelled=self._stopped))
 
     def _restore(self) -> None:
@@ -340,8 +342,11 @@ class Measurement:
             else:
                 self._writer.flush()
         except OSError as error:
-            path, why = self._writer.path, error.strerror
-            self._emit(Noticed(f"{path}: {why}; results not saved yet: free some space, the next trial saves them too"))
+            why = f"{error.strerror}; results not saved yet: {remedy(error)}"
+            self._emit(Noticed(f"{self._writer.path}: {why}, the next trial saves them too"))
+        if self._writer.renewed():
+            what = "was removed while it was measured: results from here on are in a new file of that name"
+            self._emit(Noticed(f"{self._writer.path}: {what}"))
 
 
 def _shareable(failure: WorkerFailureError) -> Failure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,9 +18,10 @@ from tuibench.measure.commit import running_commit
 from tuibench.measure.machine import machine_header
 from tuibench.measure.session_start import calibration_sha256, eval_sha256
 from tuibench.models.local import LocalModel
-from tuibench.store.append import truncate
+from tuibench.store.append import opened
 from tuibench.store.schema import Resumption, Session, SessionError, SessionHeader
 from tuibench.store.session import load, whole_bytes
+from tuibench.store.under_way import is_measured
 from tuibench.store.writer import SessionWriter
 
 
@@ -62,15 +64,18 @@ class Continuation:
         Nobody else may be measuring.
 
         Raises:
-            SessionError: The file has changed since it was read, or cannot be written.
+            SessionError: The file has changed since it was read, cannot be written, or another machine measures it.
         """
+        if is_measured(self.path):
+            raise SessionError(f"{self.path}: another tuibench measures it: resume it when that has finished")
         try:
-            n_bytes = self.path.stat().st_size
-            if n_bytes != self.n_bytes:
-                raise SessionError(f"{self.path}: has changed since it was read: resume it again")
-            n_whole = whole_bytes(self.path)
-            if n_whole < n_bytes:
-                truncate(self.path, n_whole)
+            with opened(self.path) as descriptor:
+                if os.fstat(descriptor).st_size != self.n_bytes:
+                    raise SessionError(f"{self.path}: has changed since it was read: resume it again")
+                n_whole = whole_bytes(self.path)
+                if n_whole < self.n_bytes:
+                    os.ftruncate(descriptor, n_whole)
+                    os.fsync(descriptor)
         except OSError as error:
             raise SessionError(f"{self.path}: cannot be written: {error.strerror}") from error
         resumption = Resumption(
@@ -80,7 +85,7 @@ class Continuation:
             tuibench_commit=running_commit(),
             resumed=datetime.now(UTC).replace(microsecond=0),
         )
-        return SessionWriter.reopen(self.path, self.session.header, resumption), n_bytes - n_whole
+        return SessionWriter.reopen(self.path, self.session.header, resumption), self.n_bytes - n_whole
 
 
 def resumed_spec(header: SessionHeader, *, model: str, eval_text: EvalText | None, timeout_s: float | None) -> RunSpec:

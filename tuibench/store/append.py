@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+    errno.EROFS: "make the disk writable again",
+    errno.EIO: "look after the disk",
+}
 
 
 def append(path: Path, text: str) -> None:
@@ -23,17 +31,6 @@ def append(path: Path, text: str) -> None:
         except OSError:
             os.ftruncate(descriptor, end)  # half a table would hide behind the next one
             raise
-
-
-def truncate(path: Path, n_bytes: int) -> None:
-    """Cut a file off, and wait until the disk has it.
-
-    Raises:
-        OSError: It could not be written.
-    """
-    with opened(path) as descriptor:
-        os.ftruncate(descriptor, n_bytes)
-        os.fsync(descriptor)
 
 
 def create(path: Path, text: str) -> None:
@@ -53,10 +50,37 @@ def create(path: Path, text: str) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        os.link(temporary, path)  # unlike a rename, it fails if the name is taken
+        move(temporary, path)
     finally:
-        temporary.unlink()
+        temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+def move(source: Path, target: Path) -> None:
+    """Give a file a name that must be free.
+
+    Raises:
+        FileExistsError: The name is taken.
+        OSError: The file cannot be moved, and keeps its name.
+    """
+    try:
+        os.link(source, target)  # unlike a rename, it fails if the name is taken
+    except FileExistsError:
+        raise
+    except OSError:  # no hard links here (FAT, Android, some of FUSE and NFS), or what the next line meets again
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC))
+        try:
+            source.replace(target)
+        except OSError:
+            target.unlink()
+            raise
+    else:
+        source.unlink()
+
+
+def remedy(error: OSError) -> str:
+    """Return what somebody can do about a file that could not be written, as a short order."""
+    return _REMEDIES.get(error.errno or 0, "see to it that the folder can be written to")
 
 
 @contextlib.contextmanager

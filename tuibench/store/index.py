@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 T = TypeVar("T")
-_VERSION = 2
+_VERSION = 3
 """To be raised when what is remembered of the same file changes."""
 
 

@@ -25,8 +25,8 @@ _MAX_TABLE_BYTES = 32 << 20
 """A trial of 200,000 tokens has some 6 MB."""
 _MAX_TABLES = 500_000
 _MAX_TOLD = 20
-# A lone bracket at the very end is all that is left of a table cut after its first byte.
-_TABLE_START = re.compile(rb"^(?=\[\[|\[\Z)", re.MULTILINE)
+# A lone bracket is all that is left of a table cut after its first byte; what was added later stands below it.
+_TABLE_START = re.compile(rb"^(?=\[\[|\[$)", re.MULTILINE)
 
 
 def load(path: Path) -> Session:

@@ -6,7 +6,9 @@ import os
 import time
 from pathlib import Path
 
+from tuibench.store.append import move
 from tuibench.store.schema import SessionError
+from tuibench.store.under_way import is_measured
 
 FOLDER = ".trash"
 KEPT_S = 30 * 86400
@@ -17,8 +19,10 @@ def delete(path: Path) -> Path:
     """Put a session away, and return where it lies now. What has lain there for 30 days is removed for good.
 
     Raises:
-        SessionError: It cannot be moved.
+        SessionError: It cannot be moved, or somebody measures it: what comes later would be lost.
     """
+    if is_measured(path):
+        raise SessionError(f"{path.name}: is being measured, perhaps by another tuibench; stop that first")
     trash = path.parent / FOLDER
     try:
         trash.mkdir(exist_ok=True)
@@ -45,8 +49,7 @@ def restore(path: Path) -> Path:
     """
     target = path.parent.parent / path.name
     try:
-        os.link(path, target)  # unlike a rename, it fails if the name is taken
-        path.unlink()
+        move(path, target)
     except FileExistsError:
         raise SessionError(f"{target.name}: there is a session of this name again; rename its file first") from None
     except OSError as error:

@@ -13,6 +13,7 @@ from tuibench.store.append import append, create
 from tuibench.store.schema import Resumption, Session, SessionHeader
 from tuibench.store.session import read, session_from
 from tuibench.store.toml_text import array_table, toml_text
+from tuibench.store.under_way import Claim
 
 
 class SessionWriter:
@@ -31,7 +32,9 @@ class SessionWriter:
         self._pending: list[str] = []
         self._resumption: Resumption | None = None
         self.created = False
-        """Whether the file exists."""
+        """Whether the file was made."""
+        self._claim: Claim | None = None
+        self._renewed = False
 
     @classmethod
     def reopen(cls, path: Path, header: SessionHeader, resumption: Resumption) -> Self:
@@ -44,6 +47,7 @@ class SessionWriter:
         """
         writer = cls(path, header)
         writer.created = True
+        writer._claim = Claim(path)
         writer._resumption = resumption
         return writer
 
@@ -61,18 +65,30 @@ class SessionWriter:
         self.flush()
 
     def flush(self) -> None:
-        """Write what is pending.
+        """Write what is pending; where somebody has removed the file meanwhile, into a new one of its name.
 
         Raises:
             OSError: It could not be written, and is still pending.
         """
         if not self._pending:
             return
-        if not self.created:
+        if not self.created or not self.path.exists():
             create(self.path, toml_text(_as_table(self.header)))
+            self._renewed |= self.created
             self.created = True
+            self._claim = self._claim or Claim(self.path)
         append(self.path, self._unwritten())
         self._pending.clear()
+
+    def close(self) -> None:
+        """Say that nobody measures this session any more."""
+        if self._claim is not None:
+            self._claim.give_up()
+
+    def renewed(self) -> bool:
+        """Return whether the file was gone and was begun anew since the last call."""
+        renewed, self._renewed = self._renewed, False
+        return renewed
 
     def session(self) -> Session:
         """Return the session with what is still pending.
