@@ -2,9 +2,25 @@ import msgspec
 import pytest
 
 from tests.scripted import header
-from tuibench.core.fingerprint import differences
+from tuibench.core.fingerprint import MachineHeader, differences
 
 MACHINE = header().machine
+NAMES = (
+    "torch", "transformers", "onnxruntime", "numba", "llvmlite", "numpy", "tokenizers", "onnx", "unheard-of", "textual",
+    "rich",
+)  # fmt: skip
+LIBRARIES = dict.fromkeys(NAMES, "1")
+WHOLE = MachineHeader(
+    cpu="One CPU", isa=("avx2", "fma", "avx512f"), n_cpus=8, n_cpus_effective=2, n_cores_effective=2, smt=False,
+    caches={"L3": 32 << 20}, memory_bytes=16 << 30, kernel="Linux 6", container="docker", virtualisation="KVM",
+    governor="performance", python="3.11.7", read_bytes_per_s=20 * 10**9, host="one", libraries=LIBRARIES,
+)  # fmt: skip
+OTHER = {
+    "cpu": "Other CPU", "isa": ("sve",), "n_cpus": 4, "n_cpus_effective": 1, "n_cores_effective": 1, "smt": True,
+    "caches": {"L3": 1 << 20}, "memory_bytes": 8 << 30, "kernel": "Linux 7", "container": "podman",
+    "virtualisation": "Xen", "governor": "powersave", "python": "3.14.0", "read_bytes_per_s": 10**9, "host": "other",
+    "libraries": {"torch": "2"},
+}  # fmt: skip
 
 
 def changed(**changes):
@@ -21,12 +37,51 @@ def test_a_machine_does_not_differ_from_itself():
         ({"cpu": "Other CPU"}, "CPU"),
         ({"n_cpus_effective": 1}, "usable CPUs"),
         ({"memory_bytes": 8 << 30}, "memory"),
-        ({"libraries": {"torch": "2.14.0"}}, "torch"),
+        ({"read_bytes_per_s": 10**9}, "read bandwidth"),
+        ({"isa": ("sve",)}, "instruction sets"),
+        ({"n_cores_effective": 1}, "usable physical cores"),
+        ({"smt": True}, "hardware threads"),
+        ({"caches": {"L3": 16 << 20}}, "caches"),
+        ({"virtualisation": "Xen"}, "virtualisation"),
+        ({"governor": "powersave"}, "frequency governor"),
+        ({"python": "3.12.0"}, "Python"),
+        *(
+            ({"libraries": LIBRARIES | {name: "9"}}, name)
+            for name in ("torch", "transformers", "onnxruntime", "numba", "llvmlite", "numpy", "tokenizers", "onnx")
+        ),
+        ({"libraries": LIBRARIES | {"unheard-of": "9"}}, "unheard-of"),
     ],
 )
 def test_what_decides_the_speed_matters(changes, what):
-    (found,) = differences(MACHINE, changed(**changes))
+    (found,) = differences(WHOLE, msgspec.structs.replace(WHOLE, **changes))
     assert (found.what, found.matters) == (what, True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"libraries": LIBRARIES | {"textual": "9"}}, "textual"),
+        ({"libraries": LIBRARIES | {"rich": "9"}}, "rich"),
+        ({"python": "3.11.9"}, "Python"),
+        ({"kernel": "Linux 7"}, "kernel"),
+        ({"container": "podman"}, "container"),
+        ({"n_cpus": 64}, "CPUs of the machine"),
+        ({"host": "other"}, "host"),
+    ],
+)
+def test_what_moves_no_figure_is_only_told(changes, what):
+    (found,) = differences(WHOLE, msgspec.structs.replace(WHOLE, **changes))
+    assert (found.what, found.matters) == (what, False)
+
+
+def test_every_field_of_a_machine_makes_a_difference_of_one_kind_or_the_other():
+    """A field that is added is decided on, and tested above."""
+    compared = {
+        name
+        for name in MachineHeader.__struct_fields__
+        if differences(WHOLE, msgspec.structs.replace(WHOLE, **{name: OTHER[name]}))
+    }
+    assert compared == set(MachineHeader.__struct_fields__)
 
 
 def test_a_kernel_of_another_day_is_told_after_what_matters():

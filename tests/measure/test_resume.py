@@ -177,10 +177,15 @@ async def test_other_weights_version_or_machine_are_obstacles(tmp_path):
         header = msgspec.structs.replace(session.header, **fields)
         return msgspec.structs.replace(session, header=header)
 
-    machine = msgspec.structs.replace(session.header.machine, cpu="Another CPU")
+    here = session.header.machine
+    machine = msgspec.structs.replace(here, cpu="Another CPU")
+    upgraded = msgspec.structs.replace(here, libraries=here.libraries | {"textual": "0.1"})
+    assert list(obstacles(changed(machine=upgraded), MODEL)) == []
+    older_torch = msgspec.structs.replace(here, libraries=here.libraries | {"torch": "1.0"})
     model = msgspec.structs.replace(session.header.model, digest="ff")
     for other, word in [
         (changed(machine=machine), "Another CPU"),
+        (changed(machine=older_torch), "other software: torch: "),
         (changed(model=model), "other weights"),
         (changed(tuibench_version="0.0.0"), "0.0.0"),
         (changed(schema_version=99), "newer"),

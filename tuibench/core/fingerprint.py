@@ -12,6 +12,8 @@ _SAME_SIZE = 1.05
 """Memory of one kind of machine differs by what firmware and kernel keep."""
 _SAME_BANDWIDTH = 1.25
 """Measurements on one shared machine lie this close together."""
+_PAINTS = frozenset({"textual", "rich"})
+"""Libraries that draw what was measured elsewhere, in a process of its own."""
 
 
 class MachineHeader(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -61,6 +63,8 @@ class Difference:
     theirs: str
     matters: bool
     """Whether it makes their speeds incomparable; otherwise it is worth knowing."""
+    software: bool = False
+    """Whether it is what is installed, not what the machine is."""
 
     def __str__(self) -> str:
         """Return it in words."""
@@ -68,27 +72,49 @@ class Difference:
 
 
 def differences(ours: MachineHeader, theirs: MachineHeader) -> tuple[Difference, ...]:
-    """Return what differs, the important things first. Something unknown on either side is no difference."""
+    """Return what differs, the important things first. Something unknown on either side is no difference.
+
+    What can move a figure matters: two sessions are then not compared without a word, and none is resumed.
+
+    | field | matters | because |
+    |---|---|---|
+    | CPU, instruction sets, caches | yes | they decide which kernels run, and how fast |
+    | usable CPUs, usable cores | yes | affinity and quota: what threads share |
+    | hardware threads per core | yes | a neighbour on the other one takes half a core |
+    | memory | yes, beyond 5 % | other modules, other channels; what no longer fits is read from the disk |
+    | read bandwidth | yes, beyond 25 % | decoding is bound by it; below lies the scatter of its own measurement |
+    | virtualisation | yes | exits, huge pages and steal time differ |
+    | frequency governor | yes | it picks the clock |
+    | torch, transformers, onnxruntime, numba, llvmlite, numpy, tokenizers | yes | they are what is measured |
+    | onnx, onnxscript | yes | they write the graphs that are measured |
+    | textual, rich | no | they draw, in another process than the model's |
+    | Python | 3.x yes, 3.x.y no | the loop around each step is interpreted; patches leave its speed alone |
+    | kernel | no | each reboot may bring another; what of it matters shows in the bandwidth and the governor |
+    | container, CPUs of the machine, host | no | what they decide is counted above as usable |
+    | any other library | yes | until it is known to be harmless |
+    """
     pairs = [
         ("CPU", ours.cpu, theirs.cpu, True),
         ("instruction sets", *_instruction_sets(ours, theirs), True),
         ("usable CPUs", *_texts(ours.n_cpus_effective, theirs.n_cpus_effective), True),
         ("usable physical cores", *_texts(ours.n_cores_effective, theirs.n_cores_effective), True),
+        ("hardware threads", _hardware_threads(ours), _hardware_threads(theirs), True),
         ("caches", _caches(ours), _caches(theirs), True),
         ("memory", *_sizes(ours.memory_bytes, theirs.memory_bytes), True),
         ("virtualisation", ours.virtualisation, theirs.virtualisation, True),
         ("frequency governor", ours.governor, theirs.governor, True),
         ("read bandwidth", *_bandwidths(ours.read_bytes_per_s, theirs.read_bytes_per_s), True),
-        *(
-            (name, ours.libraries[name], theirs.libraries[name], True)
-            for name in sorted(_shared_libraries(ours, theirs))
-        ),
-        ("Python", ours.python, theirs.python, False),
         ("kernel", ours.kernel, theirs.kernel, False),
         ("container", ours.container, theirs.container, False),
         ("CPUs of the machine", *_texts(ours.n_cpus, theirs.n_cpus), False),
+        ("host", ours.host, theirs.host, False),
     ]
-    found = (Difference(what, a, b, matters) for what, a, b, matters in pairs if a and b and a != b)
+    software = [
+        *((name, ours.libraries[name], theirs.libraries[name], name not in _PAINTS) for name in _shared(ours, theirs)),
+        ("Python", ours.python, theirs.python, _minor(ours.python) != _minor(theirs.python)),
+    ]
+    found = [Difference(what, a, b, matters) for what, a, b, matters in pairs if a and b and a != b]
+    found += [Difference(what, a, b, matters, software=True) for what, a, b, matters in software if a and b and a != b]
     return tuple(sorted(found, key=lambda difference: not difference.matters))
 
 
@@ -99,8 +125,16 @@ def _instruction_sets(ours: MachineHeader, theirs: MachineHeader) -> tuple[str |
     return " ".join(ours.isa), " ".join(theirs.isa)
 
 
-def _shared_libraries(ours: MachineHeader, theirs: MachineHeader) -> set[str]:
-    return ours.libraries.keys() & theirs.libraries.keys()
+def _shared(ours: MachineHeader, theirs: MachineHeader) -> list[str]:
+    return sorted(ours.libraries.keys() & theirs.libraries.keys())
+
+
+def _minor(python: str) -> str:
+    return ".".join(python.split(".")[:2])
+
+
+def _hardware_threads(machine: MachineHeader) -> str | None:
+    return None if machine.smt is None else "several per core" if machine.smt else "one per core"
 
 
 def _texts(ours: int | None, theirs: int | None) -> tuple[str | None, str | None]:

@@ -140,4 +140,4 @@ def obstacles(session: Session, model: LocalModel) -> Iterator[str]:
         yield f"its model {header.model.name} has other weights than {model.name} here (SHA-256 differs)"
     for difference in differences(machine_header(), header.machine):
         if difference.matters:
-            yield f"another machine: {difference}"
+            yield f"{'other software' if difference.software else 'another machine'}: {difference}"
