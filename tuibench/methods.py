@@ -1,21 +1,35 @@
-"""The methods that are installed, ours and third parties', found through the entry-point group `tuibench.methods`."""
+"""The methods that are installed, ours and third parties', found through the entry-point group `tuibench.methods`.
+
+A plug-in is somebody else's code: one that cannot be imported, or provides something else than a method, costs its own
+row, which says why, and nothing more.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from tuibench.core.format import printable
 from tuibench.core.spec import Method
 
 if TYPE_CHECKING:
     from tuibench.engines.base import Engine
 
 GROUP = "tuibench.methods"
+_LONGEST_REASON = 300
+"""Characters; an exception may quote a whole file."""
 
 
 class UnknownMethodError(ValueError):
     """A method was asked for that nothing installed provides."""
+
+
+class UnusableMethodError(Exception):
+    """What is installed for a method cannot be used; the message names the package and the reason."""
 
 
 @cache
@@ -28,19 +42,54 @@ def engine_class(method_id: str) -> type[Engine]:
 
     Raises:
         UnknownMethodError: Nothing installed provides the method.
+        UnusableMethodError: What provides it cannot be imported, or is no engine class of that method.
     """
     point = _entry_points().get(method_id)
     if point is None:
-        known = ", ".join(available_methods())
+        known = ", ".join(_entry_points())
         raise UnknownMethodError(f"unknown method {method_id!r}; known: {known}")
-    loaded: type[Engine] = point.load()
+    try:
+        loaded: type[Engine] = point.load()
+    except (Exception, SystemExit) as error:
+        raise UnusableMethodError(_told(point, f"cannot be imported: {type(error).__name__}: {error}")) from error
+    if fault := _fault(method_id, loaded):
+        raise UnusableMethodError(_told(point, fault))
     return loaded
+
+
+def _fault(name: str, loaded: Any) -> str | None:  # noqa: ANN401 - whatever a plug-in provides
+    """Return why it is not the engine class of a method of this name; None if it is."""
+    if not isinstance(loaded, type):
+        return "is not a class"
+    method = getattr(loaded, "method", None)
+    if not isinstance(method, Method):
+        return "has no attribute `method` that is a tuibench.core.spec.Method"
+    try:
+        msgspec.convert(msgspec.structs.asdict(method), Method)
+    except msgspec.ValidationError as error:
+        return f"has a malformed `method`: {error}"
+    if not all(library.replace(".", "_").isidentifier() for library in method.requires):
+        return f"requires {', '.join(map(repr, method.requires))}, which are not names of modules"
+    if method.id != name:
+        return f"calls itself {method.id!r}, and {name!r} where it is installed: the two must be the same"
+    return None
+
+
+def _told(point: EntryPoint, fault: str) -> str:
+    package = f"{point.dist.name} {point.dist.version}" if point.dist else "a package without a name"
+    return f"{_one_line(fault)} ({_one_line(point.value)} of {package})"
+
+
+def _one_line(text: str) -> str:
+    line = printable(" ".join(text.split()))
+    return line if len(line) <= _LONGEST_REASON else f"{line[: _LONGEST_REASON - 1]}…"
 
 
 @cache
 def available_methods() -> dict[str, Method]:
-    """Return all installed methods by id, lower rungs of the ladder first."""
-    found = {name: engine_class(name).method for name in _entry_points()}
+    """Return all installed methods by id, lower rungs of the ladder first, those that cannot be used last."""
+    found = {name: _method(name) for name in _entry_points()}
+    found = {name: _without_circle(method, found) for name, method in found.items()}
 
     def height(method: Method) -> int:
         """Return the rungs below; a method whose parent is not installed stands at the top."""
@@ -49,8 +98,31 @@ def available_methods() -> dict[str, Method]:
         parent = found.get(method.parent)
         return len(found) if parent is None else height(parent) + 1
 
-    ordered = sorted(found.values(), key=lambda method: (height(method), method.id))
+    ordered = sorted(found.values(), key=lambda method: (method.problem is not None, height(method), method.id))
     return {method.id: method for method in ordered}
+
+
+def _method(name: str) -> Method:
+    try:
+        method = engine_class(name).method
+    except UnusableMethodError as error:
+        why = str(error)
+        return Method(id=name, title=name, explanation=why, parent=None, precision="unknown", problem=why)
+    title, explanation = _one_line(method.title), _one_line(method.explanation)
+    return msgspec.structs.replace(method, title=title, explanation=explanation)
+
+
+def _without_circle(method: Method, found: Mapping[str, Method]) -> Method:
+    """Return a method, without its parent if it is its own ancestor: no rung can stand below itself."""
+    chain, parent = [method.id], method.parent
+    while parent is not None and parent in found and parent not in chain:
+        chain.append(parent)
+        parent = found[parent].parent
+    if parent != method.id:
+        return method
+    circle = " → ".join([*chain, method.id])
+    why = f"{method.explanation} (no gain over a rung below: its parents form a circle, {circle})"
+    return msgspec.structs.replace(method, parent=None, explanation=why)
 
 
 def ladder_parents() -> dict[str, str | None]:

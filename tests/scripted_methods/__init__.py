@@ -7,14 +7,19 @@ from pathlib import Path
 _ROOT = Path(__file__).parents[2]
 
 
-def provide(folder: Path) -> dict[str, str]:
-    """Make what an installed package leaves behind, and return the environment in which its methods are found."""
+def provide(folder: Path, **more: str) -> dict[str, str]:
+    """Make what an installed package leaves behind, and return the environment in which its methods are found.
+
+    Args:
+        folder: Where it is installed.
+        more: Further entry points, by name with `_` for `-`.
+    """
     info = folder / "scripted_engine-1.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: scripted-engine\nVersion: 1\n")
-    (info / "entry_points.txt").write_text(
-        "[tuibench.methods]\nsound = scripted_engine:Sound\nfaulty = scripted_engine:Faulty\n"
-    )
+    points = {"sound": "scripted_engine:Sound", "faulty": "scripted_engine:Faulty"} | more
+    lines = [f"{name.replace('_', '-')} = {what}\n" for name, what in points.items()]
+    (info / "entry_points.txt").write_text("".join(["[tuibench.methods]\n", *lines]))
     found = [str(folder), str(Path(__file__).parent), str(_ROOT), os.environ.get("PYTHONPATH", "")]
     return {"PYTHONPATH": os.pathsep.join(filter(None, found))}
 

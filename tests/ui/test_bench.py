@@ -10,6 +10,7 @@ from tests.ui.scripted import HOLD, METHODS, MODEL, Program, cancelled, start, t
 from tuibench.core.events import FailureKind
 from tuibench.core.plan import trial_order
 from tuibench.core.run_events import Noticed, RunEnded, RunStarted, TurnsDropped
+from tuibench.core.spec import Method
 from tuibench.core.state import fold
 from tuibench.models.local import ModelError
 from tuibench.models.pull_process import Progress, Pulled, PullFailed
@@ -177,6 +178,15 @@ async def test_ctrl_l_clears_the_screen_only_when_nothing_runs():
         assert METHODS["kv-cache"].explanation in screen.ladder.plain_rows[1]
         assert screen.status.state == "idle"
         assert screen.focused_panel.text.shown_lines == [""]
+
+
+async def test_a_plug_in_that_cannot_be_used_is_a_rung_with_the_reason():
+    why = "cannot be imported: ModuleNotFoundError: No module named 'odd' (odd:Engine of theirs 1)"
+    theirs = Method(id="theirs", title="theirs", explanation=why, parent=None, precision="unknown", problem=why)
+    async with Program(methods={**METHODS, "theirs": theirs}).app().run_test(size=(200, 40)) as pilot:
+        screen = await ready(pilot)
+        assert why[:60] in screen.ladder.plain_rows[2]
+        assert "theirs" not in screen.ladder.chosen
 
 
 @pytest.mark.parametrize("key", ["f8", "f9"])

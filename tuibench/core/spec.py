@@ -17,11 +17,13 @@ class Method(msgspec.Struct, frozen=True, kw_only=True):
     """One line a newcomer understands."""
     parent: str | None
     """The rung of the ladder that this method improves on; None for the lowest."""
-    precision: Literal["fp32", "int8", "int4"]
+    precision: Literal["fp32", "int8", "int4", "unknown"]
     exact: bool | None = None
     """Whether it promises the reference's model, and is held to that; None: FP32 methods do."""
     requires: tuple[str, ...] = ()
     """Import names of the libraries its worker needs."""
+    problem: str | None = None
+    """Why it cannot be used on this machine; None for one that can."""
 
     @property
     def promises_the_model(self) -> bool:

@@ -60,7 +60,8 @@ def row(rung: Rung, widths: Widths) -> Content:
         return Content()
     state = rung.state
     if state is None:
-        return _spanning(rung, widths, "", rung.about.explanation if rung.about else "", "$muted")
+        style = "$warning" if rung.about and rung.about.problem else "$muted"
+        return _spanning(rung, widths, "", rung.about.explanation if rung.about else "", style)
     failure = state.failure
     if state.status is MethodStatus.FAILED and failure is not None:
         kind = failure.failure_kind.value if failure.failure_kind else "failed"

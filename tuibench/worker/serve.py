@@ -22,7 +22,7 @@ from tuibench.core.events import (
 )
 from tuibench.core.spec import LoadRequest, QualityRequest, TrialRequest
 from tuibench.engines.base import CalibratedEngine, CalibrationError, Engine, EngineInfo, UnsupportedModelError
-from tuibench.methods import UnknownMethodError, engine_class
+from tuibench.methods import UnknownMethodError, UnusableMethodError, engine_class
 from tuibench.models.artifacts import ArtifactError
 from tuibench.models.local import ModelError
 from tuibench.models.tokenizer import PromptTokenizer
@@ -126,7 +126,7 @@ def report_failure(error: Exception, emit: EventWriter) -> None:
 
 
 def _explain(error: Exception) -> tuple[FailureKind, str]:
-    if isinstance(error, UnsupportedModelError | UnknownMethodError):
+    if isinstance(error, UnsupportedModelError | UnknownMethodError | UnusableMethodError):
         return FailureKind.UNSUPPORTED, str(error)
     if isinstance(error, PromptError | ModelError | EvalTextError | CalibrationError):
         return FailureKind.BAD_INPUT, str(error)
