@@ -61,7 +61,7 @@ async def test_a_run_takes_its_turns_and_saves_every_trial(tmp_path):
     started = [(event.method, event.index, event.warmup) for event in events if isinstance(event, TrialStarted)]
     assert started == [
         ("a", 0, True), ("a", 0, False), ("b", 0, True), ("b", 0, False),
-        ("b", 1, False), ("a", 0, True), ("a", 1, False),
+        ("b", 0, True), ("b", 1, False), ("a", 0, True), ("a", 1, False),
     ]  # fmt: skip
     assert {method.status for method in state.methods.values()} == {MethodStatus.DONE}
     session = load(run.session_path)
@@ -82,8 +82,14 @@ async def test_the_stored_session_folds_to_what_was_seen_live(tmp_path):
         assert state.status is live.methods[method].status
 
 
-async def test_load_time_belongs_to_the_turn_that_loaded(tmp_path):
-    _, state = await collect(measurement(tmp_path))
+async def test_beside_others_every_turn_of_every_method_loads_anew(tmp_path):
+    _, state = await collect(measurement(tmp_path, methods=("a", "b", "c"), n_trials=3))
+    for method in state.methods.values():
+        assert [record.load_ns for record in method.measured] == [1_000_000] * 3
+
+
+async def test_alone_a_method_keeps_its_worker(tmp_path):
+    _, state = await collect(measurement(tmp_path, methods=("b",)))
     assert [record.load_ns for record in state.methods["b"].measured] == [1_000_000, None]
 
 

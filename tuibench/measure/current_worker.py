@@ -72,18 +72,19 @@ class CurrentWorker:
         """Serve a method again: it is needed for something else than what was skipped."""
         self._skipped.discard(method)
 
-    async def loaded(self, method: str, observe: Observe) -> WorkerProcess:
+    async def loaded(self, method: str, observe: Observe, *, anew: bool = False) -> WorkerProcess:
         """Return the method's process with its model loaded: the one at hand, or a new one.
 
         Args:
             method: From here on the one that `skip` means. The process of another ends first.
             observe: Told what a new process reports until it is ready.
+            anew: Whether the process at hand ends first, too.
 
         Raises:
             WorkerFailureError: There is none to be had, or it was called off.
         """
         self._serving = method
-        if self.method != method:
+        if anew or self.method != method:
             await self.end()
         if (kind := self._called_off(method)) is not None:
             phase = Phase.START if self._process is None else Phase.IDLE

@@ -270,10 +270,12 @@ class Measurement:
         if self._stopped:
             self._drop(turn.method)
             return
-        fresh = self._worker.method != turn.method
+        # Beside others, each turn loads anew: one that follows itself at the end of a round would be measured warmer.
+        fresh = anew = len(self._spec.methods) > 1 or self._worker.method != turn.method
         warmups = [(index, True) for index in range(self._spec.n_warmup)] if fresh else []
         for index, warmup in [*warmups, (turn.index, False)]:
-            record = await self._trial(turn.method, index, warmup=warmup, fresh=fresh)
+            record = await self._trial(turn.method, index, warmup=warmup, fresh=fresh, anew=anew)
+            anew = False
             if record.failed and warmup:
                 record = msgspec.structs.replace(record, index=turn.index, warmup=False)  # the turn is lost with it
             measured = self._measured[turn.method]
@@ -298,10 +300,11 @@ class Measurement:
         self._dropped.add(method)
         self._emit(TurnsDropped(method))
 
-    async def _trial(self, method: str, index: int, *, warmup: bool, fresh: bool) -> TrialRecord:
+    async def _trial(self, method: str, index: int, *, warmup: bool, fresh: bool, anew: bool) -> TrialRecord:
         n_tokens = min(WARMUP_TOKENS, self._spec.max_new_tokens) if warmup else self._spec.max_new_tokens
         self._emit(TrialStarted(method, index, warmup, n_tokens))
-        state = TrialState(method, index, warmup, n_tokens, ready=self._worker.ready(method))
+        ready = None if anew else self._worker.ready(method)
+        state = TrialState(method, index, warmup, n_tokens, ready=ready)
         failure: WorkerFailureError | None = None
         observer_cpu_ns: int | None = None
 
@@ -311,7 +314,7 @@ class Measurement:
             self._emit(TrialObserved(method, event))
 
         try:
-            worker = await self._worker.loaded(method, observe)
+            worker = await self._worker.loaded(method, observe, anew=anew)
             self._watch.begin(worker.pid)
             async for event in worker.trial(self._request(n_tokens)):
                 observe(event)
