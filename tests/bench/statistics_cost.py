@@ -15,7 +15,7 @@ from tests.scripted import FINISHED, header, record
 from tuibench.core.comparison import MeasuredRun, compare
 from tuibench.core.plan import trial_order
 from tuibench.core.record import TrialRecord
-from tuibench.core.verdict import verdict_lines
+from tuibench.core.verdict import recommendation_lines, verdict_lines
 from tuibench.store.replay import stored_state
 from tuibench.store.session import load
 from tuibench.store.writer import SessionWriter
@@ -75,7 +75,7 @@ def main():
     for n_trials in (1_000, 10_000):
         run = large_run(n_trials)
         found = timed(f"{n_trials:6} trials of each of 10 methods", lambda run=run: compare([run], parents=parents))
-    timed("verdict of the last", lambda: verdict_lines(found))
+    timed("verdict of the last", lambda: (verdict_lines(found), recommendation_lines(found)))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "long.toml"
         long_session(path, 100_000)

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import msgspec
@@ -100,7 +101,7 @@ def test_another_machine_or_task_is_warned_of(store, before, capsys):
 def test_what_sessions_have_in_common_is_told_once(store, before, capsys):
     after = store("after", *trials("kv-cache", 12), n_threads=7)
     main(["compare", before, after])
-    head, table, *_ = capsys.readouterr().out.split("\n\n")
+    _, _, head, table, *_ = capsys.readouterr().out.split("\n\n")
     assert "model: SmolLM2-135M-Instruct" in head
     assert "SmolLM2" not in table
     assert "threads" in table.splitlines()[0]
@@ -110,6 +111,18 @@ def test_a_session_twice_gets_two_names(before, capsys):
     main(["compare", before, before, "--format", "json"])
     labels = [run["label"] for run in json.loads(capsys.readouterr().out)["runs"]]
     assert labels == ["before", "before (2)"]
+
+
+def test_headlines_and_what_changed_come_first(store, before, capsys):
+    main(["compare", before, store("after", *trials("kv-cache", 24))])
+    headlines, changed, *_, last = capsys.readouterr().out.split("\n\n")
+    assert headlines.splitlines() == [
+        f"{name}: cannot tell: measure again, because quality was not measured" for name in ("before", "after")
+    ]
+    assert changed.splitlines()[0] == "before → after"
+    assert changed.splitlines()[1] == "baseline: not measured in after"
+    assert re.match(r"kv-cache: 2\.\d\d× faster \[", changed.splitlines()[2])
+    assert last.startswith("before: cannot tell")
 
 
 @pytest.mark.parametrize("name", ["md", "csv", "json", "benchstat"])
@@ -122,7 +135,7 @@ def test_formats_go_to_standard_output(before, name, capsys):
 def test_the_table_fits_the_terminal(store, before, width, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", width)
     main(["compare", before, store("after", *trials("kv-cache", 11), n_threads=7)])
-    table = capsys.readouterr().out.split("\n\n")[1]
+    table = capsys.readouterr().out.split("\n\n")[3]
     assert max(map(len, table.splitlines())) <= int(width)
 
 

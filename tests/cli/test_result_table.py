@@ -31,7 +31,9 @@ def ladder(*, scored=False):
 
 
 def table(lines):
-    return lines[: lines.index("")]
+    """Return what stands below the headline."""
+    below = lines[lines.index("") + 1 :]
+    return below[: below.index("")] if "" in below else below
 
 
 @pytest.mark.parametrize("width", [80, 100, 140])
@@ -76,6 +78,14 @@ def test_a_failed_method_keeps_its_row_and_says_why_below():
     assert "int8-static: bad-input: calibration text too short␛[1m" in lines
 
 
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_the_headline_is_the_first_line_and_comes_again_at_the_end_with_all_remarks(width):
+    first, empty, *_, last = result_lines(ladder(scored=True), width=width)
+    assert first == "take int4-onnx: fastest within KLD ≤ 0.05"
+    assert empty == ""
+    assert last.startswith(f"{first}; kv-cache if the output must be identical; ")
+
+
 def test_a_run_without_a_measurement_has_a_table():
     assert table(result_lines(run(methods=("kv-cache",))))[0].split() == ["method", "n"]
 
@@ -83,7 +93,7 @@ def test_a_run_without_a_measurement_has_a_table():
 def test_texts_drawn_at_random_are_not_compared():
     state = run(*trials("kv-cache", 12), *trials("onnx", 13, token_ids=(9, 9)), methods=("kv-cache", "onnx"))
     assert any("first difference" in line for line in result_lines(state))
-    assert not any("first difference" in line for line in result_lines(state, greedy=False))
+    assert not any("first difference" in line for line in result_lines(replace(state, greedy=False)))
 
 
 def test_methods_that_guess_tell_how_often_they_were_right():
@@ -101,7 +111,7 @@ def test_the_machines_limit_stands_below_the_verdict():
     told = {"weight_bytes": 500_000_000, "observer_cpu_ns": 1_000_000}
     machine = msgspec.structs.replace(header().machine, read_bytes_per_s=10_000_000_000)
     state = fold(run(*trials("kv-cache", 12, **told)), MachineDescribed(machine, 2))
-    *_, roof, kv_cache, cost = result_lines(state)
+    *_, roof, kv_cache, cost, _, _ = result_lines(state)
     assert roof == "read bandwidth with 2 threads: 10.0 GB/s"
     assert kv_cache.startswith("kv-cache: 60 % of this machine's read bandwidth: memory-bound")
     assert cost.startswith("this program used 0.1 % of the CPU")

@@ -1,12 +1,16 @@
+import dataclasses
+
+import msgspec
 import pytest
 
 from tests.measured_runs import PARENTS, measured, quality, trials
 from tests.scripted import FINISHED, failed
 from tuibench.core.comparison import MeasuredRun, compare
 from tuibench.core.events import FailureKind
+from tuibench.core.evidence import Grade
 from tuibench.core.record import QualityRecord
 from tuibench.core.validity import Lamp
-from tuibench.core.verdict import method_sentence, recommend, verdict_lines
+from tuibench.core.verdict import headlines, method_sentence, recommend, recommendation_lines, verdict_lines
 
 SCORES = [quality("onnx-fused", 1e-7), quality("int8", 0.004), quality("int4", 0.4)]
 
@@ -79,15 +83,109 @@ def test_a_rival_as_fast_is_named():
     assert "not told apart from int8" in recommend(compare([run], parents=PARENTS)).sentence
 
 
-def test_a_recommendation_from_disturbed_trials_says_so():
-    run = MeasuredRun("a", ("int8",), tuple(trials("int8", 60, lamp=Lamp.RED)), (quality("int8", 0.004),))
-    assert recommend(compare([run], parents=PARENTS)).sentence.endswith("measure again on a quieter machine")
+def of_lamps(lamps, *, tps=60, others=(Lamp.GREEN,) * 3, quality_of=SCORES):
+    """Return what to take of a run whose fastest method has these lamps; a second one is three times slower."""
+    ours = [
+        msgspec.structs.replace(each, lamp=lamp, validity=("other processes used 51% of the CPU",))
+        for each, lamp in zip(trials("int8", tps, n=len(lamps)), lamps, strict=True)
+    ]
+    theirs = [
+        msgspec.structs.replace(each, lamp=lamp)
+        for each, lamp in zip(trials("onnx-fused", 20, n=len(others)), others, strict=True)
+    ]
+    run = MeasuredRun("a", ("int8", "onnx-fused"), (*ours, *theirs), tuple(quality_of))
+    return recommend(compare([run], parents=PARENTS))
+
+
+@pytest.mark.parametrize(
+    ("lamps", "headline"),
+    [
+        ("ggggg", "take int8: fastest within KLD ≤ 0.05"),
+        ("ggyyg", "take int8: fastest within KLD ≤ 0.05"),
+        ("gyyyg", "probably int8: fastest within KLD ≤ 0.05, but 3 of 5 trials were disturbed"),
+        ("ggrgg", "probably int8: fastest within KLD ≤ 0.05, but 1 of 5 trials was badly disturbed"),
+        ("rrrgg", "cannot tell: measure again, because 3 of 5 trials were badly disturbed"),
+        ("rrrrr", "cannot tell: measure again, because 5 of 5 trials were badly disturbed"),
+        ("gg", "cannot tell: measure again, because 2 trials of int8 are too few"),
+        ("g", "cannot tell: measure again, because 1 trial of int8 is too few"),
+    ],
+)
+def test_evidence_grades_the_headline(lamps, headline):
+    colours = {"g": Lamp.GREEN, "y": Lamp.YELLOW, "r": Lamp.RED}
+    found = of_lamps([colours[letter] for letter in lamps])
+    assert found.headline == headline
+    assert headline.startswith(found.grade)
+    assert found.sentence.startswith(headline)
+    assert found.fastest == "int8"
+
+
+def test_what_disturbed_is_told_beside_a_doubt_only():
+    told = "disturbed, for example: other processes used 51% of the CPU"
+    assert told in of_lamps([Lamp.RED] * 3).remarks
+    assert told not in of_lamps([Lamp.GREEN, Lamp.GREEN, Lamp.YELLOW]).remarks
+
+
+def test_a_method_far_behind_may_be_disturbed():
+    assert of_lamps([Lamp.GREEN] * 3, others=[Lamp.RED] * 3).grade is Grade.TAKE
+    assert of_lamps([Lamp.GREEN] * 3, tps=30, others=[Lamp.RED] * 3).grade is Grade.CANNOT_TELL
+
+
+def test_conditions_that_were_not_recorded_speak_against_nothing():
+    assert of_lamps([None] * 3, others=[None] * 3).grade is Grade.TAKE
+
+
+def test_a_divergence_that_may_be_above_the_bound_is_a_doubt():
+    for kld, grade in ((0.04, Grade.TAKE), (0.049, Grade.PROBABLY)):  # ± a tenth
+        found = of_lamps([Lamp.GREEN] * 3, quality_of=[quality("int8", kld)])
+        assert found.grade is grade
+    assert found.because == ("its KLD may be above 0.05",)
+
+
+def test_methods_that_could_not_be_judged_are_named_with_the_reason():
+    broken = QualityRecord(
+        method="int8", eval_name="t", eval_sha256="0", failure_kind=FailureKind.TIMED_OUT, finished=FINISHED
+    )
+    run = measured(quality_of=[quality("onnx", 1e-7), broken], kv_cache=12, onnx=30, int8=20, int4=25, int3=10)
+    run = dataclasses.replace(run, trials=(*run.trials, failed("int2", FailureKind.CRASHED)))
+    found = recommend(compare([run], parents=PARENTS))
+    assert found.headline == "take onnx: fastest within KLD ≤ 0.05"
+    assert found.unjudged == {
+        "int8": "quality failed", "int4": "quality not measured", "int3": "quality not measured", "int2": "crashed",
+    }  # fmt: skip
+    assert found.remarks[-1] == "left out: int8 (quality failed), int4, int3 (quality not measured), int2 (crashed)"
+
+
+def test_a_faster_method_that_could_not_be_judged_is_a_doubt():
+    run = measured(quality_of=[quality("onnx", 1e-7)], kv_cache=12, onnx=30, int8=60)
+    assert recommend(compare([run], parents=PARENTS)).headline == (
+        "probably onnx: fastest within KLD ≤ 0.05, but int8 is faster and not judged"
+    )
+
+
+def test_another_model_is_left_out_and_named():
+    run = measured(quality_of=[quality("onnx", 0.02), quality("int8", 0.004)], kv_cache=12, onnx=90, int8=60)
+    found = recommend(compare([run], parents=PARENTS, exact=["onnx"]))
+    assert found.headline == "take int8: fastest within KLD ≤ 0.05"
+    assert "left out: onnx (not the same model)" in found.remarks
 
 
 def test_nothing_is_recommended_without_quality():
-    found = recommend(compare([measured(kv_cache=12, int8=60)], parents=PARENTS))
+    found = recommend(compare([measured(kv_cache=12, onnx=12.01, int8=5)], parents=PARENTS))
     assert found.fastest is None
-    assert found.sentence == "fastest: int8; no recommendation, because quality was not measured"
+    assert found.smallest is None
+    assert found.unjudged == {}
+    assert found.sentence == (
+        "cannot tell: measure again, because quality was not measured; "
+        "fastest so far: onnx, not told apart from kv-cache"
+    )
+
+
+def test_without_quality_the_fastest_with_the_same_text_is_named():
+    run = MeasuredRun("a", ("kv-cache", "int8"), (*trials("kv-cache", 12), *trials("int8", 60, token_ids=(1, 2))))
+    assert recommend(compare([run], parents=PARENTS)).remarks == (
+        "fastest so far: int8",
+        "fastest with kv-cache's text: kv-cache",
+    )
 
 
 @pytest.mark.parametrize("run", [measured(), MeasuredRun("a", ("int8",), (failed("int8", FailureKind.CRASHED),))])
@@ -96,11 +194,33 @@ def test_nothing_measured_is_said(run):
 
 
 def test_nothing_close_enough_is_said():
-    run = measured(quality_of=[quality("int4", 0.4)], int4=90, onnx=3)
-    assert recommend(compare([run], parents=PARENTS)).sentence == "no method lies within KLD ≤ 0.05; fastest: int4"
+    run = measured(quality_of=[quality("int4", 0.4)], int4=9, onnx=30)
+    found = recommend(compare([run], parents=PARENTS))
+    assert found.headline == "no method lies within KLD ≤ 0.05; fastest: onnx"
+    assert found.grade is None
+    assert found.remarks == ("left out: onnx (quality not measured)",)
 
 
-def test_recommendation_is_the_last_line():
+def test_each_method_has_a_sentence():
     run = measured(quality_of=SCORES, kv_cache=12, int8=60)
     lines = verdict_lines(compare([run], parents=PARENTS))
-    assert [line.split(":")[0] for line in lines] == ["kv-cache", "int8", "take int8"]
+    assert [line.split(":")[0] for line in lines] == ["kv-cache", "int8"]
+
+
+def test_headlines_name_the_run_where_there_are_several():
+    runs = [measured(name, quality_of=SCORES, kv_cache=12, int8=60) for name in ("a", "b\x1b")]
+    assert headlines(compare(runs[:1], parents=PARENTS)) == ["take int8: fastest within KLD ≤ 0.05"]
+    found = compare(runs, parents=PARENTS)
+    assert headlines(found) == [f"{label}: take int8: fastest within KLD ≤ 0.05" for label in ("a", "b␛")]
+    assert [line.endswith("Pareto set: int8, kv-cache") for line in recommendation_lines(found)] == [True, True]
+
+
+def test_a_row_whose_run_lacks_the_baseline_says_so():
+    found = compare([measured(kv_cache=10), measured("second", int8=30)], parents=PARENTS)
+    sentence = method_sentence(found, found.row(1, "int8"))
+    assert sentence.startswith("int8: 30.1 tok/s, kv-cache not measured beside it, TTFT 90.0 ms")
+
+
+def test_disturbed_trials_are_not_valid():
+    run = MeasuredRun("a", ("kv-cache",), tuple(trials("kv-cache", 10, lamp=Lamp.RED)))
+    assert sentence_of(run, "kv-cache").endswith("· disturbed")

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -19,7 +20,7 @@ from tuibench.core.validity import Lamp
 from tuibench.store.export.facts import measured_run
 from tuibench.store.export.formats import FORMATS, exported
 from tuibench.store.export.html import as_html
-from tuibench.store.export.plots import as_svg, latency_curve
+from tuibench.store.export.plots import as_svg, label_heights, latency_curve, plots
 from tuibench.store.export.png import MissingExtraError, as_png
 from tuibench.store.export.svg import GRID, INK, MUTED, PAPER
 from tuibench.store.schema import Session
@@ -116,6 +117,47 @@ def test_json_round_trips_with_every_interval():
     assert int8["roofline"]["mbu"] > 0.5
     assert 0 < int8["observer_share"] < 1
     assert whole["methods"][4]["failure"] == {"kind": "out-of-memory", "message": "killed at 8 GiB"}
+
+
+@pytest.mark.parametrize(
+    ("lamp", "grade", "headline"),
+    [
+        (Lamp.GREEN, "take", "take int8: fastest within KLD ≤ 0.05"),
+        (Lamp.RED, "cannot tell", "cannot tell: measure again, because 4 of 4 trials were badly disturbed"),
+    ],
+)
+def test_every_format_begins_with_the_headline_and_is_bold_only_where_it_is_sure(lamp, grade, headline):
+    run = session_run()
+    trials = tuple(each if each.failed else msgspec.structs.replace(each, lamp=lamp) for each in run.trials)
+    found = compare([dataclasses.replace(run, trials=trials)], parents=PARENTS)
+    text = {name: exported(found, name).decode() for name in FORMATS if name != "png"}
+    sure = grade == "take"
+    assert text["md"].splitlines()[0] == (f"**{headline}**" if sure else headline)
+    assert f'<p class="{"sure verdict" if sure else "verdict"}">{headline}</p>' in text["html"]
+    first = next(ElementTree.fromstring(text["svg"]).iter("{http://www.w3.org/2000/svg}text"))  # noqa: S314 - our own
+    assert (first.text, first.get("font-weight")) == (headline, "bold" if sure else "normal")
+    assert json.loads(text["json"])["runs"][0]["recommendation"]["headline"] == headline
+    assert json.loads(text["json"])["runs"][0]["recommendation"]["grade"] == grade
+    assert json.loads(text["jsonl"].splitlines()[-1])["recommendation"]["headline"] == headline
+    assert f"# verdict: {headline}" in text["benchstat"].splitlines()
+    lines = list(csv.DictReader(io.StringIO(text["csv"])))
+    assert {line["grade"] for line in lines} == {grade}
+    assert [line["method"] for line in lines if line["recommended"] == "1"] == ["int8"] * sure
+
+
+def test_a_run_that_lacks_the_baseline_borrows_no_figure_from_another():
+    other = MeasuredRun("other", ("int8",), tuple(t for t in session_run().trials if t.method == "int8"))
+    found = compare([session_run(), other], parents=PARENTS)
+    (line,) = [
+        each for each in csv.DictReader(io.StringIO(exported(found, "csv").decode())) if each["session"] == "other"
+    ]
+    assert line["baseline_method"] == line["baseline_ratio"] == ""
+    assert ">1×<" not in "".join(plot.body for plot in plots(found, 1))
+
+
+def test_names_in_a_plot_stand_beside_their_points_unless_they_are_in_each_others_way():
+    heights = label_heights([(100.0, 50.0, "one"), (300.0, 51.0, "far"), (104.0, 52.0, "two")])
+    assert heights == {"one": 50.0, "far": 51.0, "two": 62.0}
 
 
 def test_html_is_self_contained_and_takes_no_text_for_markup():

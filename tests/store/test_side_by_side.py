@@ -1,9 +1,11 @@
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from tests.scripted import header, record
+from tuibench.core.spec import Sampling
 from tuibench.store.schema import Session
 from tuibench.store.side_by_side import side_by_side
 
@@ -11,14 +13,21 @@ SESSION = Session(header=msgspec.structs.replace(header(), name="first"), trials
 SETTINGS = SESSION.header.settings
 
 
-def other(*, name="second", cpu=None, model=None, digest=None, **settings):
+def at(hours):
+    return f"{SESSION.header.created.astimezone() + timedelta(hours=hours):%Y-%m-%d %H:%M}"
+
+
+def other(*, name="second", cpu=None, model=None, digest=None, hours=0, **settings):
     header = SESSION.header
     machine = msgspec.structs.replace(header.machine, cpu=cpu or header.machine.cpu)
     weights = msgspec.structs.replace(
         header.model, name=model or header.model.name, digest=digest or header.model.digest
     )
     settings = msgspec.structs.replace(header.settings, **settings)
-    header = msgspec.structs.replace(header, name=name, machine=machine, model=weights, settings=settings)
+    created = header.created + timedelta(hours=hours)
+    header = msgspec.structs.replace(
+        header, name=name, created=created, machine=machine, model=weights, settings=settings
+    )
     return msgspec.structs.replace(SESSION, header=header)
 
 
@@ -56,8 +65,24 @@ def test_quality_measured_on_another_text_is_told():
 
 @pytest.mark.parametrize(
     ("names", "labels"),
-    [(("x", "y"), ["x", "y"]), (("x", "x"), ["a", "a (2)"]), (("", "y"), ["a", "y"])],
+    [(("x", "y"), ["x", "y"]), (("x", "x"), ["a", "a (2)"]), (("", "y"), [at(0), "y"])],
 )
 def test_each_session_has_a_name_of_its_own(names, labels):
     found = side_by_side([(Path("a.toml"), other(name=name)) for name in names])
     assert [run.label for run in found.comparison.runs] == labels
+
+
+@pytest.mark.parametrize("name", ["", "x"])
+def test_sessions_without_a_name_of_their_own_go_by_when_they_began(name):
+    found = side_by_side([(Path("a.toml"), other(name=name, hours=hours)) for hours in (0, 3)])
+    assert [run.label for run in found.comparison.runs] == [at(0), at(3)]
+
+
+def test_text_drawn_at_random_in_one_session_is_compared_in_the_others():
+    both = tuple(record(method) for method in ("kv-cache", "int8"))
+    drawn, greedy = (
+        msgspec.structs.replace(other(name=name, sampling=Sampling(temperature=warmth)), trials=both)
+        for name, warmth in (("a", 0.7), ("b", 0.0))
+    )
+    found = side_by_side([(Path("a.toml"), drawn), (Path("b.toml"), greedy)]).comparison
+    assert [found.row(run, "int8").agreement is None for run in (0, 1)] == [True, False]

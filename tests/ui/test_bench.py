@@ -276,6 +276,17 @@ async def test_the_ladder_says_what_each_method_does_until_it_is_measured():
         assert "waiting" in screen.ladder.plain_rows[1]
 
 
+async def test_no_text_is_called_the_same_before_there_is_any():
+    waiting = trial("baseline", n_gen=0, end=False)
+    script = [RunStarted(BOTH, trial_order(BOTH, 1)), *trial("kv-cache"), *waiting, HOLD]
+    async with Program(script).app().run_test(size=(120, 40)) as pilot:
+        await start(pilot)
+        panel = pilot.app.screen.focused_panel
+        await until(pilot, lambda: panel.method_id == "baseline" and panel.run.methods["baseline"].running)
+        await pilot.pause()
+        assert str(panel.border_subtitle) == METHODS["baseline"].precision
+
+
 async def test_text_that_differs_from_the_reference_stands_out():
     script = [RunStarted(BOTH, trial_order(BOTH, 1)), *trial("kv-cache", n_gen=12)]
     other = trial("baseline", n_gen=12, end=False)

@@ -1,11 +1,17 @@
 import dataclasses
 import itertools
+import random
 from pathlib import Path
 
+import msgspec
 import pytest
 from textual.widgets import Static
 
-from tests.ui.scripted import FOUR, Program, compared, until
+from tests.ui.scripted import FOUR, PARENTS, Program, compared, scored_session, until
+from tuibench.core.comparison import Against, compare
+from tuibench.core.stats import Ratio
+from tuibench.core.validity import Lamp
+from tuibench.store.export.facts import measured_run
 from tuibench.store.schema import SessionError
 from tuibench.store.side_by_side import SideBySide
 from tuibench.ui import compare_rows
@@ -31,6 +37,10 @@ async def opened(pilot, n_runs=1):
     return screen
 
 
+def text_on_screen(app):
+    return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
+
+
 def notices(app):
     return [notice.message for notice in app._notifications]
 
@@ -42,6 +52,67 @@ async def test_the_verdict_stands_on_top_and_speaks_of_the_row_pointed_at():
         assert "0.18× kv-cache" in str(screen.verdict.content)
         await pilot.press("end")
         await until(pilot, lambda: "first difference at token 31" in str(screen.verdict.content))
+
+
+@pytest.mark.parametrize("size", [(80, 24), (100, 30), (120, 40)])
+async def test_the_headline_is_the_first_line_and_bold_only_where_it_is_sure(size):
+    for lamp, headline, style in (
+        (Lamp.GREEN, "take int8-torch: fastest within KLD ≤ 0.05", "bold"),
+        (Lamp.RED, "cannot tell: measure again, because 6 of 6 trials were badly disturbed", "$warning"),
+    ):
+        run = measured_run(scored_session(), "only")
+        run = dataclasses.replace(
+            run, trials=tuple(msgspec.structs.replace(each, lamp=lamp, validity=("x",)) for each in run.trials)
+        )
+        made = Program()
+        found = compare([run], parents=PARENTS)
+        made.services = dataclasses.replace(made.services, compare=lambda *_, found=found: SideBySide(found))
+        async with made.app().run_test(size=size) as pilot:
+            screen = await opened(pilot)
+            content = screen.verdict.content
+            assert content.plain.splitlines()[0] == headline
+            assert [span.style for span in content.spans if (span.start, span.end) == (0, len(headline))] == [style]
+            assert headline in text_on_screen(pilot.app).splitlines()[2]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
+async def test_several_sessions_say_what_changed(size):
+    async with program(2).app().run_test(size=size) as pilot:
+        screen = await opened(pilot, 2)
+        assert "run 1 → run 2" in text_on_screen(pilot.app)
+        assert "kv-cache: no difference can be told [" in text_on_screen(pilot.app)
+        await pilot.press("v")
+        assert not screen.query_one("#changes").display
+        assert screen.bars.display
+
+
+async def test_x_swaps_the_sessions_and_keeps_the_baseline():
+    made, asked = Program(), []
+
+    def answer(paths, baseline):
+        asked.append((*(path.stem for path in paths), baseline))
+        return SideBySide(compared(len(paths), baseline))
+
+    made.services = dataclasses.replace(made.services, compare=answer)
+    async with made.app().run_test(size=(120, 40)) as pilot:
+        screen = CompareScreen(pilot.app.context, [Path(f"{name}.toml") for name in "abc"])
+        await pilot.app.push_screen(screen)
+        await until(pilot, lambda: screen.table.keys)
+        for key in "bxxx":
+            await pilot.press(key)
+            await pilot.app.workers.wait_for_complete()
+    first, based, *swapped = asked
+    assert (first, based) == (("a", "b", "c", None), ("a", "b", "c", "baseline"))
+    assert swapped == [("b", "c", "a", "baseline"), ("c", "a", "b", "baseline"), ("a", "b", "c", "baseline")]
+
+
+async def test_a_single_session_has_nothing_to_swap():
+    async with program().app().run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot)
+        assert "Swap" not in text_on_screen(pilot.app)
+        await pilot.press("x")
+        await pilot.app.workers.wait_for_complete()
+        assert not screen.query_one("#changes").display
 
 
 async def test_b_states_all_speeds_against_the_row_pointed_at():
@@ -177,9 +248,69 @@ def test_a_table_is_never_wider_than_its_room(width):
     assert all(line.cell_length <= width for line in compare_rows.bars(found, found.rows, width, ACCENTS))
 
 
+def test_bars_reach_to_the_median_and_whiskers_stand_over_their_ends():
+    found = compared()
+    ratios = {"baseline": (5.0, 2.0, 10.0), "onnx": (5.0, None, None), "int8-torch": (9.99, 9.98, 10.0)}
+    rows = [
+        dataclasses.replace(found.row(0, method), against_baseline=Against("kv-cache", Ratio(*ratio, 3, paired=True)))
+        for method, ratio in ratios.items()
+    ]
+    width = len("int8-torch") + 9 + 20
+    drawn = [line.plain.partition("× ")[2] for line in compare_rows.bars(found, rows, width, ACCENTS)]
+    assert drawn == ["████├█████─────────┤", "█" * 10, "█" * 20]
+
+
+@pytest.mark.parametrize("labels", [("a long name of a session 1", "a long name of a session 2"), ("A", "B")])
+def test_rows_of_two_sessions_are_told_apart_at_every_width(labels):
+    found = compare([measured_run(scored_session(), label) for label in labels], parents=PARENTS)
+    for width in range(40, 201, 20):
+        lines = [line.plain for line in compare_rows.table(found, found.rows, width, ACCENTS, "").lines]
+        assert len(set(lines)) == len(lines)
+        names = [line.plain for line in compare_rows.bars(found, found.rows, width, ACCENTS)]
+        assert len(set(names)) == len(names)
+
+
 def test_rows_without_the_figure_that_is_sorted_by_come_last():
     rows = compare_rows.arranged(compared(), by="kld")
     assert [row.method for row in rows] == ["kv-cache", "onnx", "int8-torch", "baseline"]
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_a_name_stands_nearer_to_its_own_point_than_to_any_other(seed):
+    from textual.app import App
+
+    class Box(App):
+        CSS = "Scatter { width: 80; height: 8; border: none; }"
+
+        def compose(self):
+            yield Scatter()
+
+    source = random.Random(seed)
+    points = sorted(
+        ((tps, 1e-4 * 1.3**step) for tps in (5.0, 30.0, 160.0) for step in source.sample(range(1, 25), 3)),
+        key=lambda point: (-point[0], point[1]),
+    )
+    points = [Point(f"method-{n}", "", tps, kld, n % 3 == 0, False) for n, (tps, kld) in enumerate(points)]
+    async with Box().run_test() as pilot:
+        scatter = pilot.app.query_one(Scatter)
+        scatter.show(points)
+        await pilot.pause()
+        rows = scatter.render().plain.splitlines()
+    marks = [(y, x) for y, row in enumerate(rows) for x, char in enumerate(row) if char in "◆●"]
+    assert len(marks) == len(points)
+    named = 0
+    for own, point in zip(marks, points, strict=True):  # both from top to bottom, from left to right
+        for y, row in enumerate(rows):
+            start = row.find(point.name)
+            if start >= 0:
+                named += 1
+                ends = (start, start + len(point.name) - 1)
+
+                def distance(mark, y=y, ends=ends):
+                    return abs(mark[0] - y), max(ends[0] - mark[1], mark[1] - ends[1], 0)
+
+                assert distance(own) < min(distance(mark) for mark in marks if mark != own)
+    assert named > len(points) // 2
 
 
 async def test_a_picture_names_every_method_it_has_room_for_and_marks_the_best():

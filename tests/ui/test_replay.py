@@ -6,8 +6,9 @@ import msgspec
 import pytest
 from filelock import FileLock
 
-from tests.ui.scripted import Program, session, until
+from tests.ui.scripted import METHODS, Program, session, until
 from tuibench import paths
+from tuibench.core.spec import Sampling
 from tuibench.ui.screens import replay
 from tuibench.ui.screens.compare import CompareScreen
 from tuibench.ui.screens.replay import ReplayScreen
@@ -141,6 +142,20 @@ async def test_r_shows_the_results_and_the_race_where_it_stood():
         await pilot.press("r")
         assert screen.race.display
         assert screen._position_ns == 1_000_000_000
+
+
+@pytest.mark.parametrize("warmth", [0.0, 0.7])
+async def test_a_text_drawn_at_random_is_no_reason_to_doubt_the_model(warmth):
+    made = stored()
+    settings = msgspec.structs.replace(made.header.settings, sampling=Sampling(temperature=warmth))
+    made = msgspec.structs.replace(made, header=msgspec.structs.replace(made.header, settings=settings))
+    methods = {name: msgspec.structs.replace(METHODS["baseline"], id=name) for name in NAMES}
+    async with Program(methods=methods).app().run_test(size=(120, 40)) as pilot:
+        screen = ReplayScreen(pilot.app.context, made, path=Path("first.toml"))
+        await pilot.app.push_screen(screen)
+        await until(pilot, lambda: screen.run.methods and "onnx" in screen.ladder._known)
+        doubts = [flag for row in screen.ladder._compared.values() for flag in row.flags]
+        assert any("perhaps not the same model" in flag for flag in doubts) is (not warmth)
 
 
 async def test_c_compares_and_escape_goes_back():

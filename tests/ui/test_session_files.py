@@ -152,7 +152,7 @@ async def test_a_recording_that_ships_is_neither_deleted_nor_edited(tmp_path):
     assert (tmp_path / "samples" / "sample.toml").exists()
 
 
-async def test_marked_sessions_are_compared_else_the_current_one():
+async def test_marked_sessions_are_compared_the_oldest_first_else_the_current_one():
     messages = []
     async with app().run_test(size=(120, 40), message_hook=messages.append) as pilot:
         pilot.app.action_compare = lambda _chosen: None
@@ -161,7 +161,7 @@ async def test_marked_sessions_are_compared_else_the_current_one():
         await pilot.pause()
     chosen = [[path.stem for path in message.paths] for message in messages if isinstance(message, ComparisonWanted)]
     assert ["c"] in chosen
-    assert ["c", "a"] in chosen
+    assert ["a", "c"] in chosen
 
 
 async def test_the_list_narrows_with_every_letter_and_keeps_what_was_found():

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 from tuibench.cli import OK, REGRESSED
 from tuibench.cli.arguments import UsageError
-from tuibench.cli.result_table import fitted
+from tuibench.cli.result_table import fitted, paragraphs
 from tuibench.cli.sessions import open_session
 from tuibench.core import format as fmt
+from tuibench.core.changes import change_lines
 from tuibench.core.columns import comparison_columns, constants, filled, varying
 from tuibench.core.comparison import Comparison, UnknownBaselineError
 from tuibench.core.machine_lines import machine_lines
 from tuibench.core.regression import regressions
-from tuibench.core.verdict import verdict_lines
+from tuibench.core.verdict import headlines, recommendation_lines, verdict_lines
 from tuibench.store.export.benchstat import as_benchstat
 from tuibench.store.export.csv_text import as_csv
 from tuibench.store.export.json_text import as_json
@@ -69,14 +70,13 @@ def compared(opened: Sequence[tuple[Path, Session]], baseline: str | None = None
 def _table(comparison: Comparison) -> str:
     rows = comparison.rows
     columns = filled(comparison_columns(comparison), comparison, rows)
-    lines = [f"{heading}: {text}" for heading, text in constants(columns, comparison, rows).items()]
-    lines += ["", *fitted(varying(columns, comparison, rows), comparison, rows, given_up=_GIVEN_UP)]
+    common = [f"{heading}: {text}" for heading, text in constants(columns, comparison, rows).items()]
+    table = fitted(varying(columns, comparison, rows), comparison, rows, given_up=_GIVEN_UP)
+    parts = [headlines(comparison), change_lines(comparison), common, table]
     for number, run in enumerate(comparison.runs):
-        lines += ["", *([fmt.printable(run.label)] if len(comparison.runs) > 1 else [])]
-        lines += verdict_lines(comparison, number)
-        machine = machine_lines(comparison, number)
-        lines += [*([""] if machine else []), *machine]
-    return "\n".join(lines)
+        label = [fmt.printable(run.label)] if len(comparison.runs) > 1 else []
+        parts += [[*label, *verdict_lines(comparison, number)], machine_lines(comparison, number)]
+    return "\n".join(paragraphs([*parts, recommendation_lines(comparison)]))
 
 
 def _judge(comparison: Comparison, allowed: float) -> int:

@@ -51,8 +51,7 @@ async def _print(session: Session, speed: float) -> int:
                     pass
     except asyncio.CancelledError:
         return INTERRUPTED
-    greedy = session.header.settings.sampling.greedy
-    print("\n".join(["", *result_lines(stored_state(session), greedy=greedy)]))
+    print("\n".join(["", *result_lines(stored_state(session))]))
     return OK
 
 

@@ -10,7 +10,7 @@ from tuibench.core.comparison import REFERENCE, Comparison, Row, compare, run_of
 from tuibench.core.detail_columns import MEMORY, QUALITY, scored_on
 from tuibench.core.machine_lines import machine_lines
 from tuibench.core.state import RunState
-from tuibench.core.verdict import verdict_lines
+from tuibench.core.verdict import headlines, recommendation_lines, verdict_lines
 from tuibench.methods import exact_methods, ladder_parents
 from tuibench.store.export.json_text import as_json
 
@@ -28,26 +28,34 @@ _QUALITY_GIVEN_UP = ("length", "kld_median", "delta_p_rms", "kld", "kld_p99", "d
 _MEMORY_GIVEN_UP = ("rss_file_bytes", "rss_anon_bytes")
 
 
-def result_lines(state: RunState, *, greedy: bool = True, width: int | None = None) -> list[str]:
-    """Return the table's lines and, under it, what they mean.
+def result_lines(state: RunState, *, width: int | None = None) -> list[str]:
+    """Return what to take, the table's lines and, under it, what they mean.
 
-    That is a sentence for each method, a drift if there was one, a recommendation, and how near each method comes to
-    the machine's limit.
+    That is a sentence for each method, a drift if there was one, how near each method comes to the machine's limit,
+    and the recommendation once more, with all remarks: its headline, on the first line, may have scrolled away.
 
     Args:
         state: The run, as far as it went.
-        greedy: Whether tokens were the most likely ones, so that texts can be compared.
         width: Characters a line of the table may have; by default the terminal's.
     """
-    comparison = _compared(state, greedy=greedy)
+    comparison = _compared(state)
     table = fitted(LADDER, comparison, comparison.rows, width=width)
     machine = machine_lines(comparison)
-    return [*table, "", *verdict_lines(comparison), *([""] if machine else []), *machine]
+    parts = (headlines(comparison), table, verdict_lines(comparison), machine, recommendation_lines(comparison))
+    return paragraphs(parts)
 
 
-def detail_lines(state: RunState, *, greedy: bool = True, width: int | None = None) -> list[str]:
+def paragraphs(parts: Iterable[Sequence[str]]) -> list[str]:
+    """Return the lines of all parts that have any, with an empty one between each two."""
+    lines: list[str] = []
+    for part in filter(None, parts):
+        lines += [*([""] if lines else []), *part]
+    return lines
+
+
+def detail_lines(state: RunState, *, width: int | None = None) -> list[str]:
     """Return, for a stored result, how close each method is to the reference, and its memory phase by phase."""
-    comparison = _compared(state, greedy=greedy)
+    comparison = _compared(state)
     lines = []
     scored = next((row.quality for row in comparison.rows if row.quality and not row.quality.failed), None)
     if scored is not None:
@@ -59,14 +67,14 @@ def detail_lines(state: RunState, *, greedy: bool = True, width: int | None = No
     return lines
 
 
-def result_json(state: RunState, *, greedy: bool = True) -> str:
+def result_json(state: RunState) -> str:
     """Return the result of a run as JSON, with where each method stands."""
     status = {name: method.status.value for name, method in state.methods.items()}
-    return as_json(_compared(state, greedy=greedy), status)
+    return as_json(_compared(state), status)
 
 
-def _compared(state: RunState, *, greedy: bool) -> Comparison:
-    return compare([run_of_state(state)], parents=ladder_parents(), exact=exact_methods(), greedy=greedy)
+def _compared(state: RunState) -> Comparison:
+    return compare([run_of_state(state)], parents=ladder_parents(), exact=exact_methods())
 
 
 def fitted(

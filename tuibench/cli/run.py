@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
         except SessionError as error:
             raise UsageError(printable(str(error))) from error
     try:
-        _report(options.format, state, measurement, greedy=spec.sampling.greedy)
+        _report(options.format, state, measurement)
     except OSError:
         if not state.cancelled:  # the terminal that is gone was the reason to stop
             raise
@@ -58,11 +58,11 @@ def run(options: argparse.Namespace) -> int:
     return OK if all_done and not measurement.n_unsaved else SOME_FAILED
 
 
-def _report(output: str, state: RunState, measurement: Measurement, *, greedy: bool) -> None:
+def _report(output: str, state: RunState, measurement: Measurement) -> None:
     if output == "table":
-        print("\n".join(result_lines(_result(state, measurement), greedy=greedy)))
+        print("\n".join(result_lines(_result(state, measurement))))
     elif output == "json":
-        print(result_json(_result(state, measurement), greedy=greedy))
+        print(result_json(_result(state, measurement)))
     sys.stdout.flush()
     if measurement.n_unsaved:
         print(f"tuibench: {measurement.n_unsaved} results could not be saved", file=sys.stderr)

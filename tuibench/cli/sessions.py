@@ -90,14 +90,13 @@ def _show(name: str, output: str, *, follow: bool) -> int:
 
         session = follow_session(path)
     state = stored_state(session)
-    greedy = session.header.settings.sampling.greedy
     if output == "json":
-        print(result_json(state, greedy=greedy))
+        print(result_json(state))
     elif output == "jsonl":
         print("\n".join(map(as_json_line, session.trials)))
     else:
         print(fmt.printable("\n".join(_about(path, session))))
-        print("\n".join([*result_lines(state, greedy=greedy), *detail_lines(state, greedy=greedy)]))
+        print("\n".join([*result_lines(state), *detail_lines(state)]))
     return OK
 
 

@@ -39,6 +39,8 @@ class MeasuredRun:
     machine: MachineHeader | None = None
     """None where it is not known: there is no roofline and no observer cost then."""
     n_threads: int = 1
+    greedy: bool = True
+    """Whether tokens were the most likely ones, so that texts can be compared."""
 
 
 def run_of_state(state: RunState, label: str = "") -> MeasuredRun:
@@ -50,6 +52,7 @@ def run_of_state(state: RunState, label: str = "") -> MeasuredRun:
         tuple(found for method in state.methods.values() if (found := method.quality) is not None),
         machine=state.machine,
         n_threads=state.n_threads,
+        greedy=state.greedy,
     )
 
 
@@ -90,7 +93,7 @@ class Row:
     total: Against | None = None
     """Gain over the lowest measured rung below."""
     against_baseline: Against | None = None
-    """Gain over the comparison's baseline, in the same run where that has it."""
+    """Gain over the comparison's baseline; None in a run that did not measure it, whose speeds were of another day."""
     against_first: Ratio | None = None
     """Speed relative to the same method in the first run; None in the first run itself."""
     quality: QualityRecord | None = None
@@ -165,7 +168,6 @@ def compare(
     parents: Mapping[str, str | None],
     exact: Collection[str] = (),
     baseline: str | None = None,
-    greedy: bool = True,
 ) -> Comparison:
     """Compare all methods of all runs.
 
@@ -175,7 +177,6 @@ def compare(
         exact: Methods that promise the reference's model, bit by bit or nearly so; those that break it are marked.
         baseline: The method that all others are compared with; by default the FP32 reference where it was measured,
             else the first method that has no lower rung.
-        greedy: Whether tokens were the most likely ones, so that texts can be compared.
 
     Raises:
         UnknownBaselineError: No run has a successful trial of `baseline`.
@@ -188,7 +189,7 @@ def compare(
     rows: list[Row] = []
     for number, run in enumerate(runs):
         failures = {record.method: record for record in run.trials if record.failed}
-        builder = _Rows(number, run, measured, failures, parents, exact, baseline, greedy=greedy)
+        builder = _Rows(number, run, measured, failures, parents, exact, baseline)
         rows.extend(_with_pareto([builder.row(method) for method in _methods(run)]))
     return Comparison(
         tuple(runs),
@@ -245,7 +246,6 @@ class _Rows:
     parents: Mapping[str, str | None]
     exact: Collection[str]
     baseline: str | None
-    greedy: bool
 
     def row(self, method: str) -> Row:
         here = self.measured[self.number]
@@ -289,25 +289,19 @@ class _Rows:
         return roofline([told, *trials.records], machine, self.run.n_threads, speed_tps) if told else None
 
     def _against(self, method: str | None, ours: MethodTrials) -> Against | None:
-        """Return the gain over a method of this run; of the first run that has it, where this one has not."""
-        if method is None:
-            return None
-        here = self.measured[self.number]
-        if method in here:
-            ratio = ratio_within_run(ours, here[method])
-        else:
-            ratio = ratio_between_runs(ours, next(trials[method] for trials in self.measured if method in trials))
-        return Against(method, ratio) if ratio else None
+        theirs = None if method is None else self.measured[self.number].get(method)
+        ratio = ratio_within_run(ours, theirs) if theirs else None
+        return Against(method, ratio) if method and ratio else None
 
     def _identity(self, method: str, records: Sequence[TrialRecord], quality: QualityRecord | None) -> SameModel:
         reference = self.measured[self.number].get(REFERENCE)
         if method not in self.exact or method == REFERENCE or not records:
             return SameModel(same=None)
-        return same_model(records if self.greedy else (), reference.records if reference else (), quality)
+        return same_model(records if self.run.greedy else (), reference.records if reference else (), quality)
 
     def _agreement(self, method: str, records: Sequence[TrialRecord]) -> Agreement | None:
         reference = self.measured[self.number].get(REFERENCE)
-        if not self.greedy or not records or not reference or method == REFERENCE:
+        if not self.run.greedy or not records or not reference or method == REFERENCE:
             return None
         ours, theirs = records[0], reference.records[0]
         return Agreement(first_divergence(ours, theirs), min(ours.n_gen, theirs.n_gen))

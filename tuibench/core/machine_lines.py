@@ -37,9 +37,8 @@ def _conditions(comparison: Comparison, run: int) -> list[str]:
         return []
     reasons = [fmt.printable(reason) for record in doubtful for reason in record.validity]
     red = sum(record.lamp is Lamp.RED for record in doubtful)
-    return [
-        f"{len(doubtful)} of {_count(len(measured), 'trial')} disturbed, {red} of them badly; for example: {reasons[0]}"
-    ]
+    example = f"; for example: {reasons[0]}" if reasons else ""
+    return [f"{len(doubtful)} of {_count(len(measured), 'trial')} disturbed, {red} of them badly{example}"]
 
 
 def _count(n: int, noun: str) -> str:

@@ -18,6 +18,8 @@ class RunStarted:
     turns: tuple[Turn, ...]
     scored: bool = False
     """Whether quality is measured after them."""
+    greedy: bool = True
+    """Whether tokens are the most likely ones."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,8 @@ class RunState:
     n_turns: int = 0
     scored: bool = False
     """Whether quality is measured after the trials."""
+    greedy: bool = True
+    """Whether tokens are the most likely ones, so that texts can be compared."""
     running: bool = False
     cancelled: bool = False
     notices: tuple[str, ...] = ()
@@ -129,11 +131,11 @@ class RunState:
 def fold(state: RunState, event: RunEvent) -> RunState:  # noqa: C901, PLR0911, PLR0912 - one arm per event
     """Return the run's state after `event`; `state` is left alone."""
     match event:
-        case RunStarted(methods=methods, turns=turns, scored=scored):
+        case RunStarted(methods=methods, turns=turns, scored=scored, greedy=greedy):
             planned = Counter(turn.method for turn in turns)
             fresh = {method: MethodState(method, n_planned=planned[method]) for method in methods}
-            kept = state.keeps_records
-            return RunState(methods=fresh, n_turns=len(turns), scored=scored, running=True, keeps_records=kept)
+            kept, n_turns = state.keeps_records, len(turns)
+            return RunState(fresh, n_turns=n_turns, scored=scored, greedy=greedy, running=True, keeps_records=kept)
         case MachineDescribed(machine=machine, n_threads=n_threads):
             return replace(state, machine=machine, n_threads=n_threads)
         case RecordsRestored(trials=trials, quality=quality):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tuibench.core import format as fmt
 from tuibench.core.comparison import NEGLIGIBLE_KLD, REFERENCE, Comparison, Row
+from tuibench.core.evidence import Evidence, Grade, evidence
 from tuibench.core.metrics import DECODE, PEAK_RSS, TTFT, Metric
 from tuibench.core.stats import Outcome, Ratio
 from tuibench.core.validity import Lamp
@@ -38,7 +40,10 @@ def _speed(comparison: Comparison, row: Row) -> str:
     against = row.against_baseline
     if against is None:
         speed = fmt.rate(row.median(DECODE))
-        return f"{speed}, the baseline" if row.method == comparison.baseline else speed
+        if row.method == comparison.baseline:
+            return f"{speed}, the baseline"
+        beside = comparison.baseline in comparison.measured[row.run]
+        return speed if beside else f"{speed}, {comparison.baseline} not measured beside it"
     text = f"{fmt.times(against.ratio.value)} {against.method}"
     return f"{text} {_interval_and_outcome(against.ratio)}"
 
@@ -95,13 +100,19 @@ def _validity(row: Row) -> str:
     if row.flags:
         more = f" and {len(row.flags) - 1} more" if len(row.flags) > 1 else ""
         return f"doubtful: {row.flags[0]}{more}"
-    return "valid" if row.lamp else "validity not recorded"
+    if row.lamp is None:
+        return "validity not recorded"
+    return "valid" if row.lamp is Lamp.GREEN else "disturbed"
 
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
-    """Which method to take."""
+    """Which method to take, and how sure that is."""
 
+    grade: Grade | None
+    """None where there is nothing to choose from: nothing was measured, or nothing is close enough."""
+    because: tuple[str, ...]
+    """What speaks against a better grade."""
     fastest: str | None
     """The fastest whose divergence is small enough; without quality figures None."""
     identical: str | None
@@ -110,26 +121,78 @@ class Recommendation:
     """The least memory among those whose divergence is small enough."""
     pareto: tuple[str, ...]
     """Those that no other beats in both speed and divergence, fastest first."""
-    sentence: str
+    unjudged: Mapping[str, str]
+    """Why a method could not be recommended whatever its speed, by its name."""
+    headline: str
+    """The choice in a line, its grade first."""
+    remarks: tuple[str, ...]
+    """What else to know before following it."""
+
+    @property
+    def recommended(self) -> str | None:
+        """The method that the headline names to be taken; None where it cannot tell."""
+        return self.fastest if self.grade in {Grade.TAKE, Grade.PROBABLY} else None
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """The remarks and the Pareto set, as text."""
+        pareto = (f"Pareto set: {fmt.printable(', '.join(self.pareto))}",) if self.pareto else ()
+        return (*self.remarks, *pareto)
+
+    @property
+    def sentence(self) -> str:
+        """All of it."""
+        return "; ".join((self.headline, *self.details))
 
 
 def recommend(comparison: Comparison, run: int = 0, max_kld: float = MAX_KLD) -> Recommendation:
     """Return what to take of one run.
 
     The rule: of the methods whose mean KL divergence from FP32 is at most `max_kld`, the one with the highest median
-    decode speed. Without quality figures nothing is recommended, only the fastest named.
+    decode speed. How sure that is, its `Grade` says. Without quality figures nothing is recommended, only the fastest
+    named.
     """
-    rows = [row for row in comparison.of_run(run) if row.median(DECODE) and not row.not_same_model]
+    rows = [row for row in comparison.of_run(run) if _may_be_taken(row)]
     rows.sort(key=lambda row: -(row.median(DECODE) or 0))
     exact = next((row.method for row in rows if _writes_the_same(row)), None)
-    pareto = tuple(row.method for row in rows if row.best_for_its_quality)
     scored = any(row.kld is not None for row in rows)
-    good = [row for row in rows if scored and _close_enough(row, max_kld)]
-    if not good:
-        return Recommendation(None, exact, None, pareto, fmt.printable(_without_quality(rows, exact, max_kld, scored)))
+    unjudged = {row.method: why for row in comparison.of_run(run) if (why := _why_unjudged(row, scored=scored))}
+    good = [row for row in rows if not scored or _close_enough(row, max_kld)]
+    found: Evidence | None = None
+    if good:
+        faster = [row.method for row in rows[: rows.index(good[0])] if row.method in unjudged]
+        bound, rival = max_kld if scored else None, _rival(comparison, good)
+        found = evidence(comparison, good, rival=rival, unjudged=faster, max_kld=bound)
     small = min((row for row in good if row.median(PEAK_RSS)), key=lambda row: row.median(PEAK_RSS) or 0, default=None)
-    sentence = _sentence(comparison, run, good, exact, small, pareto, max_kld)
-    return Recommendation(good[0].method, exact, small.method if small else None, pareto, fmt.printable(sentence))
+    headline = _headline(found, rows, good, max_kld)
+    remarks = _remarks(found, good, exact, small, unjudged) if rows else []
+    return Recommendation(
+        grade=found.grade if found else None,
+        because=tuple(map(fmt.printable, found.because)) if found else (),
+        fastest=good[0].method if good and scored else None,
+        identical=exact,
+        smallest=small.method if small and scored else None,
+        pareto=tuple(row.method for row in rows if row.best_for_its_quality),
+        unjudged=unjudged,
+        headline=fmt.printable(headline),
+        remarks=tuple(map(fmt.printable, remarks)),
+    )
+
+
+def _may_be_taken(row: Row) -> bool:
+    return bool(row.median(DECODE)) and not row.not_same_model
+
+
+def _why_unjudged(row: Row, *, scored: bool) -> str | None:
+    """Return what keeps a method from being recommended; where nothing was scored, that is no method's own fault."""
+    if row.median(DECODE) is None:
+        kind = row.failure.failure_kind if row.failure else None
+        return kind.value if kind else "not measured"
+    if row.not_same_model:
+        return "not the same model"
+    if not scored or row.kld is not None or row.method == REFERENCE:
+        return None
+    return "quality failed" if row.quality is not None else "quality not measured"
 
 
 def _close_enough(row: Row, max_kld: float) -> bool:
@@ -143,46 +206,79 @@ def _writes_the_same(row: Row) -> bool:
     return same_text and (row.kld is None or row.kld <= NEGLIGIBLE_KLD)
 
 
-def _sentence(
-    comparison: Comparison,
-    run: int,
-    good: list[Row],
-    exact: str | None,
-    small: Row | None,
-    pareto: tuple[str, ...],
-    max_kld: float,
-) -> str:
-    best = good[0].method
-    parts = [f"take {best}: fastest within KLD ≤ {max_kld:g}"]
-    rival = next((row.method for row in good[1:] if _no_slower(comparison.speed_ratio(run, best, row.method))), None)
-    if rival:
-        parts[0] += f" (not told apart from {rival})"
-    if exact and exact != best:
-        parts.append(f"{exact} if the output must be identical")
-    if small and (small.median(PEAK_RSS) or 0) < _NOTABLY_LESS * (good[0].median(PEAK_RSS) or 0):
-        parts.append(f"smallest: {small.method} ({fmt.size(small.median(PEAK_RSS))})")
-    if pareto:
-        parts.append(f"Pareto set: {', '.join(pareto)}")
-    if any(row.lamp is Lamp.RED for row in good):
-        parts.append("but trials were badly disturbed: measure again on a quieter machine")
-    return "; ".join(parts)
+def _rival(comparison: Comparison, good: Sequence[Row]) -> str | None:
+    """Return the fastest of the others that the fastest is not told apart from."""
+    best, *others = good
+    ratios = {row.method: comparison.speed_ratio(best.run, best.method, row.method) for row in others}
+    return next((method for method, ratio in ratios.items() if _no_slower(ratio)), None)
 
 
 def _no_slower(ratio: Ratio | None) -> bool:
     return ratio is not None and ratio.outcome in {Outcome.NONE, Outcome.UNKNOWN}
 
 
-def _without_quality(rows: list[Row], exact: str | None, max_kld: float, scored: bool) -> str:
+def _headline(found: Evidence | None, rows: Sequence[Row], good: Sequence[Row], max_kld: float) -> str:
     if not rows:
         return "nothing was measured: there is nothing to recommend"
-    if scored:
+    if found is None:
         return f"no method lies within KLD ≤ {max_kld:g}; fastest: {rows[0].method}"
-    identical = f"; {exact} is the fastest whose text is {REFERENCE}'s" if exact and exact != rows[0].method else ""
-    return f"fastest: {rows[0].method}{identical}; no recommendation, because quality was not measured"
+    best, reasons = good[0].method, ", and ".join(found.because)
+    match found.grade:
+        case Grade.TAKE:
+            return f"take {best}: fastest within KLD ≤ {max_kld:g}"
+        case Grade.PROBABLY:
+            return f"probably {best}: fastest within KLD ≤ {max_kld:g}, but {reasons}"
+        case Grade.CANNOT_TELL:
+            return f"cannot tell: measure again, because {reasons}"
+
+
+def _remarks(
+    found: Evidence | None, good: Sequence[Row], exact: str | None, small: Row | None, unjudged: Mapping[str, str]
+) -> list[str]:
+    parts = []
+    if found is not None:
+        best = good[0]
+        if found.example:
+            parts.append(f"disturbed, for example: {found.example}")
+        if found.grade is Grade.CANNOT_TELL:
+            apart = f", not told apart from {found.rival}" if found.rival else ""
+            parts.append(f"fastest so far: {best.method}{apart}")
+        if exact and exact != best.method:
+            sure = found.grade is not Grade.CANNOT_TELL and exact not in unjudged
+            same_text = f"fastest with {REFERENCE}'s text: {exact}"
+            parts.append(f"{exact} if the output must be identical" if sure else same_text)
+        if small and (small.median(PEAK_RSS) or 0) < _NOTABLY_LESS * (best.median(PEAK_RSS) or 0):
+            parts.append(f"smallest: {small.method} ({fmt.size(small.median(PEAK_RSS))})")
+    by_reason: dict[str, list[str]] = {}
+    for method, reason in unjudged.items():
+        by_reason.setdefault(reason, []).append(method)
+    if by_reason:
+        told = ", ".join(f"{', '.join(methods)} ({reason})" for reason, methods in by_reason.items())
+        parts.append(f"left out: {told}")
+    return parts
+
+
+def headlines(comparison: Comparison) -> list[str]:
+    """Return a line for each run, beside its label where there are several: what any account of them begins with."""
+    return [
+        f"{label_before(comparison, run)}{recommend(comparison, run).headline}" for run in range(len(comparison.runs))
+    ]
+
+
+def recommendation_lines(comparison: Comparison) -> list[str]:
+    """Return the same with all remarks: what an account that scrolls away ends with."""
+    return [
+        f"{label_before(comparison, run)}{recommend(comparison, run).sentence}" for run in range(len(comparison.runs))
+    ]
+
+
+def label_before(comparison: Comparison, run: int) -> str:
+    """Return what to write before a sentence about a run; nothing where it is the only one."""
+    return f"{fmt.printable(comparison.runs[run].label)}: " if len(comparison.runs) > 1 else ""
 
 
 def verdict_lines(comparison: Comparison, run: int = 0) -> list[str]:
-    """Return the sentences of one run: its methods, a drift if there was one, and the recommendation last."""
+    """Return the sentences of one run: its methods, and a drift if there was one."""
     lines = [method_sentence(comparison, row) for row in comparison.of_run(run)]
     drifted = comparison.drifts[run]
     if drifted is not None:
@@ -191,5 +287,4 @@ def verdict_lines(comparison: Comparison, run: int = 0) -> list[str]:
             f"drift: the machine became {abs(drifted.change):.0%} {faster} during the run "
             f"(p = {drifted.p_value:.3f}), most of it at trial {drifted.at_trial} of {drifted.n_trials}"
         )
-    lines.append(recommend(comparison, run).sentence)
     return lines

@@ -147,7 +147,9 @@ class Measurement:
                 await run
 
     async def _run(self) -> None:
-        self._emit(RunStarted(self._spec.methods, self._turns, scored=self._spec.eval_text is not None))
+        spec = self._spec
+        scored, greedy = spec.eval_text is not None, spec.sampling.greedy
+        self._emit(RunStarted(spec.methods, self._turns, scored=scored, greedy=greedy))
         async with measuring(paths.measurement_lock(), on_wait=self._emit_waiting, give_up=lambda: self._stopped):
             try:
                 self._restore()

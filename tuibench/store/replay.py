@@ -89,7 +89,7 @@ def _opening(session: Session) -> RunStarted:
     settings = session.header.settings
     measured = {trial.method for trial in session.trials}
     methods = (*settings.methods, *sorted(measured - set(settings.methods)))
-    return RunStarted(methods, settings.turns(), scored=bool(session.quality))
+    return RunStarted(methods, settings.turns(), scored=bool(session.quality), greedy=settings.sampling.greedy)
 
 
 def _qualities(session: Session) -> list[QualityEnded]:
@@ -165,7 +165,8 @@ class Replay:
     def timed_events(self) -> Iterator[tuple[int, RunEvent]]:
         """Yield the events of the whole run, each with its recorded time."""
         opening = _opening(self._session)
-        yield 0, RunStarted(opening.methods, tuple(turn for turn in opening.turns if turn.index == 0))
+        turns = tuple(turn for turn in opening.turns if turn.index == 0)
+        yield 0, RunStarted(opening.methods, turns, greedy=opening.greedy)
         yield 0, _machine(self._session)
         streams = [self._stream(record) for record in self._trials.values()]
         for at_ns, _, event in heapq.merge(*streams):

@@ -38,15 +38,21 @@ def side_by_side(opened: Sequence[tuple[Path, Session]], baseline: str | None = 
     """
     sessions = [session for _, session in opened]
     runs = [measured_run(session, label) for session, label in zip(sessions, _labels(opened), strict=True)]
-    greedy = all(session.header.settings.sampling.greedy for session in sessions)
-    found = compare(runs, parents=ladder_parents(), exact=exact_methods(), baseline=baseline, greedy=greedy)
+    found = compare(runs, parents=ladder_parents(), exact=exact_methods(), baseline=baseline)
     return SideBySide(found, tuple(_warnings(sessions, found.runs)))
 
 
 def _labels(opened: Sequence[tuple[Path, Session]]) -> list[str]:
-    """Return each session's name where it has one of its own, else its file's, numbered where that comes twice too."""
+    """Return each session's name where it has one of its own, else when it began; its file's where that is no other's.
+
+    What comes twice even so is numbered.
+    """
     named = Counter(session.name for _, session in opened)
-    labels = [session.name if session.name and named[session.name] == 1 else path.stem for path, session in opened]
+    began = [f"{session.header.created.astimezone():%Y-%m-%d %H:%M}" for _, session in opened]
+    labels = [session.name if named[session.name] == 1 else "" for _, session in opened]
+    times = Counter(time for time, label in zip(began, labels, strict=True) if not label)
+    for number, (path, _) in enumerate(opened):
+        labels[number] = labels[number] or (began[number] if times[began[number]] == 1 else path.stem)
     seen: Counter[str] = Counter()
     for number, label in enumerate(labels):
         seen[label] += 1

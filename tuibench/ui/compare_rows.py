@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from textual.content import Content
 
 from tuibench.core import format as fmt
+from tuibench.core.changes import CAVEAT, changes
 from tuibench.core.columns import Column as Field
 from tuibench.core.columns import comparison_columns, filled, varying
 from tuibench.core.comparison import REFERENCE, Comparison, Row
+from tuibench.core.evidence import Grade
 from tuibench.core.stats import Outcome
-from tuibench.core.verdict import method_sentence, recommend
+from tuibench.core.verdict import Recommendation, label_before, method_sentence, recommend
 from tuibench.ui import ladder_rows
 from tuibench.ui.columns import Cell, Column, fit, heading, line
 
@@ -26,9 +28,12 @@ SORTS: Mapping[str, str] = {
 """Column ids and what sorting by them is called."""
 
 _FIRST = (
-    "method", "decode_tps", "baseline", "first", "kld", "session", "peak_rss_bytes", "step", "ttft_ns", "top1", "text",
+    "method", "session", "decode_tps", "baseline", "first", "kld", "peak_rss_bytes", "step", "ttft_ns", "top1", "text",
 )  # fmt: skip
 """What a narrow table keeps, the most important first; all others come after these."""
+_SESSION = 16
+"""Cells for the name of a session where there is little room: a date with its time."""
+_OUTCOME_STYLES = {Outcome.GREATER: "$success", Outcome.LESS: "$error"}
 
 
 def key(row: Row) -> str:
@@ -40,6 +45,27 @@ def name(comparison: Comparison, row: Row) -> str:
     """Return a row's name: its method, and its session where there are several."""
     method = fmt.printable(row.method)
     return method if len(comparison.runs) == 1 else f"{method} · {fmt.printable(comparison.runs[row.run].label)}"
+
+
+def _short_name(comparison: Comparison, row: Row, width: int) -> str:
+    """Return a row's name in so many cells: its session stays, as far as it tells it from the others."""
+    whole = name(comparison, row)
+    if len(whole) <= width:
+        return whole
+    method = fmt.printable(row.method)
+    if len(comparison.runs) == 1:
+        return _cut(method, width)
+    room = width - len(" · ")
+    label = _cut(fmt.printable(comparison.runs[row.run].label), min(_SESSION, max(room // 2, room - len(method))))
+    return f"{_cut(method, max(1, width - len(label) - 3))} · {label}"[:width]
+
+
+def _cut(text: str, width: int) -> str:
+    """Return a text of at most so many cells: dates differ at their end, what was named by hand mostly before it."""
+    if len(text) <= width:
+        return text
+    tail = (width - 1) // 2
+    return f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"
 
 
 def arranged(comparison: Comparison, *, by: str, holding: Iterable[str] = ()) -> list[Row]:
@@ -99,6 +125,8 @@ def _column(field: Field, comparison: Comparison, rows: Sequence[Row]) -> Column
     importance = 800 - 10 * _FIRST.index(field.id) if field.id in _FIRST else 100
     long = max((len(field.cell(comparison, row)) for row in rows), default=0)
     label = len(field.heading) + 2
+    if field.id == "session" and long > _SESSION:
+        return Column(field.id, field.heading, _SESSION, importance, long, importance - 400, left=True)
     if field.short is None:
         return Column(field.id, field.heading, max(long, label), importance, left=field.left)
     short = max((len(field.short(comparison, row)) for row in rows), default=0)
@@ -115,6 +143,8 @@ def _cell(
         text = field.short(comparison, row)
     if text == fmt.MISSING:
         return text, "$muted"
+    if field.id == "session":
+        return _cut(text, widths.get(field.id, 0)), ""
     if field.id == "method":
         return text, accents[row.method]
     if field.id == "pareto":
@@ -125,46 +155,60 @@ def _cell(
         "first": row.against_first,
     }.get(field.id)
     if ratio is not None:
-        return text, {Outcome.GREATER: "$success", Outcome.LESS: "$error"}.get(ratio.outcome, "")
+        return text, _OUTCOME_STYLES.get(ratio.outcome, "")
     return text
 
 
 def verdict(comparison: Comparison, pointed: Row | None) -> Content:
-    """Return what to take, what the row pointed at amounts to, and then all that may be cut off."""
+    """Return what to take, what else to know, what the row pointed at amounts to, and then all that may be cut off."""
     own = pointed.run if pointed is not None else 0
-    first, *others = sorted(range(len(comparison.runs)), key=lambda number: number != own)
-    advice, more = _advice(comparison, first)
-    parts = [advice]
+    numbers = sorted(range(len(comparison.runs)), key=lambda number: number != own)
+    advice = {number: recommend(comparison, number) for number in numbers}
+    headlines = [_headline(comparison, number, advice[number]) for number in numbers]
+    found = advice[own]
+    parts = headlines[:_FIRST_HEADLINES]
+    parts += [Content("; ".join(found.remarks))] if found.remarks else []
     if pointed is not None:
         parts.append(Content(method_sentence(comparison, pointed)))
         parts += [Content.styled(f"▲ {fmt.printable(flag)}", "$warning") for flag in pointed.flags[:2]]
-    parts += [more] if more else []
-    parts += [_advice(comparison, number)[0] for number in others]
-    return Content("\n").join(parts)
+    parts += [Content.styled(fmt.printable(f"Pareto set: {', '.join(found.pareto)}"), "$muted")] if found.pareto else []
+    return Content("\n").join([*parts, *headlines[_FIRST_HEADLINES:]])
 
 
-def _advice(comparison: Comparison, run: int) -> tuple[Content, Content | None]:
-    """Return which method of a run to take, and the methods that no other is better than, if there are several."""
-    label = f"{fmt.printable(comparison.runs[run].label)}: " if len(comparison.runs) > 1 else ""
-    sentence, part, rest = recommend(comparison, run).sentence.partition("; Pareto set: ")
-    more = Content.styled(f"{part.removeprefix('; ')}{rest}", "$muted") if part else None
-    return Content.assemble((label, "$muted"), (sentence, "bold")), more
+_FIRST_HEADLINES = 2
+"""So many sessions' are told before anything else."""
+_GRADE_STYLES = {Grade.TAKE: "bold", Grade.CANNOT_TELL: "$warning"}
+
+
+def _headline(comparison: Comparison, run: int, found: Recommendation) -> Content:
+    style = _GRADE_STYLES.get(found.grade, "") if found.grade else ""
+    return Content.assemble((label_before(comparison, run), "$muted"), (found.headline, style))
+
+
+def change_lines(comparison: Comparison) -> list[Content]:
+    """Return what became of each method since the first run, and what the intervals do not hold."""
+    lines = []
+    for found in changes(comparison):
+        lines.append(Content.assemble(found.title, ("   ".join(("", *found.surroundings)), "$warning")))
+        for change in found.methods:
+            style = "$muted" if change.outcome is None else _OUTCOME_STYLES.get(change.outcome, "")
+            lines.append(Content.styled(str(change), style))
+    return [*lines, Content.styled(CAVEAT, "$muted")]
 
 
 def bars(comparison: Comparison, rows: Sequence[Row], width: int, accents: Mapping[str, str]) -> list[Content]:
-    """Return each row's speed against the baseline as a bar that ends in its interval."""
+    """Return each row's speed against the baseline as a bar as long as its median, its interval over the bar's end."""
     ratios = {key(row): row.against_baseline.ratio for row in rows if row.against_baseline is not None and row.n_trials}
-    names = {key(row): name(comparison, row) for row in rows}
-    label = min(max(map(len, names.values()), default=0), max(4, width // 3))
+    share = 3 if len(comparison.runs) == 1 else 2
+    names = {key(row): _short_name(comparison, row, max(4, width // share)) for row in rows}
+    label = max(map(len, names.values()), default=0)
     largest = max((ratio.high or ratio.value for ratio in ratios.values()), default=1.0)
     largest = max(largest, 1.0)
     room = max(1, width - label - 9)
     lines = []
     for row in rows:
         ratio = ratios.get(key(row))
-        text = names[key(row)]
-        text = text[: label - 1] + "…" if len(text) > label else text.ljust(label)
-        parts: list[Cell] = [(text, accents[row.method]), " "]
+        parts: list[Cell] = [(names[key(row)].ljust(label), accents[row.method]), " "]
         if ratio is not None:
             drawn = _bar(ratio.value, ratio.low, ratio.high, largest, room)
             parts += [(f"{fmt.times(ratio.value):>7} ", ""), (drawn, accents[row.method])]
@@ -177,14 +221,15 @@ def bars(comparison: Comparison, rows: Sequence[Row], width: int, accents: Mappi
 
 
 def _bar(value: float, low: float | None, high: float | None, largest: float, room: int) -> str:
-    """Return `██████├─┤`: whole up to the interval, which is drawn as far as it goes."""
+    """Return `████├██──┤`: whole up to the median, over it the interval as far as it goes."""
 
     def cell(at: float) -> int:
         return min(room, max(0, round(at / largest * room)))
 
-    if low is None or high is None:
-        return "█" * max(1, cell(value))
-    start, end = cell(low), cell(high)
+    median = max(1, cell(value))
+    start, end = (median, median) if low is None or high is None else (cell(low), max(cell(high), median))
     if end - start < 2:  # noqa: PLR2004 - the interval's two ends
-        return "█" * max(1, cell(value))
-    return "█" * start + "├" + "─" * (end - start - 2) + "┤"
+        return "█" * median
+    drawn = list("█" * median + "─" * (end - median))
+    drawn[start], drawn[end - 1] = "├", "┤"
+    return "".join(drawn)

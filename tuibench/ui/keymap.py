@@ -133,6 +133,7 @@ KEYS: dict[str, tuple[Key, ...]] = {
         Key("compare.baseline", "b", "baseline", "Baseline", "State all speeds against the method pointed at"),
         Key("compare.sort", "s", "sort", "Sort", "As measured, by decode, TTFT, memory, divergence"),
         Key("compare.close", "escape", "close", "Back", "End the filter, or back to where this was opened"),
+        Key("compare.swap", "x", "swap", "Swap", "Hold the sessions against the next one of them instead"),
         Key("compare.filter", "slash", "filter", "Filter", "Only rows that hold what is typed"),
         Key("compare.view", "v", "next_view", "View", "Bars, speed over divergence, latency"),
         Key("compare.copy", "y", "copy_table", "Copy", "The table into the clipboard, also through SSH"),

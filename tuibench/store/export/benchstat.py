@@ -14,6 +14,7 @@ from tuibench.core.comparison import Comparison, MeasuredRun
 from tuibench.core.format import printable
 from tuibench.core.metrics import DECODE, PEAK_RSS, PREFILL, SIZE, TPOT, TTFT
 from tuibench.core.record import TrialRecord
+from tuibench.core.verdict import recommend
 
 _UNITS = (
     (TPOT, "ns/op", ""),
@@ -32,8 +33,10 @@ def as_benchstat(comparison: Comparison) -> str:
     Files of one run each compare with `benchstat before after`; of one file with several, `-col session` does.
     """
     lines = [f"Unit {unit} {meaning}" for _, unit, meaning in _UNITS if meaning]
-    for run in comparison.runs:
-        lines += ["", *_configuration(run, several=len(comparison.runs) > 1), *_results(run)]
+    for number, run in enumerate(comparison.runs):
+        found = recommend(comparison, number)
+        lines += ["", f"# verdict: {found.headline}"]
+        lines += [*_configuration(run, several=len(comparison.runs) > 1), *_results(run)]
     return "\n".join(lines) + "\n"
 
 

@@ -10,6 +10,7 @@ from tuibench.core.comparison import Against, Comparison, Row
 from tuibench.core.format import printable
 from tuibench.core.metrics import METRICS
 from tuibench.core.stats import PERCENTILES, Ratio
+from tuibench.core.verdict import Recommendation, recommend
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 _QUALITY = (
@@ -22,7 +23,8 @@ Value = str | float | int | None
 
 def as_csv(comparison: Comparison) -> str:
     """Return a comparison as CSV. A number that does not exist is an empty cell."""
-    lines = [dict(_cells(comparison, row)) for row in comparison.rows]
+    advice = [recommend(comparison, number) for number in range(len(comparison.runs))]
+    lines = [dict(_cells(comparison, row, advice[row.run])) for row in comparison.rows]
     names = list(dict.fromkeys(name for line in lines for name in line))
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
@@ -41,7 +43,7 @@ def _inert(value: Value) -> Value:
     return f"'{printable(value)}" if value.startswith(_FORMULA_STARTS) else printable(value)
 
 
-def _cells(comparison: Comparison, row: Row) -> Iterator[tuple[str, Value]]:
+def _cells(comparison: Comparison, row: Row, advice: Recommendation) -> Iterator[tuple[str, Value]]:
     run = comparison.runs[row.run]
     yield "session", run.label
     yield from run.facts.items()
@@ -68,6 +70,8 @@ def _cells(comparison: Comparison, row: Row) -> Iterator[tuple[str, Value]]:
     yield "first_divergence", row.agreement.first_divergence if row.agreement else None
     yield "n_compared", row.agreement.n_compared if row.agreement else None
     yield "best_for_its_quality", int(row.best_for_its_quality)
+    yield "grade", advice.grade
+    yield "recommended", int(row.method == advice.recommended)
     yield "lamp", row.lamp
     yield "flags", "; ".join(row.flags)
     yield "failure_kind", row.failure.failure_kind if row.failure else None

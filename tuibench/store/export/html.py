@@ -6,11 +6,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
+from tuibench.core.changes import change_lines
 from tuibench.core.columns import Column, cells, comparison_columns, constants, filled, varying
 from tuibench.core.comparison import Comparison
+from tuibench.core.evidence import Grade
 from tuibench.core.format import printable
 from tuibench.core.machine_lines import machine_lines
-from tuibench.core.verdict import verdict_lines
+from tuibench.core.verdict import label_before, recommend, verdict_lines
 from tuibench.store.export.plots import plots
 from tuibench.store.export.svg import GRID, INK, MUTED, PAPER
 
@@ -41,7 +43,7 @@ dl {{ display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; }}
 dt {{ color: var(--muted); }} dd {{ margin: 0; }}
 figure {{ margin: 1.5rem 0; }} svg {{ width: 100%; min-width: 36rem; max-width: 45rem; height: auto; }}
 pre {{ white-space: pre-wrap; background: var(--shade); padding: .8rem; border-radius: 6px; }}
-.verdict {{ font-weight: 600; }}
+.verdict {{ font-size: 1.15rem; }} .sure {{ font-weight: 600; }}
 </style>
 </head>
 <body>
@@ -106,21 +108,28 @@ def _cell(text: str) -> str:
 
 
 def _verdicts(comparison: Comparison) -> Iterable[str]:
+    for number in range(len(comparison.runs)):
+        found = recommend(comparison, number)
+        css = "sure verdict" if found.grade is Grade.TAKE else "verdict"
+        yield f'<p class="{css}">{_text(label_before(comparison, number) + found.headline)}</p>\n'
+        if found.details:
+            yield f"<p>{_text('; '.join(found.details))}</p>\n"
+    yield from _list("What changed", change_lines(comparison))
     for number, run in enumerate(comparison.runs):
-        *lines, recommendation = verdict_lines(comparison, number)
-        label = f"{run.label}: " if len(comparison.runs) > 1 else ""
-        yield f'<p class="verdict">{_text(label + recommendation)}</p>\n<ul>\n'
-        yield from (f"<li>{_text(line)}</li>\n" for line in lines)
-        yield "</ul>\n"
+        yield from _list(run.label if len(comparison.runs) > 1 else "Methods", verdict_lines(comparison, number))
 
 
 def _machine(comparison: Comparison) -> Iterable[str]:
     for number, run in enumerate(comparison.runs):
-        if lines := machine_lines(comparison, number):
-            label = f": {run.label}" if len(comparison.runs) > 1 else ""
-            yield f"<h2>{_text(f'The machine{label}')}</h2>\n<ul>\n"
-            yield from (f"<li>{_text(line)}</li>\n" for line in lines)
-            yield "</ul>\n"
+        label = f": {run.label}" if len(comparison.runs) > 1 else ""
+        yield from _list(f"The machine{label}", machine_lines(comparison, number))
+
+
+def _list(title: str, lines: Sequence[str]) -> Iterable[str]:
+    if lines:
+        yield f"<h2>{_text(title)}</h2>\n<ul>\n"
+        yield from (f"<li>{_text(line)}</li>\n" for line in lines)
+        yield "</ul>\n"
 
 
 def _table(columns: Sequence[Column], comparison: Comparison) -> Iterable[str]:

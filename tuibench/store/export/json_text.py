@@ -39,8 +39,6 @@ def as_json(comparison: Comparison, status: Mapping[str, str] | None = None) -> 
         {
             **_run(comparison, number),
             "drift": comparison.drifts[number],
-            "max_kld": MAX_KLD,
-            "recommendation": recommend(comparison, number),
         }
         for number in range(len(comparison.runs))
     ]
@@ -59,12 +57,14 @@ def _rounded(value: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
 
 
 def _run(comparison: Comparison, number: int) -> dict[str, object]:
-    run = comparison.runs[number]
+    run, found = comparison.runs[number], recommend(comparison, number)
     return {
         "label": run.label,
         "facts": run.facts,
         "read_bytes_per_s": run.machine.read_bytes_per_s if run.machine else None,
         "observer_share": comparison.observer_share(number),
+        "max_kld": MAX_KLD,
+        "recommendation": {**msgspec.to_builtins(found), "sentence": found.sentence},
     }
 
 

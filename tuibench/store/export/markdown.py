@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from tuibench.core.changes import change_lines
 from tuibench.core.columns import Column, cells, comparison_columns, constants, filled, varying
 from tuibench.core.comparison import Comparison
+from tuibench.core.evidence import Grade
 from tuibench.core.format import printable
 from tuibench.core.machine_lines import machine_lines
-from tuibench.core.verdict import verdict_lines
+from tuibench.core.verdict import label_before, recommend, verdict_lines
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>#|~])")
 
@@ -19,14 +21,28 @@ def as_markdown(comparison: Comparison) -> str:
     columns = filled(comparison_columns(comparison), comparison, comparison.rows)
     shown = varying(columns, comparison, comparison.rows)
     common = constants(columns, comparison, comparison.rows)
-    parts = [f"- {escaped(heading)}: {escaped(text)}" for heading, text in common.items()]
-    parts += [*([""] if parts else []), *_table(shown, comparison)]
+    parts: list[str] = []
+    for number in range(len(comparison.runs)):
+        parts += [_headline(comparison, number), ""]
+    if changed := _items(change_lines(comparison)):
+        parts += [*changed, ""]
+    if common:
+        parts += [*_items(f"{heading}: {text}" for heading, text in common.items()), ""]
+    parts += _table(shown, comparison)
     for number, run in enumerate(comparison.runs):
         label = [f"**{escaped(run.label)}**", ""] if len(comparison.runs) > 1 else []
-        parts += ["", *label, *_items(verdict_lines(comparison, number))]
+        parts += ["", *label, *_items(recommend(comparison, number).details)]
+        parts += _items(verdict_lines(comparison, number))
         machine = machine_lines(comparison, number)
         parts += [*([""] if machine else []), *_items(machine)]
     return "\n".join(parts) + "\n"
+
+
+def _headline(comparison: Comparison, run: int) -> str:
+    """Return what to take, in bold where it is sure."""
+    found = recommend(comparison, run)
+    headline = escaped(f"{label_before(comparison, run)}{found.headline}")
+    return f"**{headline}**" if found.grade is Grade.TAKE else headline
 
 
 def _table(columns: Sequence[Column], comparison: Comparison) -> list[str]:

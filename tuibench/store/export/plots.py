@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
+from textwrap import wrap
 
 from tuibench.core import format as fmt
 from tuibench.core.comparison import NEGLIGIBLE_KLD, REFERENCE, Comparison, Row
+from tuibench.core.evidence import Grade
 from tuibench.core.metrics import DECODE
+from tuibench.core.verdict import label_before, recommend
 from tuibench.store.export.svg import (
     FONT,
     GRID,
@@ -28,6 +31,9 @@ WIDTH, HEIGHT = 720.0, 320.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70.0, 24.0, 40.0, 46.0
 _MAX_POINTS = 400
 """Points a curve is drawn with; longer outputs are thinned to medians of neighbours."""
+_LINE, _HEADLINE_CHARS, _REMARK_CHARS = 20.0, 84, 110
+_APART, _BESIDE, _CHAR = 12.0, 3.0, 6.5
+"""Between names, from a name to its point, and the width of a character: in units of the drawing."""
 _BAR = 26.0
 _BAR_LABELS, _BAR_VALUES = 140.0, 210.0
 _DIVERGENCE = f"mean KL divergence in nats per token, logarithmic; all that is less stands at {NEGLIGIBLE_KLD:g}"
@@ -49,11 +55,21 @@ class Plot:
 def as_svg(comparison: Comparison) -> str:
     """Return all plots of a comparison's first run, one below the other, as an SVG file."""
     parts, y = [], 0.0
-    for plot in plots(comparison):
+    for plot in (_headline(comparison), *plots(comparison)):
         parts.append(element("g", plot.body, transform=f"translate(0 {y:g})"))
         y += plot.height
-    nothing = text(20.0, 40.0, "Nothing was measured: there is nothing to plot.")
-    return _svg("".join(parts) or nothing, y or 80.0) + "\n"
+    return _svg("".join(parts), y) + "\n"
+
+
+def _headline(comparison: Comparison) -> Plot:
+    """Return what to take, in bold where it is sure, and what else to know."""
+    found = recommend(comparison)
+    weight = "bold" if found.grade is Grade.TAKE else "normal"
+    headline = wrap(f"{label_before(comparison, 0)}{found.headline}", _HEADLINE_CHARS, break_on_hyphens=False)
+    told = [(part, {"font_size": 15, "font_weight": weight}) for part in headline]
+    told += [(part, {"fill": MUTED}) for part in wrap("; ".join(found.details), _REMARK_CHARS, break_on_hyphens=False)]
+    body = (text(16.0, 26.0 + _LINE * number, part, **style) for number, (part, style) in enumerate(told))
+    return Plot(headline[0], _LINE * (len(told) + 1), "".join(body))
 
 
 def plots(comparison: Comparison, run: int = 0) -> list[Plot]:
@@ -108,22 +124,40 @@ def _scatter(comparison: Comparison, run: int) -> Plot | None:
         return None
     title = "Speed against divergence from FP32"
     colours = _colours(comparison, run)
-    points = [
-        (row, row.median(DECODE) or 0.0, max(_divergence(comparison, row) or 0.0, NEGLIGIBLE_KLD)) for row in rows
-    ]
-    y = scale_over([speed for _, speed, _ in points], HEIGHT - _BOTTOM, _TOP, from_zero=True)
-    x = scale_over([kld for _, _, kld in points], _LEFT, WIDTH - _RIGHT - 90, logarithmic=True)
-    best = sorted((x(kld), y(speed)) for row, speed, kld in points if row.best_for_its_quality)
-    label_at = _spread([(y(speed), row.method) for row, speed, _ in points], apart=12.0)
+    speeds = [row.median(DECODE) or 0.0 for row in rows]
+    divergences = [max(_divergence(comparison, row) or 0.0, NEGLIGIBLE_KLD) for row in rows]
+    y = scale_over(speeds, HEIGHT - _BOTTOM, _TOP, from_zero=True)
+    x = scale_over(divergences, _LEFT, WIDTH - _RIGHT - 90, logarithmic=True)
+    points = [(row, x(kld), y(speed)) for row, kld, speed in zip(rows, divergences, speeds, strict=True)]
+    best = sorted((across, down) for row, across, down in points if row.best_for_its_quality)
+    label_at = label_heights([(across, down, row.method) for row, across, down in points])
     parts = [
         _title(title),
         _axes(x, y, _DIVERGENCE, "tok/s", name_x=_plain, name_y=_plain),
         polyline(best, stroke=MUTED, stroke_dasharray="4 3"),
     ]
-    for row, speed, kld in points:
-        parts.append(element("circle", cx=x(kld), cy=y(speed), r=5, fill=colours[row.method]))
-        parts.append(text(x(kld) + 9, label_at[row.method] + 4, row.method, fill=colours[row.method]))
+    for row, across, down in points:
+        colour, at = colours[row.method], label_at[row.method]
+        if abs(at - down) > _BESIDE:  # a name that had to move away is tied to its point
+            parts.append(line(across, down, across + 9, at, stroke=colour))
+        parts.append(element("circle", cx=across, cy=down, r=5, fill=colour))
+        parts.append(text(across + 10, at + 4, row.method, fill=colour))
     return Plot(title, HEIGHT, "".join(parts))
+
+
+def label_heights(points: Sequence[tuple[float, float, str]]) -> dict[str, float]:
+    """Return how high the name to the right of each point stands: beside it, unless another's name is there.
+
+    Names whose points are far apart in width do not get into each other's way.
+    """
+    placed: dict[str, float] = {}
+    columns: dict[str, tuple[float, float]] = {}
+    for across, down, name in sorted(points, key=lambda point: point[1]):
+        end = across + 10 + _CHAR * len(name)
+        in_the_way = [placed[other] for other, (a, b) in columns.items() if a < end and across < b]
+        placed[name] = max([down, *(at + _APART for at in in_the_way)])
+        columns[name] = (across, end)
+    return placed
 
 
 def _divergence(comparison: Comparison, row: Row) -> float | None:
@@ -198,7 +232,8 @@ def _gains(comparison: Comparison, run: int) -> Plot | None:
         if found.low is not None and found.high is not None:
             parts.append(line(x(found.low), middle, x(found.high), middle, stroke=INK))
             parts += [line(x(end), middle - 4, x(end), middle + 4, stroke=INK) for end in (found.low, found.high)]
-        gain = fmt.gain(row.against_baseline.ratio) if row.against_baseline else "1×"
+        own = "1×" if row.method == comparison.baseline else fmt.MISSING
+        gain = fmt.gain(row.against_baseline.ratio) if row.against_baseline else own
         parts.append(text(x.end + 8, middle + 4, f"{fmt.rate(found.median)}  {gain}", fill=MUTED))
     parts.append(line(_BAR_LABELS, _TOP - 4, _BAR_LABELS, _TOP + len(rows) * _BAR, stroke=GRID))
     return Plot(title, _TOP + len(rows) * _BAR + 16, "".join(parts))

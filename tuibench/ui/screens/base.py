@@ -90,11 +90,6 @@ class RunScreen(DashboardScreen):
             yield LatencyCurves()
 
     @property
-    def greedy(self) -> bool:
-        """Whether tokens are the most likely ones, so that texts can be compared."""
-        return True
-
-    @property
     def known_methods(self) -> Mapping[str, Method]:
         """What is installed here, the same object until that changes; empty until it is known."""
         return self._known
@@ -202,4 +197,4 @@ class RunScreen(DashboardScreen):
             return
         from tuibench.ui.screens.details import DetailsScreen  # noqa: PLC0415 - rarely opened, so loaded late
 
-        self.app.push_screen(DetailsScreen(self.run, method.method, self.known_methods, greedy=self.greedy))
+        self.app.push_screen(DetailsScreen(self.run, method.method, self.known_methods))

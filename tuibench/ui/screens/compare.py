@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from tuibench.ui.services import Context
 
 _VIEWS = ("-bars", "-scatter", "-curves")
+_OF_SEVERAL = "-changes"
+"""A further view, the first one, where there are several sessions."""
 _MOST_CURVES = 16
 
 
@@ -48,6 +50,7 @@ class CompareScreen(DashboardScreen):
     status = query_one(StatusLine)
     verdict = query_one("#verdict", Static)
     doubts = query_one("#doubts", VerticalScroll)
+    changed = query_one("#changes Static", Static)
     search = query_one("#filter", Input)
     table = query_one("#comparison", RowList)
     bars = query_one(RatioBars)
@@ -60,6 +63,7 @@ class CompareScreen(DashboardScreen):
         self._paths = tuple(paths)
         self._comparison: Comparison | None = None
         self._rows: list[Row] = []
+        self._baseline: str | None = None
         self._sort = ""
         self._view = 0
 
@@ -74,6 +78,9 @@ class CompareScreen(DashboardScreen):
         yield Input(placeholder="method or session", id="filter", compact=True, classes="box")
         yield RowList(id="comparison")
         with Horizontal(id="pictures"):
+            with VerticalScroll(id="changes", classes="box") as changed:
+                changed.border_title = "What changed"
+                yield Static(markup=False)
             yield RatioBars()
             yield Scatter()
             yield LatencyCurves()
@@ -85,15 +92,24 @@ class CompareScreen(DashboardScreen):
         self.table.border_title = "Comparison"
         self.search.border_title = "Filter"
         self.search.display = False
-        self.add_class("-bars")
+        self.add_class(self._views[0])
         self.status.facts = (f"{len(self._paths)} session{'s' if len(self._paths) > 1 else ''}",)
         self.table.focus()
         self._read()
 
+    @property
+    def _views(self) -> tuple[str, ...]:
+        return (_OF_SEVERAL, *_VIEWS) if len(self._paths) > 1 else _VIEWS
+
+    @property
+    def rare_keys(self) -> frozenset[str]:
+        """What the line of keys leaves out where there is nothing to swap."""
+        return frozenset() if len(self._paths) > 1 else frozenset({"compare.swap"})
+
     @work(exclusive=True, group="read")
-    async def _read(self, baseline: str | None = None) -> None:
+    async def _read(self) -> None:
         try:
-            found = await asyncio.to_thread(self.context.services.compare, self._paths, baseline)
+            found = await asyncio.to_thread(self.context.services.compare, self._paths, self._baseline)
         except SessionError as error:
             self.verdict.update(Content.styled(fmt.printable(str(error)), "$error"))
             return
@@ -101,6 +117,7 @@ class CompareScreen(DashboardScreen):
         self.context.series.show_together(row.method for row in found.comparison.rows)
         self.doubts.display = bool(found.warnings)
         self.doubts.query_one(Static).update(fmt.printable("\n".join(found.warnings)))
+        self.changed.update(Content("\n").join(compare_rows.change_lines(found.comparison)))
         self._show()
 
     def on_resize(self) -> None:
@@ -179,7 +196,14 @@ class CompareScreen(DashboardScreen):
     def action_baseline(self) -> None:
         """State all speeds against the method pointed at."""
         if self._pointed is not None and self._pointed.n_trials:
-            self._read(self._pointed.method)
+            self._baseline = self._pointed.method
+            self._read()
+
+    def action_swap(self) -> None:
+        """Hold the sessions against the next one of them: of two, against the other."""
+        if len(self._paths) > 1:
+            self._paths = (*self._paths[1:], self._paths[0])
+            self._read()
 
     def action_sort(self) -> None:
         """Sort by the next of the columns that one chooses by."""
@@ -207,8 +231,8 @@ class CompareScreen(DashboardScreen):
 
     def action_next_view(self) -> None:
         """Show the next of the pictures where not all have room."""
-        self._view = (self._view + 1) % len(_VIEWS)
-        for number, name in enumerate(_VIEWS):
+        self._view = (self._view + 1) % len(self._views)
+        for number, name in enumerate(self._views):
             self.set_class(number == self._view, name)
 
     def action_copy_table(self) -> None:

@@ -40,21 +40,20 @@ class DetailsScreen(ModalScreen[None]):
     column = query_one("#dialog", VerticalScroll)
     sheet = query_one(FactSheet)
 
-    def __init__(self, run: RunState, method: str, known: Mapping[str, Method], *, greedy: bool = True) -> None:
+    def __init__(self, run: RunState, method: str, known: Mapping[str, Method]) -> None:
         """Say what to tell of.
 
         Args:
             run: As far as it is.
             method: The one to begin with; it has a finished trial.
             known: What is installed here.
-            greedy: Whether tokens were the most likely ones, so that texts can be compared.
         """
         super().__init__()
         self._run = run
         self._method = run.methods[method]
         self._known = known
         # No gains are shown: no ladder is needed.
-        self._comparison = compare([run_of_state(run)], parents={}, greedy=greedy)
+        self._comparison = compare([run_of_state(run)], parents={})
 
     def compose(self) -> ComposeResult:
         """Lay out one scrolling column."""

@@ -101,11 +101,6 @@ class ReplayScreen(RunScreen):
         self._write_transport()
 
     @property
-    def greedy(self) -> bool:
-        """Whether tokens were the most likely ones."""
-        return self._session.header.settings.sampling.greedy
-
-    @property
     def rare_keys(self) -> frozenset[str]:
         """What the line of keys leaves out as long as no race is shown."""
         return frozenset() if self.has_class("-racing") else frozenset({"replay.faster", "replay.step"})

@@ -231,9 +231,10 @@ class SessionsScreen(DashboardScreen):
             self.app.post_message(SessionChosen(session.path, replay=replay))
 
     def action_compare(self) -> None:
-        """Lay the marked sessions side by side."""
+        """Lay the marked sessions side by side, the oldest first: what the others are held against."""
         chosen = self._chosen()
-        readable = tuple(session.path for session in chosen if session.readable)
+        dated = sorted((each.created, each.path) for each in chosen if each.created is not None)
+        readable = tuple(path for _, path in dated)
         if readable:
             self.app.post_message(ComparisonWanted(readable))
         elif chosen:

@@ -127,6 +127,8 @@ class LivePanel(Container):
         about = self.known.get(self.method_id or "")
         if reference is None or stream is None or held_against is None:
             return about.precision if about else ""
+        if not stream.n or not held_against.n:  # nothing agrees yet
+            return about.precision if about else ""
         if differs_at is not None:
             return f"differs from {fmt.printable(reference.method)} at token {differs_at + 1}"
         return f"same text as {fmt.printable(reference.method)}"

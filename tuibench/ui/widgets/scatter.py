@@ -65,10 +65,13 @@ class Scatter(Widget):
         grid.join([places[point] for point in sorted(self._points, key=_by_divergence) if point.on_front])
         in_front_last = sorted(self._points, key=lambda point: (point.pointed, point.on_front))
         for point in in_front_last:
-            grid.put(*places[point], "◆" if point.on_front else "●", point.style)
+            grid.mark(*places[point], "◆" if point.on_front else "●", point.style)
+        sharing: dict[tuple[int, int], list[Point]] = {}
         for point in reversed(in_front_last):
-            x, y = places[point]
-            grid.name(x, y, point.name, f"{point.style} {'reverse' if point.pointed else ''}".strip())
+            sharing.setdefault(places[point], []).append(point)
+        for (x, y), (front, *behind) in sharing.items():
+            names = ", ".join((front.name, *(point.name for point in behind)))
+            grid.name(x, y, names, f"{front.style} {'reverse' if front.pointed else ''}".strip())
         ticks = {round((1 - scale.share(tick)) * (n_rows - 1)): tick for tick in scale.ticks()}
         rows = [self._row(line, ticks.get(y)) for y, line in enumerate(grid.rows())]
         return Content("\n").join([*rows, self._foot(room, far)])
@@ -96,6 +99,7 @@ class _Grid:
         self._width, self._height = width, height
         self._canvas = Canvas(width, height)
         self._cells: dict[tuple[int, int], tuple[str, str]] = {}
+        self._marks: set[tuple[int, int]] = set()
 
     def join(self, places: Sequence[tuple[int, int]]) -> None:
         """Draw straight lines from place to place."""
@@ -106,6 +110,11 @@ class _Grid:
                 y = (y1 + (y2 - y1) * step / n_steps) * DOTS_Y + 1
                 self._canvas.dot(round(x), round(y), 0)
 
+    def mark(self, x: int, y: int, char: str, style: str) -> None:
+        """Draw a point."""
+        self._marks.add((x, y))
+        self.put(x, y, char, style)
+
     def put(self, x: int, y: int, text: str, style: str) -> None:
         """Write text; what goes beyond the edge is cut."""
         for offset, char in enumerate(text):
@@ -113,15 +122,28 @@ class _Grid:
                 self._cells[x + offset, y] = (char, style)
 
     def name(self, x: int, y: int, text: str, style: str) -> None:
-        """Write a name on that side of its point where it fits, in a row above or below if the place is taken."""
+        """Write a name beside its point, else above or below it; nowhere if it would stand nearer to another point.
+
+        A name that cannot be written belongs to a point whose colour tells it, in the table as well.
+        """
         right, left = x + 2, x - 1 - len(text)
-        x = left if right + len(text) > self._width and left >= 0 else right
-        text = text[: max(0, self._width - x)]
-        for row in (y, y - 1, y + 1, y - 2, y + 2):
-            taken = any((x + offset, row) in self._cells for offset in range(-1, len(text) + 1))
-            if 0 <= row < self._height and not taken:
-                self.put(x, row, text, style)
+        beside = [(right, y), (left, y)] if right + len(text) <= self._width or left < 0 else [(left, y)]
+        for start, row in (*beside, *((at, row) for row in (y - 1, y + 1) for at in (right - 1, left + 1))):
+            shown = text[: max(0, self._width - start)]
+            if shown and start >= 0 and 0 <= row < self._height and self._is_free(start, row, len(shown), (x, y)):
+                self.put(start, row, shown, style)
                 return
+
+    def _is_free(self, start: int, row: int, width: int, own: tuple[int, int]) -> bool:
+        """Return whether nothing is written there, and no other point is as near to it as its own."""
+        if any((at, row) in self._cells for at in range(start - 1, start + width + 1)):
+            return False
+
+        def distance(point: tuple[int, int]) -> tuple[int, int]:
+            x, y = point
+            return abs(y - row), max(start - x, x - (start + width - 1), 0)
+
+        return all(distance(own) < distance(other) for other in self._marks - {own})
 
     def rows(self) -> Iterable[Content]:
         """Return the lines."""
