@@ -87,4 +87,5 @@ def test_the_observers_share_is_taken_over_the_timed_windows():
     timed = msgspec.structs.replace(record("m", step_ns=(500_000_000,) * 2), ttft_ns=1_000_000_000)
     watched = msgspec.structs.replace(timed, observer_cpu_ns=40_000_000)
     assert observer_share([watched, timed], 2) == pytest.approx(0.01)
+    assert observer_share([watched, timed], 0.5) == pytest.approx(0.04)
     assert observer_share([timed], 2) is None

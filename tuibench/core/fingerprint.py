@@ -29,6 +29,8 @@ class MachineHeader(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """Logical CPUs that the machine has."""
     n_cpus_effective: int
     """Logical CPUs that this process may use: affinity and cgroup quota taken into account."""
+    cpu_quota: float | None = None
+    """CPUs' worth of time that the control groups allow, where that is less than affinity does."""
     n_cores_effective: int | None = None
     """Physical cores among them: the thread count that decoding wants."""
     smt: bool | None = None
@@ -47,6 +49,11 @@ class MachineHeader(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     host: str | None = None
     """Only where the user asked for it."""
     libraries: dict[str, str] = {}
+
+    @property
+    def capacity_cpus(self) -> float:
+        """CPUs' worth of time that this process may use: what shares of its CPUs are taken of."""
+        return self.n_cpus_effective if self.cpu_quota is None else self.cpu_quota
 
     @property
     def last_cache_bytes(self) -> int | None:
@@ -97,6 +104,7 @@ def differences(ours: MachineHeader, theirs: MachineHeader) -> tuple[Difference,
         ("CPU", ours.cpu, theirs.cpu, True),
         ("instruction sets", *_instruction_sets(ours, theirs), True),
         ("usable CPUs", *_texts(ours.n_cpus_effective, theirs.n_cpus_effective), True),
+        ("CPU quota", *_quotas(ours.cpu_quota, theirs.cpu_quota), True),
         ("usable physical cores", *_texts(ours.n_cores_effective, theirs.n_cores_effective), True),
         ("hardware threads", _hardware_threads(ours), _hardware_threads(theirs), True),
         ("caches", _caches(ours), _caches(theirs), True),
@@ -139,6 +147,10 @@ def _hardware_threads(machine: MachineHeader) -> str | None:
 
 def _texts(ours: int | None, theirs: int | None) -> tuple[str | None, str | None]:
     return str(ours) if ours else None, str(theirs) if theirs else None
+
+
+def _quotas(ours: float | None, theirs: float | None) -> tuple[str | None, str | None]:
+    return f"{ours:.3g} CPUs" if ours else None, f"{theirs:.3g} CPUs" if theirs else None
 
 
 def _sizes(ours: int, theirs: int) -> tuple[str | None, str | None]:

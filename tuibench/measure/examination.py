@@ -39,8 +39,12 @@ class CpuUse(msgspec.Struct, frozen=True):
 
     n_machine: int
     n_allowed: int
+    """By the affinity mask."""
     n_cores: int
+    """That those belong to."""
     quota: float | None
+    capacity: float
+    """CPUs' worth of time within both: what shares of the CPUs are of."""
     smt: bool
     n_threads_advised: int
 
@@ -97,7 +101,15 @@ async def examine(*, again: bool = False) -> Examination:
         tuibench_version=tuibench.__version__,
         tuibench_commit=running_commit(),
         machine=machine,
-        cpus=CpuUse(cpus.n_machine, cpus.n_allowed, cpus.n_cores, cpus.quota, cpus.smt, cpus.n_threads),
+        cpus=CpuUse(
+            n_machine=cpus.n_machine,
+            n_allowed=cpus.n_allowed,
+            n_cores=cpus.n_cores,
+            quota=cpus.quota,
+            capacity=machine.capacity_cpus,
+            smt=cpus.smt,
+            n_threads_advised=cpus.n_threads,
+        ),
         now=_now(before, after, surroundings),
         consequences=consequences(machine),
         cache_folder=str(paths.cache_dir()),

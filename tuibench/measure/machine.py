@@ -72,6 +72,7 @@ def machine_header() -> MachineHeader:
         isa=isa_flags(),
         n_cpus=usable.n_machine,
         n_cpus_effective=usable.n_usable,
+        cpu_quota=usable.binding_quota,
         n_cores_effective=usable.n_threads,
         smt=usable.smt,
         caches=cache_bytes(),
