@@ -38,7 +38,7 @@ from tuibench.core.trial_state import TrialState, fold_trial, trial_record
 from tuibench.measure.bandwidth import BandwidthError
 from tuibench.measure.current_worker import CurrentWorker
 from tuibench.measure.failure import WorkerFailureError
-from tuibench.measure.lock import measuring
+from tuibench.measure.lock import measuring, unseen_measurements
 from tuibench.measure.quality_turns import QualityTurns
 from tuibench.measure.resume import Continuation
 from tuibench.measure.session_start import session_path, start_header
@@ -151,7 +151,10 @@ class Measurement:
 
     async def _run(self) -> None:
         self._emit(RunStarted(self._spec.methods, self._turns, scored=self._spec.eval_text is not None))
-        async with measuring(paths.measurement_lock(), on_wait=self._emit_waiting, give_up=lambda: self._stopped):
+        if (unseen := unseen_measurements()) is not None:
+            self._emit(Noticed(unseen))
+        lock = paths.measurement_lock()
+        async with measuring(lock, self._emit_waiting, lambda: self._stopped, lambda why: self._emit(Noticed(why))):
             try:
                 self._restore()
                 await self._describe_machine()
