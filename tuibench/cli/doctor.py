@@ -88,7 +88,9 @@ def _machine(found: Examination) -> Facts:
     yield "tuibench", f"{found.tuibench_version}, {_commit(found.tuibench_commit)}"
     yield "processor", machine.cpu
     yield "instruction sets", " ".join(machine.isa) or _NOT_TOLD
-    yield "caches", ", ".join(f"{level} {fmt.size(size)}" for level, size in machine.caches.items()) or _NOT_TOLD
+    several = f", of the last level {machine.n_last_caches}" if (machine.n_last_caches or 1) > 1 else ""
+    caches = ", ".join(f"{level} {fmt.size(size)}" for level, size in machine.caches.items())
+    yield "caches", f"{caches}{several}" if caches else _NOT_TOLD
     yield "memory", fmt.size(machine.memory_bytes)
     yield "kernel", machine.kernel
     yield "container", machine.container or "none seen"
