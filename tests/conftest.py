@@ -25,6 +25,12 @@ def _made(save, directory):
         return open_folder(save(directory / f"tiny-{save.__name__.removeprefix('save_')}"))
 
 
+@pytest.fixture(autouse=True)
+def _own_lock(monkeypatch, tmp_path):
+    """Neither waits for another's measurement on this machine nor makes it wait."""
+    monkeypatch.setenv("TUIBENCH_LOCK", str(tmp_path / "measuring.lock"))
+
+
 @pytest.fixture(scope="session")
 def tiny_llama(tmp_path_factory):
     """Two layers, grouped KV heads, tied embeddings, chat template."""

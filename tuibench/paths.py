@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 from platformdirs import PlatformDirs
 
 _dirs = PlatformDirs("tuibench", appauthor=False)
 _package = Path(__file__).parent
+_SHARED_FOLDERS = (Path("/run/lock"), Path("/tmp"))  # noqa: S108 - the same for all users, unlike $TMPDIR
 
 
 def _packaged(name: str) -> Path:
@@ -99,5 +101,25 @@ def bandwidth_file() -> Path:
 
 
 def measurement_lock() -> Path:
-    """Return the file whose lock says that somebody measures on this machine."""
-    return cache_dir() / "measuring.lock"
+    """Return the file whose lock says that somebody measures on this machine: `$TUIBENCH_LOCK`, else one for all users.
+
+    Which folder it lies in does not depend on who asks: the first that everybody may write to, else the user's own.
+    """
+    if lock_is_chosen():
+        return Path(os.environ["TUIBENCH_LOCK"])
+    shared = (folder for folder in _SHARED_FOLDERS if _is_for_all(folder))
+    return next(shared, cache_dir()) / "tuibench-measuring.lock"
+
+
+def lock_is_chosen() -> bool:
+    """Return whether the user has named the lock file, which containers then may share."""
+    return bool(os.environ.get("TUIBENCH_LOCK"))
+
+
+def _is_for_all(folder: Path) -> bool:
+    """Return whether all users may make files in a folder, and none may remove another's."""
+    wanted = stat.S_ISVTX | stat.S_IWOTH
+    try:
+        return folder.is_dir() and folder.stat().st_mode & wanted == wanted
+    except OSError:
+        return False

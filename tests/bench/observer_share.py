@@ -21,7 +21,7 @@ from tuibench.cli.progress import open_progress
 from tuibench.core.observer import observer_share
 from tuibench.core.spec import RunSpec
 from tuibench.core.state import RunState, fold
-from tuibench.measure.effective_cpus import effective_cpus
+from tuibench.measure.machine import machine_header
 from tuibench.measure.measurement import Measurement
 from tuibench.models.local import LocalModel
 from tuibench.store.session import load
@@ -82,7 +82,7 @@ def main() -> None:
         os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
         inside(float(sys.argv[2]), Path(sys.argv[3]), *map(float, sys.argv[4:]))
         return
-    n_cpus = effective_cpus().n_usable
+    n_cpus = machine_header().capacity_cpus
     for rate in [float(text) for text in sys.argv[1:]] or [30.0, 120.0]:
         for watch in (lambda rate, sessions: asyncio.run(headless(rate, sessions)), dashboard):
             with tempfile.TemporaryDirectory() as folder:

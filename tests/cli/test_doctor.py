@@ -1,11 +1,14 @@
+import asyncio
 import json
 import subprocess
 import sys
 
 import pytest
 
+from tuibench.cli.doctor import _lines, _terminal
+from tuibench.measure import conditions, examination, machine
 from tuibench.measure.bandwidth import remember
-from tuibench.measure.effective_cpus import effective_cpus
+from tuibench.measure.effective_cpus import EffectiveCpus, effective_cpus
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +39,25 @@ def test_the_doctors_json_is_only_that():
     assert found["cache_bytes"]["models"] > 0
     assert {"lamp", "what", "remedy"} == set().union(*found["problems"]) or not found["problems"]
     assert found["terminal"]["is_terminal"] is False
+
+
+def test_on_a_container_with_a_quota_all_shares_are_of_what_it_may_use(monkeypatch):
+    for module in (conditions, examination, machine.cpus):
+        monkeypatch.setattr(module, "effective_cpus", lambda: EffectiveCpus(64, 64, 32, 2.0))
+    monkeypatch.setattr(machine, "n_last_caches", lambda: 8)
+    read_for = []
+
+    async def read_bandwidth(n_threads, *, again):
+        read_for.append((n_threads, again))
+        return 10**10
+
+    monkeypatch.setattr(examination, "read_bandwidth", read_bandwidth)
+    found = asyncio.run(examination.examine())
+    told = " ".join("\n".join(_lines(found, _terminal())).split())
+    assert "usable CPUs 2 of 64, by the quota, anywhere on 64 CPUs, on 32 physical cores (SMT)" in told
+    assert "% of the 2 usable CPUs stolen" in told
+    assert "of the last level 8" in told
+    assert read_for == [(2, False)]
 
 
 def test_an_escape_sequence_in_the_environment_reaches_no_terminal(monkeypatch):

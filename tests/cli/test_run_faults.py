@@ -57,6 +57,22 @@ def start(toy, tmp_path):
             process.wait()
 
 
+def test_a_cache_that_cannot_be_written_is_one_line_and_the_run_is_measured(start, tmp_path):
+    cache = tmp_path / "cache"
+    (cache / "models").mkdir(parents=True)
+    cache.chmod(0o500)
+    process = start("--trials", "1", step_s="0", preexec_fn=obey_modes)
+    _, told = process.communicate()
+    assert process.returncode == 0, told
+    assert "Traceback" not in told
+    (line,) = (line for line in told.splitlines() if line.startswith("tuibench:"))
+    assert line.startswith(f"tuibench: {cache}: the cache folder cannot be written (Permission denied): ")
+    assert line.endswith("TUIBENCH_CACHE")
+    (path,) = (tmp_path / "out").glob("*.toml")
+    assert not load(path).trials[-1].failed
+    assert [each.name for each in cache.iterdir()] == ["models"]
+
+
 def wait_for(process, beginning, having=""):
     for line in process.stderr:
         if line.startswith(beginning) and having in line:

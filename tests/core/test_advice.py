@@ -15,6 +15,7 @@ FINE = Surroundings(
     cache_writable=True,
     disk_free_bytes=100 << 30,
     someone_measures=False,
+    unseen_measurements=None,
     busy_processes=(),
     missing_libraries=(),
 )
@@ -33,6 +34,7 @@ def test_a_quiet_machine_has_no_problems():
         ({"cache_writable": False}, Lamp.RED, "cannot be written", "TUIBENCH_CACHE"),
         ({"disk_free_bytes": 1 << 30}, Lamp.YELLOW, "1.00 GiB are free", "models rm"),
         ({"someone_measures": True}, Lamp.YELLOW, "another tuibench", "wait"),
+        ({"unseen_measurements": "not noticed: share a file"}, Lamp.YELLOW, "not noticed", "share a file"),
         ({"missing_libraries": ("numba",)}, Lamp.RED, "numba is not installed", "pip install numba"),
     ],
 )

@@ -43,6 +43,33 @@ def test_the_share_of_the_bandwidth_decides_the_sentence(gap_ms, bound, words):
     assert words in found.sentence
 
 
+def test_a_roof_that_was_exceeded_is_measured_again_and_what_remains_is_explained():
+    faster = trials(gap_ns=10_000_000)
+    assert roofline(faster, MACHINE, 2).doubts_bandwidth
+    twice = MACHINE.with_second_reading(15_000_000_000)
+    assert (twice.read_bytes_per_s, twice.first_read_bytes_per_s) == (20_000_000_000, 20_000_000_000)
+    assert roofline(faster, twice, 2).sentence.endswith("read memory both times, but not during the trials")
+    small = trials(gap_ns=4_000_000, weight_bytes=100_000_000)
+    assert roofline(small, twice, 2).sentence.endswith("112 MB that a token reads, some stay in the cache of 34 MB")
+    right = MACHINE.with_second_reading(50_000_000_000)
+    assert roofline(faster, right, 2).bound is Bound.MEMORY
+    assert not roofline(faster, right, 2).doubts_bandwidth
+
+
+def test_a_little_above_the_roof_is_measured_again_too():
+    found = roofline(trials(gap_ns=20_100_000), MACHINE, 2)
+    assert found.doubts_bandwidth
+    assert found.sentence.startswith("102 % of this machine's read bandwidth, above 100 % by no more than")
+
+
+@pytest.mark.parametrize(("n_threads", "bound"), [(8, Bound.CACHE), (1, Bound.UNKNOWN)])
+def test_threads_on_several_dies_have_the_caches_of_all(n_threads, bound):
+    machine = msgspec.structs.replace(MACHINE, n_last_caches=8, n_cpus_effective=64, n_cores_effective=64)
+    found = roofline(trials(gap_ns=2_000_000, weight_bytes=200_000_000, kv_bytes_per_token=0), machine, n_threads)
+    assert found.bound is bound
+    assert found.doubts_bandwidth is (bound is Bound.UNKNOWN)
+
+
 def test_as_many_threads_as_cores_leave_nothing_to_gain():
     assert roofline(trials(25_000_000), MACHINE, 2).sentence.endswith("more threads do not")
 
@@ -87,4 +114,5 @@ def test_the_observers_share_is_taken_over_the_timed_windows():
     timed = msgspec.structs.replace(record("m", step_ns=(500_000_000,) * 2), ttft_ns=1_000_000_000)
     watched = msgspec.structs.replace(timed, observer_cpu_ns=40_000_000)
     assert observer_share([watched, timed], 2) == pytest.approx(0.01)
+    assert observer_share([watched, timed], 0.5) == pytest.approx(0.04)
     assert observer_share([timed], 2) is None

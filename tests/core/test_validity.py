@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from tuibench.core.validity import Conditions, Lamp, doubts_between, energy_uj, lamp_of, others_share
+from tuibench.core.validity import Conditions, Lamp, doubts_between, energy_uj, lamp_of, others_share, stolen_share
 
 SECOND = 1_000_000_000
 BEFORE = Conditions(
@@ -42,6 +42,34 @@ def after(seconds=10, *, worker=2.0, observer=0.01, others=0.0, **changes):
         observer_ns=BEFORE.observer_ns + observer_ns,
     )
     return replace(later, **changes)
+
+
+def on_64_cpus(later, quota=2):
+    """Return two readings of a machine of which a control group may use as much as `quota`."""
+    return replace(BEFORE, n_cpus=64, capacity_cpus=quota), replace(later, n_cpus=64, capacity_cpus=quota)
+
+
+def test_neighbours_on_cpus_that_a_quota_keeps_from_us_take_nothing_from_us():
+    assert doubts_between(*on_64_cpus(after(others=30))) == ()
+
+
+def test_neighbours_that_leave_less_than_our_quota_take_the_rest():
+    before, later = on_64_cpus(after(others=63))
+    assert others_share(before, later) == pytest.approx((63 - 62 - 0.064) / 2)  # 64 CPUs, a tick of 10 ms each in 10 s
+    assert lamp_of(doubts_between(before, later)) is Lamp.RED
+
+
+@pytest.mark.parametrize("quota", [2, 0.5])
+def test_the_observer_is_measured_by_the_cpus_that_are_ours(quota):
+    (doubt,) = doubts_between(*on_64_cpus(after(observer=0.05 * quota), quota))
+    assert (doubt.lamp, doubt.reason) == (Lamp.RED, "dashboard and samplers used 5.0% of the CPU")
+
+
+def test_what_was_stolen_is_shared_out_by_the_time_that_was_wanted():
+    alone = stolen_share(*on_64_cpus(after(worker=1.7, stolen_ns=2 * SECOND)))
+    assert alone == pytest.approx(0.1)  # of 2 CPUs in 10 s
+    beside_30 = stolen_share(*on_64_cpus(after(worker=1.7, others=30, stolen_ns=32 * SECOND)))
+    assert beside_30 == pytest.approx(32 / (317.1 + 32))
 
 
 def test_an_undisturbed_trial_has_a_green_lamp():

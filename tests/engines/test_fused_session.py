@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.tiny_onnx_models import _save_llama_like
 from tuibench.engines.base import UnsupportedModelError
+from tuibench.engines.fused import compiler
 from tuibench.engines.fused.decode import decode_tokens
 from tuibench.engines.fused.engine import FusedFp32, FusedInt4, FusedInt8
 from tuibench.engines.fused.team import Team
@@ -127,6 +128,23 @@ def run_program(model, cache):
 def test_kernels_are_compiled_once_and_load_no_model_library(tiny_llama, tmp_path):
     assert run_program(tiny_llama, tmp_path) == "True False []"
     assert run_program(tiny_llama, tmp_path) == "False False []"
+
+
+def test_kernels_of_another_processor_are_kept_apart(tmp_path):
+    """Taken for ready, they would be compiled while the model is loaded, and the time told as its load time."""
+    program = "from tuibench.engines.fused.compiler import CACHE_FOLDER; print(CACHE_FOLDER)"
+    found = set()
+    for processor in ({}, {"NUMBA_CPU_NAME": "generic"}, {"NUMBA_CPU_FEATURES": "+sse2"}):
+        environment = os.environ | {"TUIBENCH_CACHE": str(tmp_path)} | processor
+        found.add(subprocess.check_output([sys.executable, "-c", program], env=environment, text=True))
+    assert len(found) == 3
+
+
+@pytest.mark.parametrize("library", ["numba", "llvmlite"])
+def test_kernels_of_another_compiler_are_kept_apart(monkeypatch, library):
+    ours = compiler._cache_folder()
+    monkeypatch.setattr(getattr(compiler, library), "__version__", "0.0.1")
+    assert compiler._cache_folder() != ours
 
 
 def test_a_cache_that_cannot_be_written_is_a_notice(tiny_llama, tmp_path):

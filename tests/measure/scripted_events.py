@@ -45,7 +45,7 @@ def load(protocol=PROTOCOL_VERSION, on_phase=lambda _: None):
     for phase in (Phase.PREPARE, Phase.LOAD):
         emit(PhaseStarted(at_ns=now(), phase=phase))
         on_phase(phase)
-    emit(EngineReady(at_ns=now(), load_ns=1_000_000, parameters=10, facts={"precision": "FP32"}))
+    emit(EngineReady(at_ns=now(), load_ns=1_000_000, parameters=10, weight_bytes=10**9, facts={"precision": "FP32"}))
 
 
 def trial(request, on_token=lambda _: None):

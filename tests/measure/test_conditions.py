@@ -7,7 +7,7 @@ import pytest
 
 from tests.permissions import obey_modes
 from tuibench.core.validity import Lamp
-from tuibench.measure import validity
+from tuibench.measure import conditions, machine, validity
 from tuibench.measure.conditions import read_conditions
 from tuibench.measure.effective_cpus import EffectiveCpus
 from tuibench.measure.validity import Watch
@@ -55,6 +55,21 @@ def test_a_reading_takes_every_counter_from_its_file(laptop):
     assert found.clock_khz == 2_500_000
     assert found.on_battery is True
     assert (found.energy_uj, found.energy_range_uj) == (30, 1000)
+
+
+def test_a_quota_below_the_mask_is_what_may_be_used(monkeypatch, laptop):
+    monkeypatch.setattr(conditions, "effective_cpus", lambda: EffectiveCpus(64, 64, 32, 2.0))
+    assert read_conditions(42, **laptop).capacity_cpus == 2
+    monkeypatch.setattr(conditions, "effective_cpus", lambda: EffectiveCpus(64, 2, 2, 2.5))
+    assert read_conditions(42, **laptop).capacity_cpus is None
+
+
+def test_a_session_keeps_the_quota_that_shares_are_of(monkeypatch):
+    monkeypatch.setattr(machine.cpus, "effective_cpus", lambda: EffectiveCpus(64, 64, 32, 2.5))
+    header = machine.machine_header()
+    assert (header.n_cpus_effective, header.capacity_cpus) == (2, 2.5)
+    monkeypatch.setattr(machine.cpus, "effective_cpus", lambda: EffectiveCpus(64, 4, 4, 8.0))
+    assert machine.machine_header().capacity_cpus == 4
 
 
 def test_a_machine_that_tells_nothing_gives_none(tmp_path):

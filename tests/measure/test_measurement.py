@@ -20,7 +20,7 @@ from tuibench.measure.measurement import Measurement
 from tuibench.measure.time_limits import TimeLimits
 from tuibench.models.local import LocalModel
 from tuibench.store.replay import stored_state
-from tuibench.store.session import load
+from tuibench.store.session import load, load_header
 from tuibench.store.trash import delete
 
 SCRIPT = Path(__file__).with_name("scripted_worker.py")
@@ -261,15 +261,44 @@ async def test_a_used_up_budget_begins_no_further_round(tmp_path):
 
 async def test_the_bandwidth_is_measured_first_and_kept_in_the_header(tmp_path):
     async def bandwidth(n_threads):
-        return n_threads * 10**9
+        return n_threads * 10**18
 
     run = measurement(tmp_path, methods=("a",), n_trials=1, n_threads=2, bandwidth=bandwidth)
     events, state = await collect(run)
     kinds = [type(event) for event in events]
     assert kinds.index(MachineDescribed) < kinds.index(TrialStarted)
-    assert state.machine.read_bytes_per_s == 2 * 10**9
+    assert state.machine.read_bytes_per_s == 2 * 10**18
     assert load(run.session_path).header.machine == state.machine
     assert stored_state(load(run.session_path)).machine == state.machine
+
+
+async def test_a_bandwidth_that_a_method_exceeds_is_measured_once_more_and_the_higher_counts(tmp_path):
+    asked = []
+
+    async def bandwidth(_, *, again=False):
+        asked.append(again)
+        return 10**18 if again else 1
+
+    run = measurement(tmp_path, methods=("a",), n_trials=1, bandwidth=bandwidth)
+    _, state = await collect(run)
+    assert asked == [False, True]
+    assert (state.machine.first_read_bytes_per_s, state.machine.read_bytes_per_s) == (1, 10**18)
+    assert load(run.session_path).header.machine == state.machine
+    assert load_header(run.session_path).machine.read_bytes_per_s == 1  # what is written stays
+    assert stored_state(load(run.session_path)).machine == state.machine
+
+
+async def test_a_bandwidth_that_holds_is_measured_once(tmp_path):
+    asked = []
+
+    async def bandwidth(_, *, again=False):
+        asked.append(again)
+        return 10**18
+
+    run = measurement(tmp_path, methods=("a",), n_trials=1, bandwidth=bandwidth)
+    await collect(run)
+    assert asked == [False]
+    assert "first_read_bytes_per_s" not in run.session_path.read_text()
 
 
 async def test_an_unknown_bandwidth_is_told_and_the_run_goes_on(tmp_path):

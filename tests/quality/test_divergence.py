@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from scipy.special import log_softmax as log_softmax_of_scipy
+from scipy.special import rel_entr, softmax
 
 from tuibench.quality.divergence import Divergence, NotFiniteError, log_softmax
 
@@ -85,9 +87,63 @@ def test_probabilities_of_large_logits_do_not_overflow():
     assert np.exp(log_softmax(logits)).tolist() == [[1, 0, 0]]
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_logits_that_are_no_numbers_are_an_error(value):
+def rows(**of_token_4):
+    """Return equal logits of three positions; in the second, token 4 has another."""
     logits = np.zeros((3, 10), np.float32)
-    logits[1, 4] = value
-    with pytest.raises(NotFiniteError):
-        Divergence().add(np.zeros((3, 10), np.float32), logits, np.zeros(3, np.int64))
+    logits[1, 4] = of_token_4.get("at_4", 0)
+    return logits
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("of_reference", [0, -np.inf])
+def test_logits_that_are_not_numbers_are_an_error(value, of_reference):
+    with pytest.raises(NotFiniteError, match="logits are not finite"):
+        Divergence().add(rows(at_4=of_reference), rows(at_4=value), np.zeros(3, np.int64))
+
+
+def test_a_reference_that_is_not_a_number_is_not_blamed_on_the_method():
+    with pytest.raises(NotFiniteError, match="the reference's logits"):
+        Divergence().add(rows(at_4=np.nan), rows(), np.zeros(3, np.int64))
+
+
+def test_a_row_that_rules_everything_out_is_an_error():
+    with pytest.raises(NotFiniteError, match="logits are not finite"):
+        Divergence().add(rows(), np.full((3, 10), -np.inf, np.float32), np.zeros(3, np.int64))
+
+
+@pytest.mark.parametrize("ours_too", [True, False])
+def test_tokens_that_the_reference_rules_out_add_nothing(ours_too):
+    """A vocabulary padded to a round size, its padding masked."""
+    random = np.random.default_rng(3)
+    reference = random.normal(0, 3, (20, 304)).astype(np.float32)
+    ours = (reference + random.normal(0, 0.5, reference.shape)).astype(np.float32)
+    reference[:, 300:] = -np.inf
+    ours[:, 300:] = -np.inf if ours_too else -2
+    targets = random.integers(0, 300, 20)
+    found = figures(reference, ours, targets)
+    klds = rel_entr(softmax(reference.astype(float), axis=1), softmax(ours.astype(float), axis=1)).sum(axis=1)
+    assert found.kld_mean == pytest.approx(klds.mean(), rel=1e-5)
+    assert found.kld_max == pytest.approx(klds.max(), rel=1e-5)
+    nll = -log_softmax_of_scipy(ours.astype(float), axis=1)[range(20), targets]
+    assert found.perplexity == pytest.approx(math.exp(nll.mean()), rel=1e-5)
+
+
+def test_a_token_that_only_the_method_rules_out_makes_the_divergence_infinite():
+    """`rel_entr` says so, too."""
+    ours = rows(at_4=-np.inf)
+    assert np.isposinf(rel_entr(softmax(rows(), axis=1), softmax(ours, axis=1)).sum(axis=1)).tolist() == [0, 1, 0]
+    with pytest.raises(NotFiniteError, match="gives 10 %: the divergence is infinite"):
+        Divergence().add(rows(), ours, np.zeros(3, np.int64))
+
+
+def test_a_token_that_only_the_method_rules_out_is_left_out_where_llama_cpp_leaves_it_out():
+    """Its 16 bits end at e^-16: `if (p_log_base > -16.f)`."""
+    found = figures(rows(at_4=-14.0), rows(at_4=-np.inf), np.zeros(3, np.int64))  # e^-14 of 9
+    assert found.kld_max == pytest.approx(0, abs=1e-6)
+    with pytest.raises(NotFiniteError, match="divergence is infinite"):
+        figures(rows(at_4=-13.0), rows(at_4=-np.inf), np.zeros(3, np.int64))
+
+
+def test_a_token_of_the_text_that_the_method_rules_out_makes_perplexity_infinite():
+    with pytest.raises(NotFiniteError, match="perplexity is infinite"):
+        Divergence().add(rows(at_4=-np.inf), rows(at_4=-np.inf), np.full(3, 4))

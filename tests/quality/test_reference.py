@@ -94,6 +94,28 @@ def test_a_head_that_the_logits_do_not_come_from_is_not_used(model, windows):
     assert (artifact.directory / "levels.npy").exists()
 
 
+@pytest.mark.parametrize("from_head", [True, False])
+def test_tokens_that_model_and_method_rule_out_do_not_count(model, windows, from_head):
+    """A vocabulary of which the model masks a part; no product with a head gives that."""
+    engine = loaded(KvCache, model)
+
+    def masked(tokens):
+        for block in engine.score(tokens):
+            block[:, :3] = -np.inf  # no text here has them
+            yield block
+
+    maker = ReferenceMaker(
+        windows=windows,
+        weights=weight_files(model.directory, model.name),
+        score=masked,
+        head_inputs=engine.head_inputs if from_head else None,
+        progress=ignore,
+    )
+    artifact = maker.make(reference_recipe(model.directory, "masked"), model.name)
+    reference = open_reference(artifact, weight_files(model.directory, model.name), windows)
+    assert abs(score_text(masked, windows, reference, ignore).kld_mean) < 1e-6
+
+
 def test_a_perturbed_model_diverges(model, windows):
     engine = loaded(KvCache, model)
     artifact = made(model, engine, from_head=True, windows=windows)

@@ -67,6 +67,19 @@ async def test_details_tell_memory_phase_by_phase_and_the_cache_at_two_lengths(s
             assert part in text(pilot.app)
 
 
+@SIZES
+async def test_details_tell_sampling_apart_where_it_was_recorded(size):
+    async with Program().app().run_test(size=size) as pilot:
+        await opened(pilot, stored(), "kv-cache")
+        assert "sampling" not in text(pilot.app)
+        run = stored()
+        method = run.methods["kv-cache"]
+        timed = tuple(msgspec.structs.replace(each, sampling_ns=480_000) for each in method.records)
+        run.methods["kv-cache"] = dataclasses.replace(method, records=timed)
+        await opened(pilot, run, "kv-cache")
+        assert "sampling 480 µs 10.0 µs a token" in text(pilot.app)
+
+
 async def test_the_end_of_the_details_is_reached_by_keys_on_a_small_terminal():
     async with Program().app().run_test(size=(80, 24)) as pilot:
         await opened(pilot, stored(FULL), "int8-torch")

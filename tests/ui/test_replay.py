@@ -9,6 +9,7 @@ from filelock import FileLock
 from tests.ui.scripted import METHODS, Program, session, until
 from tuibench import paths
 from tuibench.core.spec import Sampling
+from tuibench.store.under_way import Claim
 from tuibench.ui.screens import replay
 from tuibench.ui.screens.compare import CompareScreen
 from tuibench.ui.screens.replay import ReplayScreen
@@ -278,14 +279,13 @@ def being_measured(tmp_path):
     return path, whole, msgspec.structs.replace(whole, trials=tuple(each for each in whole.trials if each.index == 0))
 
 
-def test_only_the_file_written_last_is_under_way_and_only_while_somebody_measures(tmp_path, monkeypatch):
-    monkeypatch.setenv("TUIBENCH_CACHE", str(tmp_path))
-    older, newer = tmp_path / "a.toml", tmp_path / "b.toml"
-    for at_ns, path in enumerate((older, newer), 1):
-        path.touch()
-        os.utime(path, ns=(at_ns, at_ns))
+def test_a_session_is_under_way_only_while_somebody_measures_it(tmp_path):
+    path, other = tmp_path / "a.toml", tmp_path / "b.toml"
     under_way = Services().under_way
-    assert not under_way(newer)
-    with FileLock(paths.measurement_lock()):
-        assert under_way(newer)
-        assert not under_way(older)
+    assert not under_way(path)
+    claim = Claim(path)
+    with FileLock(paths.measurement_lock()):  # somebody else of this machine, once it is given up
+        assert under_way(path)
+        assert not under_way(other)
+        claim.give_up()
+        assert not under_way(path)

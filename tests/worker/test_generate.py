@@ -7,6 +7,7 @@ from tuibench.core.events import FinishReason, GuessCounts, PromptTokenised, Tok
 from tuibench.core.spec import Sampling, TrialRequest
 from tuibench.engines.base import Guesses
 from tuibench.models.tokenizer import PromptTokenizer
+from tuibench.worker import generate as generation
 from tuibench.worker.generate import PromptError, generate
 from tuibench.worker.memory import own_memory
 from tuibench.worker.standstill import Standstill
@@ -58,6 +59,26 @@ def test_events_come_in_order_and_their_times_never_fall(tokenizer):
     assert kinds == [TrialAccepted, PromptTokenised, *[TokenEmitted] * 5, TrialFinished]
     stamps = [event.at_ns for event in events]
     assert stamps == sorted(stamps)
+
+
+def test_sampling_is_told_apart_from_the_steps(tokenizer, monkeypatch):
+    """The clock moves while tokens are picked, and by 1000 times as much in a step."""
+    now_ns = 0
+
+    def take(method, ns):
+        def timed(*arguments):
+            nonlocal now_ns
+            now_ns += ns
+            return method(*arguments)
+
+        return timed
+
+    monkeypatch.setattr(generation, "perf_counter_ns", lambda: now_ns)
+    monkeypatch.setattr(generation.Sampler, "pick", take(generation.Sampler.pick, 7))
+    monkeypatch.setattr(ScriptedEngine, "decode", take(ScriptedEngine.decode, 7000))
+    _, events = run(tokenizer, text_tokens(tokenizer, "abc"))
+    assert events[-1].sampling_ns == 5 * 7
+    assert events[-1].at_ns == 5 * 7 + 4 * 7000
 
 
 def test_each_token_is_fed_back_except_the_last(tokenizer):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tuibench import paths
 from tuibench.cli import OK
 from tuibench.cli.arguments import UsageError
+from tuibench.cli.temporary_cache import writable_cache
 from tuibench.cli.terminal import color_system
 from tuibench.config import load_config
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 def run(options: argparse.Namespace) -> int:
     """Open the dashboard."""
-    return open_dashboard(options)
+    with writable_cache():
+        return open_dashboard(options)
 
 
 def open_dashboard(options: argparse.Namespace, open_session: Path | None = None, speed: float = 1.0) -> int:

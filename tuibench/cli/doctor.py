@@ -88,7 +88,9 @@ def _machine(found: Examination) -> Facts:
     yield "tuibench", f"{found.tuibench_version}, {_commit(found.tuibench_commit)}"
     yield "processor", machine.cpu
     yield "instruction sets", " ".join(machine.isa) or _NOT_TOLD
-    yield "caches", ", ".join(f"{level} {fmt.size(size)}" for level, size in machine.caches.items()) or _NOT_TOLD
+    several = f", of the last level {machine.n_last_caches}" if (machine.n_last_caches or 1) > 1 else ""
+    caches = ", ".join(f"{level} {fmt.size(size)}" for level, size in machine.caches.items())
+    yield "caches", f"{caches}{several}" if caches else _NOT_TOLD
     yield "memory", fmt.size(machine.memory_bytes)
     yield "kernel", machine.kernel
     yield "container", machine.container or "none seen"
@@ -107,7 +109,10 @@ def _commit(commit: str | None) -> str:
 def _inference(found: Examination) -> Facts:
     cpus = found.cpus
     cores = f"{cpus.n_cores} physical cores" if cpus.n_cores != 1 else "1 physical core"
-    yield "usable CPUs", f"{cpus.n_allowed} of {cpus.n_machine}, on {cores}{' (SMT)' if cpus.smt else ''}"
+    where = f"on {cores}{' (SMT)' if cpus.smt else ''}"
+    if cpus.capacity < cpus.n_allowed:
+        where = f"by the quota, anywhere on {cpus.n_allowed} CPUs, {where}"
+    yield "usable CPUs", f"{cpus.capacity:.3g} of {cpus.n_machine}, {where}"
     yield "CPU quota", "none" if cpus.quota is None else f"{cpus.quota:.3g} CPUs"
     yield "threads to use", f"{cpus.n_threads_advised} (the default): one per physical core, within the quota"
     speed = found.machine.read_bytes_per_s
@@ -122,8 +127,8 @@ def _inference(found: Examination) -> Facts:
 
 def _now(found: Examination) -> Facts:
     now = found.now
-    yield "other processes", _share(now.others_share)
-    yield "stolen by hypervisor", _share(now.stolen_share)
+    yield "other processes", _share(now.others_share, found.cpus.capacity)
+    yield "stolen by hypervisor", _share(now.stolen_share, found.cpus.capacity)
     yield "held back by quota", _NOT_TOLD if now.n_throttled is None else f"{now.n_throttled} periods so far"
     yield "clock rate", _NOT_TOLD if now.clock_khz is None else f"{now.clock_khz / 1e6:.2f} GHz"
     yield "memory free", fmt.size(now.memory_free_bytes)
@@ -149,5 +154,6 @@ def _disk(found: Examination) -> Facts:
     yield "free there", fmt.size(found.disk_free_bytes)
 
 
-def _share(share: float | None) -> str:
-    return _NOT_TOLD if share is None else f"{share:.1%} of the CPU"
+def _share(share: float | None, capacity_cpus: float) -> str:
+    of_all = "the usable CPU" if capacity_cpus == 1 else f"the {capacity_cpus:.3g} usable CPUs"
+    return _NOT_TOLD if share is None else f"{share:.1%} of {of_all}"

@@ -1,4 +1,4 @@
-"""`tuibench sessions show --follow`: the trials of a session as they are added, until nobody measures any more."""
+"""`tuibench sessions show --follow`: the trials of a session as they are added, until nobody measures it any more."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from tuibench import paths
 from tuibench.core import format as fmt
 from tuibench.core.metrics import DECODE, TTFT
-from tuibench.measure.lock import somebody_measures
 from tuibench.store.session import load
+from tuibench.store.under_way import is_measured
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -31,7 +30,7 @@ def follow(path: Path) -> Session:
     told: set[tuple[str, int, bool, datetime]] = set()
     size = -1
     while True:
-        over = not somebody_measures(paths.measurement_lock())  # asked first: what was written until then is told
+        over = not is_measured(path)  # asked first: what was written until then is told
         if size != (size := path.stat().st_size if path.exists() else 0):
             session = load(path)
             for record in sorted((*session.trials, *session.superseded), key=lambda record: record.finished):
@@ -40,7 +39,7 @@ def follow(path: Path) -> Session:
                     told.add(key)
                     print(fmt.printable(_line(record)), flush=True)
         if over:
-            print("nobody measures on this machine any more", file=sys.stderr)
+            print("nobody measures it any more", file=sys.stderr)
             return session
         time.sleep(_POLL_S)
 

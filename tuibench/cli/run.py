@@ -17,6 +17,7 @@ from tuibench.cli.models import ensure_model
 from tuibench.cli.progress import Progress, open_progress
 from tuibench.cli.result_table import result_json, result_lines
 from tuibench.cli.resume import resumed_run
+from tuibench.cli.temporary_cache import writable_cache
 from tuibench.core.format import printable
 from tuibench.core.run_events import QualityEnded, TrialEnded
 from tuibench.core.state import MethodStatus, RunState, fold
@@ -33,6 +34,11 @@ if TYPE_CHECKING:
 
 def run(options: argparse.Namespace) -> int:
     """Measure; print the result on standard output, the session's path last on standard error."""
+    with writable_cache():
+        return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
     resumed = resumed_run(options) if options.resume is not None else None
     spec = resumed.spec if resumed else run_spec(options)
     sessions = resumed.continuation.path.parent if resumed else paths.sessions_dir(options.output)

@@ -36,6 +36,8 @@ class Surroundings:
     disk_free_bytes: int | None
     someone_measures: bool
     """Whether another tuibench holds the measurement lock."""
+    unseen_measurements: str | None
+    """Whose measurements that lock cannot tell of, and what would change that: two parts with a colon between."""
     busy_processes: tuple[str, ...]
     """Names of those that use the most CPU, with their share of one core."""
     missing_libraries: tuple[str, ...]
@@ -112,6 +114,9 @@ def _lasting_problems(machine: MachineHeader, surroundings: Surroundings) -> Ite
 def _passing_problems(surroundings: Surroundings, before: Conditions, after: Conditions) -> Iterator[Problem]:
     if surroundings.someone_measures:
         yield Problem(Lamp.YELLOW, "another tuibench is measuring: a run would wait for it", "wait until it is over")
+    if surroundings.unseen_measurements is not None:
+        what, _, remedy = surroundings.unseen_measurements.partition(": ")
+        yield Problem(Lamp.YELLOW, what, remedy)
     if surroundings.memory_free_bytes < _LITTLE_MEMORY_BYTES:
         what = f"only {fmt.size(surroundings.memory_free_bytes)} of memory are free"
         yield Problem(Lamp.YELLOW, what, "close something: a model that does not fit is swapped or killed")

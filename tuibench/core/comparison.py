@@ -146,7 +146,7 @@ class Comparison:
         """Return what watching a run, or one of its methods, used of the CPUs; None where that was not recorded."""
         found = self.runs[run]
         measured = (each for each in found.trials if not each.warmup and method in {None, each.method})
-        return observer_share(measured, found.machine.n_cpus_effective) if found.machine else None
+        return observer_share(measured, found.machine.capacity_cpus) if found.machine else None
 
     def speed_ratio(self, run: int, ours: str, theirs: str) -> Ratio | None:
         """Return the ratio of decode speeds of any two methods of one run; None where either has none."""

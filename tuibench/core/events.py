@@ -148,6 +148,8 @@ class TrialFinished(_Event, frozen=True, kw_only=True, tag="trial_finished"):
     """The high-water mark when the prompt had been read."""
     cpu_ns: int
     """CPU time of all the worker's threads between acceptance and the last token."""
+    sampling_ns: int | None = None
+    """Time spent picking tokens from logits, all tokens together: part of TTFT and of the gaps, not of the steps."""
     guesses: GuessCounts | None = None
     stood_still_ns: int | None = None
     """Time of the trial in which no thread computed or waited for a processor although the heartbeat was due: the

@@ -29,12 +29,16 @@ class MachineHeader(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """Logical CPUs that the machine has."""
     n_cpus_effective: int
     """Logical CPUs that this process may use: affinity and cgroup quota taken into account."""
+    cpu_quota: float | None = None
+    """CPUs' worth of time that the control groups allow, where that is less than affinity does."""
     n_cores_effective: int | None = None
     """Physical cores among them: the thread count that decoding wants."""
     smt: bool | None = None
     """Whether some core runs several hardware threads."""
     caches: dict[str, int] = {}
     """Bytes by level (`L1d`, `L2`, `L3`): of one instance, the largest that this process may use."""
+    n_last_caches: int | None = None
+    """Caches of the last level that the CPUs of the affinity mask have between them: one per die, or group of cores."""
     memory_bytes: int
     kernel: str
     container: str | None = None
@@ -43,15 +47,34 @@ class MachineHeader(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """How the kernel picks the clock, for example `performance`."""
     python: str
     read_bytes_per_s: int | None = None
-    """Read bandwidth measured before the first trial, with the session's thread count."""
+    """Read bandwidth with the session's thread count, measured before the first trial; of two measurements, the higher,
+    for whatever disturbs one can only slow it down."""
+    first_read_bytes_per_s: int | None = None
+    """What the first of two gave; None where there was one: it is repeated if a method then read faster."""
     host: str | None = None
     """Only where the user asked for it."""
     libraries: dict[str, str] = {}
 
     @property
+    def capacity_cpus(self) -> float:
+        """CPUs' worth of time that this process may use: what shares of its CPUs are taken of."""
+        return self.n_cpus_effective if self.cpu_quota is None else self.cpu_quota
+
+    @property
     def last_cache_bytes(self) -> int | None:
-        """Size of the last level of cache; None where it is not known."""
+        """Size of one cache of the last level; None where it is not known."""
         return max(self.caches.values(), default=None)
+
+    def caches_in_use_bytes(self, n_threads: int) -> int | None:
+        """Return how much the last level holds for so many threads, which may run on as many dies; None: not known."""
+        one = self.last_cache_bytes
+        return None if one is None else one * max(1, min(n_threads, self.n_last_caches or 1))
+
+    def with_second_reading(self, read_bytes_per_s: int) -> MachineHeader:
+        """Return the machine with its read bandwidth measured once more."""
+        highest = max(read_bytes_per_s, self.read_bytes_per_s or 0)
+        first = self.read_bytes_per_s if self.first_read_bytes_per_s is None else self.first_read_bytes_per_s
+        return msgspec.structs.replace(self, read_bytes_per_s=highest, first_read_bytes_per_s=first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +120,11 @@ def differences(ours: MachineHeader, theirs: MachineHeader) -> tuple[Difference,
         ("CPU", ours.cpu, theirs.cpu, True),
         ("instruction sets", *_instruction_sets(ours, theirs), True),
         ("usable CPUs", *_texts(ours.n_cpus_effective, theirs.n_cpus_effective), True),
+        ("CPU quota", *_quotas(ours.cpu_quota, theirs.cpu_quota), True),
         ("usable physical cores", *_texts(ours.n_cores_effective, theirs.n_cores_effective), True),
         ("hardware threads", _hardware_threads(ours), _hardware_threads(theirs), True),
         ("caches", _caches(ours), _caches(theirs), True),
+        ("caches of the last level", *_texts(ours.n_last_caches, theirs.n_last_caches), True),
         ("memory", *_sizes(ours.memory_bytes, theirs.memory_bytes), True),
         ("virtualisation", ours.virtualisation, theirs.virtualisation, True),
         ("frequency governor", ours.governor, theirs.governor, True),
@@ -139,6 +164,10 @@ def _hardware_threads(machine: MachineHeader) -> str | None:
 
 def _texts(ours: int | None, theirs: int | None) -> tuple[str | None, str | None]:
     return str(ours) if ours else None, str(theirs) if theirs else None
+
+
+def _quotas(ours: float | None, theirs: float | None) -> tuple[str | None, str | None]:
+    return f"{ours:.3g} CPUs" if ours else None, f"{theirs:.3g} CPUs" if theirs else None
 
 
 def _sizes(ours: int, theirs: int) -> tuple[str | None, str | None]:

@@ -18,8 +18,10 @@ def _roofs(comparison: Comparison, run: int) -> list[str]:
     if not found or machine is None or machine.read_bytes_per_s is None:
         return []
     n_threads = _count(comparison.runs[run].n_threads, "thread")
+    first = machine.first_read_bytes_per_s
+    before = "" if first is None else f", the higher of two measurements; {first / 1e9:.1f} before a method read faster"
     return [
-        f"read bandwidth with {n_threads}: {machine.read_bytes_per_s / 1e9:.1f} GB/s",
+        f"read bandwidth with {n_threads}: {machine.read_bytes_per_s / 1e9:.1f} GB/s{before}",
         *(f"{fmt.printable(method)}: {sentence}" for method, sentence in found.items()),
     ]
 

@@ -46,6 +46,8 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     ttft_ns: int | None = None
     step_ns: tuple[int, ...] = ()
     """Every gap between consecutive tokens, first to last."""
+    sampling_ns: int | None = None
+    """What of the time to the first token and of the gaps went into picking tokens from logits."""
     token_ids: tuple[int, ...] = ()
     piece_chars: tuple[int, ...] = ()
     """Characters that each token added to `text`; what is left over came with the end."""

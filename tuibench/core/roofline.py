@@ -20,6 +20,8 @@ _MEMORY_BOUND = 0.6
 _PARTLY = 0.35
 _BEYOND = 1.05
 """Above the roof by more than its measurement scatters."""
+_PARTLY_CACHED = 4
+"""So many times what the caches hold are read with some of it coming from there: they do not simply keep the latest."""
 
 
 class Bound(StrEnum):
@@ -47,6 +49,11 @@ class Roofline:
     bound: Bound
     sentence: str
 
+    @property
+    def doubts_bandwidth(self) -> bool:
+        """Whether memory was read faster than the bandwidth says, and no cache explains it: measure that again."""
+        return self.mbu > 1 and self.bound is not Bound.CACHE
+
 
 def roofline(
     records: Iterable[TrialRecord], machine: MachineHeader, n_threads: int, speed_tps: float | None = None
@@ -71,7 +78,7 @@ def roofline(
     kv_bytes = _mean_kv_bytes(kv_cache, measured)
     bytes_per_token = (weight_bytes + kv_bytes) / _tokens_per_step(measured)
     mbu = bytes_per_token * speed_tps / machine.read_bytes_per_s
-    bound = _bound(mbu, bytes_per_token, machine.last_cache_bytes)
+    bound = _bound(mbu, bytes_per_token, machine.caches_in_use_bytes(n_threads))
     sentence = _sentence(mbu, bound, bytes_per_token, machine, n_threads, cached=kv_cache is not None)
     return Roofline(bytes_per_token, kv_bytes, mbu, bound, sentence)
 
@@ -92,9 +99,11 @@ def _mean_kv_bytes(kv_cache: KvCacheSize | None, measured: list[TrialRecord]) ->
     return sum(map(kv_cache.at, lengths)) / len(lengths)
 
 
-def _bound(mbu: float, bytes_per_token: float, last_cache_bytes: int | None) -> Bound:
+def _bound(mbu: float, bytes_per_token: float, cached_bytes: int | None) -> Bound:
+    if mbu > 1 and cached_bytes and bytes_per_token <= cached_bytes:
+        return Bound.CACHE
     if mbu > _BEYOND:
-        return Bound.CACHE if last_cache_bytes and bytes_per_token <= last_cache_bytes else Bound.UNKNOWN
+        return Bound.UNKNOWN
     if mbu >= _MEMORY_BOUND:
         return Bound.MEMORY
     return Bound.PARTLY_MEMORY if mbu >= _PARTLY else Bound.COMPUTE
@@ -104,7 +113,10 @@ def _sentence(
     mbu: float, bound: Bound, bytes_per_token: float, machine: MachineHeader, n_threads: int, *, cached: bool
 ) -> str:
     share = f"{100 * mbu:.0f} % of this machine's read bandwidth"
+    cached_bytes = machine.caches_in_use_bytes(n_threads) or 0
     match bound:
+        case Bound.MEMORY if mbu > 1:
+            return f"{share}, above 100 % by no more than its measurement scatters: memory-bound"
         case Bound.MEMORY:
             return f"{share}: memory-bound; fewer bytes per weight help, more threads {_threads(machine, n_threads)}"
         case Bound.PARTLY_MEMORY:
@@ -116,10 +128,21 @@ def _sentence(
         case Bound.CACHE:
             return (
                 f"{share}: not bound by memory, for the {bytes_per_token / 1e6:.0f} MB that a token reads fit into the "
-                f"cache of {(machine.last_cache_bytes or 0) / 1e6:.0f} MB"
+                f"cache of {cached_bytes / 1e6:.0f} MB"
             )
         case Bound.UNKNOWN:
-            return f"{share}, which cannot be: the bandwidth was measured while something else ran; measure it again"
+            return f"{share}, {_why_beyond(bytes_per_token, machine, cached_bytes)}"
+
+
+def _why_beyond(bytes_per_token: float, machine: MachineHeader, cached_bytes: int) -> str:
+    if machine.first_read_bytes_per_s is None:
+        return "which cannot be: the bandwidth was measured while something else ran; measure it again"
+    if bytes_per_token > _PARTLY_CACHED * cached_bytes:
+        return "measured twice: something else read memory both times, but not during the trials"
+    return (
+        f"measured twice: of the {bytes_per_token / 1e6:.0f} MB that a token reads, some stay in the cache of "
+        f"{cached_bytes / 1e6:.0f} MB"
+    )
 
 
 def _threads(machine: MachineHeader, n_threads: int) -> str:

@@ -19,6 +19,13 @@ class Measured:
     decoded_ns: int = 0
     """Time spent decoding in all of them."""
     latest: TrialRecord | None = None
+    told: TrialRecord | None = None
+    """The first record with what a worker tells once: sizes of weights and cache."""
+
+    def hear(self, record: TrialRecord) -> None:
+        """Take note of a record, a warm-up's or a measured one."""
+        if self.told is None and record.weight_bytes is not None:
+            self.told = record
 
     def add(self, record: TrialRecord) -> None:
         """Count one more trial that has a result."""

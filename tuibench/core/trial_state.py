@@ -187,6 +187,7 @@ def trial_record(
         prefill_ns=done.prefill_ns if done else None,
         ttft_ns=trial.ttft_ns,
         step_ns=tuple(trial.step_ns()),
+        sampling_ns=done.sampling_ns if done else None,
         token_ids=tuple(trial.log.ids[: trial.n_gen]),
         piece_chars=tuple(len(piece) for piece in trial.log.pieces[: trial.n_gen]),
         text=trial.text,

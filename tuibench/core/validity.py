@@ -31,7 +31,9 @@ class Conditions:
     """Time that does not."""
     wall_ns: int
     n_cpus: int
-    """Logical CPUs that the two figures below are summed over: those this process may use."""
+    """Logical CPUs that the two figures below are summed over: those that the affinity mask allows."""
+    capacity_cpus: float | None = None
+    """CPUs' worth of time that may be used on them, which every share is of; None where no quota allows less."""
     tick_ns: int = 10_000_000
     """Grain of the processor-time counters."""
     busy_ns: int | None = None
@@ -67,9 +69,9 @@ class Limits:
 
 
 LIMITS = {
-    "others": Limits(0.05, 0.20),  # share of the CPUs that processes beside worker and observer used
-    "stolen": Limits(0.01, 0.05),  # share of the CPUs' time
-    "observer": Limits(0.02, 0.05),  # share of the CPUs that the dashboard and samplers used
+    "others": Limits(0.05, 0.20),  # share of our CPUs that processes beside worker and observer took
+    "stolen": Limits(0.01, 0.05),  # share of our CPUs' time
+    "observer": Limits(0.02, 0.05),  # share of our CPUs that the dashboard and samplers used
     "throttled": Limits(1, 3),  # periods in which the quota was used up
     "clock": Limits(0.10, 0.25),  # share of the clock rate lost since the fastest reading of the run
     "swapped": Limits(64, 4096),  # pages, 256 KiB and 16 MiB
@@ -126,24 +128,35 @@ def standstill_doubt(stood_still_ns: int | None) -> Doubt | None:
 
 
 def others_share(before: Conditions, after: Conditions) -> float | None:
-    """Return the share of the CPUs that neither worker nor observer used, less what the counters' grain can explain."""
+    """Return the share of our CPUs that others took: what neither worker nor observer used, less the counters' grain.
+
+    With a quota below the CPUs of the mask, others take first what no quota lets us use.
+    """
     busy = _rise(before.busy_ns, after.busy_ns)
     worker = _rise(before.worker_ns, after.worker_ns)
     if busy is None or worker is None:
         return None
     grain_ns = before.tick_ns * before.n_cpus
-    others_ns = busy - worker - (after.observer_ns - before.observer_ns) - grain_ns
+    spare_ns = (after.monotonic_ns - before.monotonic_ns) * (before.n_cpus - _capacity_cpus(before))
+    others_ns = busy - worker - (after.observer_ns - before.observer_ns) - grain_ns - spare_ns
     return _share(max(0, others_ns), before, after)
 
 
 def stolen_share(before: Conditions, after: Conditions) -> float | None:
-    """Return the share of the CPUs' time that the hypervisor gave to somebody else."""
+    """Return the share of our CPUs' time that the hypervisor gave to somebody else.
+
+    Where more worked than our quota allows, what was stolen is shared out by the time that was wanted.
+    """
     stolen = _rise(before.stolen_ns, after.stolen_ns)
-    return None if stolen is None else _share(stolen, before, after)
+    if stolen is None:
+        return None
+    all_ns = (after.monotonic_ns - before.monotonic_ns) * before.n_cpus
+    wanted_ns = min(all_ns, stolen + (_rise(before.busy_ns, after.busy_ns) or 0))
+    return stolen / max(wanted_ns, _capacity_ns(before, after)) if all_ns > 0 else None
 
 
 def observer_share(before: Conditions, after: Conditions) -> float | None:
-    """Return the share of the CPUs that this program used beside the worker."""
+    """Return the share of our CPUs that this program used beside the worker."""
     return _share(after.observer_ns - before.observer_ns, before, after)
 
 
@@ -156,8 +169,16 @@ def energy_uj(before: Conditions, after: Conditions) -> int | None:
 
 
 def _share(cpu_ns: float, before: Conditions, after: Conditions) -> float | None:
-    capacity_ns = (after.monotonic_ns - before.monotonic_ns) * before.n_cpus
+    capacity_ns = _capacity_ns(before, after)
     return cpu_ns / capacity_ns if capacity_ns > 0 else None
+
+
+def _capacity_ns(before: Conditions, after: Conditions) -> float:
+    return (after.monotonic_ns - before.monotonic_ns) * _capacity_cpus(before)
+
+
+def _capacity_cpus(reading: Conditions) -> float:
+    return reading.n_cpus if reading.capacity_cpus is None else reading.capacity_cpus
 
 
 def _judge(name: str, value: float | None, sentence: str) -> Doubt | None:

@@ -15,8 +15,10 @@ import msgspec
 import psutil
 
 from tuibench import paths
+from tuibench.core import format as fmt
 from tuibench.core.fingerprint import MachineHeader
 from tuibench.core.validity import doubts_between
+from tuibench.measure.cgroup import memory_limit_bytes, own_groups
 from tuibench.measure.conditions import read_conditions
 from tuibench.measure.machine import machine_header
 
@@ -25,7 +27,9 @@ _PATIENCE_S = 60
 _ATTEMPTS = 2
 _LEAST_BYTES = 512 << 20
 _TIMES_CACHE = 4
-"""A buffer this much larger than the last level of cache leaves nothing there between two passes."""
+"""A buffer this much larger than the caches in use leaves nothing there between two passes…"""
+_LEAST_TIMES_CACHE = 2
+"""…and one smaller than this is read from them in part."""
 _MEMORY_SHARE = 4
 """…but it takes no more than this part of the memory that is free."""
 
@@ -53,7 +57,7 @@ async def read_bandwidth(n_threads: int, *, again: bool = False, command: Sequen
     """Return how many bytes a second this machine reads with so many threads: today's measurement, or a new one.
 
     A new one takes about three seconds and disturbs whatever else runs. If something else disturbed it, it is repeated
-    once, the better result counts, and the next call measures anew.
+    once, and the next call measures anew. The highest of the day counts: a disturbance only slows reading down.
 
     Args:
         n_threads: Threads that read, each a part of its own.
@@ -67,9 +71,9 @@ async def read_bandwidth(n_threads: int, *, again: bool = False, command: Sequen
     known = next((entry for entry in _todays() if entry.is_about(_key(machine), n_threads)), None)
     if known is not None and not again:
         return known.read_bytes_per_s
-    found = 0
+    found = known.read_bytes_per_s if known else 0
     for _ in range(_ATTEMPTS):
-        read_bytes_per_s, disturbed = await _probe((*command, str(n_threads), str(buffer_bytes(machine))))
+        read_bytes_per_s, disturbed = await _probe((*command, str(n_threads), str(buffer_bytes(machine, n_threads))))
         found = max(found, read_bytes_per_s)
         if not disturbed:
             remember(n_threads, found)
@@ -91,10 +95,22 @@ def remember(n_threads: int, read_bytes_per_s: int) -> None:
         temporary.replace(path)
 
 
-def buffer_bytes(machine: MachineHeader) -> int:
-    """Return how much memory to read: far more than the caches hold, and not more than can be spared."""
-    wanted = max(_LEAST_BYTES, _TIMES_CACHE * (machine.last_cache_bytes or 0))
-    return min(wanted, psutil.virtual_memory().available // _MEMORY_SHARE)
+def buffer_bytes(machine: MachineHeader, n_threads: int) -> int:
+    """Return how much memory to read: far more than the caches hold, and not more than can be spared.
+
+    Raises:
+        BandwidthError: What can be spared stays in the caches.
+    """
+    cached = machine.caches_in_use_bytes(n_threads) or 0
+    limit = memory_limit_bytes(own_groups("memory"))
+    free = psutil.virtual_memory().available
+    spared = (free if limit is None else min(free, limit)) // _MEMORY_SHARE
+    if spared < _LEAST_TIMES_CACHE * cached:
+        raise BandwidthError(
+            f"read bandwidth not measured: it takes {fmt.size(_LEAST_TIMES_CACHE * cached * _MEMORY_SHARE)} of free "
+            f"memory to read past caches of {fmt.size(cached)}"
+        )
+    return min(max(_LEAST_BYTES, _TIMES_CACHE * cached), spared)
 
 
 async def _probe(command: Sequence[str]) -> tuple[int, bool]:
@@ -135,6 +151,7 @@ def _key(machine: MachineHeader) -> str:
         machine.cpu,
         machine.n_cpus_effective,
         sorted(machine.caches.items()),
+        machine.n_last_caches,
         machine.memory_bytes,
         machine.kernel,
     )

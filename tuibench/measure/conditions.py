@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tuibench.core.validity import Conditions
 from tuibench.measure.cgroup import own_groups, throttling
+from tuibench.measure.effective_cpus import effective_cpus
 
 _PROC = Path("/proc")
 _SYS = Path("/sys")
@@ -39,6 +40,7 @@ def read_conditions(worker_pid: int | None = None, *, proc: Path = _PROC, sys: P
         boot_ns=_boot_ns(),
         wall_ns=time.time_ns(),
         n_cpus=len(cpus),
+        capacity_cpus=effective_cpus().binding_quota,
         tick_ns=tick_ns,
         busy_ns=None if busy is None else busy * tick_ns,
         stolen_ns=None if stolen is None else stolen * tick_ns,

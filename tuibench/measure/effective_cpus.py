@@ -33,6 +33,11 @@ class EffectiveCpus:
         return self.n_allowed > self.n_cores
 
     @property
+    def binding_quota(self) -> float | None:
+        """The quota where it allows less than the mask: CPUs' worth of time that are ours then; else None."""
+        return self.quota if self.quota is not None and self.quota < self.n_allowed else None
+
+    @property
     def n_usable(self) -> int:
         """Threads that can run at the same time, one at least."""
         return self._within_quota(self.n_allowed)

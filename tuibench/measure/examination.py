@@ -12,7 +12,6 @@ from pathlib import Path
 
 import msgspec
 import psutil
-from filelock import FileLock, Timeout
 
 import tuibench
 from tuibench import paths
@@ -24,6 +23,7 @@ from tuibench.measure.cgroup import memory_limit_bytes, own_groups
 from tuibench.measure.commit import running_commit
 from tuibench.measure.conditions import read_conditions
 from tuibench.measure.effective_cpus import EffectiveCpus, effective_cpus
+from tuibench.measure.lock import somebody_measures, unseen_measurements
 from tuibench.measure.machine import machine_header
 from tuibench.methods import available_methods
 from tuibench.models.cache import disk_bytes
@@ -39,8 +39,12 @@ class CpuUse(msgspec.Struct, frozen=True):
 
     n_machine: int
     n_allowed: int
+    """By the affinity mask."""
     n_cores: int
+    """That those belong to."""
     quota: float | None
+    capacity: float
+    """CPUs' worth of time within both: what shares of the CPUs are of."""
     smt: bool
     n_threads_advised: int
 
@@ -97,7 +101,15 @@ async def examine(*, again: bool = False) -> Examination:
         tuibench_version=tuibench.__version__,
         tuibench_commit=running_commit(),
         machine=machine,
-        cpus=CpuUse(cpus.n_machine, cpus.n_allowed, cpus.n_cores, cpus.quota, cpus.smt, cpus.n_threads),
+        cpus=CpuUse(
+            n_machine=cpus.n_machine,
+            n_allowed=cpus.n_allowed,
+            n_cores=cpus.n_cores,
+            quota=cpus.quota,
+            capacity=machine.capacity_cpus,
+            smt=cpus.smt,
+            n_threads_advised=cpus.n_threads,
+        ),
         now=_now(before, after, surroundings),
         consequences=consequences(machine),
         cache_folder=str(paths.cache_dir()),
@@ -143,7 +155,8 @@ def _surroundings(cpus: EffectiveCpus, busiest: tuple[str, ...]) -> Surroundings
         memory_free_bytes=min(psutil.virtual_memory().available, _memory_limit() or 1 << 62),
         cache_writable=os.access(existing, os.W_OK | os.X_OK),
         disk_free_bytes=disk_free_bytes,
-        someone_measures=_someone_measures(),
+        someone_measures=somebody_measures(paths.measurement_lock()),
+        unseen_measurements=unseen_measurements(),
         busy_processes=busiest,
         missing_libraries=tuple(sorted(name for name in needed if find_spec(name) is None)),
     )
@@ -151,19 +164,6 @@ def _surroundings(cpus: EffectiveCpus, busiest: tuple[str, ...]) -> Surroundings
 
 def _memory_limit() -> int | None:
     return memory_limit_bytes(own_groups("memory"))
-
-
-def _someone_measures() -> bool:
-    path = paths.measurement_lock()
-    if not path.exists():
-        return False
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except (Timeout, PermissionError):
-        return True
-    lock.release()
-    return False
 
 
 async def _with_bandwidth(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -72,9 +73,11 @@ def machine_header() -> MachineHeader:
         isa=isa_flags(),
         n_cpus=usable.n_machine,
         n_cpus_effective=usable.n_usable,
+        cpu_quota=usable.binding_quota,
         n_cores_effective=usable.n_threads,
         smt=usable.smt,
         caches=cache_bytes(),
+        n_last_caches=n_last_caches(),
         memory_bytes=psutil.virtual_memory().total,
         kernel=f"{platform.system()} {platform.release()}",
         container=container(),
@@ -101,6 +104,29 @@ def cache_bytes(root: Path = cpus.CPUS) -> dict[str, int]:
                 name = f"L{level}d" if kind == "Data" else f"L{level}"
                 found[name] = max(found.get(name, 0), int(n_kib) * 1024)
     return found
+
+
+def n_last_caches(root: Path = cpus.CPUS) -> int | None:
+    """Return how many caches of the last level the mask's CPUs have; None where the system does not tell."""
+    seen: set[int] = set()
+    count = 0
+    for cpu in sorted(os.sched_getaffinity(0)):
+        if cpu in seen:
+            continue
+        levels = {_text(index / "level").strip(): index for index in (root / f"cpu{cpu}" / "cache").glob("index*")}
+        if not levels:
+            return None
+        seen |= {cpu, *_cpu_list(_text(levels[max(levels)] / "shared_cpu_list"))}
+        count += 1
+    return count
+
+
+def _cpu_list(text: str) -> Iterator[int]:
+    """Yield the CPUs of a list such as `0-3,64-67`."""
+    for part in text.strip().split(","):
+        first, _, last = part.partition("-")
+        if first.isdigit():
+            yield from range(int(first), int(last or first) + 1)
 
 
 def governor(root: Path = cpus.CPUS) -> str | None:

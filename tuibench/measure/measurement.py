@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 
 import msgspec
 
@@ -17,6 +18,7 @@ from tuibench.core.events import Event, FailureKind
 from tuibench.core.plan import Turn, trial_order, trial_round
 from tuibench.core.record import Failure, QualityRecord, TrialRecord
 from tuibench.core.resume import ends_method
+from tuibench.core.roofline import roofline
 from tuibench.core.run_events import (
     MachineDescribed,
     Noticed,
@@ -36,7 +38,7 @@ from tuibench.core.trial_state import TrialState, fold_trial, trial_record
 from tuibench.measure.bandwidth import BandwidthError
 from tuibench.measure.current_worker import CurrentWorker
 from tuibench.measure.failure import WorkerFailureError
-from tuibench.measure.lock import measuring
+from tuibench.measure.lock import measuring, unseen_measurements
 from tuibench.measure.quality_turns import QualityTurns
 from tuibench.measure.resume import Continuation
 from tuibench.measure.session_start import session_path, start_header
@@ -47,7 +49,7 @@ from tuibench.models.artifacts import discard_abandoned
 from tuibench.models.local import LocalModel
 from tuibench.store.append import remedy
 from tuibench.store.redact import redact
-from tuibench.store.schema import Session
+from tuibench.store.schema import SecondReading, Session
 from tuibench.store.writer import SessionWriter
 
 _KILLED_BUILD_S = 2
@@ -69,7 +71,7 @@ class Measurement:
         *,
         limits: TimeLimits | None = None,
         worker_command: Sequence[str] = WORKER_COMMAND,
-        bandwidth: Callable[[int], Awaitable[int]] | None = None,
+        bandwidth: Callable[..., Awaitable[int]] | None = None,
         resume: Continuation | None = None,
     ) -> None:
         """Say what to measure; nothing starts yet.
@@ -80,7 +82,8 @@ class Measurement:
             sessions: The folder for the session file.
             limits: Time-outs; by default the spec's, or each phase's own.
             worker_command: How to start a worker.
-            bandwidth: Measures the machine's read bandwidth for so many threads, in bytes a second; None leaves it out.
+            bandwidth: Returns the read bandwidth for so many threads, in bytes a second; measured `again` even
+                if it is known. None leaves it out.
             resume: The session to go on with, instead of a new one; the spec is its own.
         """
         self._spec = spec
@@ -150,11 +153,15 @@ class Measurement:
         spec = self._spec
         scored, greedy = spec.eval_text is not None, spec.sampling.greedy
         self._emit(RunStarted(spec.methods, self._turns, scored=scored, greedy=greedy))
-        async with measuring(paths.measurement_lock(), on_wait=self._emit_waiting, give_up=lambda: self._stopped):
+        if (unseen := unseen_measurements()) is not None:
+            self._emit(Noticed(unseen))
+        lock = paths.measurement_lock()
+        async with measuring(lock, self._emit_waiting, lambda: self._stopped, lambda why: self._emit(Noticed(why))):
             try:
                 self._restore()
                 await self._describe_machine()
                 await self._rounds()
+                await self._check_bandwidth()
                 await self._qualities()
             finally:
                 await self._worker.end()
@@ -174,6 +181,7 @@ class Measurement:
         self._emit(RecordsRestored(trials, self._resume.quality))
         self._scored.update(record.method for record in self._resume.quality)
         for record in trials:
+            self._measured[record.method].hear(record)
             if record.warmup:
                 continue
             self._taken.add(Turn(record.method, record.index))
@@ -208,12 +216,35 @@ class Measurement:
             self._writer.header = header = msgspec.structs.replace(header, machine=machine)
         self._emit(MachineDescribed(header.machine, self._spec.n_threads))
 
-    async def _read_bandwidth(self) -> int | None:
+    async def _check_bandwidth(self) -> None:
+        """Measure the bandwidth once more if a method read faster: something disturbed the first reading."""
+        machine = self._writer.header.machine
+        if machine.first_read_bytes_per_s is not None or not any(self._reads_too_fast(each) for each in self._measured):
+            return
+        await self._worker.end()
+        if (found := await self._read_bandwidth(again=True)) is None:
+            return
+        machine = machine.with_second_reading(found)
+        self._writer.header = msgspec.structs.replace(self._writer.header, machine=machine)
+        self._save(SecondReading(read_bytes_per_s=found, measured=datetime.now(UTC)))
+        self._emit(MachineDescribed(machine, self._spec.n_threads))
+
+    def _reads_too_fast(self, method: str) -> bool:
+        known, machine = self._measured[method], self._writer.header.machine
+        if known.told is None or known.latest is None or not known.speeds_tps:
+            return False
+        found = roofline([known.told, known.latest], machine, self._spec.n_threads, median(known.speeds_tps))
+        return found is not None and found.doubts_bandwidth
+
+    async def _read_bandwidth(self, *, again: bool = False) -> int | None:
         if self._bandwidth is None or self._stopped:
             return None
         text = "measuring this machine's read bandwidth, once a day"
+        if again:
+            text = "a method read faster than this machine's read bandwidth: measuring that once more"
         notice = asyncio.get_running_loop().call_later(_KNOWN_WITHIN_S, self._emit, Noticed(text))
-        self._probe = asyncio.ensure_future(self._bandwidth(self._spec.n_threads))
+        options = {"again": True} if again else {}
+        self._probe = asyncio.ensure_future(self._bandwidth(self._spec.n_threads, **options))
         try:
             await asyncio.wait({self._probe})
             return self._probe.result()
@@ -281,6 +312,7 @@ class Measurement:
             if record.failed and warmup:
                 record = msgspec.structs.replace(record, index=turn.index, warmup=False)  # the turn is lost with it
             measured = self._measured[turn.method]
+            measured.hear(record)
             if measured.latest is not None:
                 record = record.sharing(measured.latest)
             self._save(record)
@@ -339,7 +371,7 @@ class Measurement:
         spec = self._spec
         return TrialRequest(prompt=spec.prompt, raw=spec.raw, max_new_tokens=n_tokens, sampling=spec.sampling)
 
-    def _save(self, record: TrialRecord | QualityRecord | None) -> None:
+    def _save(self, record: TrialRecord | QualityRecord | SecondReading | None) -> None:
         """Write a record and what is pending; a full disk is told, and tried again with the next record."""
         try:
             if record is not None:

@@ -3,6 +3,10 @@
 Definitions are those of `llama-perplexity --kl-divergence` (llama.cpp, `tools/perplexity/perplexity.cpp`), except that
 the divergence is summed over the whole vocabulary: llama.cpp leaves out tokens to which its 16-bit reference gives less
 than e⁻¹⁶, which this reference resolves.
+
+A logit of −∞ rules a token out: padded vocabularies and masks do that. Ruled out by both, or by the reference alone, it
+adds nothing, as p log p does at 0. Ruled out by the method alone, the divergence is infinite (`scipy.special.rel_entr`
+says the same) and there are no figures, unless the reference gives the token so little that llama.cpp leaves it out.
 """
 
 from __future__ import annotations
@@ -21,8 +25,12 @@ _ROWS_AT_ONCE = 2
 """So few that three arrays of them stay in a core's second-level cache: 1.2 MB for 49,152 tokens."""
 
 
+_NEGLIGIBLE = math.exp(-16)
+"""Probability in the reference up to which a token that only the method rules out is left out."""
+
+
 class NotFiniteError(ArithmeticError):
-    """The method predicts NaN or infinity, so nothing can be said about it but that."""
+    """A figure is not a finite number, so nothing can be said about the method but why."""
 
 
 def log_softmax(logits: NDArray[np.float32]) -> LogProbs:
@@ -52,7 +60,7 @@ class Divergence:
             targets: The tokens that really follow.
 
         Raises:
-            NotFiniteError: A logit is no number.
+            NotFiniteError: A logit is NaN or +∞, or the method rules out what the reference or the text has.
         """
         for start in range(0, len(targets), _ROWS_AT_ONCE):
             rows = slice(start, start + _ROWS_AT_ONCE)
@@ -62,20 +70,26 @@ class Divergence:
         """Compare a few rows, with Σ p (log p − log q) written as Σ p (a − b) − log Σ exp a + log Σ exp b."""
         rows = np.arange(len(targets))
         top_of_theirs, top_of_ours = theirs.argmax(axis=1), ours.argmax(axis=1)
-        with np.errstate(invalid="ignore"):
-            theirs -= theirs[rows, top_of_theirs][:, None]
-            ours -= ours[rows, top_of_ours][:, None]
+        best_of_theirs, best_of_ours = theirs[rows, top_of_theirs], ours[rows, top_of_ours]  # a NaN wins
+        for whose, best in (("method", best_of_ours), ("reference", best_of_theirs)):
+            if not np.isfinite(best).all():
+                raise NotFiniteError(f"the {whose}'s logits are not finite on the evaluation text")
+        with np.errstate(invalid="ignore"):  # −∞ of both, subtracted
+            theirs -= best_of_theirs[:, None]
+            ours -= best_of_ours[:, None]
             of_target = ours[rows, targets].astype(np.float64)
             reference_of_target = theirs[rows, targets].astype(np.float64)
             weights = np.exp(theirs)
             total_of_theirs = weights.sum(axis=1, dtype=np.float64)
             theirs -= ours
+            if not np.isfinite(theirs).all():
+                _drop_ruled_out(theirs, weights, total_of_theirs)
             weights *= theirs
             kld = weights.sum(axis=1, dtype=np.float64) / total_of_theirs
             total_of_ours = np.exp(ours, out=ours).sum(axis=1, dtype=np.float64)
         kld += np.log(total_of_ours) - np.log(total_of_theirs)
-        if not np.isfinite(kld).all():  # one logit that is no number spoils its whole row
-            raise NotFiniteError("the method's logits are not finite on the evaluation text")
+        if np.isneginf(of_target).any():
+            raise NotFiniteError("the method rules out a token of the evaluation text: its perplexity is infinite")
         self._kld.append(kld)
         self._nll.append(np.log(total_of_ours) - of_target)
         self._delta_p.append(np.exp(of_target) / total_of_ours - np.exp(reference_of_target) / total_of_theirs)
@@ -107,6 +121,22 @@ class Divergence:
             top1=top1,
             top1_se=math.sqrt(top1 * (1 - top1) / max(n_scored - 1, 1)),
         )
+
+
+def _drop_ruled_out(log_ratios: NDArray[np.float32], weights: NDArray[np.float32], totals: NDArray[np.float64]) -> None:
+    """Have tokens of probability 0 add nothing to the divergence, `Σ weights · log_ratios / totals` of each row.
+
+    Raises:
+        NotFiniteError: The method rules out a token that the reference expects.
+    """
+    by_ours = np.isposinf(log_ratios)
+    probability = np.where(by_ours, weights, 0).max(axis=1) / totals
+    if (probability > _NEGLIGIBLE).any():
+        share = f"{100 * probability.max():.2g} %"
+        raise NotFiniteError(
+            f"the method rules out a token that the reference gives {share}: the divergence is infinite"
+        )
+    log_ratios[by_ours | (weights == 0)] = 0
 
 
 def _mean(values: NDArray[np.float64]) -> tuple[float, float]:

@@ -30,7 +30,6 @@ _N_LEVELS = 65535
 _MAX_RANGE = 16.0
 """Nats below the most likely token beyond which llama.cpp's 16 bits tell nothing."""
 _CUT_STEP = 0.999 * _MAX_RANGE / _N_LEVELS
-_NEVER = -100.0
 _HEAD_ROWS = 8192
 _CHECKED_POSITIONS = 16
 _SAME_KLD = 1e-6
@@ -67,7 +66,7 @@ class _FromLevels:
         levels, step = self.levels[start:end], self.step[start:end, None]
         log_probs: LogProbs = levels * step + self.floor[start:end, None]
         # The lowest level stands for everything below it, where a row's range was cut: 49,152 times e^-16 would add up.
-        log_probs[(levels == 0) & (step > _CUT_STEP)] = _NEVER
+        log_probs[(levels == 0) & (step > _CUT_STEP)] = -np.inf
         return log_probs
 
 
@@ -132,7 +131,7 @@ class ReferenceMaker:
 
     def _find_head(self, own: NDArray[np.float32]) -> MappedMatrix | None:
         """Return the matrix that turns the inputs into the model's own logits; None if none does."""
-        if self.head_inputs is None:
+        if self.head_inputs is None or not np.isfinite(own).all():  # no product rules a token out
             return None
         inputs = next(self.head_inputs(self.windows.tokens[0]))[: len(own)].copy()
         expected = log_softmax(own)

@@ -70,6 +70,7 @@ def trial_events(record: TrialRecord) -> Iterator[Event]:
             prefill_ns=record.prefill_ns or 0,
             prefill_peak_bytes=record.prefill_peak_bytes,
             cpu_ns=record.worker_cpu_ns or 0,
+            sampling_ns=record.sampling_ns,
             guesses=_guesses(record),
             memory=memory,
         )

@@ -1,4 +1,4 @@
-"""What a session file holds: a header, then one `[[trials]]` table per finished trial, one `[[quality]]` per method."""
+"""What a session file holds: a header, then a table per finished trial, per method's quality, per later finding."""
 
 from __future__ import annotations
 
@@ -107,10 +107,19 @@ class Resumption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Time zone included, written last, as in a trial's record."""
 
 
+class SecondReading(msgspec.Struct, frozen=True, kw_only=True):
+    """The read bandwidth measured once more, since a method had read faster than the header's."""
+
+    read_bytes_per_s: int
+    measured: datetime
+    """Time zone included, written last, as in a trial's record."""
+
+
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     """A session as loaded."""
 
     header: SessionHeader
+    """With the second reading of the bandwidth, where there is one."""
     trials: tuple[TrialRecord, ...] = ()
     quality: tuple[QualityRecord, ...] = ()
     """The latest of each method."""

@@ -13,7 +13,15 @@ from tuibench.core.record import QualityRecord, TrialRecord
 from tuibench.core.resume import split_superseded
 from tuibench.store.migrations import OLDEST, migrate
 from tuibench.store.plausible import check_header, check_quality, check_record
-from tuibench.store.schema import SCHEMA_VERSION, Annotation, Resumption, Session, SessionError, SessionHeader
+from tuibench.store.schema import (
+    SCHEMA_VERSION,
+    Annotation,
+    Resumption,
+    SecondReading,
+    Session,
+    SessionError,
+    SessionHeader,
+)
 from tuibench.toml_input import TomlInputError, parse, read_bytes
 
 T = TypeVar("T")
@@ -57,7 +65,7 @@ def session_from(content: bytes, path: Path) -> Session:
         line += table.count(b"\n")
     counted, superseded = split_superseded(found.trials)
     return Session(
-        header=header,
+        header=found.told_of(header),
         trials=counted,
         quality=tuple(found.quality.values()),
         annotation=found.annotation,
@@ -102,6 +110,7 @@ class _Tables:
     quality: dict[str, QualityRecord] = field(default_factory=dict)
     resumed: list[Resumption] = field(default_factory=list)
     annotation: Annotation | None = None
+    bandwidth: SecondReading | None = None
     dropped: list[str] = field(default_factory=list)
 
     def add(self, table: bytes, line: int) -> None:
@@ -123,12 +132,21 @@ class _Tables:
             check_quality(quality)
             self.quality[quality.method] = quality
         self.resumed += self._rows(raw, "resumed", Resumption)
+        for reading in self._rows(raw, "bandwidth", SecondReading):
+            self.bandwidth = reading
         for said in self._rows(raw, "annotations", Annotation):
             self.annotation = said.after(self.annotation)
 
     def _rows(self, raw: dict[str, Any], name: str, kind: type[T]) -> list[T]:
         rows = msgspec.convert(raw.get(name, []), list[dict[str, Any]])
         return [msgspec.convert(migrate(name, row, self.version), kind) for row in rows]
+
+    def told_of(self, header: SessionHeader) -> SessionHeader:
+        """Return the header with what was found out later about the machine."""
+        if self.bandwidth is None:
+            return header
+        machine = header.machine.with_second_reading(self.bandwidth.read_bytes_per_s)
+        return msgspec.structs.replace(header, machine=machine)
 
     def told(self) -> tuple[str, ...]:
         """Return what to tell the reader of the file."""

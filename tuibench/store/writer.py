@@ -10,10 +10,12 @@ import msgspec
 
 from tuibench.core.record import QualityRecord, TrialRecord
 from tuibench.store.append import append, create
-from tuibench.store.schema import Resumption, Session, SessionHeader
+from tuibench.store.schema import Resumption, SecondReading, Session, SessionHeader
 from tuibench.store.session import read, session_from
 from tuibench.store.toml_text import array_table, toml_text
 from tuibench.store.under_way import Claim
+
+_TABLES: dict[type[msgspec.Struct], str] = {TrialRecord: "trials", QualityRecord: "quality", SecondReading: "bandwidth"}
 
 
 class SessionWriter:
@@ -51,7 +53,7 @@ class SessionWriter:
         writer._resumption = resumption
         return writer
 
-    def append(self, record: TrialRecord | QualityRecord) -> None:
+    def append(self, record: TrialRecord | QualityRecord | SecondReading) -> None:
         """Write one record and wait until the disk has it.
 
         Raises:
@@ -60,8 +62,7 @@ class SessionWriter:
         if self._resumption is not None:
             self._pending.append(array_table("resumed", _as_table(self._resumption)))
             self._resumption = None
-        name = "trials" if isinstance(record, TrialRecord) else "quality"
-        self._pending.append(array_table(name, _as_table(record)))
+        self._pending.append(array_table(_TABLES[type(record)], _as_table(record)))
         self.flush()
 
     def flush(self) -> None:

@@ -139,14 +139,9 @@ def _stored_state(session: Session, *, under_way: bool = False) -> RunState:
 
 
 def _under_way(path: Path) -> bool:
-    from tuibench import paths
-    from tuibench.measure.lock import somebody_measures
+    from tuibench.store.under_way import is_measured
 
-    if not somebody_measures(paths.measurement_lock()):
-        return False
-    # Who measures writes into one file of the folder: that which was written last.
-    written = [each.stat().st_mtime_ns for each in path.parent.glob("*.toml")]
-    return path.stat().st_mtime_ns >= max(written, default=0)
+    return is_measured(path)
 
 
 def _timeline(session: Session) -> SessionTimeline:

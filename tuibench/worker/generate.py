@@ -73,8 +73,11 @@ def generate(
     prefill_peak_bytes = peak_rss_bytes()
 
     reason = FinishReason.LENGTH if n_allowed == request.max_new_tokens else FinishReason.WINDOW
+    sampling_ns = 0
     for index in range(n_allowed):
+        sampling_start_ns = perf_counter_ns()
         token_id = sampler.pick(logits)
+        sampling_ns += perf_counter_ns() - sampling_start_ns
         if not forced and token_id in eos_ids:
             reason = FinishReason.EOS
             break
@@ -93,6 +96,7 @@ def generate(
             prefill_ns=prefill_ns,
             prefill_peak_bytes=_at_most(prefill_peak_bytes, memory.peak_rss_bytes),
             cpu_ns=cpu_ns,
+            sampling_ns=sampling_ns,
             guesses=_guesses(engine),
             stood_still_ns=_rise(still_before_ns, still_after_ns),
             memory=memory,

@@ -1,7 +1,8 @@
 """Numba, set up once: where compiled code is kept, what the kernels may assume.
 
 Numba keys its cache by processor, instruction sets, its own version and the source file of the *outermost* function
-only. The folder's name therefore carries a digest over all kernels here.
+only; of another version's entries it says nothing, it compiles anew. The folder's name therefore is a digest over all
+that compiled code depends on: what lies in one folder fits together, and a mark that it is complete stays true.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import llvmlite
+import numba
+from numba.core.registry import cpu_target
+
 from tuibench import paths
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -21,8 +26,10 @@ FAST = {"reassoc", "nsz", "arcp", "contract", "afn"}
 """Sums may be reordered, else no reduction is vectorised; NaN and infinity stay what they are: a broken model shows."""
 
 
-def _source_digest() -> str:
-    digest = hashlib.sha256()
+def _digest() -> str:
+    """Return a digest over the kernels' sources, the compiler's versions, processor and instruction sets."""
+    target = cpu_target.target_context.codegen().magic_tuple()
+    digest = hashlib.sha256(repr((numba.__version__, llvmlite.__version__, target)).encode())
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:_DIGITS]
@@ -30,7 +37,7 @@ def _source_digest() -> str:
 
 def _cache_folder() -> Path | None:
     """Return a folder for compiled code, or None where nothing can be written."""
-    folder = paths.cache_dir() / "numba" / _source_digest()
+    folder = paths.cache_dir() / "numba" / _digest()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -43,12 +50,8 @@ def _cache_folder() -> Path | None:
 CACHE_FOLDER = _cache_folder()
 """None: compiled anew in every process."""
 if CACHE_FOLDER is not None:
-    os.environ["NUMBA_CACHE_DIR"] = str(CACHE_FOLDER)
-
-import numba  # noqa: E402 - reads its environment at import
-
-if CACHE_FOLDER is not None:
-    numba.config.CACHE_DIR = str(CACHE_FOLDER)  # somebody may have imported it before
+    # It read its environment when it was imported, and reads it again when that changes.
+    os.environ["NUMBA_CACHE_DIR"] = numba.config.CACHE_DIR = str(CACHE_FOLDER)
 
 
 def kernel(function: _Function) -> _Function:

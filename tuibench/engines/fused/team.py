@@ -55,6 +55,22 @@ def _load(_context: Any, array: Any, index: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]  # Numba carries no types
+def _load_after_stores(_context: Any, array: Any, index: Any) -> Any:
+    """`array[index]`, read after all indivisible steps before it can be seen by others.
+
+    An acquire load may be done before an earlier release store to another place is seen: ARM's `ldapr` (RCpc) is, and
+    LLVM takes it for acquire loads where the processor has it. Of two threads that each store and then look for the
+    other's store, both could then miss it. A sequentially consistent load is `ldar` there, an ordinary load on x86.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        return builder.load_atomic(builder.gep(data, [arguments[1]]), "seq_cst", 8)
+
+    return types.int64(array, types.intp), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]  # Numba carries no types
 def _breathe(_context: Any) -> Any:
     """Tell the processor that this is a waiting loop, where it has a word for that."""
 
@@ -104,7 +120,7 @@ def await_order(team: NDArray[np.int64], worker: int, seen: int) -> bool:
         if waits >= _PATIENCE or _load(team, _LEAVE) != 0:
             # Parked is said before looking once more, an order given before looking who is parked: one sees the other.
             _fetch_add(team, _PARKED + _LINE * worker, 1)
-            if _load(team, _ORDERS) == seen:
+            if _load_after_stores(team, _ORDERS) == seen:
                 return False
             _fetch_add(team, _PARKED + _LINE * worker, -1)
             return True
@@ -122,6 +138,15 @@ def give_order(team: NDArray[np.int64], position: int, n_tokens: int) -> int:
     """Name a position to work on; return the number of this order."""
     team[_POSITION], team[_N_TOKENS] = position, n_tokens
     return int(_fetch_add(team, _ORDERS, 1)) + 1
+
+
+@entry
+def next_parked(team: NDArray[np.int64], worker: int) -> int:
+    """Return the next helper after a worker that must be called to see the order given before; 0: there is none."""
+    for helper in range(worker + 1, (team.size - _PARKED) // _LINE):
+        if _load_after_stores(team, _PARKED + _LINE * helper) != 0:
+            return helper
+    return 0
 
 
 class Team:
@@ -150,7 +175,7 @@ class Team:
         """Say what orders mean from now on; waits until no helper is in the old work."""
         self._state[_LEAVE] = 1
         with self._returned:
-            self._returned.wait_for(lambda: all(self._is_parked(worker) for worker in range(1, self.n_workers)))
+            self._returned.wait_for(self._state[_PARKED + _LINE :: _LINE].all)
             self._work, self._arguments = work, arguments
         self._state[_LEAVE] = 0
 
@@ -158,9 +183,10 @@ class Team:
         """Have all workers do the work at a position, and return when it is done."""
         assert self._work is not None  # noqa: S101 - set_work comes first
         number = give_order(self._state, position, n_tokens)
-        for worker in range(1, self.n_workers):
-            if self._is_parked(worker):
-                self._calls[worker].release()
+        helper = next_parked(self._state, 0)
+        while helper:
+            self._calls[helper].release()
+            helper = next_parked(self._state, helper)
         self._work(0, self.n_workers, self._state, number - 1, *self._arguments)
 
     def close(self) -> None:
@@ -170,9 +196,6 @@ class Team:
             self._calls[worker].release()
         for thread in self._threads:
             thread.join()
-
-    def _is_parked(self, worker: int) -> bool:
-        return bool(self._state[_PARKED + _LINE * worker])
 
     def _help(self, worker: int) -> None:
         seen = 0

@@ -183,9 +183,18 @@ def _phases(record: TrialRecord, records: Iterable[TrialRecord]) -> Rows:
     }
     known = {name: ns for name, ns in durations.items() if ns is not None}
     longest = max(known.values(), default=0)
-    return [
+    bars = [
         (name, f"{fmt.duration(ns):>8}  {'━' * round(_BAR * ns / longest)}") for name, ns in known.items() if longest
     ]
+    return bars + _sampling(record)
+
+
+def _sampling(record: TrialRecord) -> Rows:
+    """Return what of the time is no work of the model: tokens being picked from its logits."""
+    if record.sampling_ns is None or not record.n_gen:
+        return []
+    each = fmt.duration(round(record.sampling_ns / record.n_gen))
+    return [("sampling", f"{fmt.duration(record.sampling_ns):>8}  {each} a token, counted in TTFT and decode")]
 
 
 def _fact(fact: str) -> tuple[str, str]:
