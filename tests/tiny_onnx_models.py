@@ -26,8 +26,24 @@ def _save_llama_like(directory: Path, model_type: str, **options) -> Path:
     return _save(directory, MODEL_FOR_CAUSAL_LM_MAPPING[type(config)], config, "<|im_end|>", CHAT_TEMPLATE)
 
 
+def _save_gpt2_like(directory: Path, **options) -> Path:
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    sizes = {"vocab_size": 384, "n_positions": 256, "bos_token_id": 0, "eos_token_id": 0}
+    return _save(directory, GPT2LMHeadModel, GPT2Config(**{**sizes, **options}), "<|endoftext|>", None)
+
+
 MAKERS = {
     "gpt2": save_gpt2,
+    "gpt2-by-layer": lambda path: _save_gpt2_like(
+        path,
+        n_embd=72,
+        n_layer=3,
+        n_head=3,
+        n_inner=100,
+        scale_attn_by_inverse_layer_idx=True,
+        tie_word_embeddings=False,
+    ),
     "llama": save_llama,
     "llama-untied-biased": lambda path: _save_llama_like(
         path, "llama", tie_word_embeddings=False, attention_bias=True, mlp_bias=True
@@ -57,6 +73,15 @@ MAKERS = {
     ),
     "mistral-window": lambda path: _save_llama_like(path, "mistral", sliding_window=12, tie_word_embeddings=False),
     "qwen2": lambda path: _save_llama_like(path, "qwen2", tie_word_embeddings=True),
+    "qwen2-two-windows": lambda path: _save_llama_like(
+        path,
+        "qwen2",
+        head_dim=32,
+        num_key_value_heads=1,
+        use_sliding_window=True,
+        sliding_window=12,
+        max_window_layers=1,
+    ),
     "qwen3": lambda path: _save_llama_like(path, "qwen3", head_dim=32, tie_word_embeddings=False),
     "qwen3-tied": lambda path: _save_llama_like(path, "qwen3", head_dim=16, tie_word_embeddings=True),
 }

@@ -6,19 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
+from tuibench.models.weights import read_header
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-_PREFIX_BYTES = 8
-
-
-class _Tensor(msgspec.Struct, frozen=True):
-    dtype: str
-    shape: list[int]
-    data_offsets: tuple[int, int]
 
 
 class MappedMatrix:
@@ -49,8 +41,11 @@ def matrices_of_shape(files: Sequence[Path], shape: tuple[int, int]) -> list[Map
     """Return a model's floating-point matrices of a shape; output heads, going by their names, come first.
 
     Args:
-        files: Safetensors files that `models.weights.read_header` has found whole.
+        files: Safetensors files.
         shape: Rows and columns.
+
+    Raises:
+        ModelError: A file is damaged.
     """
     import ml_dtypes
     import numpy as np
@@ -58,14 +53,10 @@ def matrices_of_shape(files: Sequence[Path], shape: tuple[int, int]) -> list[Map
     dtypes = {"F32": np.float32, "F16": np.float16, "BF16": ml_dtypes.bfloat16}
     found = []
     for path in files:
-        with path.open("rb") as file:
-            header_bytes = int.from_bytes(file.read(_PREFIX_BYTES), "little")
-            raw = msgspec.json.decode(file.read(header_bytes), type=dict[str, msgspec.Raw])
-        raw.pop("__metadata__", None)
-        for name, value in raw.items():
-            tensor = msgspec.json.decode(value, type=_Tensor)
-            if tuple(tensor.shape) == shape and tensor.dtype in dtypes:
-                start = _PREFIX_BYTES + header_bytes + tensor.data_offsets[0]
+        file = read_header(path)
+        for name, tensor in file.tensors.items():
+            if tensor.shape == shape and tensor.dtype in dtypes:
+                start = file.start(name)
                 stored = np.memmap(path, dtype=dtypes[tensor.dtype], mode="r", offset=start, shape=shape)
                 found.append(MappedMatrix(name, stored))
     return sorted(found, key=lambda matrix: (not any(part in matrix.name for part in ("head", "out")), matrix.name))

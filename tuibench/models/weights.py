@@ -33,10 +33,14 @@ _ITEM_BITS = {
 }
 
 
-class _Tensor(msgspec.Struct, frozen=True):
+class StoredTensor(msgspec.Struct, frozen=True):
+    """One tensor of a safetensors file."""
+
     dtype: str
-    shape: list[int]
+    """`F32`, `BF16`, …"""
+    shape: tuple[int, ...]
     data_offsets: tuple[int, int]
+    """From the end of the header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,13 @@ class WeightFile:
     n_bytes: int
     elements: dict[str, int]
     """Number of elements by type (F32, BF16, …)."""
+    tensors: dict[str, StoredTensor]
+    data_start: int
+    """Where the header ends."""
+
+    def start(self, name: str) -> int:
+        """Return where in the file a tensor begins."""
+        return self.data_start + self.tensors[name].data_offsets[0]
 
 
 def read_header(path: Path) -> WeightFile:
@@ -65,13 +76,13 @@ def read_header(path: Path) -> WeightFile:
     try:
         raw = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
         raw.pop("__metadata__", None)
-        tensors = {name: msgspec.json.decode(value, type=_Tensor) for name, value in raw.items()}
+        tensors = {name: msgspec.json.decode(value, type=StoredTensor) for name, value in raw.items()}
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _broken(path, f"its header is not valid: {error}") from error
-    return WeightFile(path, n_bytes, _count(path, tensors, room - header_bytes))
+    return WeightFile(path, n_bytes, _count(path, tensors, room - header_bytes), tensors, _PREFIX_BYTES + header_bytes)
 
 
-def _count(path: Path, tensors: dict[str, _Tensor], data_bytes: int) -> dict[str, int]:
+def _count(path: Path, tensors: dict[str, StoredTensor], data_bytes: int) -> dict[str, int]:
     if not tensors:
         raise _broken(path, "it holds no tensor")
     elements: dict[str, int] = {}

@@ -33,6 +33,13 @@ def warm_cache(shared_cache, monkeypatch):
 
 
 @pytest.fixture
+def graph_cache(request):
+    """That one where a test's method has graphs; our own kernels stay where they are compiled already."""
+    if not request.node.callspec.params["method"].startswith("fused"):
+        request.getfixturevalue("warm_cache")
+
+
+@pytest.fixture
 def empty_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("TUIBENCH_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"

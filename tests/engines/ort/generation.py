@@ -18,6 +18,24 @@ def opened(method, model_dir, **options):
     return engine, info, made
 
 
+def loaded(method, model_dir):
+    """Return an engine and what it tells; our own kernels are compiled here, not ahead in a process of their own."""
+    if not method.startswith("fused"):
+        return opened(method, model_dir)[:2]
+    engine = engine_class(method)()
+    return engine, engine.load(model_dir, 1, lambda *_: None)
+
+
+def transformers_logits(model_dir, tokens):
+    """Return what transformers computes in one pass, without a cache."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=torch.float32).eval()
+    with torch.inference_mode():
+        return model(input_ids=torch.tensor([tokens]), use_cache=False).logits[0].numpy()
+
+
 def greedy(engine, prompt, n_tokens):
     """Return the tokens and the logits that they were picked from."""
     logits = [engine.prefill(prompt, len(prompt) + n_tokens).copy()]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -30,6 +32,38 @@ def test_tables_equal_those_of_transformers(name):
     rotary = LlamaRotaryEmbedding(LlamaConfig(**BASE, rope_parameters=VARIANTS[name]))
     cos, sin = rotary(torch.zeros(1, 1), torch.arange(300)[None])
     found_cos, found_sin = rope_tables(check_rope({**BASE, "rope_parameters": VARIANTS[name]}), 32, 300)
+    np.testing.assert_allclose(found_cos, cos[0, :, :16], atol=3e-5)
+    np.testing.assert_allclose(found_sin, sin[0, :, :16], atol=3e-5)
+
+
+LLAMA3 = {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {},
+        {"rope_theta": 5e5},
+        {"rope_theta": 5e5, "rope_scaling": {"type": "linear", "factor": 2.0}},
+        {"rope_parameters": VARIANTS["linear"], "rope_scaling": {"rope_type": "linear", "factor": 3.0}},
+        {"rope_parameters": {"rope_theta": 2e4}, "rope_theta": 5e5},
+        {"rope_scaling": {"rope_type": "llama3", **LLAMA3}},
+        {"rope_scaling": {"rope_type": "llama3", **LLAMA3}, "original_max_position_embeddings": 512},
+        {"rope_parameters": VARIANTS["yarn"], "original_max_position_embeddings": 512},
+        {"rope_scaling": {"type": "yarn", "factor": None, "original_max_position_embeddings": 1024}},
+        {"rope_scaling": {"type": "yarn", "factor": 4.0, "mscale": 1.0, "mscale_all_dim": 0.8, "truncate": False}},
+        {"rope_scaling": {"type": "yarn", "factor": 4.0, "beta_fast": 64, "beta_slow": 2, "attention_factor": 0.9}},
+        {"rope_scaling": {"type": "yarn", "factor": 4.0, "beta_fast": 1, "beta_slow": 1, "truncate": False}},
+    ],
+)
+def test_files_are_understood_as_transformers_understands_them(written):
+    import torch
+    from transformers import LlamaConfig
+    from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+
+    rotary = LlamaRotaryEmbedding(LlamaConfig.from_dict(json.loads(json.dumps({**BASE, **written}))))
+    cos, sin = rotary(torch.zeros(1, 1), torch.arange(300)[None])
+    found_cos, found_sin = rope_tables(check_rope({**BASE, **written}), 32, 300)
     np.testing.assert_allclose(found_cos, cos[0, :, :16], atol=3e-5)
     np.testing.assert_allclose(found_sin, sin[0, :, :16], atol=3e-5)
 

@@ -29,9 +29,10 @@ class _FusedEngine:
         self._session: Session | None = None
 
     def prepare(self, model_dir: Path, progress: Progress) -> bool:
+        from tuibench.engines.ort.checkpoint import Checkpoint
         from tuibench.engines.ort.decoder import read_decoder
 
-        read_decoder(model_dir)  # refuses what the kernels cannot run, before anything is compiled
+        Checkpoint(model_dir, read_decoder(model_dir))  # refuses what the kernels cannot run, before they are compiled
         progress("importing Numba", 0, 2)
         from tuibench.engines.fused.compile_ahead import compile_ahead
 
@@ -42,9 +43,13 @@ class _FusedEngine:
         progress("importing Numba", 0, None)
         from tuibench.engines.fused.facts import describe
         from tuibench.engines.fused.session import open_session
+        from tuibench.engines.ort.checkpoint import Checkpoint
+        from tuibench.engines.ort.decoder import read_decoder
 
-        self._session = open_session(model_dir, self._writer(), n_threads, progress)
-        return describe(self.method, self._session, model_dir)
+        decoder = read_decoder(model_dir)
+        weights = Checkpoint(model_dir, decoder)
+        self._session = open_session(decoder, weights, self._writer(), n_threads, progress)
+        return describe(self.method, self._session, weights.parameters, model_dir)
 
     def prefill(self, token_ids: Sequence[int], max_length: int) -> Logits:
         assert self._session is not None  # noqa: S101 - the protocol loads first

@@ -13,8 +13,8 @@ from tuibench.engines.fused.model import weight_bytes
 from tuibench.engines.fused.session import Session
 from tuibench.engines.fused.tile_ir import TILE_COLUMNS
 from tuibench.engines.fused.vector_ir import GROUP
-from tuibench.engines.ort.checkpoint import Checkpoint
 from tuibench.engines.ort.cpu import instruction_sets
+from tuibench.models.folder import weight_files
 
 _WEIGHTS = {
     "fp32": "exact; last bytes that are zero in a whole layer are left out",
@@ -24,7 +24,7 @@ _WEIGHTS = {
 _BARRIERS_PER_LAYER = 5
 
 
-def describe(method: Method, session: Session, model_dir: Path) -> EngineInfo:
+def describe(method: Method, session: Session, parameters: int, model_dir: Path) -> EngineInfo:
     """Return the facts of a loaded session."""
     exact = method.precision == "fp32"
     facts = {
@@ -39,8 +39,8 @@ def describe(method: Method, session: Session, model_dir: Path) -> EngineInfo:
     if CACHE_FOLDER is None:
         facts["notice"] = "the cache folder cannot be written: kernels are compiled anew at every start"
     return EngineInfo(
-        parameters=Checkpoint(model_dir).parameters,
-        artifact_bytes=sum(path.stat().st_size for path in model_dir.glob("*.safetensors")),
+        parameters=parameters,
+        artifact_bytes=sum(path.stat().st_size for path in weight_files(model_dir, model_dir.name)),
         weight_bytes=weight_bytes(session.model),
         context_window=session.decoder.context_window,
         kv_cache=session.decoder.kv_cache(FP32_BYTES) if exact else session.decoder.kv_cache(1, FP32_BYTES),

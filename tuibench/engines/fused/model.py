@@ -155,7 +155,7 @@ def pack_model(
     read_layer = _gpt2_layer if decoder.family == "gpt2" else _llama_layer
     first = read_layer(weights, 0)
     stacks = {name: writer(decoder.n_layers, *getattr(first, name).shape) for name in _LAYER_MATRICES}
-    table = _head_table(decoder, weights)
+    table = weights.head
     head = writer(1, *table.shape)
 
     def pack_layer(index: int) -> dict[str, Array]:
@@ -173,11 +173,6 @@ def pack_model(
         packed_head.result()
     matrices = {name: stack.stack() for name, stack in stacks.items()}
     return Model(_shape(decoder, first), _vectors(decoder, weights, layers), head=head.stack(), **matrices)
-
-
-def _head_table(decoder: Decoder, weights: Checkpoint) -> Array:
-    embedding = "wte.weight" if decoder.family == "gpt2" else "embed_tokens.weight"
-    return weights[embedding if decoder.tied_head else "lm_head.weight"]
 
 
 def _vectors(decoder: Decoder, weights: Checkpoint, layers: list[dict[str, Array]]) -> Vectors:

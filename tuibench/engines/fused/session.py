@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,7 @@ from tuibench.engines.fused.packing import StackWriter
 from tuibench.engines.fused.prefill import Prompt, new_prompt, prefill_prompt, score_block
 from tuibench.engines.fused.team import Team
 from tuibench.engines.ort.checkpoint import Checkpoint
-from tuibench.engines.ort.decoder import SCORED_TOKENS, Decoder, read_decoder
+from tuibench.engines.ort.decoder import SCORED_TOKENS, Decoder
 from tuibench.engines.ort.rope import rope_tables
 
 MOST_AT_ONCE = 8
@@ -30,9 +29,8 @@ class Embedding:
     """Rows of the token table, and of learned positions; read from the checkpoint's file, never held in memory."""
 
     def __init__(self, decoder: Decoder, weights: Checkpoint) -> None:
-        gpt2 = decoder.family == "gpt2"
-        self._tokens = weights["wte.weight" if gpt2 else "embed_tokens.weight"]
-        self._positions = weights["wpe.weight"] if gpt2 else None
+        self._tokens = weights.embedding
+        self._positions = weights["wpe.weight"] if decoder.family == "gpt2" else None
 
     def rows(self, token_ids: Sequence[int], start: int) -> NDArray[np.float32]:
         """Return `[tokens, hidden]` for tokens at positions from `start` on."""
@@ -131,9 +129,10 @@ def new_cache(decoder: Decoder, weights: Matrix, capacity: int) -> Cache:
     return Cache(store, cosine, sine)
 
 
-def open_session(model_dir: Path, writer: type[StackWriter], n_threads: int, progress: Progress) -> Session:
-    """Pack the weights of a model folder."""
-    decoder, weights = read_decoder(model_dir), Checkpoint(model_dir)
+def open_session(
+    decoder: Decoder, weights: Checkpoint, writer: type[StackWriter], n_threads: int, progress: Progress
+) -> Session:
+    """Pack the weights of a model."""
     model = pack_model(decoder, weights, writer, n_threads, progress)
     return Session(decoder, model, Embedding(decoder, weights), n_threads)
 

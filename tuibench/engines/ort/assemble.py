@@ -31,7 +31,7 @@ def write_fused(model_dir: Path, directory: Path, progress: Progress) -> None:
         ArtifactError: The finished graph gives no finite numbers.
     """
     decoder = read_decoder(model_dir)
-    lay_out(decoder, Checkpoint(model_dir), directory, Fp32Projection(), {}, progress=progress)
+    lay_out(decoder, Checkpoint(model_dir, decoder), directory, Fp32Projection(), {}, progress=progress)
     try_graph(directory, decoder, progress)
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping, Set
+from copy import copy
+from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import ml_dtypes
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from tuibench.engines.base import UnsupportedModelError
+from tuibench.engines.ort.decoder import Decoder, Family
+from tuibench.engines.ort.expected import EMBEDDINGS, HEAD, PREFIXES, expected_shapes, is_buffer
 from tuibench.models.folder import weight_files
 from tuibench.models.weights import read_header
 
@@ -21,62 +26,160 @@ _DTYPES: dict[str, np.dtype[np.generic]] = {
     "F16": np.dtype(np.float16),
     "BF16": np.dtype(ml_dtypes.bfloat16),
 }
-_PREFIX_BYTES = 8
+_ROWS_AT_ONCE = 4096
 
 
-class _Entry(msgspec.Struct, frozen=True):
+class _Place(NamedTuple):
+    """Where a tensor lies, and as what."""
+
+    path: Path
+    start: int
     dtype: str
-    shape: list[int]
-    data_offsets: tuple[int, int]
+    shape: tuple[int, ...]
+
+    def mapped(self) -> NDArray[np.generic]:
+        """Return the tensor as it is stored; only pages that are used take memory."""
+        return np.memmap(self.path, dtype=_DTYPES[self.dtype], mode="r", offset=self.start, shape=self.shape)
 
 
 class Checkpoint:
-    """The weights of one model; names are the checkpoint's, without the base model's prefix."""
+    """The weights of one model, which are what its configuration says; names are without the base model's prefix."""
 
-    def __init__(self, model_dir: Path) -> None:
-        """Read the headers.
+    def __init__(self, model_dir: Path, decoder: Decoder) -> None:
+        """Read the headers, and compare them with the description.
 
         Raises:
             ModelError: A file is missing or damaged.
+            UnsupportedModelError: A tensor is missing, left over, of another shape, or quantised.
         """
-        self._places: dict[str, tuple[Path, int, _Entry]] = {}
-        for path in weight_files(model_dir, model_dir.name):
-            read_header(path)  # checks sizes and places
-            for name, place in _entries(path).items():
-                # `GPT2Model` saves "h.0.…", `GPT2LMHeadModel` "transformer.h.0.…"; Llama's prefix is "model.".
-                self._places[name.removeprefix("transformer.").removeprefix("model.")] = (path, *place)
+        self._tied = decoder.tied_head
+        self._embedding = EMBEDDINGS[decoder.family]
+        self._changes: Mapping[str, Callable[[Matrix], Matrix]] = {}
+        self._places = _places(model_dir, decoder.family)
+        _check(self._places, decoder, model_dir.name)
 
     @property
     def parameters(self) -> int:
-        """Number of weights."""
-        return sum(math.prod(entry.shape) for _, _, entry in self._places.values())
+        """Number of weights; a head that is the embedding counts once."""
+        twice = {HEAD} if self._embedding in self._places and self._head_name != HEAD else set()
+        return sum(math.prod(place.shape) for name, place in self._places.items() if name not in twice)
+
+    @property
+    def embedding(self) -> Matrix:
+        """The table of the tokens' embeddings, `[vocabulary, hidden]`."""
+        return self[self._embedding if self._embedding in self._places else HEAD]
+
+    @property
+    def head(self) -> Matrix:
+        """The output head, `[vocabulary, hidden]`."""
+        return self[self._head_name]
+
+    @property
+    def has_untied_head(self) -> bool:
+        """Whether the file holds a head other than the embedding, against what the configuration says."""
+        return self._tied and self._head_name == HEAD and self._embedding in self._places
+
+    @cached_property
+    def _head_name(self) -> str:
+        """As transformers' `tie_weights`: tied unless both are stored and differ; of one alone, both are that one."""
+        if HEAD not in self._places:
+            return self._embedding
+        if not self._tied or self._embedding not in self._places:
+            return HEAD
+        return self._embedding if _equal(self._places[self._embedding], self._places[HEAD]) else HEAD
+
+    def changed(self, changes: Mapping[str, Callable[[Matrix], Matrix]]) -> Checkpoint:
+        """Return a checkpoint that gives some of its tensors changed."""
+        other = copy(self)
+        other._changes = changes  # noqa: SLF001 - the same class
+        return other
 
     def __contains__(self, name: str) -> bool:
         return name in self._places
 
     def __getitem__(self, name: str) -> Matrix:
         """Return a tensor in FP32; only pages that are used take memory while the file is FP32 itself."""
-        if name not in self._places:
-            raise UnsupportedModelError(f"the checkpoint lacks {name}, which this architecture needs")
-        path, start, entry = self._places[name]
-        dtype = _DTYPES.get(entry.dtype)
-        if dtype is None:
-            raise UnsupportedModelError(
-                f"{name} is stored as {entry.dtype}; use the model's FP32, FP16 or BF16 version"
-            )
-        mapped = np.memmap(path, dtype=dtype, mode="r", offset=start, shape=tuple(entry.shape))
-        return np.asarray(mapped, dtype=np.float32)
+        tensor = np.asarray(self._places[name].mapped(), dtype=np.float32)
+        change = self._changes.get(name)
+        return tensor if change is None else change(tensor)
 
     def get(self, name: str) -> Matrix | None:
         """Return a tensor, or None where the model has no such weight."""
         return self[name] if name in self._places else None
 
 
-def _entries(path: Path) -> dict[str, tuple[int, _Entry]]:
-    with path.open("rb") as file:
-        header_bytes = int.from_bytes(file.read(_PREFIX_BYTES), "little")
-        raw = msgspec.json.decode(file.read(header_bytes), type=dict[str, msgspec.Raw])
-    raw.pop("__metadata__", None)
-    entries = {name: msgspec.json.decode(value, type=_Entry) for name, value in raw.items()}
-    data = _PREFIX_BYTES + header_bytes
-    return {name: (data + entry.data_offsets[0], entry) for name, entry in entries.items()}
+def _places(model_dir: Path, family: Family) -> dict[str, _Place]:
+    """Return where each tensor lies that a model could read.
+
+    Raises:
+        UnsupportedModelError: Two are the same weight.
+    """
+    places: dict[str, _Place] = {}
+    stored: dict[str, str] = {}
+    for path in weight_files(model_dir, model_dir.name):
+        file = read_header(path)
+        for full_name, tensor in file.tensors.items():
+            # `GPT2Model` saves "h.0.…", `GPT2LMHeadModel` "transformer.h.0.…".
+            name = full_name.removeprefix(PREFIXES[family])
+            if is_buffer(name, family):
+                continue
+            if name in places:
+                raise UnsupportedModelError(
+                    f"the weights of {model_dir.name} hold {name} twice, as {stored[name]} in {places[name].path.name} "
+                    f"and as {full_name} in {path.name}; fetch the model again"
+                )
+            places[name] = _Place(path, file.start(full_name), tensor.dtype, tensor.shape)
+            stored[name] = full_name
+    return places
+
+
+def _check(places: Mapping[str, _Place], decoder: Decoder, model: str) -> None:
+    expected = expected_shapes(decoder)
+    for name, place in places.items():
+        if place.dtype not in _DTYPES:
+            raise UnsupportedModelError(
+                f"{name} is stored as {place.dtype}; use the model's FP32, FP16 or BF16 version"
+            )
+    missing = expected.keys() - places.keys()
+    if decoder.tied_head and not {EMBEDDINGS[decoder.family], HEAD} <= missing:
+        missing -= {EMBEDDINGS[decoder.family], HEAD}  # one of the two is the other as well
+    if missing:
+        named = _named(missing, expected)
+        raise UnsupportedModelError(
+            f"the checkpoint {model} lacks {named}, which its config.json asks for; fetch it again"
+        )
+    left_over = places.keys() - expected.keys()
+    if left_over:
+        named = _named(left_over, {name: places[name].shape for name in left_over})
+        raise UnsupportedModelError(
+            f"the checkpoint {model} holds {named}, which a {decoder.model_type} of its config.json does not use; "
+            "it is of another model, or config.json is"
+        )
+    for name, place in places.items():
+        if place.shape != expected[name]:
+            raise UnsupportedModelError(
+                f"{name} of {model} has the shape {list(place.shape)}, and its config.json makes that "
+                f"{list(expected[name])}; one of the two is of another model"
+            )
+
+
+def _named(names: Set[str], shapes: Mapping[str, tuple[int, ...]]) -> str:
+    first, others = min(names), len(names) - 1
+    return f"{first} {list(shapes[first])}{f' and {others} more' if others else ''}"
+
+
+def _equal(first: _Place, second: _Place) -> bool:
+    return _equal_files(first, second, first.path.stat().st_mtime_ns, second.path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _equal_files(first: _Place, second: _Place, *_times_ns: int) -> bool:
+    """Return whether two tables hold the same numbers; several parts of one start ask for the same two."""
+    ours, theirs = first.mapped(), second.mapped()
+    return all(
+        np.array_equal(
+            ours[start : start + _ROWS_AT_ONCE].astype(np.float32),
+            theirs[start : start + _ROWS_AT_ONCE].astype(np.float32),
+        )
+        for start in range(0, first.shape[0], _ROWS_AT_ONCE)
+    )

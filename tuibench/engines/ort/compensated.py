@@ -46,7 +46,7 @@ def write_compensated(
     moments = _Moments(calibration, progress)
     body = _CompensatedProjection(options.body_bits, options.body_block, options.body_symmetric, moments)
     head = BlockwiseProjection(options.head_bits, options.head_block)
-    lay_out(decoder, Checkpoint(model_dir), directory, body, {"head": head}, progress=progress)
+    lay_out(decoder, Checkpoint(model_dir, decoder), directory, body, {"head": head}, progress=progress)
     # The text is read while the graph is laid out: only now is known what that took.
     notes = calibration.notes("errors made up for by later columns (GPTQ)")
     msgspec.structs.replace(read_graph_info(directory), notes=notes).save(directory)

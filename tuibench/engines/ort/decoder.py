@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from tuibench.core.kv_cache import KvCacheSize
 from tuibench.engines.base import UnsupportedModelError
+from tuibench.engines.ort.configuration import completed, shortened, size
 from tuibench.engines.ort.rope import check_rope
 from tuibench.models.folder import read_config
 
@@ -21,7 +23,8 @@ FAMILIES: dict[str, Family] = {
 }
 SCORED_TOKENS = 64
 """Positions that are scored at once; their logits are the largest array then."""
-_GELU_TANH = frozenset({"gelu_new", "gelu_pytorch_tanh", "gelu_fast"})
+_SILU = ("silu", "swish")
+_GELU_TANH = ("gelu_new", "gelu_pytorch_tanh", "gelu_python_tanh", "gelu_fast")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +39,15 @@ class Decoder:
     n_heads: int
     n_kv_heads: int
     head_dim: int
+    intermediate: int
+    """Width of the feed-forward."""
     norm_epsilon: float
     tied_head: bool
-    """Whether the output head is the embedding table."""
+    """Whether the output head is meant to be the embedding table; `Checkpoint.head` knows whether it is."""
+    qkv_bias: bool
+    attention_out_bias: bool
+    feed_bias: bool
+    """Whether the feed-forward's products have biases, all of them."""
     qk_norm: bool
     """Whether queries and keys are normalised per head before they are rotated."""
     windows: tuple[int | None, ...]
@@ -49,15 +58,16 @@ class Decoder:
     rope: dict[str, Any]
     """Parameters of the rotary embedding; empty where positions are learned."""
 
-    def kv_cache(self, value_bytes: int = 4, scale_bytes: int = 0) -> KvCacheSize:
+    def kv_cache(self, value_bytes: int = 4, scale_bytes: int = 0, *, by_window: bool = True) -> KvCacheSize:
         """Return the size of a KV-cache.
 
         Args:
             value_bytes: Size of one stored number: 4 for FP32.
             scale_bytes: What is stored besides, for each key and each value of a head.
+            by_window: Whether attention with a window reads no further back than that.
         """
         layer_bytes = 2 * self.n_kv_heads * (self.head_dim * value_bytes + scale_bytes)
-        sliding = [window for window in self.windows if window is not None]
+        sliding = [window for window in self.windows if window is not None] if by_window else []
         return KvCacheSize(
             bytes_per_token=layer_bytes * (self.n_layers - len(sliding)),
             sliding_bytes_per_token=layer_bytes * len(sliding),
@@ -70,7 +80,7 @@ def read_decoder(model_dir: Path) -> Decoder:
 
     Raises:
         ModelError: `config.json` is missing or unreadable.
-        UnsupportedModelError: It is of another family, or uses what the graphs here cannot express.
+        UnsupportedModelError: It is of another family, or uses what no method here can express.
     """
     config = read_config(model_dir, model_dir.name)
     model_type = config.get("model_type", "")
@@ -78,78 +88,99 @@ def read_decoder(model_dir: Path) -> Decoder:
     if family is None:
         known = ", ".join(FAMILIES)
         raise UnsupportedModelError(f"no ONNX graph for the architecture {model_type or 'unknown'!r}; known: {known}")
-    if config.get("quantization_config"):
-        raise UnsupportedModelError("the weights are quantised already; use the model's FP32, FP16 or BF16 version")
-    try:
-        return _gpt2(config) if family == "gpt2" else _llama(config, model_type)
-    except KeyError as error:
-        raise UnsupportedModelError(f"config.json of {model_dir.name} lacks {error.args[0]!r}") from error
+    settings = completed(config, model_type)
+    return _gpt2(settings) if family == "gpt2" else _llama(settings, model_type)
 
 
-def _llama(config: dict[str, Any], model_type: str) -> Decoder:
-    if config.get("hidden_act", "silu") != "silu":
-        raise UnsupportedModelError(f"the activation {config['hidden_act']!r} has no graph; known: silu")
-    hidden, n_heads, n_layers = config["hidden_size"], config["num_attention_heads"], config["num_hidden_layers"]
-    # Qwen3's own default, unlike the others', does not follow from the width.
-    default_head_dim = 128 if model_type == "qwen3" else hidden // n_heads
-    head_dim = config.get("head_dim") or default_head_dim
-    context_window = config.get("max_position_embeddings")
+def _llama(settings: Mapping[str, Any], model_type: str) -> Decoder:
+    _check_activation(settings["hidden_act"], _SILU)
+    hidden, n_heads, n_layers = (
+        size(settings, key) for key in ("hidden_size", "num_attention_heads", "num_hidden_layers")
+    )
+    n_kv_heads = n_heads if settings["num_key_value_heads"] is None else size(settings, "num_key_value_heads")
+    if n_heads % n_kv_heads:
+        raise UnsupportedModelError(f"{n_heads} attention heads cannot share {n_kv_heads} KV heads; see config.json")
+    head_dim = hidden // n_heads if settings["head_dim"] is None else size(settings, "head_dim")
+    if head_dim % 2:
+        raise UnsupportedModelError(f"a head {head_dim} wide cannot be rotated in pairs; see config.json")
+    # Written into Qwen2's and Mistral's code instead of their settings.
+    qkv_bias = model_type == "qwen2" or bool(settings.get("attention_bias"))
     return Decoder(
         family="llama",
         model_type=model_type,
-        vocabulary=config["vocab_size"],
+        vocabulary=size(settings, "vocab_size"),
         hidden=hidden,
         n_layers=n_layers,
         n_heads=n_heads,
-        n_kv_heads=config.get("num_key_value_heads") or n_heads,
+        n_kv_heads=n_kv_heads,
         head_dim=head_dim,
-        norm_epsilon=config.get("rms_norm_eps", 1e-6),
-        tied_head=config.get("tie_word_embeddings", False),
+        intermediate=size(settings, "intermediate_size"),
+        norm_epsilon=settings["rms_norm_eps"],
+        tied_head=bool(settings["tie_word_embeddings"]),
+        qkv_bias=qkv_bias,
+        attention_out_bias=qkv_bias and model_type != "qwen2",
+        feed_bias=bool(settings.get("mlp_bias")),
         qk_norm=model_type == "qwen3",
-        windows=_windows(config, model_type, n_layers),
+        windows=_windows(settings, model_type, n_layers),
         attention_scales=(head_dim**-0.5,) * n_layers,
-        context_window=context_window,
-        rope=check_rope(config),
+        context_window=size(settings, "max_position_embeddings"),
+        rope=check_rope(settings),
     )
 
 
-def _windows(config: dict[str, Any], model_type: str, n_layers: int) -> tuple[int | None, ...]:
-    if model_type == "mistral":
-        return (config.get("sliding_window", 4096),) * n_layers
-    window = config.get("sliding_window")
-    if model_type == "llama" or not config.get("use_sliding_window") or window is None:
-        return (None,) * n_layers
-    kinds = config.get("layer_types")
+def _windows(settings: Mapping[str, Any], model_type: str, n_layers: int) -> tuple[int | None, ...]:
+    used = model_type == "mistral" or bool(settings.get("use_sliding_window"))
+    if model_type == "llama" or not used or settings["sliding_window"] is None:
+        window = None  # `completed` refuses a Llama with a window
+    else:
+        window = size(settings, "sliding_window")
+    kinds = settings.get("layer_types")
+    if model_type in {"llama", "mistral"}:
+        return (window,) * n_layers
     if kinds is None:
-        first = config.get("max_window_layers", n_layers)
-        return tuple(window if index >= first else None for index in range(n_layers))
-    return tuple(window if kind == "sliding_attention" else None for kind in kinds)
+        return tuple(window if index >= settings["max_window_layers"] else None for index in range(n_layers))
+    meant = {"full_attention": None} if window is None else {"full_attention": None, "sliding_attention": window}
+    if not isinstance(kinds, list) or len(kinds) != n_layers or any(kind not in meant for kind in kinds):
+        raise UnsupportedModelError(
+            f"config.json sets layer_types to {shortened(kinds)}, which does not fit {n_layers} layers "
+            f"{'without a window' if window is None else f'with a window of {window}'}"
+        )
+    return tuple(meant[kind] for kind in kinds)
 
 
-def _gpt2(config: dict[str, Any]) -> Decoder:
-    activation = config.get("activation_function", "gelu_new")
-    if activation not in _GELU_TANH:
-        raise UnsupportedModelError(f"the activation {activation!r} has no graph; known: {', '.join(_GELU_TANH)}")
-    if config.get("add_cross_attention"):
+def _gpt2(settings: Mapping[str, Any]) -> Decoder:
+    _check_activation(settings["activation_function"], _GELU_TANH)
+    if settings["add_cross_attention"]:
         raise UnsupportedModelError("cross-attention belongs to an encoder-decoder model; only decoders generate here")
-    hidden, n_heads, n_layers = config["n_embd"], config["n_head"], config["n_layer"]
+    hidden, n_heads, n_layers = (size(settings, key) for key in ("n_embd", "n_head", "n_layer"))
+    if hidden % n_heads:
+        raise UnsupportedModelError(f"{n_heads} attention heads cannot share a width of {hidden}; see config.json")
     head_dim = hidden // n_heads
-    scale = head_dim**-0.5 if config.get("scale_attn_weights", True) else 1.0
-    by_layer = config.get("scale_attn_by_inverse_layer_idx", False)
+    scale = head_dim**-0.5 if settings["scale_attn_weights"] else 1.0
+    by_layer = settings["scale_attn_by_inverse_layer_idx"]
     return Decoder(
         family="gpt2",
         model_type="gpt2",
-        vocabulary=config["vocab_size"],
+        vocabulary=size(settings, "vocab_size"),
         hidden=hidden,
         n_layers=n_layers,
         n_heads=n_heads,
         n_kv_heads=n_heads,
         head_dim=head_dim,
-        norm_epsilon=config.get("layer_norm_epsilon", 1e-5),
-        tied_head=config.get("tie_word_embeddings", True),
+        intermediate=4 * hidden if settings["n_inner"] is None else size(settings, "n_inner"),
+        norm_epsilon=settings["layer_norm_epsilon"],
+        tied_head=bool(settings["tie_word_embeddings"]),
+        qkv_bias=True,
+        attention_out_bias=True,
+        feed_bias=True,
         qk_norm=False,
         windows=(None,) * n_layers,
         attention_scales=tuple(scale / (index + 1) if by_layer else scale for index in range(n_layers)),
-        context_window=config["n_positions"],
+        context_window=size(settings, "n_positions"),
         rope={},
     )
+
+
+def _check_activation(name: object, known: tuple[str, ...]) -> None:
+    if name not in known:
+        raise UnsupportedModelError(f"the activation {shortened(name)} has no graph; known: {', '.join(known)}")

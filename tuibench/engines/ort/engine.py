@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 import msgspec
 
 from tuibench.core.spec import Calibration, Method
-from tuibench.engines.base import EngineInfo, Progress
+from tuibench.engines.base import EngineInfo, Progress, UnsupportedModelError
 from tuibench.engines.ort.recipes import OPTIONS, Options
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from tuibench.models.artifacts import CachedArtifact
 
 _REQUIRES = ("onnx", "onnxruntime")
+_HEAD_STEP, _ROTATED_HEAD_STEP = 8, 16
+"""What `GroupQueryAttention` asks of a head's width on a CPU, without and with rotation."""
 
 
 class Session(Protocol):
@@ -46,12 +48,27 @@ class _GraphEngine:
         self._session: Session | None = None
 
     def prepare(self, model_dir: Path, progress: Progress) -> bool:
+        from tuibench.engines.ort.checkpoint import Checkpoint
         from tuibench.engines.ort.decoder import read_decoder
         from tuibench.engines.ort.prepared import prepared_artifact
 
-        read_decoder(model_dir)  # refuses what has no graph, before anything is made
+        # Refuses what has no graph, before anything is made.
+        decoder = read_decoder(model_dir)
+        Checkpoint(model_dir, decoder)
+        if reason := self._unsupported(decoder):
+            raise UnsupportedModelError(reason)
         self._artifact, made = prepared_artifact(self.method.id, self.options, model_dir, progress)
         return made
+
+    def _unsupported(self, decoder: Decoder) -> str | None:
+        """Return why a model cannot run in this kind of graph."""
+        step = _ROTATED_HEAD_STEP if decoder.rope else _HEAD_STEP
+        if decoder.head_dim % step == 0:
+            return None
+        return (
+            f"ONNX Runtime's attention takes heads whose width is a multiple of {step}, and those of this model are "
+            f"{decoder.head_dim} wide; the methods onnx and fused-fp32 run it"
+        )
 
     def load(self, model_dir: Path, n_threads: int, progress: Progress) -> EngineInfo:
         from tuibench.engines.ort.decoder import read_decoder
@@ -108,6 +125,9 @@ class Onnx(_GraphEngine):
         precision="fp32",
         requires=("onnx", "onnxruntime", "onnxscript"),
     )
+
+    def _unsupported(self, decoder: Decoder) -> str | None:  # noqa: ARG002 - PyTorch's operators take any width
+        return None
 
     def _open(self, directory: Path, decoder: Decoder, options: ort.SessionOptions) -> Session:
         from tuibench.engines.ort.plain_session import PlainSession

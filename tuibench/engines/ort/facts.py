@@ -52,7 +52,8 @@ def describe(
         artifact_bytes=artifact.disk_bytes,
         weight_bytes=info.read_bytes,
         context_window=decoder.context_window,
-        kv_cache=decoder.kv_cache(),
+        # `GroupQueryAttention` keeps and multiplies every position on a CPU, whatever its window; so does the export.
+        kv_cache=decoder.kv_cache(by_window=False),
         facts=facts,
     )
 

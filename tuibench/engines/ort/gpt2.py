@@ -14,7 +14,7 @@ def add_gpt2(layout: Layout) -> None:
     graph, decoder, weights = layout.graph, layout.decoder, layout.checkpoint
     declare_inputs(layout)
     graph.input("positions", TensorProto.INT64, [1, "n_tokens"])
-    tokens = layout.embed(weights["wte.weight"])
+    tokens = layout.embed(weights.embedding)
     table = graph.weight("positions.weight", weights["wpe.weight"])
     update, bias = graph.node("Gather", [table, "positions"], ["embedded_positions"]), None
     residual = tokens
@@ -27,7 +27,7 @@ def add_gpt2(layout: Layout) -> None:
         update, bias = _feed_forward(layout, prefix, normed), weights[f"{prefix}.mlp.c_proj.bias"]
     kept = layout.kept_positions(residual, update)
     _, normed = _skip_norm(layout, "ln_f", kept[0], kept[1], bias)
-    head(layout, normed, weights["wte.weight" if decoder.tied_head else "lm_head.weight"])
+    head(layout, normed, weights.head)
 
 
 def _skip_norm(layout: Layout, name: str, residual: Value, update: Value, bias: Matrix | None) -> tuple[Value, Value]:

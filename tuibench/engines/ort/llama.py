@@ -21,7 +21,7 @@ def add_llama(layout: Layout) -> None:
     half = decoder.head_dim // 2
     graph.input("cos", TensorProto.FLOAT, ["n_positions", half])
     graph.input("sin", TensorProto.FLOAT, ["n_positions", half])
-    residual = layout.embed(weights["embed_tokens.weight"])
+    residual = layout.embed(weights.embedding)
     normed = graph.node(
         "SimplifiedLayerNormalization",
         [residual, graph.weight("layers.0.input_norm", weights["layers.0.input_layernorm.weight"])],
@@ -47,8 +47,7 @@ def add_llama(layout: Layout) -> None:
         CONTRIB,
         epsilon=decoder.norm_epsilon,
     )
-    table = "embed_tokens.weight" if decoder.tied_head else "lm_head.weight"
-    head(layout, normed, weights[table])
+    head(layout, normed, weights.head)
 
 
 def _skip_norm(layout: Layout, name: str, residual: Value, update: Value, scale: Matrix) -> tuple[Value, Value]:

@@ -101,12 +101,15 @@ def recipe_for(method: str, options: Options, model_dir: Path) -> Recipe:
 
     Raises:
         ModelError: The model has no readable weights.
+        UnsupportedModelError: They are not those that its configuration asks for.
         CalibrationError: The calibration text cannot be read.
     """
     digest = hashlib.sha256(remembered_sha256(weight_files(model_dir, model_dir.name)).encode())
     digest.update((model_dir / "config.json").read_bytes())
     libraries = ["torch", "transformers", "onnxscript"] if isinstance(options, Exported) else ["onnx"]
     values = msgspec.structs.asdict(options)
+    if not isinstance(options, Exported) and _has_untied_head(model_dir):
+        values["head"] = "stored apart"  # taken for the embedding by earlier layouts, whose files are of no use
     if isinstance(options, Smoothed | Static | Compensated):
         # The text's content decides, not where it lies; the tokenizer decides what the content means.
         text = _calibration_bytes(Path(options.calibration))
@@ -118,6 +121,13 @@ def recipe_for(method: str, options: Options, model_dir: Path) -> Recipe:
         options=as_options(values),
         versions={"layout": LAYOUT_VERSION, **versions_of(*libraries)},
     )
+
+
+def _has_untied_head(model_dir: Path) -> bool:
+    from tuibench.engines.ort.checkpoint import Checkpoint
+    from tuibench.engines.ort.decoder import read_decoder
+
+    return Checkpoint(model_dir, read_decoder(model_dir)).has_untied_head
 
 
 def _calibration_bytes(path: Path) -> bytes:

@@ -3,31 +3,71 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tuibench.engines.base import UnsupportedModelError
+from tuibench.engines.ort.configuration import shortened, size
 
-_KNOWN = ("default", "linear", "llama3", "yarn")
+_SETTINGS: Mapping[str, frozenset[str]] = {
+    "default": frozenset(),
+    "linear": frozenset({"factor"}),
+    "llama3": frozenset({"factor", "low_freq_factor", "high_freq_factor"}),
+    "yarn": frozenset({"factor", "attention_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim", "truncate"}),
+}
+_NEEDED = {"linear": ("factor",), "llama3": ("factor", "low_freq_factor", "high_freq_factor"), "yarn": ("factor",)}
+_GENERAL = frozenset(
+    {"rope_type", "type", "rope_theta", "partial_rotary_factor", "original_max_position_embeddings", "finetuned"}
+)
 
 
-def check_rope(config: dict[str, Any]) -> dict[str, Any]:
+def check_rope(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a configuration's rotary parameters, in the names that transformers 5 uses.
 
     Raises:
-        UnsupportedModelError: The variant has no fixed table, or is not known here.
+        UnsupportedModelError: The variant has no fixed table, is not known here, or lacks a parameter.
     """
-    rope = dict(config.get("rope_parameters") or config.get("rope_scaling") or {})
+    # Where a file has both, transformers takes the older name.
+    given = config.get("rope_scaling") or config.get("rope_parameters") or {}
+    if not isinstance(given, dict):
+        raise UnsupportedModelError(
+            f"config.json sets the rotary embedding to {shortened(given)}; parameters by name were expected"
+        )
+    rope: dict[str, Any] = dict(given)
     rope.setdefault("rope_theta", config.get("rope_theta", 10_000.0))
-    rope.setdefault("rope_type", rope.pop("type", "default"))
-    if rope["rope_type"] not in _KNOWN:
-        raise UnsupportedModelError(f"rotary embedding {rope['rope_type']!r} has no graph; known: {', '.join(_KNOWN)}")
-    if rope.get("partial_rotary_factor", config.get("partial_rotary_factor", 1.0)) != 1.0:
+    kind = str(rope.setdefault("rope_type", rope.get("type", "default")))
+    if kind not in _SETTINGS:
+        raise UnsupportedModelError(f"rotary embedding {kind!r} has no graph; known: {', '.join(_SETTINGS)}")
+    if (rope.get("partial_rotary_factor") or config.get("partial_rotary_factor") or 1.0) != 1.0:
         raise UnsupportedModelError("a rotary embedding of only a part of each head has no graph here")
-    rope.setdefault("original_max_position_embeddings", config.get("max_position_embeddings"))
+    for key in rope.keys() - _GENERAL - _SETTINGS[kind]:
+        if rope[key] and rope[key] != 1:
+            raise UnsupportedModelError(
+                f"config.json sets {key} of a {kind} rotary embedding to {shortened(rope[key])}, which has no graph"
+            )
+    if kind in {"llama3", "yarn"}:
+        _complete_lengths(rope, config)
+    for key in ("rope_theta", *_NEEDED.get(kind, ())):
+        if not isinstance(rope.get(key), int | float) or rope[key] <= 0:
+            raise UnsupportedModelError(
+                f"config.json sets {key} of a {kind} rotary embedding to {shortened(rope.get(key))}; "
+                "a number above 0 was expected"
+            )
     return rope
+
+
+def _complete_lengths(rope: dict[str, Any], config: Mapping[str, Any]) -> None:
+    window = size(config, "max_position_embeddings")
+    # Phi-3's place for it, which transformers prefers for every type.
+    if "original_max_position_embeddings" in config:
+        rope["original_max_position_embeddings"] = config["original_max_position_embeddings"]
+    rope.setdefault("original_max_position_embeddings", window)
+    original = size(rope, "original_max_position_embeddings")
+    if rope["rope_type"] == "yarn" and rope.get("factor") is None:
+        rope["factor"] = window / original
 
 
 def rope_tables(rope: dict[str, Any], head_dim: int, length: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -75,7 +115,7 @@ def _yarn(rope: dict[str, Any], base: NDArray[np.float32], head_dim: int) -> tup
     if rope.get("truncate", True):
         low, high = math.floor(low), math.ceil(high)
     low, high = max(low, 0), min(high, head_dim - 1)
-    ramp = np.clip((np.arange(head_dim // 2) - low) / max(high - low, 0.001), 0, 1)
+    ramp = np.clip((np.arange(head_dim // 2) - low) / ((high - low) or 0.001), 0, 1)
     frequencies = (base / factor * ramp + base * (1 - ramp)).astype(np.float32)
     return frequencies, _yarn_attention_factor(rope, factor)
 

@@ -33,7 +33,7 @@ def write_smoothed(
     """
     decoder = read_decoder(model_dir)
     calibration = Calibration(options, fused, model_dir, decoder, n_threads)
-    smoothing = smooth(calibration, Checkpoint(model_dir), decoder, options.smoothing, progress)
+    smoothing = smooth(calibration, Checkpoint(model_dir, decoder), decoder, options.smoothing, progress)
     n_moved = len(smoothing.divisors)
     notes = calibration.notes(f"outliers of {n_moved} products moved into the weights (alpha {options.smoothing:g})")
     del calibration  # the FP32 weights of its session

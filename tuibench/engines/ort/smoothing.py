@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -23,19 +23,6 @@ class _Fold:
     """Tensors whose first axis is the channel: norm scales and biases, or the rows of a matrix."""
     readers: tuple[str, ...]
     """Matrices that read the channels."""
-
-
-class _SmoothedCheckpoint(Checkpoint):
-    """A checkpoint that gives its tensors divided or multiplied."""
-
-    def __init__(self, checkpoint: Checkpoint, changes: Mapping[str, Callable[[Matrix], Matrix]]) -> None:
-        self._places = checkpoint._places  # noqa: SLF001 - the same class
-        self._changes = changes
-
-    def __getitem__(self, name: str) -> Matrix:
-        change = self._changes.get(name)
-        tensor = super().__getitem__(name)
-        return tensor if change is None else change(tensor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +67,7 @@ def smooth(
         multiply = _multiply_columns if decoder.family == "llama" else _multiply_first_axis
         for name in fold.readers:
             _chain(changes, name, partial(multiply, by=divisor))
-    return Smoothing(_SmoothedCheckpoint(checkpoint, changes), divisors, largest)
+    return Smoothing(checkpoint.changed(changes), divisors, largest)
 
 
 def _divide_first_axis(tensor: Matrix, by: Channels) -> Matrix:

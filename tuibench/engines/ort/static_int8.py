@@ -38,7 +38,7 @@ def write_static(
     """
     decoder = read_decoder(model_dir)
     calibration = Calibration(options, fused, model_dir, decoder, n_threads)
-    smoothing = smooth(calibration, Checkpoint(model_dir), decoder, options.smoothing, progress)
+    smoothing = smooth(calibration, Checkpoint(model_dir, decoder), decoder, options.smoothing, progress)
     divisors = {calibration.inputs[product]: by for product, by in smoothing.divisors.items()}
     seen = calibration.magnitudes(smoothing.largest, divisors, progress)
     special = _projections(options, {product: seen[value] for product, value in calibration.inputs.items()})

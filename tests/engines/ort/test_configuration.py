@@ -1,0 +1,154 @@
+"""What a `config.json` says is what transformers takes it for, or a refusal."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from tuibench.engines.base import UnsupportedModelError
+from tuibench.engines.ort.configuration import ALIASES, DEFAULTS, WITHOUT_EFFECT
+from tuibench.engines.ort.decoder import read_decoder
+from tuibench.engines.ort.expected import PREFIXES, expected_shapes
+
+SIZES = {"hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 3, "max_position_embeddings": 256}
+
+
+def read(directory, **config):
+    (directory / "config.json").write_text(json.dumps(config))
+    return read_decoder(directory)
+
+
+@pytest.mark.parametrize("model_type", DEFAULTS)
+def test_every_setting_of_transformers_is_known_with_its_default(model_type):
+    from transformers import CONFIG_MAPPING, PreTrainedConfig
+
+    general = {field.name for field in dataclasses.fields(PreTrainedConfig)}
+    config_class = CONFIG_MAPPING[model_type]
+    fields = {field.name: field.default for field in dataclasses.fields(config_class) if field.name not in general}
+    if model_type == "qwen2":
+        fields["head_dim"] = None  # no field of its class, but its code uses one that a file sets
+    deciding = {name: default for name, default in fields.items() if name not in WITHOUT_EFFECT}
+    assert deciding == dict(DEFAULTS[model_type])
+    assert dict(ALIASES.get(model_type, {})) == config_class.attribute_map
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"attn_logit_softcapping": 50.0},
+        {"final_logit_softcapping": 30.0},
+        {"logit_scale": 0.0625},
+        {"logits_scaling": 8.0},
+        {"embedding_multiplier": 12.0},
+        {"residual_multiplier": 0.22},
+        {"attention_multiplier": 0.0078},
+        {"query_pre_attn_scalar": 256},
+        {"scale_emb": 12, "scale_depth": 1.4},
+        {"clip_qkv": 8.0},
+        {"no_rope_layers": [1, 1, 0]},
+        {"rope_interleaved": True},
+        {"rotary_pct": 0.25},
+        {"partial_rotary_factor": 0.5},
+        {"sliding_window": 64},
+        {"layer_types": ["full_attention", "sliding_attention", "full_attention"]},
+        {"attention_chunk_size": 64},
+        {"use_parallel_residual": True},
+        {"use_qk_norm": True},
+        {"num_nextn_predict_layers": 1},
+        {"num_kv_shared_layers": 1},
+        {"per_layer_config": {"0": {"head_dim": 8}}},
+        {"hidden_act": "gelu"},
+        {"is_encoder_decoder": True},
+        {"num_attention_heads": "4"},
+        {"num_key_value_heads": 3},
+        {"head_dim": 15},
+        {"rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 1e6}}},
+        {"rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "llama_4_scaling_beta": 0.1}},
+        {"rope_parameters": {"rope_type": "linear", "rope_theta": 1e4}},
+        {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.5}},
+        {"rope_scaling": {"type": "dynamic", "factor": 2.0}},
+        {"rope_scaling": "linear"},
+        {"compression_config": {"quant_method": "compressed-tensors"}},
+        {"quantization": {"bits": 4, "group_size": 64}},
+    ],
+    ids="-".join,
+)
+def test_what_the_graphs_do_not_compute_is_refused_in_one_line(changes, tmp_path):
+    with pytest.raises(UnsupportedModelError) as caught:
+        read(tmp_path, model_type="llama", **{**SIZES, **changes})
+    assert "\n" not in str(caught.value)
+
+
+def test_the_setting_and_its_value_are_named(tmp_path):
+    with pytest.raises(
+        UnsupportedModelError, match=r"^config\.json sets logit_scale to 0\.0625, which is not a setting"
+    ):
+        read(tmp_path, model_type="llama", **SIZES, logit_scale=0.0625)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"attn_logit_softcapping": None, "embedding_multiplier": 1.0, "logits_scaling": 1, "rope_interleaved": False},
+        {"sliding_window": None, "use_sliding_window": False, "max_window_layers": 28},
+        {"sliding_window": 32768},
+        {"layer_types": ["full_attention"] * 3},
+        {"num_nextn_predict_layers": 0, "no_rope_layers": []},
+        {"is_llama_config": True, "transformers.js_config": {"dtype": "q4"}, "unsloth_version": "2026.1"},
+        {"rope_scaling": None, "rope_theta": 1e6, "pretraining_tp": 1, "attention_dropout": 0.1},
+    ],
+    ids="-".join,
+)
+def test_what_changes_nothing_is_let_through(changes, tmp_path):
+    assert read(tmp_path, model_type="llama", **SIZES, **changes) == dataclasses.replace(
+        read(tmp_path, model_type="llama", **SIZES),
+        rope=read(tmp_path, model_type="llama", **SIZES, **changes).rope,
+    )
+
+
+@pytest.mark.parametrize(
+    ("model_type", "changes"),
+    [
+        ("llama", {}),
+        ("llama", {"num_key_value_heads": None, "head_dim": None}),
+        ("llama", {"attention_bias": True, "num_key_value_heads": 2}),
+        ("mistral", {"num_attention_heads": 16}),
+        ("mistral", {"sliding_window": None, "num_key_value_heads": 2}),
+        ("qwen2", {"num_attention_heads": 32}),
+        ("qwen2", {"num_key_value_heads": 2, "use_sliding_window": True, "num_hidden_layers": 30}),
+        ("qwen2", {"num_key_value_heads": 2, "use_sliding_window": True, "sliding_window": 8, "max_window_layers": 1}),
+        ("qwen2", {"num_key_value_heads": 2, "sliding_window": 8, "max_window_layers": 1}),
+        (
+            "qwen3",
+            {
+                "num_key_value_heads": 4,
+                "use_sliding_window": True,
+                "sliding_window": 8,
+                "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+            },
+        ),
+        ("gpt2", {}),
+        ("gpt2", {"n_inner": 100, "n_embd": 48, "hidden_size": 96}),
+    ],
+)
+def test_sizes_and_windows_are_those_of_transformers(model_type, changes, tmp_path):
+    import torch
+    from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+
+    small = {"vocab_size": 8, "intermediate_size": 12, **SIZES, **changes}
+    decoder = read(tmp_path, model_type=model_type, **small)
+    config = CONFIG_MAPPING[model_type].from_dict(dict(small))
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    stored = {name.removeprefix(PREFIXES[decoder.family]): tuple(t.shape) for name, t in model.state_dict().items()}
+    assert expected_shapes(decoder) == stored
+    layers = getattr(model.base_model, "layers", [])
+    kinds = getattr(config, "layer_types", None)
+    windows = [
+        config.sliding_window if kinds is None or kinds[index] == "sliding_attention" else None
+        for index, _ in enumerate(layers)
+        if hasattr(config, "sliding_window")
+    ]
+    assert list(decoder.windows) == (windows or [None] * decoder.n_layers)

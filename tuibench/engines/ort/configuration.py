@@ -1,0 +1,153 @@
+"""A decoder's `config.json`, completed as transformers completes it; what changes the arithmetic is never skipped."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from tuibench.engines.base import UnsupportedModelError
+
+_LLAMA = {
+    "vocab_size": 32000,
+    "hidden_size": 4096,
+    "intermediate_size": 11008,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": None,
+    "head_dim": None,
+    "hidden_act": "silu",
+    "max_position_embeddings": 2048,
+    "rms_norm_eps": 1e-6,
+    "tie_word_embeddings": False,
+    "rope_parameters": None,
+}
+_QWEN = {
+    **_LLAMA,
+    "vocab_size": 151936,
+    "intermediate_size": 22016,
+    "num_key_value_heads": 32,
+    "max_position_embeddings": 32768,
+    "use_sliding_window": False,
+    "sliding_window": 4096,
+    "max_window_layers": 28,
+    "layer_types": None,
+}
+DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "llama": {**_LLAMA, "attention_bias": False, "mlp_bias": False},
+    "mistral": {
+        **_LLAMA,
+        "intermediate_size": 14336,
+        "num_key_value_heads": 8,
+        "max_position_embeddings": 131072,
+        "sliding_window": 4096,
+    },
+    "qwen2": _QWEN,
+    "qwen3": {**_QWEN, "head_dim": 128, "attention_bias": False},
+    "gpt2": {
+        "vocab_size": 50257,
+        "n_positions": 1024,
+        "n_embd": 768,
+        "n_layer": 12,
+        "n_head": 12,
+        "n_inner": None,
+        "activation_function": "gelu_new",
+        "layer_norm_epsilon": 1e-5,
+        "scale_attn_weights": True,
+        "scale_attn_by_inverse_layer_idx": False,
+        "add_cross_attention": False,
+        "tie_word_embeddings": True,
+    },
+}
+"""What decides the arithmetic of each type, with the values that transformers takes where a file says nothing."""
+
+ALIASES: Mapping[str, Mapping[str, str]] = {
+    "gpt2": {
+        "hidden_size": "n_embd",
+        "max_position_embeddings": "n_positions",
+        "num_attention_heads": "n_head",
+        "num_hidden_layers": "n_layer",
+    }
+}
+"""Names that transformers reads as another's."""
+
+WITHOUT_EFFECT = frozenset(
+    {
+        *("initializer_range", "use_cache", "bos_token_id", "eos_token_id", "pad_token_id", "pretraining_tp"),
+        *("attention_dropout", "attn_pdrop", "embd_pdrop", "resid_pdrop", "reorder_and_upcast_attn"),
+        *("summary_type", "summary_use_proj", "summary_activation", "summary_proj_to_labels", "summary_first_dropout"),
+    }
+)
+"""Settings of these types that change nothing while text is generated in FP32."""
+
+_READ_ELSEWHERE = frozenset({"rope_theta", "rope_scaling", "partial_rotary_factor", "original_max_position_embeddings"})
+_WINDOW = frozenset({"use_sliding_window", "max_window_layers"})
+"""Without effect where there is no `sliding_window`."""
+_QUANTISED = ("quantization_config", "compression_config", "quantization")
+_CHANGES_ARITHMETIC = re.compile(
+    r"""multiplier | soft_?cap | scal(e|ing) | (^|_)(rope|rotary|alibi|mup|ntk|logn) | window | layer_types
+    | residual | parallel_attn | interleave | (^|_)clip_ | logits?_cap | attention_chunk | temperature_tuning
+    | query_pre_attn | qk_(layer)?norm | post_norm | nextn | mtp | kv_shared | dim_model_base | per_layer_config""",
+    re.VERBOSE,
+)
+"""Names that relatives of these types, and code of a model's own, give to what no tensor shows."""
+_FACTORS = re.compile(r"multiplier|scal(e|ing)|factor|ratio|pct|interval")
+"""Names of what changes nothing when it is 1."""
+_MOST_SHOWN = 60
+
+
+def completed(config: Mapping[str, Any], model_type: str) -> dict[str, Any]:
+    """Return the settings of one of the types in `DEFAULTS`.
+
+    Raises:
+        UnsupportedModelError: One of them would change the arithmetic in a way that is not known here. transformers
+            ignores a setting that is not its type's; whoever wrote it meant another model than it would run.
+    """
+    if any(config.get(key) for key in _QUANTISED):
+        raise UnsupportedModelError("the weights are quantised already; use the model's FP32, FP16 or BF16 version")
+    if config.get("is_encoder_decoder"):
+        raise UnsupportedModelError("config.json tells of an encoder-decoder model; only decoders generate here")
+    settings = {**DEFAULTS[model_type], **config}
+    for alias, key in ALIASES.get(model_type, {}).items():
+        if alias in config:
+            settings[key] = settings.pop(alias)
+    known = DEFAULTS[model_type].keys() | WITHOUT_EFFECT | _READ_ELSEWHERE | _WINDOW
+    for key in settings.keys() - known:
+        value = settings[key]
+        if _CHANGES_ARITHMETIC.search(key) and "drop" not in key and not _is_off(key, value, settings):
+            raise UnsupportedModelError(
+                f"config.json sets {key} to {shortened(value)}, which is not a setting of {model_type} models; "
+                "it would change what the model computes, and no method here does that"
+            )
+    return settings
+
+
+def _is_off(key: str, value: object, settings: Mapping[str, Any]) -> bool:
+    """Return whether a setting says in so many words that nothing is changed."""
+    match key, value:
+        case "layer_types", list():
+            return all(kind == "full_attention" for kind in value)
+        case "sliding_window", int() if value > 0:
+            window = settings.get("max_position_embeddings")
+            return isinstance(window, int) and value >= window
+    return not value or (value == 1 and not isinstance(value, bool) and _FACTORS.search(key) is not None)
+
+
+def size(settings: Mapping[str, Any], key: str) -> int:
+    """Return a setting that has to be a whole number above zero.
+
+    Raises:
+        UnsupportedModelError: It is not.
+    """
+    value = settings[key]
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise UnsupportedModelError(
+            f"config.json sets {key} to {shortened(value)}; a whole number above 0 was expected"
+        )
+    return value
+
+
+def shortened(value: object) -> str:
+    """Return a value as one line of an error can show it."""
+    shown = repr(value)
+    return shown if len(shown) <= _MOST_SHOWN else f"{shown[: _MOST_SHOWN - 1]}…"
