@@ -105,15 +105,20 @@ def described_model(description: Description, report: OnProgress) -> PreTrainedM
     """Return a transformers model with a file's weights, all of them and no others.
 
     Raises:
-        ModelError: A weight is missing, has no place in the model or another size.
+        ModelError: transformers takes no such settings, or a weight is missing, has no place or another size.
     """
     import numpy as np
     import torch
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    config = AutoConfig.for_model(**description.config)
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=False)
+    try:
+        config = AutoConfig.for_model(**description.config)
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=False)
+    except (StrictDataclassError, ArithmeticError, KeyError, TypeError, ValueError) as error:
+        reason = str(error).rpartition("Error: ")[2].strip(" .\n")
+        raise ModelError(f"its metadata are not those of a {description.name!r}: {reason}; {REMEDY}") from error
     twins = model.all_tied_weights_keys
     expected = {name: tuple(t.shape) for name, t in model.state_dict().items() if name not in twins}
     description.check_complete(expected)

@@ -123,6 +123,8 @@ SAFETENSORS = "; use the model as a safetensors folder"
         ({"logit_scale": 0.5}, "llama.logit_scale = 0.5 is not"),
         ({"vocab_size": 400}, "llama.vocab_size = 400 is not"),
         ({"block_count": 2.5}, "llama.block_count = 2.5 is not"),
+        ({"block_count": 0}, "llama.block_count = 0 is not"),
+        ({"block_count": 4_000_000_000}, "llama.block_count = 4000000000 is not"),
     ],
 )
 def test_key_that_cannot_be_kept_is_named(tmp_path, llama, keys, reason):
@@ -200,6 +202,13 @@ def test_tensor_of_another_size_is_named(tmp_path, llama, n_keys):
     reason = rf"^its tensor blk.0.attn_k.weight is 128 × 256 where .* ask for {64 * n_keys} × 256"
     with pytest.raises(ModelError, match=reason):
         model_of(tmp_path, "llama", llama[0] | {"attention.head_count_kv": n_keys}, llama[1])
+
+
+def test_numbers_that_make_no_model_are_refused_in_one_line(tmp_path):
+    source = source_model("gemma2")
+    keys = decoder_keys(source.config) | KEPT["gemma2"] | {"attention.head_count": 5}
+    with pytest.raises(ModelError, match=f"^its metadata are not those of a 'gemma2': The hidden .*{SAFETENSORS}$"):
+        model_of(tmp_path, "gemma2", keys, gguf_tensors(source, "gemma2"))
 
 
 @pytest.mark.parametrize(("label", "tensor"), [("qwen2", "attn_q.bias"), ("qwen3", "attn_q_norm.weight")])

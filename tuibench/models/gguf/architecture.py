@@ -94,7 +94,7 @@ def sizes(fields: Fields, *, n_keys: int | None = None) -> dict[str, Any]:
         "vocab_size": fields.vocabulary_size,
         "hidden_size": fields.integer("embedding_length"),
         "intermediate_size": fields.integer("feed_forward_length"),
-        "num_hidden_layers": fields.integer("block_count"),
+        "num_hidden_layers": fields.n_layers,
         "num_attention_heads": n_heads,
         "num_key_value_heads": fields.integer("attention.head_count_kv", n_heads) if n_keys is None else n_keys,
         "max_position_embeddings": fields.integer("context_length"),

@@ -112,5 +112,5 @@ def read_description(path: Path) -> Description:
         architecture = FALCON_WITH_TWO_NORMS
     config = architecture.config(fields)
     fields.check_all_used()
-    targets = architecture.targets(fields.integer("block_count"))
+    targets = architecture.targets(fields.n_layers)
     return Description(config, fields.architecture, targets, fields.weights, header, architecture)

@@ -93,6 +93,18 @@ class Fields:
         return {name: tensor for name, tensor in self.tensors.items() if name not in self._used_tensors}
 
     @property
+    def n_layers(self) -> int:
+        """Number of layers.
+
+        Raises:
+            ModelError: There are none, or more than the file can hold a tensor of.
+        """
+        n_layers = self.integer("block_count")
+        if not 0 < n_layers <= len(self.tensors):
+            raise self.refused("block_count", n_layers)
+        return n_layers
+
+    @property
     def vocabulary_size(self) -> int:
         """Number of rows of the embedding.
 

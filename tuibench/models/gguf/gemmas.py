@@ -51,6 +51,8 @@ def _windowed(fields: Fields) -> dict[str, Any]:
     n_layers = config["num_hidden_layers"]
     window = fields.integer("attention.sliding_window", 0) or None
     every = fields.integer("attention.sliding_window_pattern", _WINDOWED_EVERY[fields.architecture])
+    if every == 0:
+        raise fields.refused("attention.sliding_window_pattern", every)
     return config | {
         "query_pre_attn_scalar": _query_scale(fields, config),
         "sliding_window": window,

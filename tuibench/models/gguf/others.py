@@ -66,7 +66,7 @@ def _mamba(fields: Fields) -> dict[str, Any]:
         "vocab_size": fields.vocabulary_size,
         "hidden_size": width,
         "expand": inner // width,
-        "num_hidden_layers": fields.integer("block_count"),
+        "num_hidden_layers": fields.n_layers,
         "conv_kernel": fields.integer("ssm.conv_kernel"),
         "state_size": fields.integer("ssm.state_size"),
         "time_step_rank": fields.integer("ssm.time_step_rank"),
