@@ -57,6 +57,17 @@ class Fields:
             raise self.refused(key, value)
         return _shortest(value)
 
+    def flag(self, key: str) -> bool:
+        """Return a yes or no.
+
+        Raises:
+            ModelError: It is missing, or is none.
+        """
+        value = self.value(key)
+        if not isinstance(value, bool):
+            raise self.refused(key, value)
+        return value
+
     def optional_number(self, key: str) -> float | None:
         """Return a number, None where the file has none."""
         return self.number(key) if self.has(key) else None

@@ -94,7 +94,7 @@ def _partly_rotated(fields: Fields) -> dict[str, Any]:
 def _gptneox(fields: Fields) -> dict[str, Any]:
     return {
         "model_type": "gpt_neox",
-        "use_parallel_residual": bool(fields.value("use_parallel_residual")),
+        "use_parallel_residual": fields.flag("use_parallel_residual"),
         "layer_norm_eps": fields.number(_NORM_EPSILON),
         "rope_parameters": _partly_rotated(fields),
         "attention_bias": has_bias(fields, "attn_qkv"),
@@ -104,7 +104,7 @@ def _gptneox(fields: Fields) -> dict[str, Any]:
 def _stablelm(fields: Fields) -> dict[str, Any]:
     return {
         "model_type": "stablelm",
-        "use_parallel_residual": bool(fields.value("use_parallel_residual")),
+        "use_parallel_residual": fields.flag("use_parallel_residual"),
         "use_qkv_bias": has_bias(fields, "attn_q"),
         "layer_norm_eps": fields.number(_NORM_EPSILON),
         "rope_parameters": _partly_rotated(fields),
