@@ -52,6 +52,7 @@ def _write_vocabulary(self):
     writer.add_add_bos_token(False)
 
 
+_LEAST_LOG_PROBABILITY = -104.0
 UNQUANTISED = ("norm", "conv", "ssm_a", "ssm_d", "rope_", "sinks", "position_embd", "token_types")
 
 
@@ -160,7 +161,8 @@ def _after(server, prompt, n_vocabulary):
     })  # fmt: skip
     row = [0.0] * n_vocabulary
     for token in answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]:
-        row[token["id"]] = token["logprob"]
+        # What is too unlikely for FP32 has no number; its logarithm is below that of the smallest one.
+        row[token["id"]] = _LEAST_LOG_PROBABILITY if token["logprob"] is None else token["logprob"]
     return row
 
 
