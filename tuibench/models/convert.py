@@ -5,22 +5,22 @@ Progress goes to standard output as JSON lines, everything else to standard erro
 
 from __future__ import annotations
 
-import functools
-import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import msgspec
-
-from tuibench.models.gguf_header import check_header
+from tuibench.models.gguf.description import Description, read_description
+from tuibench.models.gguf.fields import REMEDY
+from tuibench.models.gguf.header import read_header
 from tuibench.models.local import ModelError
-from tuibench.models.pull_events import OnProgress, Progress, decode, encode
+from tuibench.models.pull_events import OnProgress, Progress, PullFailed, decode, encode
 from tuibench.models.tether import tethered
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _LOG_TAIL_LINES = 5
 
@@ -36,7 +36,7 @@ def convert_gguf(gguf: Path, out: Path, on_progress: OnProgress) -> None:
     Raises:
         ModelError: The file cannot be converted; the message ends with what the child said last.
     """
-    check_header(gguf)
+    read_header(gguf)
     command = tethered([sys.executable, "-m", "tuibench.models.convert", str(gguf), str(out)])
     with (
         tempfile.TemporaryFile() as log,
@@ -56,6 +56,8 @@ def convert_gguf(gguf: Path, out: Path, on_progress: OnProgress) -> None:
 
 def _relay(line: bytes, on_progress: OnProgress) -> None:
     event = decode(line)
+    if isinstance(event, PullFailed):
+        raise ModelError(f"it cannot be converted: {event.message}")
     if isinstance(event, Progress):
         on_progress(event)
 
@@ -68,7 +70,7 @@ def _reason(log: bytes, return_code: int) -> str:
 
 
 def main() -> None:
-    """Convert; any exception's last line is the reason that the parent shows."""
+    """Convert; of an exception that is no `ModelError`, the last lines are the reason that the parent shows."""
     gguf, out = Path(sys.argv[1]), Path(sys.argv[2])
     events = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
@@ -77,76 +79,74 @@ def main() -> None:
         events.write(encode(progress))
 
     sys.tracebacklimit = 0
-    _convert(gguf, out, report)
+    try:
+        _convert(gguf, out, report)
+    except ModelError as error:
+        events.write(encode(PullFailed(str(error))))
+        sys.exit(1)
 
 
 def _convert(gguf: Path, out: Path, report: OnProgress) -> None:
     report(Progress("reading the GGUF file", 0, None, "steps"))
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    description = read_description(gguf)
+    from transformers import PreTrainedTokenizerFast
 
-    _share_what_is_slow()
-    _report_tensors(report)
-    folder, file = str(gguf.parent), gguf.name
-    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=file, trust_remote_code=False)
-    loaded = AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, dtype=torch.float32, trust_remote_code=False)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
+    model = described_model(description, report)
     report(Progress("saving", 0, None, "steps"))
-    config = loaded.config
-    if hasattr(config, "quantization_config"):
-        del config.quantization_config
-    # `save_pretrained` refuses a model that came from a GGUF file, so a fresh one takes over its weights.
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
-    model.load_state_dict(loaded.state_dict(), assign=True)
-    model.tie_weights()
-    model.generation_config = loaded.generation_config
-    del loaded
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
-    _forget_paths(out / "config.json")
+    del model
     report(Progress("checking", 0, None, "steps"))
     _check(out)
 
 
-def _share_what_is_slow() -> None:
-    """Halve the time: the loader reads the whole token list three times, and makes its name table for every module."""
-    import gguf
+def described_model(description: Description, report: OnProgress) -> PreTrainedModel:
+    """Return a transformers model with a file's weights, all of them and no others.
 
-    gguf.GGUFReader = functools.cache(gguf.GGUFReader)
-    gguf.get_tensor_name_map = functools.cache(gguf.get_tensor_name_map)
+    Raises:
+        ModelError: transformers takes no such settings, or a weight is missing, has no place or another size.
+    """
+    import numpy as np
+    import torch
+    from huggingface_hub.errors import StrictDataclassError
+    from transformers import AutoConfig, AutoModelForCausalLM
 
-
-def _report_tensors(report: OnProgress) -> None:
-    """Hear of every tensor: the loader counts them with a `tqdm` of its module. Without that, only steps are told."""
-    from transformers import modeling_gguf_pytorch_utils as loader
-
-    def counted(tensors: Iterable[Any], **_: object) -> Iterator[Any]:
-        items = list(tensors)
-        for done, tensor in enumerate(items):
-            report(Progress("unpacking the weights", done, len(items), "tensors"))
-            yield tensor
-        report(Progress("unpacking the weights", len(items), len(items), "tensors"))
-
-    if hasattr(loader, "tqdm"):
-        loader.tqdm = counted
-
-
-def _forget_paths(config_path: Path) -> None:
-    config = json.loads(config_path.read_bytes())
-    config.pop("_name_or_path", None)
-    config.pop("_model_name_or_path", None)
-    config_path.write_bytes(msgspec.json.format(json.dumps(config, sort_keys=True).encode()))
+    try:
+        config = AutoConfig.for_model(**description.config)
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=False)
+    except (StrictDataclassError, ArithmeticError, KeyError, TypeError, ValueError) as error:
+        reason = str(error).rpartition("Error: ")[2].strip(" .\n")
+        raise ModelError(f"its metadata are not those of a {description.name!r}: {reason}; {REMEDY}") from error
+    twins = model.all_tied_weights_keys
+    expected = {name: tuple(t.shape) for name, t in model.state_dict().items() if name not in twins}
+    description.check_complete(expected)
+    state: dict[str, torch.Tensor] = {}
+    for name, values in description.parameters(expected):
+        report(Progress("unpacking the weights", len(state), len(expected), "tensors"))
+        state[name] = torch.from_numpy(np.array(values, order="C"))
+    report(Progress("unpacking the weights", len(state), len(expected), "tensors"))
+    state |= {twin: state[original] for twin, original in twins.items()}
+    model.load_state_dict(state, assign=True)
+    model.tie_weights()
+    return model
 
 
 def _check(out: Path) -> None:
-    """Load what was saved and compute with it once."""
+    """Load what was saved, with nothing missing and nothing left over, and compute with it once."""
     import torch
     from transformers import AutoModelForCausalLM
 
     from tuibench.models.tokenizer import PromptTokenizer
 
     tokenizer = PromptTokenizer(out)
-    model = AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32, trust_remote_code=False)
+    model, loading = AutoModelForCausalLM.from_pretrained(
+        out, dtype=torch.float32, trust_remote_code=False, output_loading_info=True
+    )
+    for trouble in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if loading[trouble]:
+            raise ModelError(f"the converted model does not load: {trouble} {min(loading[trouble])}; {REMEDY}")
     ids = tokenizer.encode("Hello, world", raw=False)
     with torch.inference_mode():
         logits = model(torch.tensor([ids])).logits
