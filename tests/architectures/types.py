@@ -79,6 +79,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "gemma4_unified": {"text_config": _GEMMA4_TEXT},
     "flint": {"mlp_only_layers": [0]},
     "granitemoehybrid": {"layer_types": ["linear_attention", "full_attention"], "shared_intermediate_size": 32},
+    "hrm_text": {"num_layers_per_stack": 2, "num_hidden_layers": 16},
     "hunyuan_v1_dense": {"head_dim": 16},
     "hunyuan_v1_moe": {"head_dim": 16},
     "jamba": {"num_hidden_layers": 4, "attn_layer_period": 2, "attn_layer_offset": 1},
