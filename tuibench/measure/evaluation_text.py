@@ -31,7 +31,7 @@ def text_from(path: Path) -> EvalText:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise EvalFileError(f"{path}: larger than {_MAX_BYTES >> 20} MiB, of which only a part would be used")
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise EvalFileError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -65,7 +65,7 @@ def _read(path: Path) -> str:
     """
     if path.stat().st_size > _LARGEST_BYTES:
         raise ValueError("larger than 1 MiB, which no model's window holds")
-    text = path.read_text(encoding="utf-8").strip()
+    text = path.read_text(encoding="utf-8-sig").strip()
     if not text:
         raise ValueError("empty: write a prompt into it")
     return text
