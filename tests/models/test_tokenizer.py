@@ -165,6 +165,12 @@ def test_failing_template_is_a_message_that_names_raw(folder, template):
         PromptTokenizer(folder).encode("hello", raw=False)
 
 
+def test_a_template_that_is_no_text_is_a_message_with_its_file(folder):
+    (folder / "chat_template.jinja").write_bytes(b"\xff")
+    with pytest.raises(ModelError, match=r"chat_template\.jinja of model cannot be read"):
+        PromptTokenizer(folder)
+
+
 def test_broken_template_is_a_message_that_names_raw(folder):
     (folder / "chat_template.jinja").write_text("{% for %}")
     with pytest.raises(ModelError, match="--raw"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -42,9 +43,9 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Refuse; what was typed may hold anything."""
-        from tuibench.core.format import printable  # noqa: PLC0415 - not needed for --help
+        from tuibench.core.format import printable_line  # noqa: PLC0415 - not needed for --help
 
-        super().error(printable(message))
+        super().error(printable_line(message))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -115,7 +116,10 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit code."""
+    _write(errors="replace")  # help, too, in whatever encoding
     options = _parsed(arguments)
+    if getattr(options, "format", "table") != "table":
+        _write(encoding="utf-8")  # what programs read is UTF-8 wherever it goes
     if sys.stdout is None:  # closed by the shell: `tuibench methods >&-`
         return _refuse("standard output is closed; redirect it to a file or to /dev/null")
     try:
@@ -131,6 +135,12 @@ def main(arguments: Sequence[str]) -> int:
     return code
 
 
+def _write(encoding: str | None = None, errors: str | None = None) -> None:
+    """Set how text becomes bytes on standard output, where that is a stream of bytes."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding=encoding, errors=errors)
+
+
 def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     top = parser()
     options, unknown = top.parse_known_args(arguments)
@@ -142,10 +152,10 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _refuse(reason: str) -> int:
-    from tuibench.core.format import printable  # noqa: PLC0415 - not needed for --help
+    from tuibench.core.format import printable_line  # noqa: PLC0415 - not needed for --help
 
     with contextlib.suppress(OSError):  # the terminal is gone
-        print(printable(f"tuibench: {reason}"), file=sys.stderr)
+        print(printable_line(f"tuibench: {reason}"), file=sys.stderr)
     return BAD_USAGE
 
 

@@ -316,6 +316,7 @@ def calibration(options: argparse.Namespace) -> Calibration:
     Raises:
         UsageError: There is no such text.
     """
+    from tuibench.core.format import as_text  # noqa: PLC0415
     from tuibench.core.spec import Calibration  # noqa: PLC0415
 
     path = options.calibration
@@ -326,7 +327,10 @@ def calibration(options: argparse.Namespace) -> Calibration:
             file.read(1)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}; --calibration wants a UTF-8 text file") from error
-    return Calibration(file=str(path.absolute()), ranges=options.calibration_ranges)
+    file = str(path.absolute())
+    if file != as_text(file):
+        raise UsageError(f"{path}: its path is not UTF-8, which a worker cannot be told; rename it")
+    return Calibration(file=file, ranges=options.calibration_ranges)
 
 
 def _prompt(options: argparse.Namespace) -> str | None:

@@ -72,7 +72,7 @@ def _table(comparison: Comparison) -> str:
     lines = [f"{heading}: {text}" for heading, text in constants(columns, comparison, rows).items()]
     lines += ["", *fitted(varying(columns, comparison, rows), comparison, rows, given_up=_GIVEN_UP)]
     for number, run in enumerate(comparison.runs):
-        lines += ["", *([fmt.printable(run.label)] if len(comparison.runs) > 1 else [])]
+        lines += ["", *([fmt.printable_line(run.label)] if len(comparison.runs) > 1 else [])]
         lines += verdict_lines(comparison, number)
         machine = machine_lines(comparison, number)
         lines += [*([""] if machine else []), *machine]

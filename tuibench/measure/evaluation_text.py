@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from tuibench import paths
+from tuibench.core.format import as_text
 from tuibench.core.spec import EvalText
 
 _MAX_BYTES = 16 << 20
@@ -40,4 +41,4 @@ def text_from(path: Path) -> EvalText:
         ) from error
     if not text.strip():
         raise EvalFileError(f"{path}: empty: quality is measured on a text of a thousand words or more")
-    return EvalText(name=path.name, text=text)
+    return EvalText(name=as_text(path.name), text=text)

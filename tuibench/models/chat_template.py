@@ -86,10 +86,16 @@ def find_template(directory: Path, tokenizer_config: Mapping[str, Any]) -> str |
     """Return the source of a model's chat template; None if it has none, as base models do.
 
     A `chat_template.jinja` wins over the tokenizer configuration, which holds one template or a list of named ones.
+
+    Raises:
+        ModelError: It cannot be read.
     """
     file = directory / "chat_template.jinja"
     if file.is_file():
-        return file.read_text(encoding="utf-8")
+        try:
+            return file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ModelError(f"{file.name} of {directory.name} cannot be read: {error}; fetch it again") from error
     match tokenizer_config.get("chat_template"):
         case str(template):
             return template

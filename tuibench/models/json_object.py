@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
+_HALF_CHARACTER = re.compile(rb"\\u[dD][89abAB]")
+"""Mostly of a pair, which is a whole one."""
 _TAG = "__float__"
 _TAGGED = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": math.nan}
 
@@ -28,8 +31,12 @@ def read_json_object(path: Path) -> dict[str, Any]:
     content = path.read_bytes()
     try:
         value = json.loads(content.decode("utf-8"), object_hook=_untagged)
+        if _HALF_CHARACTER.search(content):
+            json.dumps(value, ensure_ascii=False).encode()
     except UnicodeDecodeError as error:
         raise JsonObjectError(f"not UTF-8 text (byte {error.start})") from None
+    except UnicodeEncodeError:
+        raise JsonObjectError("half a character (a lone surrogate)") from None
     except RecursionError:
         raise JsonObjectError("nested too deeply") from None
     except ValueError as error:  # JSONDecodeError is one; a number of thousands of digits is another

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tuibench.core.comparison import Comparison, MeasuredRun, compare
 from tuibench.core.fingerprint import differences
+from tuibench.core.format import as_text
 from tuibench.methods import exact_methods, ladder_parents
 from tuibench.store.export.facts import measured_run
 from tuibench.store.schema import Session
@@ -46,7 +47,9 @@ def side_by_side(opened: Sequence[tuple[Path, Session]], baseline: str | None = 
 def _labels(opened: Sequence[tuple[Path, Session]]) -> list[str]:
     """Return each session's name where it has one of its own, else its file's, numbered where that comes twice too."""
     named = Counter(session.name for _, session in opened)
-    labels = [session.name if session.name and named[session.name] == 1 else path.stem for path, session in opened]
+    labels = [
+        session.name if session.name and named[session.name] == 1 else as_text(path.stem) for path, session in opened
+    ]
     seen: Counter[str] = Counter()
     for number, label in enumerate(labels):
         seen[label] += 1

@@ -39,7 +39,7 @@ def key(row: Row) -> str:
 def name(comparison: Comparison, row: Row) -> str:
     """Return a row's name: its method, and its session where there are several."""
     method = fmt.printable(row.method)
-    return method if len(comparison.runs) == 1 else f"{method} · {fmt.printable(comparison.runs[row.run].label)}"
+    return method if len(comparison.runs) == 1 else f"{method} · {fmt.printable_line(comparison.runs[row.run].label)}"
 
 
 def arranged(comparison: Comparison, *, by: str, holding: Iterable[str] = ()) -> list[Row]:
@@ -145,7 +145,7 @@ def verdict(comparison: Comparison, pointed: Row | None) -> Content:
 
 def _advice(comparison: Comparison, run: int) -> tuple[Content, Content | None]:
     """Return which method of a run to take, and the methods that no other is better than, if there are several."""
-    label = f"{fmt.printable(comparison.runs[run].label)}: " if len(comparison.runs) > 1 else ""
+    label = f"{fmt.printable_line(comparison.runs[run].label)}: " if len(comparison.runs) > 1 else ""
     sentence, part, rest = recommend(comparison, run).sentence.partition("; Pareto set: ")
     more = Content.styled(f"{part.removeprefix('; ')}{rest}", "$muted") if part else None
     return Content.assemble((label, "$muted"), (sentence, "bold")), more
