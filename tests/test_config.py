@@ -78,3 +78,10 @@ def test_a_theme_is_not_saved_into_a_broken_file(file):
     with pytest.raises(ValueError, match="Invalid"):
         save_theme(file, "paper")
     assert file.read_text() == "mouse = "
+
+
+def test_a_file_with_a_byte_order_mark_is_read_and_takes_a_theme(file):
+    written(file, "\ufeffmouse = false\n")
+    assert load_config(file).config == Config(mouse=False)
+    save_theme(file, "paper")
+    assert load_config(file).config == Config(mouse=False, theme="paper")

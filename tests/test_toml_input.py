@@ -50,3 +50,8 @@ def test_a_number_that_could_be_taken_for_an_array_is_refused(place):
 def test_broken_arrays_are_refused(text):
     with pytest.raises(TomlInputError):
         parse(text)
+
+
+def test_a_byte_order_mark_at_the_beginning_is_passed_over():
+    assert parse("\ufeffa = 1") == {"a": 1}
+    assert parse("a = '\ufeff'") == {"a": "\ufeff"}

@@ -82,7 +82,7 @@ def save_theme(path: Path, theme: str) -> None:
         OSError: The file cannot be read or written.
         ValueError: It is no valid TOML, so that nothing can be put into it.
     """
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    text = path.read_text(encoding="utf-8-sig") if path.exists() else ""
     tomllib.loads(text)
     first_table = _FIRST_TABLE.search(text)
     top, rest = (text[: first_table.start()], text[first_table.start() :]) if first_table else (text, "")

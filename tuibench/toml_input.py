@@ -31,6 +31,8 @@ _INTEGER_ARRAY = re.compile(
 _HUGE = re.compile(r"\d[\d_]{18,}+")
 _LONG_WORD = re.compile(r"[^\s,=\[\]{}]{1000}")
 _LONG_KEY = re.compile(r"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){32}")
+_BYTE_ORDER_MARK = "\ufeff"
+"""Some editors begin a file with it; TOML has no such thing."""
 _MAX_INT = 1 << 63
 _MARK = 1 << 64
 
@@ -67,6 +69,7 @@ def parse(text: str) -> dict[str, Any]:
     Raises:
         TomlInputError: It is no TOML, or such as no honest file holds.
     """
+    text = text.removeprefix(_BYTE_ORDER_MARK)
     arrays: list[list[int]] = []
     short = _INTEGER_ARRAY.sub(partial(_taken_out, arrays), text)
     bare = _STRING_OR_COMMENT.sub("_", short)

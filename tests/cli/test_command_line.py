@@ -24,7 +24,12 @@ def home(tmp_path, monkeypatch):
 
 
 def tuibench(*arguments, cwd=None, **options):
-    command = [sys.executable, "-m", "tuibench", *map(str, arguments)]
+    command = [
+        sys.executable,
+        "-m",
+        "tuibench",
+        *(word if isinstance(word, bytes) else str(word) for word in arguments),
+    ]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300, check=False, **options)
 
 
@@ -49,6 +54,29 @@ def stored(home, name="20260102-test", *trials):
         (("run", "--methods", "kv-cach"), "unknown method 'kv-cach'; known: baseline"),
         (("run", "--methods", ","), "no method named"),
         (("run", "--model", "no/such-folder/"), "no/such-folder"),
+        (("run", "--model", ""), "--model: it is empty"),
+        (("--model", ""), "--model: it is empty"),
+        (("models", "pull", " "), "it is empty"),
+        (("models", "rm", "--artifacts", ""), "it is empty"),
+        (("sessions", "rm", ""), "it is empty"),
+        (("replay", ""), "it is empty"),
+        (("export", "", "--format", "md"), "it is empty"),
+        (("run", "--resume", ""), "it is empty"),
+        (("run", "--output", ""), "it is empty"),
+        (("run", "--prompt-file", ""), "it is empty"),
+        (("run", "--prompt", b"caf\xe9"), "--prompt: it is not UTF-8 text"),
+        (("run", "--name", b"caf\xe9"), "--name: it is not UTF-8 text"),
+        (("run", "--model", b"./caf\xe9"), "--model: it is not UTF-8 text"),
+        (("sessions", "edit", "x", "--note", b"\xff"), "--note: it is not UTF-8 text"),
+        (("run", "--prompt-date", "yesterday"), "'yesterday' is not a day"),
+        (("run", "--seed", str(1 << 63)), "too large"),
+        (("run", "--method", "kv-cache"), "unrecognized arguments: --method kv-cache; did you mean --methods?"),
+        (("run", "--max-new", "3"), "unrecognized arguments: --max-new 3"),
+        (("--low",), "unrecognized arguments: --low"),
+        (("sessions", "list", "--form", "json"), "unrecognized arguments: --form json; did you mean --format?"),
+        (("doctor", "--\x1b[2J"), "unrecognized arguments: --␛[2J"),
+        (("run", "--model", "https://huggingface.co/a/b/tree/v1"), "`hf download a/b --revision v1`"),
+        (("--model", "no/such-folder/", "run"), "no/such-folder"),
         (("run", "--prompt", ""), "empty"),
         (("run", "--prompt", "  \n"), "empty"),
         (("run", "--prompt-file", "none.txt"), "none.txt: cannot be read"),
@@ -60,7 +88,9 @@ def stored(home, name="20260102-test", *trials):
         (("run", "--top-p", "0"), "probability"),
         (("run", "--timeout", "0"), "time"),
         (("replay", "nothing"), "nothing: no such session"),
-        (("replay", "nothing", "--speed", "0"), "--speed"),
+        (("replay", "nothing", "--speed", "0"), "--speed: 0 is no speed"),
+        (("replay", "nothing", "--speed", "nan"), "--speed: nan is no speed"),
+        (("replay", "nothing", "--speed", "inf"), "--speed: inf is no speed"),
         (("sessions", "show"), "which session?"),
         (("sessions", "show", "nothing"), "nothing: no such session"),
         (("sessions", "rm", "nothing"), "nothing: no such session"),

@@ -63,3 +63,11 @@ def test_on_a_container_with_a_quota_all_shares_are_of_what_it_may_use(monkeypat
 def test_an_escape_sequence_in_the_environment_reaches_no_terminal(monkeypatch):
     monkeypatch.setenv("TERM", "xterm\x1b[2J")
     assert "\x1b" not in doctor().stdout
+
+
+def test_settings_that_are_left_out_are_told(monkeypatch, tmp_path):
+    monkeypatch.setenv("TUIBENCH_CONFIG", str(tmp_path / "config.toml"))
+    (tmp_path / "config.toml").write_text("\ufeffmouse = false")
+    assert "\nsettings\n" not in doctor().stdout
+    (tmp_path / "config.toml").write_text("mouse = ")
+    assert "config.toml: not read, no valid TOML" in doctor().stdout

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -101,6 +102,44 @@ def test_a_prompt_beyond_the_window_fails_its_rows_and_says_so(arguments):
     done = subprocess.run([*arguments, "--prompt", "word " * 5000], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "shorten the prompt" in done.stdout
+
+
+@pytest.fixture
+def own_model(arguments, tiny_llama, tmp_path):
+    """A copy of the model to change, and the command that measures it."""
+    folder = shutil.copytree(tiny_llama.directory, tmp_path / "own")
+    return folder, [str(folder) if word == str(tiny_llama.directory) else word for word in arguments]
+
+
+def test_a_prompt_that_the_model_does_not_read_is_told_while_it_runs_and_afterwards(own_model, tmp_path):
+    folder, command = own_model
+    (folder / "chat_template.jinja").write_text("<|im_start|>assistant\n")
+    done = subprocess.run([*command, "--methods", "kv-cache"], capture_output=True, text=True, check=False)
+    doubt = 'the model does not read these words of the prompt: "hello": its chat template leaves them out'
+    assert done.stderr.count(doubt) == 1
+    (path,) = (tmp_path / "out").glob("*.toml")
+    assert all(doubt in trial.validity[0] for trial in load(path).trials)
+    assert doubt in done.stdout
+
+
+def test_tokens_that_the_model_lacks_fail_their_rows_in_one_line(own_model):
+    folder, command = own_model
+    (folder / "special_tokens_map.json").write_text('{"pad_token": "<|pad|>"}')
+    done = subprocess.run([*command, "--raw", "--prompt", "a<|pad|>"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    for method in ("baseline", "kv-cache"):
+        assert re.search(rf"{method}.*bad-input.*'<\|pad\|>' has the id 384, .* only 384 rows", done.stdout)
+
+
+def test_a_mark_at_the_beginning_of_a_file_is_not_read(arguments, tmp_path):
+    del arguments[arguments.index("--prompt") : arguments.index("--prompt") + 2]
+    read = []
+    for mark in ("", "\ufeff"):
+        (tmp_path / "prompt.txt").write_text(f"{mark}Hello", encoding="utf-8")
+        command = [*arguments, "--methods", "kv-cache", "--no-quality", "--prompt-file", str(tmp_path / "prompt.txt")]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        read.append(load(type(tmp_path)(done.stderr.splitlines()[-1])).prompt_read)
+    assert read[0] == read[1]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

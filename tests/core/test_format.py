@@ -1,3 +1,5 @@
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -78,6 +80,12 @@ def test_printable_shows_what_a_terminal_would_act_on():
     assert fmt.printable("a\x1b[2J\x07b\x7f\x9b") == "a␛[2J␇b␡\N{REPLACEMENT CHARACTER}"
     assert fmt.printable("left\u202eright") == "left\N{REPLACEMENT CHARACTER}right"
     assert fmt.printable("tab\tline\nΣ 漢 🎉") == "tab\tline\nΣ 漢 🎉"
+
+
+def test_a_name_in_any_bytes_is_shown_in_one_line():
+    name = os.fsdecode("naïve\n\t".encode() + b"\xff")
+    assert fmt.printable_line(name) == "naïve␊␉\N{REPLACEMENT CHARACTER}"
+    assert fmt.as_text(name) == "naïve\n\t\N{REPLACEMENT CHARACTER}"
 
 
 @given(st.text())

@@ -48,10 +48,10 @@ def load(protocol=PROTOCOL_VERSION, on_phase=lambda _: None):
     emit(EngineReady(at_ns=now(), load_ns=1_000_000, parameters=10, weight_bytes=10**9, facts={"precision": "FP32"}))
 
 
-def trial(request, on_token=lambda _: None):
-    """Answer a trial request; `on_token` is called after each token."""
+def trial(request, on_token=lambda _: None, doubt=None):
+    """Answer a trial request; `on_token` is called after each token. The text that is read tells the request's day."""
     emit(TrialAccepted(at_ns=now()))
-    emit(PromptTokenised(at_ns=now(), n_prompt=3))
+    emit(PromptTokenised(at_ns=now(), n_prompt=3, text_sha256=f"{request.prompt_date}", doubt=doubt))
     for index in range(request.max_new_tokens):
         emit(TokenEmitted(at_ns=now(), index=index, token_id=index, text=f" {index}"))
         on_token(index)

@@ -102,7 +102,8 @@ def main():
     for line in sys.stdin.buffer:
         request = msgspec.json.decode(line, type=Request)
         assert isinstance(request, TrialRequest)
-        say.trial(request, lambda index: misbehave(behaviour) if index == 2 else None)
+        doubt = "a word is not read" if behaviour == "unread" else None
+        say.trial(request, lambda index: misbehave(behaviour) if index == 2 else None, doubt)
         if behaviour == "gated":
             Path(sys.argv[2]).unlink()
 

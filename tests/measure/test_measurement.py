@@ -3,6 +3,7 @@ import errno
 import os
 import sys
 from contextlib import aclosing
+from datetime import date
 from pathlib import Path
 
 import psutil
@@ -331,3 +332,27 @@ async def test_stopping_ends_the_bandwidth_measurement(tmp_path):
 async def test_every_finished_trial_has_a_lamp(tmp_path):
     _, state = await collect(measurement(tmp_path, methods=("a",), n_trials=1))
     assert {record.lamp for record in state.methods["a"].records} <= set(Lamp)
+
+
+async def test_a_prompt_that_is_not_read_is_told_once_and_by_each_trial(tmp_path):
+    run = measurement(tmp_path, "unread")
+    events, state = await collect(run)
+    assert [event.text for event in events if isinstance(event, Noticed)] == ["a word is not read"]
+    assert state.notices == ("a word is not read",)
+    assert {trial.validity[0] for trial in load(run.session_path).trials} == {"a word is not read"}
+
+
+async def test_all_trials_tell_the_model_one_day_which_the_session_keeps(tmp_path):
+    run = measurement(tmp_path, prompt_date=date(2024, 2, 29))
+    await collect(run)
+    session = load(run.session_path)
+    assert session.header.prompt_date == session.header.settings.prompt_date == date(2024, 2, 29)
+    assert {trial.prompt_text_sha256 for trial in session.trials} == {"2024-02-29"}
+    assert session.prompt_read == ("2024-02-29", 3)
+
+
+async def test_the_day_is_that_on_which_the_session_begins(tmp_path):
+    run = measurement(tmp_path)
+    await collect(run)
+    header = load(run.session_path).header
+    assert header.settings.prompt_date == header.created.astimezone().date()

@@ -1,5 +1,6 @@
 """Quality turns: with scripted workers where faults are needed, with real ones where figures are."""
 
+import os
 import sys
 from contextlib import aclosing
 from dataclasses import replace
@@ -190,3 +191,9 @@ def test_a_file_that_cannot_serve_is_refused_with_its_name(tmp_path, content, wh
         path.write_bytes(content)
     with pytest.raises(EvalFileError, match=rf"mine\.txt.*{why}"):
         text_from(path)
+
+
+def test_a_mark_at_its_beginning_and_bytes_in_its_name_are_no_text(tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.txt")
+    path.write_text("\ufeffHello", encoding="utf-8")
+    assert text_from(path) == EvalText(name="caf\N{REPLACEMENT CHARACTER}.txt", text="Hello")

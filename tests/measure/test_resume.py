@@ -2,12 +2,13 @@
 
 import fcntl
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import msgspec
 import pytest
 
 from tests.measure.test_measurement import LIMITS, MODEL, collect, command, drive, first_token, measurement
+from tests.scripted import header as scripted_header
 from tuibench.core.events import FailureKind
 from tuibench.core.run_events import Noticed, RecordsRestored, TrialStarted
 from tuibench.core.spec import Calibration, EvalText, RunSpec
@@ -211,3 +212,19 @@ async def test_other_texts_to_calibrate_or_score_on_are_obstacles(tmp_path):
     assert "calibrated" in reason(calibration=Calibration(file=str(own), ranges="entropy"))
     own.write_text("another text")
     assert "calibrated" in reason()
+
+
+async def test_the_model_is_told_the_day_of_the_session_when_it_goes_on(tmp_path):
+    whole = measurement(tmp_path, n_warmup=0, prompt_date=date(2024, 2, 29))
+    await collect(whole)
+    path = whole.session_path
+    path.write_bytes(path.read_bytes()[: table_ends(path.read_bytes())[0]])
+    await collect(resumed(tmp_path, path))
+    trials = load(path).trials
+    assert [trial.prompt_text_sha256 for trial in trials] == ["2024-02-29"] * 4
+
+
+def test_an_older_session_goes_on_with_the_day_on_which_it_began():
+    assert scripted_header().settings.prompt_date is None
+    spec = resumed_spec(scripted_header(), model="toy", eval_text=None, timeout_s=None)
+    assert spec.prompt_date == scripted_header().created.date()

@@ -1,7 +1,9 @@
+import os
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuibench.store.prompts import SHIPPED, PromptHistory, PromptLibrary
+from tuibench.store.prompts import SHIPPED, Prompt, PromptHistory, PromptLibrary
 
 
 def test_a_folder_that_is_not_there_offers_what_ships(tmp_path):
@@ -26,6 +28,11 @@ def test_files_that_cannot_be_used_are_named_with_their_reason(tmp_path):
     prompts, problems = PromptLibrary(tmp_path).prompts()
     assert len(prompts) == len(SHIPPED)
     assert [problem.partition(":")[0] for problem in problems] == ["bytes.txt", "empty.txt", "large.txt"]
+
+
+def test_a_mark_at_its_beginning_and_bytes_in_its_name_are_no_text(tmp_path):
+    (tmp_path / os.fsdecode(b"caf\xe9.txt")).write_text("\ufeffHello", encoding="utf-8")
+    assert PromptLibrary(tmp_path).prompts()[0][0] == Prompt("caf\N{REPLACEMENT CHARACTER}", "Hello")
 
 
 def test_a_prompt_used_again_moves_to_the_end(tmp_path):

@@ -1,9 +1,27 @@
 import getpass
 import socket
+import tempfile
 from pathlib import Path
+
+import pytest
 
 from tuibench.store import redact as module
 from tuibench.store.redact import redact
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Be somebody, somewhere."""
+
+    def be(user="adalovelace", host="engine.example.org", home="/home/adalovelace", tmp="/tmp"):
+        monkeypatch.setattr(getpass, "getuser", lambda: user)
+        monkeypatch.setattr(socket, "gethostname", lambda: host)
+        monkeypatch.setattr(tempfile, "gettempdir", lambda: tmp)
+        monkeypatch.setenv("HOME", home)
+        module._replacements.cache_clear()
+
+    yield be
+    module._replacements.cache_clear()
 
 
 def test_folders_of_this_machine_become_marks():
@@ -15,9 +33,34 @@ def test_folders_of_this_machine_become_marks():
     assert "/tuibench/store/redact.py" in text
 
 
-def test_host_and_user_names_become_marks():
-    for name in (socket.gethostname(), getpass.getuser()):
-        assert name not in redact(f"connection of {name} lost") or len(name) < 4
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("connection of adalovelace lost", "connection of <user> lost"),
+        ("adalovelace@engine.example.org: refused", "<user>@<host>: refused"),
+        ("no route to engine", "no route to <host>"),
+        ("/scratch/adalovelace/m: denied", "/scratch/<user>/m: denied"),
+        ("c++ -I/home/adalovelace/x file:///tmp/y", "c++ -I~/x file://<tmp>/y"),
+        ("engineer adalovelaces", "engineer adalovelaces"),
+    ],
+)
+def test_host_and_user_names_become_marks(machine, said, kept):
+    machine()
+    assert redact(said) == kept
+
+
+@pytest.mark.parametrize("user", ["root", "worker", "max"])
+def test_a_name_that_is_a_word_leaves_sentences_alone(machine, user):
+    machine(user=user, host="server", home="/root")
+    said = "the worker needs a square root, roots of root, the server and the max"
+    assert redact(said) == said
+
+
+def test_a_short_folder_is_not_found_inside_of_others(machine):
+    machine(user="root", home="/root")
+    said = "/data/tmp/x /tmpfs ../tmp /srv/root/y /rootfs"
+    assert redact(said) == said
+    assert redact("/root/x, '/tmp/y'") == "~/x, '<tmp>/y'"
 
 
 def test_other_text_stays():

@@ -63,6 +63,32 @@ def test_quality_measured_on_another_text_is_told():
     assert warned(other(), scored_on("a", "2")) == ()  # not scored at all
 
 
+def reading(session, sha256, n_prompt=12):
+    return msgspec.structs.replace(session, trials=(record(prompt_text_sha256=sha256, n_prompt=n_prompt),))
+
+
+@pytest.mark.parametrize(
+    ("second", "first", "told"),
+    [
+        (reading(other(), "aa" * 32), reading(SESSION, "aa" * 32), None),
+        (
+            reading(other(), "bb" * 32, 13),
+            reading(SESSION, "aa" * 32),
+            "the same words, read as 13 tokens (bbbbbbbb) against 12 tokens (aaaaaaaa)",
+        ),
+        (reading(other(prompt="typed out", prompt_sha256="22" * 32), "aa" * 32), reading(SESSION, "aa" * 32), None),
+        # One of an older version; another model, which has a template of its own.
+        (reading(other(), "bb" * 32), SESSION, None),
+        (other(prompt="Another", prompt_sha256="22" * 32), reading(SESSION, "aa" * 32), "Another (22222222) against"),
+        (reading(other(model="Other", digest="1" * 64), "bb" * 32), reading(SESSION, "aa" * 32), None),
+    ],
+)
+def test_prompts_are_the_same_if_the_model_read_the_same(second, first, told):
+    prompt = [part for warning in warned(second, first) for part in warning.split("; ") if "prompt: " in part]
+    assert bool(prompt) == bool(told)
+    assert not told or told in prompt[0]
+
+
 @pytest.mark.parametrize(
     ("names", "labels"),
     [(("x", "y"), ["x", "y"]), (("x", "x"), ["a", "a (2)"]), (("", "y"), [at(0), "y"])],

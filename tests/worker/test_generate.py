@@ -1,4 +1,6 @@
 import gc
+import hashlib
+import shutil
 
 import numpy as np
 import pytest
@@ -6,9 +8,9 @@ import pytest
 from tuibench.core.events import FinishReason, GuessCounts, PromptTokenised, TokenEmitted, TrialAccepted, TrialFinished
 from tuibench.core.spec import Sampling, TrialRequest
 from tuibench.engines.base import Guesses
-from tuibench.models.tokenizer import PromptTokenizer
+from tuibench.models.tokenizer import PromptError, PromptTokenizer
 from tuibench.worker import generate as generation
-from tuibench.worker.generate import PromptError, generate
+from tuibench.worker.generate import generate
 from tuibench.worker.memory import own_memory
 from tuibench.worker.standstill import Standstill
 
@@ -163,3 +165,24 @@ def test_own_memory_is_the_kernels_high_water_mark():
     after = own_memory()
     assert after.peak_rss_bytes - before.rss_bytes >= block.nbytes * 0.9
     assert after.rss_anon_bytes + after.rss_file_bytes <= after.rss_bytes
+
+
+def tokenised(events):
+    return next(event for event in events if isinstance(event, PromptTokenised))
+
+
+def test_what_the_model_reads_is_told_before_it_is_read(tokenizer):
+    _, events = run(tokenizer, text_tokens(tokenizer, "abc"), prompt="hello")
+    read = tokenised(events)
+    text = tokenizer.rendered("hello", raw=False)
+    assert (read.text_sha256, read.doubt) == (hashlib.sha256(text.encode()).hexdigest(), None)
+    assert read.n_prompt == len(tokenizer.encode("hello", raw=False))
+
+
+def test_a_token_that_the_model_has_no_row_for_is_refused_before_it_is_run(tiny_llama, tmp_path):
+    folder = shutil.copytree(tiny_llama.directory, tmp_path / "model")
+    (folder / "special_tokens_map.json").write_text('{"pad_token": "<|pad|>"}')
+    tokenizer = PromptTokenizer(folder)
+    with pytest.raises(PromptError, match=r"<\|pad\|>.* 384, .* only 384 rows"):
+        run(tokenizer, [5], prompt="hello <|pad|>")
+    assert tokenised(run(tokenizer, [5], prompt="hello")[1]).doubt is None

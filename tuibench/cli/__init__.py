@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from typing import Any, NoReturn
 
 import tuibench
 from tuibench.cli.arguments import (
@@ -16,7 +19,12 @@ from tuibench.cli.arguments import (
     add_dashboard_arguments,
     add_export_arguments,
     add_run_arguments,
+    given,
+    model_name,
     natural_int,
+    session_name,
+    speed,
+    words,
 )
 
 OK, SOME_FAILED, BAD_USAGE, REGRESSED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -27,9 +35,22 @@ exit codes: 0 all rows measured; 1 some rows failed (they are in the session, wi
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    """Takes options only as they are spelt: `--method` is not `--methods`, nor whatever begins so tomorrow."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - handed on as they are
+        super().__init__(**options, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse; what was typed may hold anything."""
+        from tuibench.core.format import printable_line  # noqa: PLC0415 - not needed for --help
+
+        super().error(printable_line(message))
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of all verbs. It knows their arguments, not their code: `--help` must be instant."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="tuibench",
         description=tuibench.__doc__,
         epilog=_EPILOG,
@@ -45,8 +66,10 @@ def parser() -> argparse.ArgumentParser:
     run.set_defaults(verb="run")
 
     replay = verbs.add_parser("replay", help="show a stored session at its recorded speed")
-    replay.add_argument("session", metavar="SESSION", help="file, name or beginning of a name; `last` for the newest")
-    replay.add_argument("--speed", type=float, default=1.0, metavar="X", help="2 is twice as fast (default: 1)")
+    replay.add_argument(
+        "session", type=session_name, metavar="SESSION", help="file, name or beginning of a name; `last` for the newest"
+    )
+    replay.add_argument("--speed", type=speed, default=1.0, metavar="X", help="2 is twice as fast (default: 1)")
     replay.add_argument("--plain", action="store_true", help="print lines instead of opening the dashboard")
     replay.set_defaults(verb="replay")
 
@@ -60,19 +83,21 @@ def parser() -> argparse.ArgumentParser:
 
     sessions = verbs.add_parser("sessions", help="list, show, name, tag or remove stored sessions")
     sessions.add_argument("action", nargs="?", choices=("list", "show", "edit", "rm", "restore"), default="list")
-    sessions.add_argument("session", nargs="?", metavar="SESSION")
+    sessions.add_argument("session", nargs="?", type=session_name, metavar="SESSION")
     sessions.add_argument("--follow", action="store_true", help="with show: tell its trials as they are measured")
-    sessions.add_argument("--name", metavar="NAME", help="with edit: another name")
-    sessions.add_argument("--tags", metavar="TAGS", help="with edit: tags instead of those it has, by blanks or commas")
-    sessions.add_argument("--note", metavar="TEXT", help="with edit: what to remember of it")
+    sessions.add_argument("--name", type=words, metavar="NAME", help="with edit: another name")
+    sessions.add_argument(
+        "--tags", type=words, metavar="TAGS", help="with edit: tags instead of those it has, by blanks or commas"
+    )
+    sessions.add_argument("--note", type=words, metavar="TEXT", help="with edit: what to remember of it")
     sessions.add_argument("--format", choices=("table", "json", "jsonl"), default="table")
     sessions.set_defaults(verb="sessions")
 
     models = verbs.add_parser("models", help="list, pull or remove models in the cache")
     models.add_argument("action", nargs="?", choices=("list", "pull", "rm"), default="list")
-    models.add_argument("model", nargs="?", metavar="MODEL")
+    models.add_argument("model", nargs="?", type=model_name, metavar="MODEL")
     only = "with rm: only what methods made, of one model or all"
-    models.add_argument("--artifacts", nargs="?", const="", metavar="MODEL", help=only)
+    models.add_argument("--artifacts", nargs="?", const=True, type=given, metavar="MODEL", help=only)
     models.set_defaults(verb="models")
 
     methods = verbs.add_parser("methods", help="list the methods that can be compared")
@@ -91,7 +116,10 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit code."""
-    options = parser().parse_args(arguments)
+    _write(errors="replace")  # help, too, in whatever encoding
+    options = _parsed(arguments)
+    if getattr(options, "format", "table") != "table":
+        _write(encoding="utf-8")  # what programs read is UTF-8 wherever it goes
     if sys.stdout is None:  # closed by the shell: `tuibench methods >&-`
         return _refuse("standard output is closed; redirect it to a file or to /dev/null")
     try:
@@ -107,11 +135,27 @@ def main(arguments: Sequence[str]) -> int:
     return code
 
 
+def _write(encoding: str | None = None, errors: str | None = None) -> None:
+    """Set how text becomes bytes on standard output, where that is a stream of bytes."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding=encoding, errors=errors)
+
+
+def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    top = parser()
+    options, unknown = top.parse_known_args(arguments)
+    if unknown:
+        known = [f"--{name.replace('_', '-')}" for name in vars(options)]
+        near = difflib.get_close_matches(unknown[0].partition("=")[0], known, n=1)
+        top.error(f"unrecognized arguments: {' '.join(unknown)}{f'; did you mean {near[0]}?' if near else ''}")
+    return options
+
+
 def _refuse(reason: str) -> int:
-    from tuibench.core.format import printable  # noqa: PLC0415 - not needed for --help
+    from tuibench.core.format import printable_line  # noqa: PLC0415 - not needed for --help
 
     with contextlib.suppress(OSError):  # the terminal is gone
-        print(printable(f"tuibench: {reason}"), file=sys.stderr)
+        print(printable_line(f"tuibench: {reason}"), file=sys.stderr)
     return BAD_USAGE
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
 
 _MAX_PROMPT_BYTES = 4 << 20
 _MAX_NEW_TOKENS = 200_000
+_INT_LIMIT = 1 << 63
+"""No session file holds a larger number."""
 
 
 class UsageError(Exception):
@@ -42,6 +45,8 @@ def _int_from(text: str, least: int) -> int:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
     if value < least:
         raise argparse.ArgumentTypeError(f"{value} is too small: {least} or more")
+    if value >= _INT_LIMIT:
+        raise argparse.ArgumentTypeError(f"{value} is too large: less than 2**63")
     return value
 
 
@@ -76,10 +81,66 @@ def seconds(text: str) -> float:
     return _float_in(text, 0.001, 1e7, "time in seconds")
 
 
+def day(text: str) -> date:
+    """Return a day."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a day such as 2026-11-29") from None
+
+
+def speed(text: str) -> float:
+    """Return how many times faster than it was recorded a replay is."""
+    return _float_in(text, 0.001, 1e6, "speed")
+
+
+def given(text: str) -> str:
+    """Return what must not be left empty: an unset variable of a shell would mean something else than was meant."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty; leave the option out, or say what is meant")
+    return words(text)
+
+
+def words(text: str) -> str:
+    """Return what is shown and stored."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError("it is not UTF-8 text") from None
+    return text
+
+
+def given_path(text: str) -> Path:
+    """Return a path, in whatever bytes."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty; leave the option out, or name a path")
+    return Path(text)
+
+
+def model_name(text: str) -> str:
+    """Return what a model is called here: the address of its page is its hub id."""
+    from tuibench.models.local import ModelError  # noqa: PLC0415 - not needed for --help
+    from tuibench.models.page_address import hub_id  # noqa: PLC0415
+
+    try:
+        return hub_id(given(text))
+    except ModelError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def session_name(text: str) -> str:
+    """Return what a session is called: every name begins with an empty one."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty; `tuibench sessions` lists what there is")
+    return text
+
+
 def add_dashboard_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the dashboard takes."""
-    parser.add_argument("--model", metavar="M", help="hub id, local folder or .gguf file (default: the small sample)")
-    parser.add_argument("--theme", metavar="T", help="name of a theme file")
+    parser.add_argument(
+        "--model", type=model_name, metavar="M", help="hub id, local folder or .gguf file (default: the small sample)"
+    )
+    parser.add_argument("--theme", type=words, metavar="T", help="name of a theme file")
     parser.add_argument("--color", choices=("truecolor", "256", "16"), help="colours the terminal shows")
     parser.add_argument("--no-mouse", action="store_true", help="leave the mouse to the terminal")
     parser.add_argument("--low-bandwidth", action="store_true", help="repaint once a second")
@@ -88,12 +149,19 @@ def add_dashboard_arguments(parser: argparse.ArgumentParser) -> None:
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what a headless run takes."""
     add = parser.add_argument
-    add("--model", metavar="M", help="hub id, local folder or .gguf file (default: SmolLM2-135M-Instruct)")
-    add("--methods", metavar="A,B,…", help="method ids, or `all` (default), see `tuibench methods`")
+    add(
+        "--model",
+        type=model_name,
+        metavar="M",
+        default=argparse.SUPPRESS,  # else `tuibench --model M run` would measure the default model
+        help="hub id, local folder or .gguf file (default: SmolLM2-135M-Instruct)",
+    )
+    add("--methods", type=words, metavar="A,B,…", help="method ids, or `all` (default), see `tuibench methods`")
     prompt = parser.add_mutually_exclusive_group()
-    prompt.add_argument("--prompt", metavar="TEXT", help="what the model continues or answers")
-    prompt.add_argument("--prompt-file", type=Path, metavar="F", help="UTF-8 text file with the prompt")
+    prompt.add_argument("--prompt", type=words, metavar="TEXT", help="what the model continues or answers")
+    prompt.add_argument("--prompt-file", type=given_path, metavar="F", help="UTF-8 text file with the prompt")
     add("--raw", action="store_true", default=None, help="give the prompt to the model without its chat template")
+    add("--prompt-date", type=day, metavar="DAY", help="the day that a chat template tells the model (default: today)")
     add("--max-new-tokens", type=token_count, metavar="N", help="tokens to generate (default: 128)")
     add("--trials", type=positive_int, metavar="N", help="measured trials per method (default: 3)")
     add("--precision", type=precision, metavar="5%", help="go on until each decode speed is known this well")
@@ -108,16 +176,21 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=natural_int, metavar="S")
     quality = argparse.BooleanOptionalAction
     add("--quality", action=quality, default=True, help="compare predictions with FP32 after the trials (default)")
-    add("--eval-file", type=Path, metavar="F", help="…on this UTF-8 text instead of the shipped one")
-    add("--calibration", type=Path, metavar="F", help="UTF-8 text to calibrate the quantised ONNX methods on")
+    add("--eval-file", type=given_path, metavar="F", help="…on this UTF-8 text instead of the shipped one")
+    add("--calibration", type=given_path, metavar="F", help="UTF-8 text to calibrate the quantised ONNX methods on")
     ranges = ("min-max", "percentile", "entropy")
     add("--calibration-ranges", choices=ranges, default="min-max", help="how they are picked (default: min-max)")
     add("--timeout", type=seconds, metavar="SECONDS", help="longest a phase of a trial may take")
-    add("--name", metavar="NAME", help="name of the session")
-    add("--resume", metavar="SESSION", help="measure what a session lacks; model and settings are its own")
+    add("--name", type=words, metavar="NAME", help="name of the session")
+    add(
+        "--resume",
+        type=session_name,
+        metavar="SESSION",
+        help="measure what a session lacks; model and settings are its own",
+    )
     add("--retry-failed", action="store_true", help="…and measure its failed trials again")
     add("--format", choices=("table", "json", "jsonl"), default="table", help="what is printed on standard output")
-    add("--output", type=Path, metavar="DIR", help="folder for the session file")
+    add("--output", type=given_path, metavar="DIR", help="folder for the session file")
 
 
 _SESSION_HELP = "file, name or beginning of a name; `last` for the newest"
@@ -130,7 +203,8 @@ def percentage(text: str) -> float:
 
 def add_compare_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what a comparison takes."""
-    parser.add_argument("sessions", nargs="+", metavar="SESSION", help=f"{_SESSION_HELP}; the first is the yardstick")
+    help_ = f"{_SESSION_HELP}; the first is the yardstick"
+    parser.add_argument("sessions", nargs="+", type=session_name, metavar="SESSION", help=help_)
     parser.add_argument("--baseline", metavar="METHOD", help="the method all are compared with (default: kv-cache)")
     parser.add_argument("--format", choices=("table", "md", "csv", "json", "benchstat"), default="table")
     parser.add_argument(
@@ -144,9 +218,9 @@ def add_compare_arguments(parser: argparse.ArgumentParser) -> None:
 def add_export_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what an export takes."""
     formats = ("md", "csv", "json", "jsonl", "html", "svg", "png", "benchstat")
-    parser.add_argument("session", metavar="SESSION", help=_SESSION_HELP)
+    parser.add_argument("session", type=session_name, metavar="SESSION", help=_SESSION_HELP)
     parser.add_argument("--format", choices=formats, required=True)
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: standard output")
+    parser.add_argument("-o", "--output", type=given_path, metavar="FILE", help="default: standard output")
 
 
 def run_spec(options: argparse.Namespace) -> RunSpec:
@@ -200,6 +274,7 @@ def given_settings(options: argparse.Namespace) -> dict[str, Any]:
         methods=methods,
         prompt=_prompt(options),
         raw=options.raw,
+        prompt_date=options.prompt_date,
         max_new_tokens=options.max_new_tokens,
         n_trials=options.trials,
         precision=options.precision,
@@ -241,6 +316,7 @@ def calibration(options: argparse.Namespace) -> Calibration:
     Raises:
         UsageError: There is no such text.
     """
+    from tuibench.core.format import as_text  # noqa: PLC0415
     from tuibench.core.spec import Calibration  # noqa: PLC0415
 
     path = options.calibration
@@ -251,7 +327,10 @@ def calibration(options: argparse.Namespace) -> Calibration:
             file.read(1)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}; --calibration wants a UTF-8 text file") from error
-    return Calibration(file=str(path.absolute()), ranges=options.calibration_ranges)
+    file = str(path.absolute())
+    if file != as_text(file):
+        raise UsageError(f"{path}: its path is not UTF-8, which a worker cannot be told; rename it")
+    return Calibration(file=file, ranges=options.calibration_ranges)
 
 
 def _prompt(options: argparse.Namespace) -> str | None:
@@ -270,7 +349,7 @@ def _read_prompt(path: Path) -> str:
     try:
         if path.stat().st_size > _MAX_PROMPT_BYTES:
             raise UsageError(f"{path}: larger than {_MAX_PROMPT_BYTES >> 20} MiB, which no model's window holds")
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

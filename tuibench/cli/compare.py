@@ -74,7 +74,7 @@ def _table(comparison: Comparison) -> str:
     table = fitted(varying(columns, comparison, rows), comparison, rows, given_up=_GIVEN_UP)
     parts = [headlines(comparison), change_lines(comparison), common, table]
     for number, run in enumerate(comparison.runs):
-        label = [fmt.printable(run.label)] if len(comparison.runs) > 1 else []
+        label = [fmt.printable_line(run.label)] if len(comparison.runs) > 1 else []
         parts += [[*label, *verdict_lines(comparison, number)], machine_lines(comparison, number)]
     return "\n".join(paragraphs([*parts, recommendation_lines(comparison)]))
 

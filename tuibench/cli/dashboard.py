@@ -12,6 +12,7 @@ from tuibench.cli.arguments import UsageError
 from tuibench.cli.temporary_cache import writable_cache
 from tuibench.cli.terminal import color_system
 from tuibench.config import load_config
+from tuibench.core.format import printable_line
 
 if TYPE_CHECKING:
     import argparse
@@ -37,6 +38,8 @@ def open_dashboard(options: argparse.Namespace, open_session: Path | None = None
     if not in_browser and os.environ.get("TERM", "") in ("", "dumb"):
         raise UsageError("this terminal (TERM=dumb) shows no dashboard; `tuibench run` measures without one")
     loaded = load_config(paths.config_file())
+    for problem in loaded.problems:  # the dashboard says so too, but its notice goes
+        print(printable_line(f"tuibench: {problem}"), file=sys.stderr)
     _choose_colours(options.color or loaded.config.color)
     from tuibench.models.local import DEFAULT_MODEL  # noqa: PLC0415
     from tuibench.ui.app import run_dashboard  # noqa: PLC0415 - Textual, after the environment is set

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from tuibench import paths
 from tuibench.cli import OK
 from tuibench.cli.terminal import EIGHT_BIT, TRUECOLOR, color_system
+from tuibench.config import load_config
 from tuibench.core import format as fmt
 from tuibench.measure.examination import Examination, examine
 
@@ -65,6 +67,7 @@ def _lines(found: Examination, terminal: Terminal) -> Iterator[str]:
         "for inference": _inference(found),
         "now": _now(found),
         "terminal": _terminal_facts(terminal),
+        "settings": (("left out", problem) for problem in load_config(paths.config_file()).problems),
         "libraries": iter(found.machine.libraries.items()),
         "kept on disk": _disk(found),
     }

@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
         case "pull":
             return _pull(options.model or DEFAULT_MODEL)
         case "rm" if options.artifacts is not None:
-            return _remove_made(options.model or options.artifacts or None)
+            return _remove_made(options.model or (None if options.artifacts is True else options.artifacts))
         case "rm":
             return _remove(options.model)
         case _:

@@ -7,7 +7,6 @@ import sys
 from typing import TYPE_CHECKING
 
 from tuibench.cli import INTERRUPTED, OK
-from tuibench.cli.arguments import UsageError
 from tuibench.cli.result_table import result_lines
 from tuibench.cli.sessions import open_session
 from tuibench.core.events import TokenEmitted, TrialFinished
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 
 def run(options: argparse.Namespace) -> int:
     """Open the dashboard on the session, or print its tokens as they came."""
-    if options.speed <= 0:
-        raise UsageError(f"--speed {options.speed:g} goes nowhere: more than 0")
     path, session = open_session(options.session)
     if options.plain or not sys.stdout.isatty():
         return asyncio.run(_print(session, options.speed))

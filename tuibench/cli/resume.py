@@ -74,6 +74,7 @@ _OPTIONS = {
     "methods": "--methods",
     "prompt": "prompt",
     "raw": "--raw",
+    "prompt_date": "--prompt-date",
     "name": "--name",
 }
 

@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
 def _list(output: str) -> int:
     sessions = list_sessions(session_folders(), index=paths.session_index())
     if output != "table":
-        rows = [{**msgspec.to_builtins(session, enc_hook=str)} for session in sessions]
+        rows = [{**msgspec.to_builtins(session, enc_hook=lambda path: fmt.as_text(str(path)))} for session in sessions]
         lines = [msgspec.json.encode(row).decode() for row in rows]
         whole = "\n".join(lines) if output == "jsonl" else msgspec.json.format(msgspec.json.encode(rows)).decode()
         print(fmt.inert_json(whole))
@@ -80,7 +80,7 @@ def _row(session: SessionSummary) -> tuple[str, str, str, str]:
         what = session.problem if not session.model else f"{what}; {session.problem}"
     created = f"{session.created:%Y-%m-%d %H:%M}" if session.created else fmt.MISSING
     tags = "".join(f" #{tag}" for tag in session.tags)
-    return fmt.printable(session.path.stem), created, str(session.n_trials), fmt.printable(what + tags)
+    return fmt.printable_line(session.path.stem), created, str(session.n_trials), fmt.printable_line(what + tags)
 
 
 def _show(name: str, output: str, *, follow: bool) -> int:
@@ -105,7 +105,7 @@ def _about(path: Path, session: Session) -> list[str]:
     version = " ".join(filter(None, (header.tuibench_version, header.tuibench_commit)))
     sampling = "greedy" if settings.sampling.greedy else f"temperature {settings.sampling.temperature:g}"
     return [
-        f"{session.name or path.stem} · {header.created:%Y-%m-%d %H:%M %Z} · tuibench {version}",
+        f"{fmt.printable_line(session.name or path.stem)} · {header.created:%Y-%m-%d %H:%M %Z} · tuibench {version}",
         f"{header.model.name} ({header.model.source}) · {fmt.count(header.model.parameters)} parameters",
         f"{header.machine.cpu} · {header.machine.n_cpus_effective} CPUs · {fmt.size(header.machine.memory_bytes)}",
         f"{settings.max_new_tokens} tokens · {settings.n_threads} threads · {settings.n_trials} trials · {sampling}",

@@ -58,7 +58,7 @@ def _changes(comparison: Comparison, number: int) -> Changes:
     methods = dict.fromkeys(row.method for run in (0, number) for row in comparison.of_run(run))
     machines = differences(first.machine, later.machine) if first.machine and later.machine else ()
     return Changes(
-        fmt.printable(f"{first.label} → {later.label}"),
+        fmt.printable_line(f"{first.label} → {later.label}"),
         tuple(fmt.printable(f"{each.what} {each.ours} → {each.theirs}") for each in machines),
         tuple(_change(comparison, number, method) for method in methods),
     )

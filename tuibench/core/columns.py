@@ -28,7 +28,7 @@ class Column:
 
 
 def _run(comparison: Comparison, row: Row) -> str:
-    return fmt.printable(comparison.runs[row.run].label)
+    return fmt.printable_line(comparison.runs[row.run].label)
 
 
 def _fact(name: str, comparison: Comparison, row: Row) -> str:

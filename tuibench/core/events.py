@@ -115,6 +115,10 @@ class PromptTokenised(_Event, frozen=True, kw_only=True, tag="prompt_tokenised")
     """The prompt became token ids; prefill starts now."""
 
     n_prompt: int
+    text_sha256: str | None = None
+    """Of the text that became tokens: the prompt within its chat template."""
+    doubt: str | None = None
+    """Which words of the prompt the model does not read, and why; None where it reads all."""
 
 
 class TokenEmitted(_Event, frozen=True, kw_only=True, tag="token"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -144,21 +145,33 @@ def printable(text: str) -> str:
     return "".join(char if _harmless(char) else _visible(char) for char in text)
 
 
+def printable_line(text: str) -> str:
+    """Return text that no terminal acts on, in one line: line ends and tabs are visible, too, as in a file's name."""
+    return "".join(char if char not in "\n\t" else _visible(char) for char in printable(text))
+
+
+def as_text(name: str) -> str:
+    """Return a name that can be written: Python hands on bytes that are not UTF-8 as half characters."""
+    return _HALF_CHARACTER.sub("\N{REPLACEMENT CHARACTER}", name)
+
+
 def inert_json(text: str) -> str:
     """Return JSON that no terminal acts on and that means the same: what `printable` replaces is escaped."""
     return "".join(char if _harmless(char) else f"\\u{ord(char):04x}" for char in text)
 
 
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 _C0_PICTURES = 0x2400
 _DELETE = 0x7F
-_BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_NEVER = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069").union(map(chr, range(0xD800, 0xE000)))
+"""What changes the direction of writing, and half characters."""
 
 
 def _harmless(char: str) -> bool:
     code = ord(char)
     if char in "\n\t":
         return True
-    return code >= ord(" ") and not _DELETE <= code < 0xA0 and char not in _BIDI  # noqa: PLR2004 - end of C1
+    return code >= ord(" ") and not _DELETE <= code < 0xA0 and char not in _NEVER  # noqa: PLR2004 - end of C1
 
 
 def _visible(char: str) -> str:

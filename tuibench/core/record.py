@@ -32,6 +32,8 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     warmup: bool = False
 
     n_prompt: int | None = None
+    prompt_text_sha256: str | None = None
+    """Of the text that became tokens: the prompt within its chat template. None in sessions of older versions."""
     finish_reason: FinishReason | None = None
     failure_kind: FailureKind | None = None
     failure_phase: Phase | None = None

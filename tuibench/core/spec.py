@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Literal
 
 import msgspec
@@ -76,6 +77,8 @@ class TrialRequest(msgspec.Struct, frozen=True, kw_only=True, tag_field="request
     prompt: str
     raw: bool = False
     """Whether the prompt goes to the model as it is, without the chat template."""
+    prompt_date: date | None = None
+    """The day that a chat template tells the model; None leaves it to the template."""
     max_new_tokens: int
     sampling: Sampling = Sampling()
 
@@ -120,6 +123,8 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     methods: tuple[str, ...]
     prompt: str
     raw: bool = False
+    prompt_date: date | None = None
+    """The day that a chat template tells the model in all trials; None takes that on which the session begins."""
     max_new_tokens: int = 128
     n_trials: int = 3
     """Measured trials of each method; with a `precision`, the fewest."""

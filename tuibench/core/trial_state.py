@@ -52,7 +52,7 @@ class TrialState:
     ready: EngineReady | None = None
     requested_ns: int | None = None
     tokenised_ns: int | None = None
-    n_prompt: int | None = None
+    prompt: PromptTokenised | None = None
     n_gen: int = 0
     log: TokenLog = field(default_factory=TokenLog)
     """Only its first `n_gen` entries belong to this state."""
@@ -60,6 +60,11 @@ class TrialState:
     failed: WorkerFailed | None = None
     rss_bytes: int | None = None
     last_event_ns: int | None = None
+
+    @property
+    def n_prompt(self) -> int | None:
+        """Tokens of the prompt; None until they are counted."""
+        return self.prompt.n_prompt if self.prompt else None
 
     @property
     def ttft_ns(self) -> int | None:
@@ -104,10 +109,10 @@ def fold_trial(state: TrialState, event: Event) -> TrialState:  # noqa: C901, PL
             return replace(state, ready=event, phase=Phase.IDLE, phase_since_ns=event.at_ns, progress=None)
         case TrialAccepted():
             return replace(state, requested_ns=event.at_ns)
-        case PromptTokenised(n_prompt=n_prompt):
+        case PromptTokenised():
             return replace(
                 state,
-                n_prompt=n_prompt,
+                prompt=event,
                 tokenised_ns=event.at_ns,
                 phase=Phase.PREFILL,
                 phase_since_ns=event.at_ns,
@@ -158,7 +163,7 @@ def trial_record(
         trial: Its final state.
         fresh: Whether its worker was started for it, so that load time and the model's facts are told with it.
         observer_cpu_ns: CPU time of the watching process in the timed window.
-        validity: Reasons to distrust the figures.
+        validity: Reasons to distrust the figures, beside what the worker said of the prompt.
         failure: Why it has no result; None if it has.
         finished: Now.
         lamp: How bad the worst of those reasons is; None if conditions were not watched.
@@ -176,6 +181,7 @@ def trial_record(
         index=trial.index,
         warmup=trial.warmup,
         n_prompt=trial.n_prompt,
+        prompt_text_sha256=trial.prompt.text_sha256 if trial.prompt else None,
         finish_reason=done.finish_reason if done else None,
         failure_kind=failure.kind if failure else None,
         failure_phase=failure.phase if failure else None,
@@ -211,7 +217,7 @@ def trial_record(
         n_guessed=guesses.n_guessed if guesses else None,
         n_guessed_right=guesses.n_right if guesses else None,
         facts=tuple(f"{name}: {value}" for name, value in ready.facts.items()) if ready else (),
-        validity=validity,
+        validity=(*([trial.prompt.doubt] if trial.prompt and trial.prompt.doubt else []), *validity),
         lamp=lamp,
         energy_uj=energy_uj,
         finished=finished,

@@ -274,7 +274,7 @@ def recommendation_lines(comparison: Comparison) -> list[str]:
 
 def label_before(comparison: Comparison, run: int) -> str:
     """Return what to write before a sentence about a run; nothing where it is the only one."""
-    return f"{fmt.printable(comparison.runs[run].label)}: " if len(comparison.runs) > 1 else ""
+    return f"{fmt.printable_line(comparison.runs[run].label)}: " if len(comparison.runs) > 1 else ""
 
 
 def verdict_lines(comparison: Comparison, run: int = 0) -> list[str]:

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from tuibench import paths
+from tuibench.core.format import as_text
 from tuibench.core.spec import EvalText
 
 _MAX_BYTES = 16 << 20
@@ -31,7 +32,7 @@ def text_from(path: Path) -> EvalText:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise EvalFileError(f"{path}: larger than {_MAX_BYTES >> 20} MiB, of which only a part would be used")
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise EvalFileError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -40,4 +41,4 @@ def text_from(path: Path) -> EvalText:
         ) from error
     if not text.strip():
         raise EvalFileError(f"{path}: empty: quality is measured on a text of a thousand words or more")
-    return EvalText(name=path.name, text=text)
+    return EvalText(name=as_text(path.name), text=text)

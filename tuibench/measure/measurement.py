@@ -14,7 +14,7 @@ from statistics import median
 import msgspec
 
 from tuibench import paths
-from tuibench.core.events import Event, FailureKind
+from tuibench.core.events import Event, FailureKind, PromptTokenised
 from tuibench.core.plan import Turn, trial_order, trial_round
 from tuibench.core.record import Failure, QualityRecord, TrialRecord
 from tuibench.core.resume import ends_method
@@ -102,6 +102,7 @@ class Measurement:
         self._measured = {method: Measured() for method in spec.methods}
         self._dropped: set[str] = set()
         self._skipped: set[str] = set()
+        self._told: set[str] = set()
         self._stopped = False
         self._emit: Callable[[RunEvent], None]
 
@@ -345,6 +346,7 @@ class Measurement:
         def observe(event: Event) -> None:
             nonlocal state
             state = fold_trial(state, event)
+            self._tell_doubt(event)
             self._emit(TrialObserved(method, event))
 
         try:
@@ -369,7 +371,19 @@ class Measurement:
 
     def _request(self, n_tokens: int) -> TrialRequest:
         spec = self._spec
-        return TrialRequest(prompt=spec.prompt, raw=spec.raw, max_new_tokens=n_tokens, sampling=spec.sampling)
+        return TrialRequest(
+            prompt=spec.prompt,
+            raw=spec.raw,
+            prompt_date=self._writer.header.prompt_date,
+            max_new_tokens=n_tokens,
+            sampling=spec.sampling,
+        )
+
+    def _tell_doubt(self, event: Event) -> None:
+        """Say once that the model does not read the prompt; each trial's record says it, too."""
+        if isinstance(event, PromptTokenised) and event.doubt is not None and event.doubt not in self._told:
+            self._told.add(event.doubt)
+            self._emit(Noticed(event.doubt))
 
     def _save(self, record: TrialRecord | QualityRecord | SecondReading | None) -> None:
         """Write a record and what is pending; a full disk is told, and tried again with the next record."""

@@ -103,6 +103,7 @@ def resumed_spec(header: SessionHeader, *, model: str, eval_text: EvalText | Non
         methods=settings.methods,
         prompt=settings.prompt,
         raw=settings.raw,
+        prompt_date=header.prompt_date,
         max_new_tokens=settings.max_new_tokens,
         n_trials=settings.n_trials,
         precision=settings.precision,

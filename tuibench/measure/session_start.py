@@ -44,6 +44,7 @@ def start_header(spec: RunSpec, model: LocalModel, turns: Sequence[Turn]) -> Ses
             prompt=spec.prompt,
             prompt_sha256=hashlib.sha256(spec.prompt.encode()).hexdigest(),
             raw=spec.raw,
+            prompt_date=spec.prompt_date or datetime.now().astimezone().date(),
             methods=spec.methods,
             max_new_tokens=spec.max_new_tokens,
             n_trials=spec.n_trials,

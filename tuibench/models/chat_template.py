@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from tuibench.models.local import ModelError
+
+_NEEDLE = "⁂?⁂"
+"""A prompt that no template brings along by itself, and none changes by case or blanks."""
 
 
 class ChatTemplate:
@@ -36,19 +39,42 @@ class ChatTemplate:
             self._compiled = _environment().from_string(template)
         except jinja2.TemplateError as error:
             raise ModelError(f"the model's chat template is broken ({error}); use --raw to go without it") from error
+        self._wants_parts = not self._shows(_NEEDLE) and self._shows(_parts(_NEEDLE))
 
-    def render(self, prompt: str) -> str:
+    def render(self, prompt: str, today: date | None = None) -> str:
         """Return a prompt as a chat of one user message, up to where the assistant begins to speak.
+
+        Args:
+            prompt: What the user says.
+            today: What `strftime_now` tells, at midnight. Without it there is no such function: templates that ask
+                whether there is have a date of their own.
 
         Raises:
             ModelError: The template refuses such a chat.
         """
+        return self._render(_parts(prompt) if self._wants_parts else prompt, today)
+
+    def _shows(self, content: str | list[dict[str, str]]) -> bool:
+        """Return whether the needle is read of this content: llama.cpp asks templates so which form they take.
+
+        A template that walks parts finds none in a string; one that expects a string fails on parts, or prints them as
+        the list that they are.
+        """
+        try:
+            text = self._render(content, date(2000, 1, 1))
+        except ModelError:
+            return False
+        return _NEEDLE in text and str(_parts(_NEEDLE)) not in text
+
+    def _render(self, content: str | list[dict[str, str]], today: date | None) -> str:
+        clock = {} if today is None else {"strftime_now": datetime.combine(today, time()).strftime}
         try:
             return self._compiled.render(
-                messages=[{"role": "user", "content": prompt}],
+                messages=[{"role": "user", "content": content}],
                 tools=None,
                 documents=None,
                 add_generation_prompt=True,
+                **clock,
                 **self._special_tokens,
             )
         # Templates are programs of strangers: besides Jinja's own errors they raise what any expression can.
@@ -60,10 +86,16 @@ def find_template(directory: Path, tokenizer_config: Mapping[str, Any]) -> str |
     """Return the source of a model's chat template; None if it has none, as base models do.
 
     A `chat_template.jinja` wins over the tokenizer configuration, which holds one template or a list of named ones.
+
+    Raises:
+        ModelError: It cannot be read.
     """
     file = directory / "chat_template.jinja"
     if file.is_file():
-        return file.read_text(encoding="utf-8")
+        try:
+            return file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ModelError(f"{file.name} of {directory.name} cannot be read: {error}; fetch it again") from error
     match tokenizer_config.get("chat_template"):
         case str(template):
             return template
@@ -74,13 +106,17 @@ def find_template(directory: Path, tokenizer_config: Mapping[str, Any]) -> str |
     return None
 
 
+def _parts(text: str) -> list[dict[str, str]]:
+    """Return content in the form of models that also take pictures."""
+    return [{"type": "text", "text": text}]
+
+
 def _environment() -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationBlock, loopcontrols]
     )
     environment.filters["tojson"] = _tojson
     environment.globals["raise_exception"] = _raise_exception
-    environment.globals["strftime_now"] = lambda format_: datetime.now().astimezone().strftime(format_)
     return environment
 
 

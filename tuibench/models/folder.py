@@ -9,11 +9,13 @@ from typing import Any
 import msgspec
 
 from tuibench.models.digest import remembered_sha256
+from tuibench.models.json_object import JsonObjectError, read_json_object
 from tuibench.models.local import LocalModel, ModelError
 from tuibench.models.weights import read_header
 
 PICKLE_PATTERNS = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+_HUB_CACHE = "models--"
 _WINDOW_KEYS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length")
 
 
@@ -22,13 +24,14 @@ def open_folder(directory: Path, *, name: str | None = None, source: str | None 
 
     Args:
         directory: Holds `config.json`, a tokenizer and `model.safetensors` or its shards.
-        name: Defaults to the folder's name.
-        source: Defaults to the folder's name.
+        name: Defaults to the folder's name; in the hub's own cache, to the hub id.
+        source: Defaults to the name.
 
     Raises:
         ModelError: Something is missing, damaged or refused.
     """
-    shown = name or directory.resolve().name
+    shown = name or _name_of(directory.resolve())
+    _check_path(directory, shown)
     config = read_config(directory, shown)
     files = weight_files(directory, shown)
     if not any((directory / file).is_file() for file in TOKENIZER_FILES):
@@ -50,6 +53,37 @@ def open_folder(directory: Path, *, name: str | None = None, source: str | None 
     )
 
 
+def snapshot_of(directory: Path) -> Path:
+    """Return the folder of the files where one of a model in the hub's cache is named; any other as it is."""
+    try:
+        revision = (directory / "refs" / "main").read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return directory
+    snapshot = directory / "snapshots" / revision
+    return snapshot if _is_of_hub_cache(directory) and snapshot.is_dir() else directory
+
+
+def _name_of(directory: Path) -> str:
+    """Return what a folder's model is called: the hub keeps models--OWNER--NAME/snapshots/COMMIT."""
+    model = directory.parent.parent
+    if directory.parent.name == "snapshots" and _is_of_hub_cache(model):
+        return model.name.removeprefix(_HUB_CACHE).replace("--", "/", 1)
+    return directory.name
+
+
+def _check_path(directory: Path, name: str) -> None:
+    try:
+        str(directory.absolute()).encode()
+    except UnicodeEncodeError:
+        raise ModelError(
+            f"the path of {name} is not UTF-8, and model libraries cannot open it; rename that folder, or link to it"
+        ) from None
+
+
+def _is_of_hub_cache(directory: Path) -> bool:
+    return directory.name.startswith(_HUB_CACHE)
+
+
 def read_config(directory: Path, name: str) -> dict[str, Any]:
     """Return `config.json`.
 
@@ -58,12 +92,11 @@ def read_config(directory: Path, name: str) -> dict[str, Any]:
     """
     path = directory / "config.json"
     try:
-        config = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        return read_json_object(path)
     except FileNotFoundError as error:
         raise ModelError(f"{name} has no config.json; --model takes a folder that save_pretrained wrote") from error
-    except (msgspec.DecodeError, OSError) as error:
+    except (JsonObjectError, OSError) as error:
         raise ModelError(f"config.json of {name} cannot be read: {error}; fetch it again") from error
-    return config
 
 
 def weight_files(directory: Path, name: str) -> list[Path]:

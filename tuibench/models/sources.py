@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tuibench.models.cache import find_cached
 from tuibench.models.digest import remembered_sha256
-from tuibench.models.folder import open_folder
+from tuibench.models.folder import open_folder, snapshot_of, weight_files
 from tuibench.models.local import LocalModel, ModelError
 
 _GGUF = ".gguf"
@@ -17,8 +17,8 @@ def find_model(name: str) -> LocalModel | None:
     """Return a model without using the network; None if it would have to be pulled first.
 
     Args:
-        name: A pulled model's name or hub id, a folder, or a GGUF file (found if it was converted before). A folder
-            that is called like a pulled model is reached as `./NAME`.
+        name: A pulled model's name or hub id, a folder or the weights in it, or a GGUF file (found if it was
+            converted before). A folder that is called like a pulled model is reached as `./NAME`.
 
     Raises:
         ModelError: It is there but cannot be used, or the path leads nowhere.
@@ -27,12 +27,26 @@ def find_model(name: str) -> LocalModel | None:
         return find_cached(gguf_model_name(Path(name).expanduser()))
     if not _is_path(name) and (cached := find_cached(name)) is not None:
         return cached
-    directory = Path(name).expanduser()
-    if directory.is_dir():
-        return open_folder(directory)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return open_folder(snapshot_of(path))
+    if path.is_file():
+        return open_folder(_folder_of(path))
     if _is_path(name):
         raise ModelError(f"there is no model folder {name}")
     return None
+
+
+def _folder_of(file: Path) -> Path:
+    """Return the folder whose model a file is the weights of, or the configuration."""
+    folder = file.parent
+    known = {"config.json", "model.safetensors.index.json"}
+    if file.name in known or file in weight_files(folder, folder.resolve().name):
+        return folder
+    raise ModelError(
+        f"{file.name} is not what a model is loaded from (that is model.safetensors or its shards, or a .gguf file); "
+        "--model takes the folder that these are in"
+    )
 
 
 def is_gguf(name: str) -> bool:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from tokenizers import AddedToken, Tokenizer
 
 from tuibench.models.chat_template import ChatTemplate, find_template
 from tuibench.models.detokenizer import IncrementalDetokenizer, incremental_detokenizer
+from tuibench.models.json_object import JsonObjectError, read_json_object
 from tuibench.models.local import ModelError
 
 _NAMED_SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+
+
+class PromptError(ValueError):
+    """The prompt cannot be run; the message says why and what would."""
 
 
 class PromptTokenizer:
@@ -26,13 +32,16 @@ class PromptTokenizer:
         """
         config = _read_json(directory / "tokenizer_config.json")
         special_tokens = _special_tokens(config, _read_json(directory / "special_tokens_map.json"))
+        model = _read_json(directory / "config.json")
         self._tokenizer = _load(directory)
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         _add_missing(self._tokenizer, list(special_tokens.values()) + _extra_special_tokens(config))
         source = find_template(directory, config)
         self._template = ChatTemplate(source, special_tokens) if source is not None else None
-        self._eos_ids = self._find_eos_ids(directory, special_tokens.get("eos_token"))
+        self._n_embedded = _n_embedded(model)
+        configs = (_read_json(directory / "generation_config.json"), model)
+        self._eos_ids = self._find_eos_ids(configs, special_tokens.get("eos_token"))
 
     @property
     def eos_ids(self) -> frozenset[int]:
@@ -50,20 +59,46 @@ class PromptTokenizer:
         """Whether the model was trained on chats, so that prompts are wrapped unless they are raw."""
         return self._template is not None
 
-    def encode(self, prompt: str, *, raw: bool) -> list[int]:
+    def encode(self, prompt: str, *, raw: bool, today: date | None = None) -> list[int]:
         """Return the prompt's token ids.
 
         Args:
             prompt: What the user typed.
             raw: Leave the chat template out. A raw prompt, and any prompt of a model without template, gets the
                 special tokens the tokenizer adds by itself; a template writes its own.
+            today: The day that a chat template tells the model; None leaves it to the template.
 
         Raises:
             ModelError: The chat template refuses the prompt.
         """
+        plain = raw or self._template is None
+        text = self.rendered(prompt, raw=raw, today=today)
+        return list(self._tokenizer.encode(text, add_special_tokens=plain).ids)
+
+    def rendered(self, prompt: str, *, raw: bool, today: date | None = None) -> str:
+        """Return the text that `encode` makes tokens of; arguments and errors are the same."""
         if raw or self._template is None:
-            return list(self._tokenizer.encode(prompt, add_special_tokens=True).ids)
-        return list(self._tokenizer.encode(self._template.render(prompt), add_special_tokens=False).ids)
+            return prompt
+        return self._template.render(prompt, today)
+
+    def check_embedded(self, token_ids: Sequence[int]) -> None:
+        """Check that the model has a row of its embedding for each token.
+
+        Raises:
+            PromptError: It has not: some engines would read past the table's end.
+        """
+        beyond = max(token_ids, default=0)
+        if self._n_embedded is not None and beyond >= self._n_embedded:
+            raise PromptError(
+                f"the token {self._tokenizer.id_to_token(beyond)!r} has the id {beyond}, and the model's embedding has "
+                f"only {self._n_embedded} rows: its tokenizer is another model's, or was given tokens that the model "
+                "was not; use the tokenizer that the model was trained with, or leave the token out of the text"
+            )
+
+    def read_back(self, token_ids: list[int]) -> str:
+        """Return the text that token ids stand for, special tokens spelt out."""
+        text: str = self._tokenizer.decode(token_ids, skip_special_tokens=False)
+        return text
 
     def decode(self, token_ids: list[int]) -> str:
         """Return the text of a whole generation, special tokens left out."""
@@ -74,10 +109,11 @@ class PromptTokenizer:
         """Return a fresh incremental decoder, for one generation."""
         return incremental_detokenizer(self._tokenizer)
 
-    def _find_eos_ids(self, directory: Path, eos_token: str | None) -> frozenset[int]:
+    def _find_eos_ids(self, configs: Iterable[dict[str, Any]], eos_token: str | None) -> frozenset[int]:
+        """Return the ids of tokens that the model can write: one that it has no row for never ends its text."""
         found: set[int] = set()
-        for name in ("generation_config.json", "config.json"):
-            match _read_json(directory / name).get("eos_token_id"):
+        for config in configs:
+            match config.get("eos_token_id"):
                 case int(token_id):
                     found.add(token_id)
                 case list(token_ids):
@@ -85,7 +121,7 @@ class PromptTokenizer:
         from_text = self._tokenizer.token_to_id(eos_token) if eos_token is not None else None
         if from_text is not None:
             found.add(from_text)
-        return frozenset(found)
+        return frozenset(token_id for token_id in found if self._n_embedded is None or token_id < self._n_embedded)
 
 
 def _load(directory: Path) -> Tokenizer:
@@ -117,11 +153,21 @@ def _convert_slow(directory: Path) -> Tokenizer:
 def _read_json(path: Path) -> dict[str, Any]:
     """Return a JSON object; empty if there is no such file."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        return read_json_object(path)
     except FileNotFoundError:
         return {}
-    except msgspec.DecodeError as error:
+    except JsonObjectError as error:
         raise ModelError(f"{path.name} of {path.parent.name} cannot be read: {error}; fetch it again") from error
+
+
+def _n_embedded(config: dict[str, Any]) -> int | None:
+    """Return how many tokens a model has embeddings of; None where its configuration does not say."""
+    text_config = config.get("text_config")
+    for part in (text_config if isinstance(text_config, dict) else {}, config):
+        for name in ("vocab_size", "n_words"):  # XLM's and FlauBERT's name
+            if isinstance(size := part.get(name), int) and size > 0:
+                return size
+    return None
 
 
 def _token_text(value: object) -> str | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tuibench.core.format import as_text
 from tuibench.core.metrics import DECODE, summarise
 from tuibench.store.index import SessionIndex
 from tuibench.store.schema import Annotation, Session, SessionError, SessionHeader
@@ -50,7 +51,7 @@ class SessionSummary:
     @property
     def title(self) -> str:
         """What somebody knows it by: the name it was given, else what was asked."""
-        named = self.name != self.path.stem
+        named = self.name != as_text(self.path.stem)
         return self.name if named or not self.prompt else self.prompt
 
     @property
@@ -141,7 +142,7 @@ def summarise_session(path: Path, session: Session) -> SessionSummary:
     }
     return replace(
         _of_header(path, header),
-        name=session.name or path.stem,
+        name=session.name or as_text(path.stem),
         n_trials=len(measured),
         problem="; ".join(session.dropped) or None,
         tags=said.tags or (),
@@ -161,7 +162,7 @@ def _header_only(path: Path) -> SessionSummary:
 def _of_header(path: Path, header: SessionHeader) -> SessionSummary:
     return SessionSummary(
         path=path,
-        name=header.name or path.stem,
+        name=header.name or as_text(path.stem),
         created=header.created,
         model=header.model.name,
         methods=header.settings.methods,
@@ -178,11 +179,11 @@ def _first_line(prompt: str) -> str:
 
 def _unread(path: Path, facts: tuple[int, int]) -> SessionSummary:
     changed = datetime.fromtimestamp(facts[0] / 1e9, UTC)
-    return SessionSummary(path, path.stem, changed, "", (), 0, complete=False, unread=True)
+    return SessionSummary(path, as_text(path.stem), changed, "", (), 0, complete=False, unread=True)
 
 
 def _unreadable(path: Path, error: SessionError) -> SessionSummary:
-    return SessionSummary(path, path.stem, None, "", (), 0, str(error))
+    return SessionSummary(path, as_text(path.stem), None, "", (), 0, as_text(str(error)))
 
 
 def find_session(name: str, folders: Iterable[Path], *, index: Path | None = None) -> Path:

@@ -14,6 +14,8 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from tuibench.core.format import as_text
+
 T = TypeVar("T")
 _VERSION = 3
 """To be raised when what is remembered of the same file changes."""
@@ -60,7 +62,9 @@ class SessionIndex(Generic[T]):
             return
         folders, kept = {path.parent for path in keep}, {str(path) for path in keep}
         entries = {
-            name: entry for name, entry in self._entries.items() if name in kept or Path(name).parent not in folders
+            name: entry
+            for name, entry in self._entries.items()
+            if (name in kept or Path(name).parent not in folders) and name == as_text(name)  # JSON holds no other
         }
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)

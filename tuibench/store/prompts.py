@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from tuibench.core.format import as_text
 from tuibench.core.spec import DEFAULT_PROMPT
 
 _MOST_REMEMBERED = 200
@@ -49,7 +50,7 @@ class PromptLibrary:
         problems = []
         for path in sorted(self.folder.glob("*.txt")) + sorted(self.folder.glob("*.md")):
             try:
-                found.setdefault(path.stem, Prompt(path.stem, _read(path)))
+                found.setdefault(path.stem, Prompt(as_text(path.stem), _read(path)))
             except (OSError, ValueError) as error:
                 problems.append(f"{path.name}: {error}")
         shipped = [Prompt(name, text) for name, text in SHIPPED.items() if name not in found]
@@ -65,7 +66,7 @@ def _read(path: Path) -> str:
     """
     if path.stat().st_size > _LARGEST_BYTES:
         raise ValueError("larger than 1 MiB, which no model's window holds")
-    text = path.read_text(encoding="utf-8").strip()
+    text = path.read_text(encoding="utf-8-sig").strip()
     if not text:
         raise ValueError("empty: write a prompt into it")
     return text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import socket
 import sys
 import tempfile
@@ -13,11 +14,18 @@ from pathlib import Path
 from tuibench import paths
 
 _SHORTEST_NAME = 4
-"""A user called `ann` would otherwise lose letters from ordinary words."""
+"""A user called `max` would otherwise lose ordinary words."""
+_ROLES = {
+    "root", "user", "users", "admin", "administrator", "guest", "nobody", "test", "tester", "demo", "default", "home",
+    "main", "master", "node", "worker", "runner", "builder", "build", "server", "host", "localhost", "cluster",
+    "machine", "computer", "desktop", "laptop", "docker", "container", "jenkins", "vagrant", "vscode", "codespace",
+    "jovyan", "ubuntu", "debian", "fedora", "centos", "azureuser",
+}  # fmt: skip
+"""Names that stand for no person and no machine, and in sentences mean something else: "square root", "the worker"."""
 
 
 @cache
-def _replacements() -> tuple[tuple[str, str], ...]:
+def _replacements() -> tuple[tuple[re.Pattern[str], str], ...]:
     """Return what to replace, longest first: a folder inside another must be found before it."""
     roots = {
         str(paths.cache_dir()): "<cache>",
@@ -28,10 +36,21 @@ def _replacements() -> tuple[tuple[str, str], ...]:
         str(Path.home()): "~",
         tempfile.gettempdir(): "<tmp>",
     }
-    names = {socket.gethostname(): "<host>", _user(): "<user>"}
-    named = {name: mark for name, mark in names.items() if len(name) >= _SHORTEST_NAME}
-    found = {old: new for old, new in (roots | named).items() if old and old != os.sep}
-    return tuple(sorted(found.items(), key=lambda pair: -len(pair[0])))
+    host = socket.gethostname()
+    names = {host: "<host>", host.partition(".")[0]: "<host>", _user(): "<user>"}
+    found = {old: (_folder(old), new) for old, new in roots.items() if old and old != os.sep}
+    found |= {
+        old: (re.compile(rf"(?<!\w){re.escape(old)}(?!\w)"), new)
+        for old, new in names.items()
+        if len(old) >= _SHORTEST_NAME and old.lower() not in _ROLES
+    }
+    return tuple(pair for _, pair in sorted(found.items(), key=lambda item: -len(item[0])))
+
+
+def _folder(path: str) -> re.Pattern[str]:
+    """Return what finds a folder, and `/tmp` not in `/data/tmp` or `/tmpfs`."""
+    before = r"(?<![\w.])" if path.count(os.sep) == 1 else ""
+    return re.compile(rf"{before}{re.escape(path)}(?!\w)")
 
 
 def _user() -> str:
@@ -44,5 +63,5 @@ def _user() -> str:
 def redact(text: str) -> str:
     """Return the text without this machine's folders, host name and user name."""
     for old, new in _replacements():
-        text = text.replace(old, new)
+        text = old.sub(new, text)
     return text

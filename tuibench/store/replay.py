@@ -56,7 +56,9 @@ def trial_events(record: TrialRecord) -> Iterator[Event]:
     )
     yield TrialAccepted(at_ns=0)
     if record.n_prompt is not None:
-        yield PromptTokenised(at_ns=record.tokenise_ns or 0, n_prompt=record.n_prompt)
+        yield PromptTokenised(
+            at_ns=record.tokenise_ns or 0, n_prompt=record.n_prompt, text_sha256=record.prompt_text_sha256
+        )
     at_ns = record.ttft_ns or 0
     pieces = record.pieces()
     for index, (token_id, piece) in enumerate(zip(record.token_ids, pieces, strict=True)):

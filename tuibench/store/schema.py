@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 
 import msgspec
 
@@ -32,6 +32,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     prompt: str
     prompt_sha256: str
     raw: bool
+    prompt_date: date | None = None
+    """The day that chat templates told the model; None in sessions of older versions, which told them the clock."""
     methods: tuple[str, ...]
     max_new_tokens: int
     n_trials: int
@@ -73,6 +75,11 @@ class SessionHeader(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     model: ModelHeader
     machine: MachineHeader
     settings: Settings
+
+    @property
+    def prompt_date(self) -> date:
+        """The day that chat templates tell the model, in all trials."""
+        return self.settings.prompt_date or self.created.date()
 
 
 class Annotation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -134,6 +141,12 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     def newer(self) -> bool:
         """Whether a newer tuibench wrote it: shown as far as it is understood, never written to."""
         return self.header.schema_version > SCHEMA_VERSION
+
+    @property
+    def prompt_read(self) -> tuple[str, int | None] | None:
+        """SHA-256 and tokens of the text that the model read as its prompt; None in sessions of older versions."""
+        read = (trial for trial in self.trials if trial.prompt_text_sha256 is not None)
+        return next(((trial.prompt_text_sha256 or "", trial.n_prompt) for trial in read), None)
 
     @property
     def name(self) -> str:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from tuibench.core.comparison import Comparison, MeasuredRun, compare
 from tuibench.core.fingerprint import differences
+from tuibench.core.format import as_text
 from tuibench.methods import exact_methods, ladder_parents
 from tuibench.store.export.facts import measured_run
 from tuibench.store.schema import Session
 
-_TASK = ("model", "digest", "threads", "tokens", "prompt", "sampling")
+_TASK = ("model", "digest", "threads", "tokens", "sampling")
 """The facts that decide how long a run takes."""
 
 
@@ -52,7 +53,7 @@ def _labels(opened: Sequence[tuple[Path, Session]]) -> list[str]:
     labels = [session.name if named[session.name] == 1 else "" for _, session in opened]
     times = Counter(time for time, label in zip(began, labels, strict=True) if not label)
     for number, (path, _) in enumerate(opened):
-        labels[number] = labels[number] or (began[number] if times[began[number]] == 1 else path.stem)
+        labels[number] = labels[number] or (began[number] if times[began[number]] == 1 else as_text(path.stem))
     seen: Counter[str] = Counter()
     for number, label in enumerate(labels):
         seen[label] += 1
@@ -64,7 +65,8 @@ def _warnings(sessions: Sequence[Session], runs: Sequence[MeasuredRun]) -> Itera
     first, first_run = sessions[0], runs[0]
     for session, run in zip(sessions[1:], runs[1:], strict=True):
         machine = (str(each) for each in differences(session.header.machine, first.header.machine) if each.matters)
-        found = [*_other_task(run, first_run), *_other_texts(session, first), *machine]
+        prompt = _other_prompt(session, first, (run.facts["prompt"], first_run.facts["prompt"]))
+        found = [*_other_task(run, first_run), *prompt, *_other_texts(session, first), *machine]
         if found:
             yield f"{run.label} and {first_run.label} differ in what matters: {'; '.join(found)}"
 
@@ -75,6 +77,21 @@ def _other_task(run: MeasuredRun, first: MeasuredRun) -> Iterator[str]:
         implied = name == "digest" and run.facts["model"] != first.facts["model"]
         if run.facts[name] != first.facts[name] and not implied:
             yield f"{name}: {run.facts[name]} against {first.facts[name]}"
+
+
+def _other_prompt(session: Session, first: Session, shown: tuple[str, str]) -> Iterator[str]:
+    """Yield how the prompts differ: by what the model read of them where that is known, else by what was typed."""
+    ours, theirs = session.prompt_read, first.prompt_read
+    same_model = session.header.model.digest == first.header.model.digest  # another one has another template
+    if ours is None or theirs is None or not same_model:
+        if shown[0] != shown[1]:
+            yield f"prompt: {shown[0]} against {shown[1]}"
+    elif ours != theirs:
+        if shown[0] != shown[1]:
+            yield f"prompt: {shown[0]} against {shown[1]}"
+        else:
+            read = [f"{n_tokens} tokens ({sha256[:8]})" for sha256, n_tokens in (ours, theirs)]
+            yield f"prompt: the same words, read as {' against '.join(read)}: by --raw, the chat template or its date"
 
 
 def _other_texts(session: Session, first: Session) -> Iterator[str]:

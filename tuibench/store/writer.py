@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Self
 
@@ -110,5 +110,5 @@ class SessionWriter:
 
 
 def _as_table(value: msgspec.Struct) -> dict[str, object]:
-    table: dict[str, object] = msgspec.to_builtins(value, builtin_types=(datetime,))
+    table: dict[str, object] = msgspec.to_builtins(value, builtin_types=(datetime, date))
     return table

@@ -44,7 +44,7 @@ def key(row: Row) -> str:
 def name(comparison: Comparison, row: Row) -> str:
     """Return a row's name: its method, and its session where there are several."""
     method = fmt.printable(row.method)
-    return method if len(comparison.runs) == 1 else f"{method} · {fmt.printable(comparison.runs[row.run].label)}"
+    return method if len(comparison.runs) == 1 else f"{method} · {fmt.printable_line(comparison.runs[row.run].label)}"
 
 
 def _short_name(comparison: Comparison, row: Row, width: int) -> str:
@@ -56,7 +56,7 @@ def _short_name(comparison: Comparison, row: Row, width: int) -> str:
     if len(comparison.runs) == 1:
         return _cut(method, width)
     room = width - len(" · ")
-    label = _cut(fmt.printable(comparison.runs[row.run].label), min(_SESSION, max(room // 2, room - len(method))))
+    label = _cut(fmt.printable_line(comparison.runs[row.run].label), min(_SESSION, max(room // 2, room - len(method))))
     return f"{_cut(method, max(1, width - len(label) - 3))} · {label}"[:width]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import io
 import signal
 import sys
 import threading
@@ -67,7 +68,10 @@ class TerminalDriver(LinuxDriver):
 
     def __init__(self, *arguments: object, **options: object) -> None:
         super().__init__(*arguments, **options)  # type: ignore[arg-type] # handed on as they are
-        self._file = _Deaf(sys.__stderr__ or sys.stderr, self._wrote)  # type: ignore[assignment] # all that is asked of a file
+        terminal = sys.__stderr__ or sys.stderr
+        if isinstance(terminal, io.TextIOWrapper):  # glyphs are chosen for the terminal, not for Python's settings
+            terminal.reconfigure(encoding="utf-8", errors="replace")
+        self._file = _Deaf(terminal, self._wrote)  # type: ignore[assignment] # all that is asked of a file
         self.pacer = Pacer()
         self._answer_is_here = threading.Event()
         self._answer_is_here.set()

@@ -11,6 +11,7 @@ import msgspec
 from textual.color import Color, ColorParseError
 from textual.theme import Theme
 
+from tuibench.core.format import as_text
 from tuibench.toml_input import TomlInputError, parse, read_text
 from tuibench.ui.series import N_SERIES
 
@@ -118,7 +119,7 @@ def load_theme(path: Path) -> Theme:
         Color.parse(value)
     of = file.colours
     return Theme(
-        name=path.stem,
+        name=as_text(path.stem),
         dark=file.dark,
         primary=of.primary,
         accent=of.accent,

@@ -18,14 +18,11 @@ from tuibench.core.events import (
 )
 from tuibench.core.spec import TrialRequest
 from tuibench.engines.base import Engine, GuessingEngine
-from tuibench.models.tokenizer import PromptTokenizer
+from tuibench.models.prompt_reading import read_prompt
+from tuibench.models.tokenizer import PromptError, PromptTokenizer
 from tuibench.worker.memory import own_memory, peak_rss_bytes
 from tuibench.worker.sampling import Sampler
 from tuibench.worker.standstill import Standstill
-
-
-class PromptError(ValueError):
-    """The prompt cannot be run; the message says why and what would."""
 
 
 @contextmanager
@@ -54,12 +51,14 @@ def generate(
     temperature, EOS ends it. A generation that reaches the model's window ends there, as `FinishReason.WINDOW`.
 
     Raises:
-        PromptError: The prompt is empty, or leaves no room in the window.
+        PromptError: The prompt is empty, has tokens that the model does not, or leaves no room in the window.
+        ModelError: The chat template refuses it.
     """
+    reading = read_prompt(tokenizer, request.prompt, raw=request.raw, today=request.prompt_date)
     still_before_ns = standstill.look()
     cpu_start_ns = process_time_ns()
     emit(TrialAccepted(at_ns=perf_counter_ns()))
-    prompt_ids = tokenizer.encode(request.prompt, raw=request.raw)
+    prompt_ids = tokenizer.encode(request.prompt, raw=request.raw, today=request.prompt_date)
     n_allowed = _room(len(prompt_ids), window, request.max_new_tokens)
     eos_ids = tokenizer.eos_ids
     forced = request.sampling.greedy
@@ -67,7 +66,11 @@ def generate(
     detokenizer = tokenizer.detokenizer()
 
     prefill_start_ns = perf_counter_ns()
-    emit(PromptTokenised(at_ns=prefill_start_ns, n_prompt=len(prompt_ids)))
+    emit(
+        PromptTokenised(
+            at_ns=prefill_start_ns, n_prompt=len(prompt_ids), text_sha256=reading.text_sha256, doubt=reading.doubt
+        )
+    )
     logits = engine.prefill(prompt_ids, len(prompt_ids) + n_allowed)
     prefill_ns = perf_counter_ns() - prefill_start_ns
     prefill_peak_bytes = peak_rss_bytes()

@@ -40,12 +40,15 @@ def score(
 
     Raises:
         EvalTextError: The text is too short.
+        PromptError: It has tokens that the model has no embedding of.
         MissingReferenceError: The reference is not in the cache, and this method may not make it.
         NotFiniteError: The method's logits are no numbers.
     """
     emit(PhaseStarted(at_ns=perf_counter_ns(), phase=Phase.QUALITY))
+    token_ids = tokenizer.encode(request.text, raw=True)
+    tokenizer.check_embedded(token_ids)
     windows = windows_of(
-        tokenizer.encode(request.text, raw=True),
+        token_ids,
         opening=tokenizer.encode("", raw=True),
         context_window=context_window,
     )

@@ -25,11 +25,11 @@ from tuibench.engines.base import CalibratedEngine, CalibrationError, Engine, En
 from tuibench.methods import UnknownMethodError, UnusableMethodError, engine_class
 from tuibench.models.artifacts import ArtifactError
 from tuibench.models.local import ModelError
-from tuibench.models.tokenizer import PromptTokenizer
+from tuibench.models.tokenizer import PromptError, PromptTokenizer
 from tuibench.quality.divergence import NotFiniteError
 from tuibench.quality.reference import StaleReferenceError
 from tuibench.quality.windows import EvalTextError
-from tuibench.worker.generate import PromptError, generate
+from tuibench.worker.generate import generate
 from tuibench.worker.memory import own_memory
 from tuibench.worker.pipe import EventWriter, RequestReader
 from tuibench.worker.score import MissingReferenceError, score

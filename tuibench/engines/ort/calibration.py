@@ -168,7 +168,7 @@ class _WatchedSession(DecoderSession):
 def _chunks(path: Path, model_dir: Path, n_tokens: int, vocabulary: int) -> list[list[int]]:
     """Return a text's tokens in chunks, each read as a prompt of its own."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise CalibrationError(f"the calibration text {path.name} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

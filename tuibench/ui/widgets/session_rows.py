@@ -105,7 +105,7 @@ class SessionRows(RowList):
         return {
             "mark": Content.styled("●" if str(session.path) in self._marked else " ", "$accent"),
             "recorded": Content.styled(created, "$muted"),
-            "name": Content.styled(fmt.printable(session.title), doubt),
+            "name": Content.styled(fmt.printable_line(session.title), doubt),
             "fastest": self._fastest(session),
             "trials": Content(n_trials.rjust(self._widths.get("trials", 0))),
             "tags": Content.styled(fmt.printable(" ".join(session.tags)), "$accent"),
