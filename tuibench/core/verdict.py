@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from tuibench.core import format as fmt
 from tuibench.core.comparison import NEGLIGIBLE_KLD, REFERENCE, Comparison, Row
+from tuibench.core.control import is_control
 from tuibench.core.metrics import DECODE, PEAK_RSS, TTFT, Metric
+from tuibench.core.multiplicity import adjusted_p_values, stands
 from tuibench.core.stats import Outcome, Ratio
 from tuibench.core.validity import Lamp
 
@@ -35,12 +37,29 @@ def _why_nothing(row: Row) -> str:
 
 
 def _speed(comparison: Comparison, row: Row) -> str:
+    if is_control(row.method):
+        return _same_again(row)
     against = row.against_baseline
     if against is None:
         speed = fmt.rate(row.median(DECODE))
         return f"{speed}, the baseline" if row.method == comparison.baseline else speed
     text = f"{fmt.times(against.ratio.value)} {against.method}"
+    together = adjusted_p_values(comparison, row.run)
+    if against.ratio.outcome in {Outcome.GREATER, Outcome.LESS} and not stands(together[row.method]):
+        interval = fmt.interval(against.ratio.low, against.ratio.high)
+        return f"{text} {interval} (perhaps chance: one of {len(together)} comparisons)"
     return f"{text} {_interval_and_outcome(against.ratio)}"
+
+
+def _same_again(row: Row) -> str:
+    """Return how far a method is from itself in this run."""
+    if row.step is None:
+        return fmt.rate(row.median(DECODE))
+    text = f"{fmt.times(row.step.ratio.value)} {row.step.method}, the same method"
+    if row.step.ratio.outcome in {Outcome.GREATER, Outcome.LESS}:
+        interval = fmt.interval(row.step.ratio.low, row.step.ratio.high)
+        return f"{text} {interval}: a difference as small as this proves nothing in this run"
+    return f"{text} {_interval_and_outcome(row.step.ratio)}"
 
 
 def _interval_and_outcome(ratio: Ratio) -> str:
@@ -71,7 +90,7 @@ def _change(metric: Metric, row: Row, base: Row) -> str:
 def _quality(row: Row) -> list[str]:
     parts = []
     if row.quality is None:
-        if row.method != REFERENCE:
+        if row.method != REFERENCE and not is_control(row.method):
             parts.append("quality not measured")
     elif row.quality.failed:
         parts.append(f"quality failed ({row.quality.failure_message or row.quality.failure_kind})")
@@ -119,7 +138,7 @@ def recommend(comparison: Comparison, run: int = 0, max_kld: float = MAX_KLD) ->
     The rule: of the methods whose mean KL divergence from FP32 is at most `max_kld`, the one with the highest median
     decode speed. Without quality figures nothing is recommended, only the fastest named.
     """
-    rows = [row for row in comparison.of_run(run) if row.median(DECODE) and not row.not_same_model]
+    rows = [row for row in comparison.of_run(run) if _may_be_taken(row)]
     rows.sort(key=lambda row: -(row.median(DECODE) or 0))
     exact = next((row.method for row in rows if _writes_the_same(row)), None)
     pareto = tuple(row.method for row in rows if row.best_for_its_quality)
@@ -130,6 +149,10 @@ def recommend(comparison: Comparison, run: int = 0, max_kld: float = MAX_KLD) ->
     small = min((row for row in good if row.median(PEAK_RSS)), key=lambda row: row.median(PEAK_RSS) or 0, default=None)
     sentence = _sentence(comparison, run, good, exact, small, pareto, max_kld)
     return Recommendation(good[0].method, exact, small.method if small else None, pareto, fmt.printable(sentence))
+
+
+def _may_be_taken(row: Row) -> bool:
+    return bool(row.median(DECODE)) and not row.not_same_model and not is_control(row.method)
 
 
 def _close_enough(row: Row, max_kld: float) -> bool:
