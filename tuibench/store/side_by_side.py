@@ -15,6 +15,8 @@ from tuibench.store.schema import Session
 
 _TASK = ("model", "digest", "threads", "tokens", "prompt", "sampling")
 """The facts that decide how long a run takes."""
+_CPUS = ("CPU", "usable CPUs")
+"""Of a machine, what no change of a program explains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,9 @@ class SideBySide:
     comparison: Comparison
     warnings: tuple[str, ...] = ()
     """What makes a session incomparable with the first one, a sentence for each that is."""
+    other_tasks: tuple[str, ...] = ()
+    """Of these, what each such session was asked for otherwise than the first, or on what other CPU it ran: speeds of
+    two tasks tell nothing about two builds."""
 
 
 def side_by_side(opened: Sequence[tuple[Path, Session]], baseline: str | None = None) -> SideBySide:
@@ -40,7 +45,7 @@ def side_by_side(opened: Sequence[tuple[Path, Session]], baseline: str | None = 
     runs = [measured_run(session, label) for session, label in zip(sessions, _labels(opened), strict=True)]
     greedy = all(session.header.settings.sampling.greedy for session in sessions)
     found = compare(runs, parents=ladder_parents(), exact=exact_methods(), baseline=baseline, greedy=greedy)
-    return SideBySide(found, tuple(_warnings(sessions, found.runs)))
+    return SideBySide(found, tuple(_warnings(sessions, found.runs)), tuple(_other_tasks(sessions, found.runs)))
 
 
 def _labels(opened: Sequence[tuple[Path, Session]]) -> list[str]:
@@ -58,9 +63,23 @@ def _warnings(sessions: Sequence[Session], runs: Sequence[MeasuredRun]) -> Itera
     first, first_run = sessions[0], runs[0]
     for session, run in zip(sessions[1:], runs[1:], strict=True):
         machine = (str(each) for each in differences(session.header.machine, first.header.machine) if each.matters)
-        found = [*_other_task(run, first_run), *_other_texts(session, first), *machine]
+        found = [
+            *_other_task(run, first_run),
+            *_other_handling(session, first),
+            *_other_texts(session, first),
+            *machine,
+        ]
         if found:
             yield f"{run.label} and {first_run.label} differ in what matters: {'; '.join(found)}"
+
+
+def _other_tasks(sessions: Sequence[Session], runs: Sequence[MeasuredRun]) -> Iterator[str]:
+    first, first_run = sessions[0], runs[0]
+    for session, run in zip(sessions[1:], runs[1:], strict=True):
+        cpus = (each for each in differences(session.header.machine, first.header.machine) if each.what in _CPUS)
+        found = [*_other_task(run, first_run), *_other_handling(session, first), *map(str, cpus)]
+        if found:
+            yield f"{run.label} and {first_run.label} were not measured alike: {'; '.join(found)}"
 
 
 def _other_task(run: MeasuredRun, first: MeasuredRun) -> Iterator[str]:
@@ -69,6 +88,18 @@ def _other_task(run: MeasuredRun, first: MeasuredRun) -> Iterator[str]:
         implied = name == "digest" and run.facts["model"] != first.facts["model"]
         if run.facts[name] != first.facts[name] and not implied:
             yield f"{name}: {run.facts[name]} against {first.facts[name]}"
+
+
+def _other_handling(session: Session, first: Session) -> Iterator[str]:
+    ours, theirs = session.header.settings, first.header.settings
+    if ours.raw != theirs.raw:
+        yield f"chat template: {_template(ours.raw)} against {_template(theirs.raw)}"
+    if (ours.calibration_sha256, ours.calibration_ranges) != (theirs.calibration_sha256, theirs.calibration_ranges):
+        yield "calibrated otherwise"
+
+
+def _template(raw: bool) -> str:
+    return "none" if raw else "the model's"
 
 
 def _other_texts(session: Session, first: Session) -> Iterator[str]:
