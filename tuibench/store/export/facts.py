@@ -22,6 +22,7 @@ def measured_run(session: Session, label: str | None = None) -> MeasuredRun:
         facts=_facts(session),
         machine=session.header.machine,
         n_threads=session.header.settings.n_threads,
+        resumed=tuple(each.resumed for each in session.resumed),
     )
 
 
