@@ -16,6 +16,8 @@ from tuibench.store.schema import Session
 
 _TASK = ("model", "digest", "threads", "tokens", "sampling")
 """The facts that decide how long a run takes."""
+_CPUS = ("CPU", "usable CPUs")
+"""Of a machine, what no change of a program explains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,9 @@ class SideBySide:
     comparison: Comparison
     warnings: tuple[str, ...] = ()
     """What makes a session incomparable with the first one, a sentence for each that is."""
+    other_tasks: tuple[str, ...] = ()
+    """Of these, what each such session was asked for otherwise than the first, or on what other CPU it ran: speeds of
+    two tasks tell nothing about two builds."""
 
 
 def side_by_side(opened: Sequence[tuple[Path, Session]], baseline: str | None = None) -> SideBySide:
@@ -40,7 +45,7 @@ def side_by_side(opened: Sequence[tuple[Path, Session]], baseline: str | None = 
     sessions = [session for _, session in opened]
     runs = [measured_run(session, label) for session, label in zip(sessions, _labels(opened), strict=True)]
     found = compare(runs, parents=ladder_parents(), exact=exact_methods(), baseline=baseline)
-    return SideBySide(found, tuple(_warnings(sessions, found.runs)))
+    return SideBySide(found, tuple(_warnings(sessions, found.runs)), tuple(_other_tasks(sessions, found.runs)))
 
 
 def _labels(opened: Sequence[tuple[Path, Session]]) -> list[str]:
@@ -65,10 +70,29 @@ def _warnings(sessions: Sequence[Session], runs: Sequence[MeasuredRun]) -> Itera
     first, first_run = sessions[0], runs[0]
     for session, run in zip(sessions[1:], runs[1:], strict=True):
         machine = (str(each) for each in differences(session.header.machine, first.header.machine) if each.matters)
-        prompt = _other_prompt(session, first, (run.facts["prompt"], first_run.facts["prompt"]))
-        found = [*_other_task(run, first_run), *prompt, *_other_texts(session, first), *machine]
+        found = [
+            *_other_task(run, first_run),
+            *_other_prompt((session, run), (first, first_run)),
+            *_other_handling(session, first),
+            *_other_texts(session, first),
+            *machine,
+        ]
         if found:
             yield f"{run.label} and {first_run.label} differ in what matters: {'; '.join(found)}"
+
+
+def _other_tasks(sessions: Sequence[Session], runs: Sequence[MeasuredRun]) -> Iterator[str]:
+    first, first_run = sessions[0], runs[0]
+    for session, run in zip(sessions[1:], runs[1:], strict=True):
+        cpus = (each for each in differences(session.header.machine, first.header.machine) if each.what in _CPUS)
+        found = [
+            *_other_task(run, first_run),
+            *_other_prompt((session, run), (first, first_run)),
+            *_other_handling(session, first),
+            *map(str, cpus),
+        ]
+        if found:
+            yield f"{run.label} and {first_run.label} were not measured alike: {'; '.join(found)}"
 
 
 def _other_task(run: MeasuredRun, first: MeasuredRun) -> Iterator[str]:
@@ -79,9 +103,11 @@ def _other_task(run: MeasuredRun, first: MeasuredRun) -> Iterator[str]:
             yield f"{name}: {run.facts[name]} against {first.facts[name]}"
 
 
-def _other_prompt(session: Session, first: Session, shown: tuple[str, str]) -> Iterator[str]:
+def _other_prompt(later: tuple[Session, MeasuredRun], before: tuple[Session, MeasuredRun]) -> Iterator[str]:
     """Yield how the prompts differ: by what the model read of them where that is known, else by what was typed."""
+    (session, run), (first, first_run) = later, before
     ours, theirs = session.prompt_read, first.prompt_read
+    shown = run.facts["prompt"], first_run.facts["prompt"]
     same_model = session.header.model.digest == first.header.model.digest  # another one has another template
     if ours is None or theirs is None or not same_model:
         if shown[0] != shown[1]:
@@ -92,6 +118,18 @@ def _other_prompt(session: Session, first: Session, shown: tuple[str, str]) -> I
         else:
             read = [f"{n_tokens} tokens ({sha256[:8]})" for sha256, n_tokens in (ours, theirs)]
             yield f"prompt: the same words, read as {' against '.join(read)}: by --raw, the chat template or its date"
+
+
+def _other_handling(session: Session, first: Session) -> Iterator[str]:
+    ours, theirs = session.header.settings, first.header.settings
+    if ours.raw != theirs.raw:
+        yield f"chat template: {_template(ours.raw)} against {_template(theirs.raw)}"
+    if (ours.calibration_sha256, ours.calibration_ranges) != (theirs.calibration_sha256, theirs.calibration_ranges):
+        yield "calibrated otherwise"
+
+
+def _template(raw: bool) -> str:
+    return "none" if raw else "the model's"
 
 
 def _other_texts(session: Session, first: Session) -> Iterator[str]:
