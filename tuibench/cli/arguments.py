@@ -205,25 +205,11 @@ def percentage(text: str) -> float:
 def add_compare_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what a comparison takes."""
     add = parser.add_argument
-    add(
-        "sessions", nargs="*", type=session_name, metavar="SESSION", help=f"{_SESSION_HELP}; the first is the yardstick"
-    )
-    add(
-        "--base",
-        nargs="+",
-        default=(),
-        type=session_name,
-        metavar="SESSION",
-        help="instead: the sessions of the build before",
-    )
-    add(
-        "--new",
-        nargs="+",
-        default=(),
-        type=session_name,
-        metavar="SESSION",
-        help="…and those of the build to judge, three a side or more",
-    )
+    help_ = f"{_SESSION_HELP}; the first is the yardstick"
+    new_help = "…and of the build to judge, three a side or more"
+    add("sessions", nargs="*", type=session_name, metavar="SESSION", help=help_)
+    add("--base", nargs="+", default=(), type=session_name, metavar="SESSION", help="instead: of the build before")
+    add("--new", nargs="+", default=(), type=session_name, metavar="SESSION", help=new_help)
     add("--baseline", metavar="METHOD", help="the method all are compared with (default: kv-cache)")
     add("--format", choices=("table", "md", "csv", "json", "benchstat"), default="table")
     add("--fail-on-regression", type=percentage, metavar="PCT", help="judge whether a method lost more speed than PCT")

@@ -70,13 +70,7 @@ def _warnings(sessions: Sequence[Session], runs: Sequence[MeasuredRun]) -> Itera
     first, first_run = sessions[0], runs[0]
     for session, run in zip(sessions[1:], runs[1:], strict=True):
         machine = (str(each) for each in differences(session.header.machine, first.header.machine) if each.matters)
-        found = [
-            *_other_task(run, first_run),
-            *_other_prompt((session, run), (first, first_run)),
-            *_other_handling(session, first),
-            *_other_texts(session, first),
-            *machine,
-        ]
+        found = [*_asked_otherwise(session, run, first, first_run), *_other_texts(session, first), *machine]
         if found:
             yield f"{run.label} and {first_run.label} differ in what matters: {'; '.join(found)}"
 
@@ -85,14 +79,17 @@ def _other_tasks(sessions: Sequence[Session], runs: Sequence[MeasuredRun]) -> It
     first, first_run = sessions[0], runs[0]
     for session, run in zip(sessions[1:], runs[1:], strict=True):
         cpus = (each for each in differences(session.header.machine, first.header.machine) if each.what in _CPUS)
-        found = [
-            *_other_task(run, first_run),
-            *_other_prompt((session, run), (first, first_run)),
-            *_other_handling(session, first),
-            *map(str, cpus),
-        ]
+        found = [*_asked_otherwise(session, run, first, first_run), *map(str, cpus)]
         if found:
             yield f"{run.label} and {first_run.label} were not measured alike: {'; '.join(found)}"
+
+
+def _asked_otherwise(session: Session, run: MeasuredRun, first: Session, first_run: MeasuredRun) -> Iterator[str]:
+    yield from _other_task(run, first_run)
+    yield from _other_prompt(session, first, (run.facts["prompt"], first_run.facts["prompt"]))
+    ours, theirs = session.header.settings, first.header.settings
+    if (ours.calibration_sha256, ours.calibration_ranges) != (theirs.calibration_sha256, theirs.calibration_ranges):
+        yield "calibrated otherwise"
 
 
 def _other_task(run: MeasuredRun, first: MeasuredRun) -> Iterator[str]:
@@ -103,15 +100,15 @@ def _other_task(run: MeasuredRun, first: MeasuredRun) -> Iterator[str]:
             yield f"{name}: {run.facts[name]} against {first.facts[name]}"
 
 
-def _other_prompt(later: tuple[Session, MeasuredRun], before: tuple[Session, MeasuredRun]) -> Iterator[str]:
+def _other_prompt(session: Session, first: Session, shown: tuple[str, str]) -> Iterator[str]:
     """Yield how the prompts differ: by what the model read of them where that is known, else by what was typed."""
-    (session, run), (first, first_run) = later, before
     ours, theirs = session.prompt_read, first.prompt_read
-    shown = run.facts["prompt"], first_run.facts["prompt"]
     same_model = session.header.model.digest == first.header.model.digest  # another one has another template
     if ours is None or theirs is None or not same_model:
         if shown[0] != shown[1]:
             yield f"prompt: {shown[0]} against {shown[1]}"
+        if session.header.settings.raw != first.header.settings.raw:
+            yield f"chat template: {_template(session)} against {_template(first)}"
     elif ours != theirs:
         if shown[0] != shown[1]:
             yield f"prompt: {shown[0]} against {shown[1]}"
@@ -120,16 +117,8 @@ def _other_prompt(later: tuple[Session, MeasuredRun], before: tuple[Session, Mea
             yield f"prompt: the same words, read as {' against '.join(read)}: by --raw, the chat template or its date"
 
 
-def _other_handling(session: Session, first: Session) -> Iterator[str]:
-    ours, theirs = session.header.settings, first.header.settings
-    if ours.raw != theirs.raw:
-        yield f"chat template: {_template(ours.raw)} against {_template(theirs.raw)}"
-    if (ours.calibration_sha256, ours.calibration_ranges) != (theirs.calibration_sha256, theirs.calibration_ranges):
-        yield "calibrated otherwise"
-
-
-def _template(raw: bool) -> str:
-    return "none" if raw else "the model's"
+def _template(session: Session) -> str:
+    return "none" if session.header.settings.raw else "the model's"
 
 
 def _other_texts(session: Session, first: Session) -> Iterator[str]:
