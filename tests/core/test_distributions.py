@@ -7,6 +7,8 @@ from tuibench.core.distributions import (
     beta_cdf,
     bootstrap_median_weights,
     n_outside_median_interval,
+    sign_test_p_value,
+    student_t_p_value,
     student_t_quantile,
 )
 
@@ -20,6 +22,17 @@ def test_beta_cdf_is_scipys(a, b, x):
 @pytest.mark.parametrize("df", [1, 2, 2.7, 4, 30, 1000, 1e7])
 def test_student_t_quantile_is_scipys(df):
     assert student_t_quantile(0.975, df) == pytest.approx(stats.t.ppf(0.975, df), rel=1e-6)
+
+
+@pytest.mark.parametrize("df", [1, 2, 2.7, 30, 1000])
+@pytest.mark.parametrize("t", [0.0, 0.5, -3.0, 40.0])
+def test_student_t_p_value_is_scipys(t, df):
+    assert student_t_p_value(t, df) == pytest.approx(2 * stats.t.sf(abs(t), df), rel=1e-9)
+
+
+@pytest.mark.parametrize(("n_below", "n"), [(0, 10), (3, 10), (5, 10), (5, 11), (0, 1), (1, 1)])
+def test_sign_test_p_value_is_scipys(n_below, n):
+    assert sign_test_p_value(n_below, n) == pytest.approx(min(1, 2 * stats.binom.cdf(n_below, n, 0.5)))
 
 
 @pytest.mark.parametrize("n", [3, 5, 9])

@@ -97,8 +97,3 @@ def test_run_ended_says_whether_it_was_stopped():
     state = fold(replace(RunState(), running=True), RunEnded(cancelled=True))
     assert not state.running
     assert state.cancelled
-
-
-def test_trial_order_runs_every_second_round_backwards():
-    assert [turn.method for turn in trial_order(["a", "b"], 3)] == ["a", "b", "b", "a", "a", "b"]
-    assert [turn.index for turn in trial_order(["a", "b"], 3)] == [0, 0, 1, 1, 2, 2]

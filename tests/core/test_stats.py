@@ -74,7 +74,7 @@ def test_many_trials_do_not_widen_for_an_outlier():
 
 def test_too_few_trials_get_a_ratio_without_a_statement():
     found = ratio_by_round([10.0, 11.0], [5.0, 5.1])
-    assert found.value == pytest.approx(10.5 / 5.05)
+    assert found.value == pytest.approx(stats.gmean([10.0 / 5.0, 11.0 / 5.1]))
     assert (found.low, found.high, found.outcome) == (None, None, Outcome.UNKNOWN)
     assert ratio_of_medians([10.0], lognormal(30)).outcome is Outcome.UNKNOWN
 
@@ -90,6 +90,46 @@ def test_interval_holds_the_ratio_itself(ratio):
     for seed in range(50):
         found = ratio(lognormal(4, sigma=0.5, seed=seed), lognormal(4, sigma=0.5, seed=seed + 100))
         assert found.low <= found.value <= found.high
+
+
+def test_ratio_by_round_is_the_geometric_mean_of_the_rounds_ratios():
+    ours, theirs = lognormal(5, median=20, seed=1), lognormal(5, seed=2)
+    assert ratio_by_round(ours, theirs).value == pytest.approx(stats.gmean(np.divide(ours, theirs)))
+
+
+def test_from_ten_rounds_on_an_outlier_does_not_move_the_ratio():
+    ours, theirs = lognormal(12, median=20, seed=1), lognormal(12, seed=2)
+    ratios = np.divide(ours, theirs)
+    disturbed = [5.0 if i == int(np.argmin(ratios)) else value for i, value in enumerate(ours)]
+    found = ratio_by_round(disturbed, theirs)
+    assert found.value == pytest.approx(np.exp(stats.trim_mean(np.log(ratios), 0.25)))
+
+
+@pytest.mark.parametrize("n", range(MIN_TRIALS, FEW))
+def test_p_value_of_few_rounds_is_never_below_students_t(n):
+    ours, theirs = lognormal(n, median=10.3, seed=n), lognormal(n, seed=n + 50)
+    p_value = stats.ttest_rel(np.log(ours), np.log(theirs)).pvalue
+    assert ratio_by_round(ours, theirs).p_value >= p_value * (1 - 1e-9)
+
+
+def test_p_value_of_few_trials_of_two_sessions_is_never_below_welchs_t():
+    ours, theirs = lognormal(4, median=10.3, seed=1), lognormal(5, sigma=0.1, seed=2)
+    p_value = stats.ttest_ind(np.log(ours), np.log(theirs), equal_var=False).pvalue
+    assert ratio_of_medians(ours, theirs).p_value >= p_value * (1 - 1e-9)
+
+
+def test_p_value_of_many_rounds_is_never_below_the_sign_tests():
+    ours, theirs = lognormal(15, median=10.3, seed=1), lognormal(15, seed=2)
+    n_above = sum(a > b for a, b in zip(ours, theirs, strict=True))
+    assert ratio_by_round(ours, theirs).p_value >= stats.binomtest(n_above, 15).pvalue - 1e-12
+
+
+@pytest.mark.parametrize("n", [3, 5, 9, 10, 11, 30])
+@pytest.mark.parametrize("ratio", [ratio_of_medians, ratio_by_round])
+def test_p_value_and_interval_say_the_same(ratio, n):
+    for seed in range(60):
+        found = ratio(lognormal(n, median=10 + seed / 60, seed=seed), lognormal(n, seed=seed + 100))
+        assert (found.p_value <= 0.05) == (found.outcome is not Outcome.NONE)
 
 
 def test_drift_cancels_between_trials_of_one_round():

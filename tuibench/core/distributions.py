@@ -62,6 +62,16 @@ def student_t_quantile(probability: float, df: float) -> float:
     return sqrt(df * (1 - high) / high)
 
 
+def student_t_p_value(t: float, df: float) -> float:
+    """Return with what probability Student's t with `df` degrees of freedom lies as far from 0 as `t`, either side."""
+    return beta_cdf(df / (df + t * t), df / 2, 0.5)
+
+
+def sign_test_p_value(n_below: int, n: int) -> float:
+    """Return the two-sided p-value of as few as `n_below` of `n` values on one side of their true median."""
+    return min(1.0, 2 * beta_cdf(0.5, n - n_below, n_below + 1)) if n_below < n else 1.0
+
+
 @cache
 def bootstrap_median_weights(n: int) -> tuple[int, tuple[float, ...]]:
     """Return the bootstrap distribution of a median: with what probability it is the k-th smallest of `n` values.

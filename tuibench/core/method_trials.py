@@ -57,8 +57,7 @@ def _trials_of(records: Sequence[TrialRecord]) -> MethodTrials:
 def ratio_within_run(ours: MethodTrials, theirs: MethodTrials) -> Ratio | None:
     """Return the ratio of decode speeds of two methods of one run, round by round where they share enough rounds."""
     if ours.rounds == theirs.rounds and len(ours.rounds) >= MIN_TRIALS:
-        value = ours.metrics[DECODE.id].median / theirs.metrics[DECODE.id].median
-        return ratio_by_round(ours.speeds, theirs.speeds, value)
+        return ratio_by_round(ours.speeds, theirs.speeds)
     by_round = dict(zip(theirs.rounds, theirs.speeds, strict=True))
     timed = zip(ours.rounds, ours.speeds, strict=True)
     pairs = [(speed, by_round[index]) for index, speed in timed if index in by_round]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 MAX_TURNS = 200_000
 """More than any run takes; what reads sessions relies on it."""
+
+_LAST = 3
+"""Rounds that end an odd number of them: no two can be mirrored without one being left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,17 +18,60 @@ class Turn:
 
     method: str
     index: int
+    """The round that it belongs to: each method has one turn a round."""
 
 
 def trial_order(methods: Sequence[str], n_trials: int) -> tuple[Turn, ...]:
-    """Return the turns of a run: methods forward in one round, backward in the next (A B B A A B …).
+    """Return the turns of a run, in an order in which slow drift of the machine (heat, a neighbour) hits all alike.
 
-    Slow drift of the machine (heat, a neighbour) then hits all methods alike, and the method at the turn of a round
-    keeps its worker, which saves a load.
+    Drift that is linear in the turns cancels where each method's positions in its rounds add up to the same: such
+    tables of permutations are Kotzig arrays (Wallis 2001, Magic Graphs, §2.2). Rounds come in mirrored pairs, forward
+    and backward in the Thue–Morse sequence (A B, B A, B A, A B, …), so that of a curved drift little is left, too.
+    An odd number of rounds ends with a triple that cancels; for an even number of methods no such triple exists, and
+    the sums differ by the least they can, one position over all rounds.
+
+    It cancels in what adds logarithms up over rounds, as `stats.ratio_by_round` does. In medians of three trials no
+    order cancels it: the round in the middle decides, and two methods cannot have one place in it.
     """
-    return tuple(turn for index in range(n_trials) for turn in trial_round(methods, index))
+    return tuple(turn for index in range(n_trials) for turn in trial_round(methods, index, n_trials))
 
 
-def trial_round(methods: Sequence[str], index: int) -> tuple[Turn, ...]:
-    """Return one round of the order above: forward where its index is even, else backward."""
-    return tuple(Turn(method, index) for method in (methods if index % 2 == 0 else reversed(methods)))
+def trial_round(methods: Sequence[str], index: int, n_planned: int) -> tuple[Turn, ...]:
+    """Return one round of the order above; what is added after the planned rounds begins again with mirrored pairs.
+
+    Args:
+        methods: All of the run; where some need no more rounds, those that do.
+        index: Of the round, counted from 0.
+        n_planned: Rounds that were planned.
+    """
+    first_of_last = n_planned - _LAST
+    if n_planned % 2 and first_of_last >= 0 and first_of_last <= index < n_planned:
+        positions = _balanced_triple(len(methods))[index - first_of_last]
+        ordered = [method for _, method in sorted(zip(positions, methods, strict=True))]
+    else:
+        since = index if index < n_planned else index - n_planned
+        ordered = list(methods if since.bit_count() % 2 == 0 else reversed(methods))
+    return tuple(Turn(method, index) for method in ordered)
+
+
+def by_round(turns: Iterable[Turn]) -> dict[int, tuple[Turn, ...]]:
+    """Return planned turns by their round, in the order they have within it."""
+    rounds: dict[int, list[Turn]] = {}
+    for turn in turns:
+        rounds.setdefault(turn.index, []).append(turn)
+    return {index: tuple(found) for index, found in rounds.items()}
+
+
+def _balanced_triple(n_methods: int) -> tuple[Sequence[int], Sequence[int], Sequence[int]]:
+    """Return each method's position in three rounds, with sums that are equal, or differ by one for an even number.
+
+    The second round halves the first one's positions; two rounds then have sums that all differ, and the third ranks
+    them the other way round.
+    """
+    first = range(n_methods)
+    second = [(n_methods - 1) // 2 - i // 2 if i % 2 == 0 else n_methods - 1 - i // 2 for i in first]
+    latest_first = sorted(first, key=lambda i: -(first[i] + second[i]))
+    third = [0] * n_methods
+    for position, method in enumerate(latest_first):
+        third[method] = position
+    return first, second, third

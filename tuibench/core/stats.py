@@ -12,25 +12,28 @@ medians cannot leave the few values that were seen. Hence two supports for it:
   `_T_COVERAGE`, somewhat more than is claimed, because noise that lasts from one trial to the next makes it optimistic;
 - from `FEW` on, the interval of order statistics whose coverage is exact for any distribution.
 
-The interval spans the bootstrap's and its support's, and never claims less than either. Below `MIN_TRIALS` there is
-none: that is "too few trials to tell", not "no difference".
+The interval spans the bootstrap's and its support's, and never claims less than either; a p-value is what is left of
+certainty where the interval just reaches 1. Below `MIN_TRIALS` there is neither: that is "too few trials to tell", not
+"no difference".
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from itertools import accumulate
 from math import exp, floor, log, sqrt
-from statistics import fmean, median, variance
+from statistics import fmean, variance
 
 from tuibench.core.distributions import (
     beta_cdf,
     bootstrap_median_weights,
     n_outside_median_interval,
+    sign_test_p_value,
+    student_t_p_value,
     student_t_quantile,
 )
 
@@ -43,6 +46,8 @@ FEW = 10
 _LOW, _HIGH = (1 - COVERAGE) / 2, (1 + COVERAGE) / 2
 _T_COVERAGE = 0.965
 _T_HIGH = (1 + _T_COVERAGE) / 2
+_T_CAUTION = (1 - COVERAGE) / (1 - _T_COVERAGE)
+"""What a p-value of Student's t is multiplied by, for the same reason."""
 
 
 class Outcome(StrEnum):
@@ -75,7 +80,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """The ratio of two medians."""
+    """The ratio of two decode speeds."""
 
     value: float
     low: float | None
@@ -84,6 +89,9 @@ class Ratio:
     n: int
     """Trials of the side that has fewer; with `paired`, rounds that both took part in."""
     paired: bool
+    p_value: float | None = None
+    """How probable a ratio as far from 1 is between equals: at most 5 % where the interval excludes 1. None without
+    an interval."""
 
     @property
     def outcome(self) -> Outcome:
@@ -121,31 +129,36 @@ def ratio_of_medians(ours: Sequence[float], theirs: Sequence[float]) -> Ratio | 
     if n < MIN_TRIALS:
         return Ratio(value, None, None, n, paired=False)
     bounds = [_bootstrap_ratio_interval(ordered, theirs_ordered)]
+    below, above = _bootstrap_ratio(ordered, theirs_ordered), _bootstrap_ratio(theirs_ordered, ordered)
+    p_values = [_two_sided(below(1), above(1))]
     if n < FEW:
-        bounds.append(_welch_interval(ours, theirs))
-    return Ratio(value, *_spanned(bounds, value), n, paired=False)
+        interval, p_value = _welch(ours, theirs)
+        bounds.append(interval)
+        p_values.append(p_value)
+    return Ratio(value, *_spanned(bounds, value), n, paired=False, p_value=max(p_values))
 
 
-def ratio_by_round(ours: Sequence[float], theirs: Sequence[float], value: float | None = None) -> Ratio | None:
-    """Return the ratio of the medians of trials taken in common rounds: `ours[i]` was measured next to `theirs[i]`.
+def ratio_by_round(ours: Sequence[float], theirs: Sequence[float]) -> Ratio | None:
+    """Return the ratio of two speeds that were measured in common rounds: `ours[i]` was measured next to `theirs[i]`.
 
-    The interval is that of the median ratio within a round: what drifts from round to round cancels. Where the drift
-    is strong, the ratio of the medians may lie at its edge; the interval then reaches to it.
+    What drifts from round to round cancels within each, and what drifts within a round over all of them
+    (`plan.trial_order`), because the ratio is the geometric mean of the rounds' ratios: from `FEW` rounds on, of the
+    middle half of them, which no outlier moves. The interval is that of the median ratio within a round.
 
     Args:
         ours: At least one; like `theirs`, positive for there to be a ratio.
         theirs: As many.
-        value: The ratio of the medians, where it is known already.
     """
     if not ours or min(ours) <= 0 or min(theirs) <= 0:
         return None
-    if value is None:
-        value = median(ours) / median(theirs)
     ratios = sorted(a / b for a, b in zip(ours, theirs, strict=True))
-    interval = _median_interval(ratios, _middle(ratios))
+    n = len(ratios)
+    outer = n // 4 if n >= FEW else 0
+    value = exp(fmean(log(ratio) for ratio in ratios[outer : n - outer]))
+    interval = _median_interval(ratios, value)
     if interval is None:
-        return Ratio(value, None, None, len(ours), paired=True)
-    return Ratio(value, *_spanned([interval], value), len(ours), paired=True)
+        return Ratio(value, None, None, n, paired=True)
+    return Ratio(value, *interval, n, paired=True, p_value=_median_p_value(ratios))
 
 
 def _spanned(intervals: Sequence[tuple[float, float]], value: float) -> tuple[float, float]:
@@ -173,6 +186,28 @@ def _median_interval(ordered: Sequence[float], middle: float) -> tuple[float, fl
     return _spanned(bounds, middle)
 
 
+def _median_p_value(ordered: Sequence[float]) -> float:
+    """Return how probable it is that values with a median of 1 lie as far from it as these."""
+    n = len(ordered)
+    n_up_to, n_below = bisect_right(ordered, 1), bisect_left(ordered, 1)
+    first, weights = bootstrap_median_weights(n)
+    bootstrap = _two_sided(sum(weights[: max(0, n_up_to - first)]), sum(weights[max(0, n_below - first) :]))
+    if n >= FEW:
+        return max(bootstrap, sign_test_p_value(min(n_up_to, n - n_below), n))
+    logs = [log(value) for value in ordered]
+    return max(bootstrap, _t_p_value(fmean(logs), variance(logs) / n, n - 1))
+
+
+def _two_sided(up_to: float, from_there: float) -> float:
+    return min(1.0, 2 * min(up_to, from_there))
+
+
+def _t_p_value(mean: float, squared_error: float, df: float) -> float:
+    if not squared_error:
+        return 0.0 if mean else 1.0
+    return min(1.0, _T_CAUTION * student_t_p_value(mean / sqrt(squared_error), df))
+
+
 def _bootstrap_median_interval(ordered: Sequence[float]) -> tuple[float, float]:
     first, weights = bootstrap_median_weights(len(ordered))
     cumulative = list(accumulate(weights))
@@ -183,20 +218,27 @@ def _bootstrap_median_interval(ordered: Sequence[float]) -> tuple[float, float]:
     )
 
 
-def _welch_interval(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float]:
-    """Return the interval of the ratio that Welch's t test on the logarithms gives."""
+def _welch(ours: Sequence[float], theirs: Sequence[float]) -> tuple[tuple[float, float], float]:
+    """Return the interval of the ratio that Welch's t test on the logarithms gives, and its p-value."""
     a, b = [log(value) for value in ours], [log(value) for value in theirs]
     var_a, var_b = variance(a) / len(a), variance(b) / len(b)
     middle = fmean(a) - fmean(b)
     if not var_a + var_b:
-        return exp(middle), exp(middle)
+        return (exp(middle), exp(middle)), _t_p_value(middle, 0, 1)
     df = (var_a + var_b) ** 2 / (var_a**2 / (len(a) - 1) + var_b**2 / (len(b) - 1))
     half = student_t_quantile(_T_HIGH, df) * sqrt(var_a + var_b)
-    return exp(middle - half), exp(middle + half)
+    return (exp(middle - half), exp(middle + half)), _t_p_value(middle, var_a + var_b, df)
 
 
 def _bootstrap_ratio_interval(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float]:
     """Return the percentile interval of the ratio of two bootstrapped medians, from their exact distributions."""
+    probability_up_to = _bootstrap_ratio(ours, theirs)
+    least, most = ours[0] / theirs[-1], ours[-1] / theirs[0]
+    return _quantile(probability_up_to, _LOW, least, most), _quantile(probability_up_to, _HIGH, least, most)
+
+
+def _bootstrap_ratio(ours: Sequence[float], theirs: Sequence[float]) -> Callable[[float], float]:
+    """Return the distribution function of the ratio of two bootstrapped medians."""
     values, cumulative = _bootstrap_median_distribution(ours)
     first, weights = bootstrap_median_weights(len(theirs))
     divisors = theirs[first : first + len(weights)]
@@ -207,8 +249,7 @@ def _bootstrap_ratio_interval(ours: Sequence[float], theirs: Sequence[float]) ->
             for divisor, weight in zip(divisors, weights, strict=True)
         )
 
-    least, most = values[0] / divisors[-1], values[-1] / divisors[0]
-    return _quantile(probability_up_to, _LOW, least, most), _quantile(probability_up_to, _HIGH, least, most)
+    return probability_up_to
 
 
 def _bootstrap_median_distribution(ordered: Sequence[float]) -> tuple[Sequence[float], list[float]]:

@@ -15,7 +15,7 @@ import msgspec
 
 from tuibench import paths
 from tuibench.core.events import Event, FailureKind, PromptTokenised
-from tuibench.core.plan import Turn, trial_order, trial_round
+from tuibench.core.plan import Turn, by_round, trial_order, trial_round
 from tuibench.core.record import Failure, QualityRecord, TrialRecord
 from tuibench.core.resume import ends_method
 from tuibench.core.roofline import roofline
@@ -91,7 +91,8 @@ class Measurement:
         self._bandwidth = bandwidth
         self._probe: asyncio.Future[int] | None = None
         limits = limits or (TimeLimits.uniform(spec.timeout_s) if spec.timeout_s else TimeLimits())
-        self._turns = trial_order(spec.methods, spec.n_trials)
+        self._turns = resume.session.header.settings.turns() if resume else trial_order(spec.methods, spec.n_trials)
+        self._planned_rounds = by_round(self._turns)
         self._resume = resume
         header = resume.session.header if resume else start_header(spec, model, self._turns)
         self._writer = SessionWriter(resume.path if resume else session_path(header, sessions), header)
@@ -279,10 +280,11 @@ class Measurement:
     def _round(self, index: int) -> tuple[Turn, ...]:
         spec = self._spec
         if index < spec.n_trials:
-            return trial_round(spec.methods, index)
+            return self._planned_rounds.get(index, ())
         if spec.precision is None or index >= spec.max_trials or self._stopped:
             return ()
-        return trial_round([method for method in spec.methods if not self._settled(method, spec.precision)], index)
+        unsettled = [method for method in spec.methods if not self._settled(method, spec.precision)]
+        return trial_round(unsettled, index, spec.n_trials)
 
     def _settled(self, method: str, precision: float) -> bool:
         """Return whether more trials of a method would tell nothing new."""
