@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tuibench.core.control import method_of
 from tuibench.core.format import printable
 from tuibench.core.spec import Method
 
@@ -38,12 +39,13 @@ def _entry_points() -> dict[str, EntryPoint]:
 
 
 def engine_class(method_id: str) -> type[Engine]:
-    """Return the engine class of a method; importing it loads no model library.
+    """Return the engine class of a method, or of its control; importing it loads no model library.
 
     Raises:
         UnknownMethodError: Nothing installed provides the method.
         UnusableMethodError: What provides it cannot be imported, or is no engine class of that method.
     """
+    method_id = method_of(method_id)
     point = _entry_points().get(method_id)
     if point is None:
         known = ", ".join(_entry_points())

@@ -61,6 +61,19 @@ async def test_only_missing_trials_run_in_their_order(tmp_path):
         assert [resumption.n_trials for resumption in session.resumed] == [n_left]
 
 
+async def test_a_session_goes_on_in_the_order_it_was_begun_in(tmp_path):
+    whole = measurement(tmp_path, n_warmup=0, n_trials=3)
+    await collect(whole)
+    path = whole.session_path
+    content = path.read_bytes()[: table_ends(path.read_bytes())[0]]
+    # As versions before planned it: forward, backward, forward.
+    older = content.replace(b'["a", "b", "a", "b", "b", "a"]', b'["a", "b", "b", "a", "a", "b"]')
+    assert older != content
+    path.write_bytes(older)
+    events, _ = await collect(resumed(tmp_path, path))
+    assert measured_turns(events) == [("b", 0), ("b", 1), ("a", 1), ("a", 2), ("b", 2)]
+
+
 async def test_the_resumed_state_is_the_stored_one(tmp_path):
     run = measurement(tmp_path)
     await drive(run, first_token, run.stop)

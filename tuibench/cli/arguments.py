@@ -157,6 +157,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         help="hub id, local folder or .gguf file (default: SmolLM2-135M-Instruct)",
     )
     add("--methods", type=words, metavar="A,B,…", help="method ids, or `all` (default), see `tuibench methods`")
+    add("--control", action="store_true", help="measure the yardstick twice: what equal methods differ by, seen")
     prompt = parser.add_mutually_exclusive_group()
     prompt.add_argument("--prompt", type=words, metavar="TEXT", help="what the model continues or answers")
     prompt.add_argument("--prompt-file", type=given_path, metavar="F", help="UTF-8 text file with the prompt")
@@ -238,7 +239,7 @@ def run_spec(options: argparse.Namespace) -> RunSpec:
     if options.retry_failed:
         raise UsageError("--retry-failed goes with --resume SESSION")
     left_out: dict[str, Any] = {
-        "methods": resolve_methods("ladder"),
+        "methods": _with_control(resolve_methods("ladder"), asked=options.control),
         "prompt": DEFAULT_PROMPT,
         "n_threads": default_threads(),
     }
@@ -264,9 +265,10 @@ def given_settings(options: argparse.Namespace) -> dict[str, Any]:
     from tuibench.methods import UnknownMethodError, resolve_methods  # noqa: PLC0415
 
     try:
-        methods = None if options.methods is None else resolve_methods(options.methods)
+        named = None if options.methods is None else resolve_methods(options.methods)
     except UnknownMethodError as error:
         raise UsageError(str(error)) from error
+    methods = None if named is None else _with_control(named, asked=options.control)
     sampling = _without_none(
         temperature=options.temperature, top_k=options.top_k, top_p=options.top_p, seed=options.seed
     )
@@ -286,6 +288,16 @@ def given_settings(options: argparse.Namespace) -> dict[str, Any]:
         sampling=Sampling(**sampling) if sampling else None,
         name=options.name,
     )
+
+
+def _with_control(methods: tuple[str, ...], *, asked: bool) -> tuple[str, ...]:
+    """Return the methods, and the one that they are compared with a second time if that is asked for."""
+    from tuibench.core.comparison import default_baseline  # noqa: PLC0415 - not needed for --help
+    from tuibench.core.control import control_of  # noqa: PLC0415
+    from tuibench.methods import ladder_parents  # noqa: PLC0415
+
+    yardstick = default_baseline(methods, ladder_parents()) if asked else None
+    return methods if yardstick is None else (*methods, control_of(yardstick))
 
 
 def _without_none(**values: Any) -> dict[str, Any]:  # noqa: ANN401 - of any type

@@ -11,6 +11,7 @@ import msgspec
 from tuibench import paths
 from tuibench.cli.arguments import UsageError, calibration, eval_text, given_settings
 from tuibench.cli.models import ensure_model
+from tuibench.core.control import is_control
 from tuibench.core.format import printable
 from tuibench.measure.resume import Continuation, obstacles, other_texts, resumed_spec
 from tuibench.models.local import DEFAULT_MODEL, LocalModel, ModelError
@@ -57,6 +58,8 @@ def resumed_run(options: argparse.Namespace) -> ResumedRun:
     for name, asked in given_settings(options).items():
         if asked != getattr(spec, name):
             reasons.append(f"it was measured with other {_OPTIONS.get(name, name)}; leave the option out")
+    if options.control and not any(map(is_control, spec.methods)):
+        reasons.append("it was measured without --control; leave the option out")
     if reasons:
         raise UsageError(printable(f"{path.name} cannot be resumed: {'; '.join(reasons)}. Start a new session instead"))
     return ResumedRun(spec, model, continuation)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from tuibench.core.control import is_control, method_of
 from tuibench.core.drift import Drift
 from tuibench.core.fingerprint import MachineHeader
 from tuibench.core.method_trials import MethodTrials, by_method, drift_of_run, ratio_between_runs, ratio_within_run
@@ -185,7 +186,7 @@ def compare(
     if baseline is not None and not any(baseline in methods for methods in measured):
         known = ", ".join(dict.fromkeys(method for methods in measured for method in methods))
         raise UnknownBaselineError(f"baseline {baseline!r} was not measured; measured: {known or 'nothing'}")
-    baseline = baseline or _default_baseline(measured, parents)
+    baseline = baseline or default_baseline((method for methods in measured for method in methods), parents)
     rows: list[Row] = []
     for number, run in enumerate(runs):
         failures = {record.method: record for record in run.trials if record.failed}
@@ -201,7 +202,10 @@ def compare(
 
 
 def nearest_rungs(method: str, parents: Mapping[str, str | None]) -> Iterator[str]:
-    """Yield the rungs below a method, nearest first."""
+    """Yield the rungs below a method, nearest first; a control's nearest is the method that it measures again."""
+    if is_control(method):
+        method = method_of(method)
+        yield method
     seen = {method}
     while (below := parents.get(method)) is not None and below not in seen:
         yield below
@@ -227,11 +231,12 @@ def _methods(run: MeasuredRun) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*run.methods, *(record.method for record in run.trials))))
 
 
-def _default_baseline(measured: Sequence[Mapping[str, MethodTrials]], parents: Mapping[str, str | None]) -> str | None:
-    methods = dict.fromkeys(method for trials in measured for method in trials)
-    if REFERENCE in methods:
+def default_baseline(methods: Iterable[str], parents: Mapping[str, str | None]) -> str | None:
+    """Return the method that others are compared with unless somebody names another; None without methods."""
+    known = dict.fromkeys(method for method in methods if not is_control(method))
+    if REFERENCE in known:
         return REFERENCE
-    return next((each for each in methods if not any(rung in methods for rung in nearest_rungs(each, parents))), None)
+    return next((each for each in known if not any(rung in known for rung in nearest_rungs(each, parents))), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +319,7 @@ def _with_pareto(rows: list[Row]) -> list[Row]:
         # The reference diverges from itself by nothing, measured or not.
         kld = row.kld if row.kld is not None or row.method != REFERENCE or not scored else 0.0
         speed = row.median(DECODE)
-        if speed is not None and kld is not None:
+        if speed is not None and kld is not None and not is_control(row.method):
             points[row.method] = speed, kld if kld > NEGLIGIBLE_KLD else 0.0
     best = pareto(points)
     return [replace(row, best_for_its_quality=row.method in best) for row in rows]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tuibench.core.control import is_control
 from tuibench.core.events import Phase
 from tuibench.core.state import MethodState, MethodStatus, RunState
 from tuibench.core.trial_state import TrialState
@@ -57,7 +58,8 @@ def _scoring_ns(state: RunState) -> int:
 
 
 def _to_be_scored(method: MethodState) -> bool:
-    return bool(method.n_measured) and method.quality is None and method.status is not MethodStatus.SKIPPED
+    wanted = bool(method.n_measured) and not is_control(method.method)
+    return wanted and method.quality is None and method.status is not MethodStatus.SKIPPED
 
 
 def _trial_ns(method: MethodState) -> int | None:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from tuibench.core import format as fmt
 from tuibench.core.comparison import NEGLIGIBLE_KLD, REFERENCE, Comparison, Row
+from tuibench.core.control import is_control
 from tuibench.core.evidence import Evidence, Grade, evidence
 from tuibench.core.metrics import DECODE, PEAK_RSS, TTFT, Metric
+from tuibench.core.multiplicity import adjusted_p_values, stands
 from tuibench.core.stats import Outcome, Ratio
 from tuibench.core.validity import Lamp
 
@@ -37,6 +39,8 @@ def _why_nothing(row: Row) -> str:
 
 
 def _speed(comparison: Comparison, row: Row) -> str:
+    if is_control(row.method):
+        return _same_again(row)
     against = row.against_baseline
     if against is None:
         speed = fmt.rate(row.median(DECODE))
@@ -45,7 +49,22 @@ def _speed(comparison: Comparison, row: Row) -> str:
         beside = comparison.baseline in comparison.measured[row.run]
         return speed if beside else f"{speed}, {comparison.baseline} not measured beside it"
     text = f"{fmt.times(against.ratio.value)} {against.method}"
+    together = adjusted_p_values(comparison, row.run)
+    if against.ratio.outcome in {Outcome.GREATER, Outcome.LESS} and not stands(together[row.method]):
+        interval = fmt.interval(against.ratio.low, against.ratio.high)
+        return f"{text} {interval} (perhaps chance: one of {len(together)} comparisons)"
     return f"{text} {_interval_and_outcome(against.ratio)}"
+
+
+def _same_again(row: Row) -> str:
+    """Return how far a method is from itself in this run."""
+    if row.step is None:
+        return fmt.rate(row.median(DECODE))
+    text = f"{fmt.times(row.step.ratio.value)} {row.step.method}, the same method"
+    if row.step.ratio.outcome in {Outcome.GREATER, Outcome.LESS}:
+        interval = fmt.interval(row.step.ratio.low, row.step.ratio.high)
+        return f"{text} {interval}: a difference as small as this proves nothing in this run"
+    return f"{text} {_interval_and_outcome(row.step.ratio)}"
 
 
 def _interval_and_outcome(ratio: Ratio) -> str:
@@ -76,7 +95,7 @@ def _change(metric: Metric, row: Row, base: Row) -> str:
 def _quality(row: Row) -> list[str]:
     parts = []
     if row.quality is None:
-        if row.method != REFERENCE:
+        if row.method != REFERENCE and not is_control(row.method):
             parts.append("quality not measured")
     elif row.quality.failed:
         parts.append(f"quality failed ({row.quality.failure_message or row.quality.failure_kind})")
@@ -180,11 +199,13 @@ def recommend(comparison: Comparison, run: int = 0, max_kld: float = MAX_KLD) ->
 
 
 def _may_be_taken(row: Row) -> bool:
-    return bool(row.median(DECODE)) and not row.not_same_model
+    return bool(row.median(DECODE)) and not row.not_same_model and not is_control(row.method)
 
 
 def _why_unjudged(row: Row, *, scored: bool) -> str | None:
     """Return what keeps a method from being recommended; where nothing was scored, that is no method's own fault."""
+    if is_control(row.method):
+        return None
     if row.median(DECODE) is None:
         kind = row.failure.failure_kind if row.failure else None
         return kind.value if kind else "not measured"

@@ -14,6 +14,7 @@ from statistics import median
 import msgspec
 
 from tuibench import paths
+from tuibench.core.control import is_control
 from tuibench.core.events import Event, FailureKind, PromptTokenised
 from tuibench.core.plan import Turn, by_round, trial_order, trial_round
 from tuibench.core.record import Failure, QualityRecord, TrialRecord
@@ -194,7 +195,7 @@ class Measurement:
 
     async def _qualities(self) -> None:
         """Score what was measured. After all trials: its work and its memory touch no figure of theirs."""
-        done_with = self._scored | self._skipped
+        done_with = self._scored | self._skipped | set(filter(is_control, self._measured))  # the same model again
         measured = [name for name, known in self._measured.items() if known.latest and name not in done_with]
         if self._spec.eval_text is None or not measured or self._stopped:
             return

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from tuibench.core.control import is_control
 from tuibench.core.events import FailureKind
 from tuibench.core.resume import missing
 from tuibench.core.spec import Calibration, EvalText, RunSpec
@@ -55,7 +56,7 @@ class ResumeOffer:
         scored = {record.method for record in self.continuation.quality}
         trials = self.continuation.session.trials
         measured = {trial.method for trial in trials if not trial.warmup and not trial.failed}
-        return tuple(method for method in self.spec.methods if method in measured - scored)
+        return tuple(name for name in self.spec.methods if name in measured - scored and not is_control(name))
 
     @property
     def complete(self) -> bool:
