@@ -6,8 +6,10 @@ import msgspec
 import pytest
 
 from tests.measured_runs import trials
-from tests.scripted import header
-from tuibench.cli import BAD_USAGE, OK, REGRESSED, main
+from tests.scripted import failed, header
+from tuibench.cli import BAD_USAGE, CANNOT_TELL, OK, REGRESSED, SOME_FAILED, main
+from tuibench.core.events import FailureKind
+from tuibench.core.spec import Sampling
 from tuibench.store.writer import SessionWriter
 
 
@@ -78,11 +80,102 @@ def test_a_loss_that_noise_explains_is_none(store, before):
 
 
 def test_one_trial_cannot_fail_a_build_but_is_told(store, before, capsys):
-    after = store("after", *trials("kv-cache", 6, n=1))
+    after = store("after", *trials("baseline", 3), *trials("kv-cache", 6, n=1))
     assert main(["compare", before, after, "--fail-on-regression", "5"]) == OK
+    assert "cannot tell: kv-cache in after runs at 0.50× [?] of before (too few trials)" in capsys.readouterr().err
+
+
+def test_a_method_that_is_missing_on_one_side_is_no_pass(store, before, capsys):
+    after = store("after", *trials("kv-cache", 12))
+    assert main(["compare", before, after, "--fail-on-regression", "5"]) == SOME_FAILED
+    assert "baseline was not measured in after: no pass" in capsys.readouterr().err
+    assert main(["compare", after, before, "--fail-on-regression", "5"]) == SOME_FAILED
+    slower = store("slower", *trials("kv-cache", 6))
+    assert main(["compare", before, slower, "--fail-on-regression", "5"]) == REGRESSED
+
+
+def test_sessions_that_measured_nothing_are_no_pass(store, capsys):
+    nothing = [store(name, failed("kv-cache", FailureKind.CRASHED)) for name in ("one", "other")]
+    assert main(["compare", *nothing, "--fail-on-regression", "5"]) == SOME_FAILED
+    assert "no method was measured both in one and in other" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"prompt_sha256": "2" * 64}, "prompt: "),
+        ({"max_new_tokens": 9}, "tokens: 9 against 4"),
+        ({"raw": True}, "chat template: none against the model's"),
+        ({"calibration_ranges": "entropy"}, "calibrated otherwise"),
+        ({"sampling": Sampling(temperature=1)}, "sampling: temperature 1"),
+        ({"cpu": "Another CPU"}, "CPU: Another CPU against Example CPU"),
+    ],
+)
+def test_another_task_or_cpu_is_no_regression(store, before, capsys, changes, words):
+    after = store("after", *trials("baseline", 1), *trials("kv-cache", 4), **changes)
+    assert main(["compare", before, after, "--fail-on-regression", "5"]) == BAD_USAGE
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "after and before were not measured alike" in err
+    assert words in err
+
+
+def sessions(store, name, *speeds_tps):
+    return [store(f"{name}{i}", *trials("kv-cache", tps, sigma=0)) for i, tps in enumerate(speeds_tps)]
+
+
+def gate(base, new, *more):
+    return main(["compare", "--base", *base, "--new", *new, "--fail-on-regression", "5", *more])
+
+
+def test_sessions_a_side_tell_what_one_cannot(store, capsys):
+    base = sessions(store, "base", 10.0, 10.1, 9.9)
+    assert gate(base, sessions(store, "same", 9.9, 10.1, 10.0)) == OK
     err = capsys.readouterr().err
-    assert "too few trials to tell: kv-cache in after" in err
-    assert "baseline was not measured in after" in err
+    assert "not slower by more than 5.0%: kv-cache" in err
+    assert "assumed" not in err
+    assert gate(base, sessions(store, "slow", 9.0, 9.1, 9.05)) == REGRESSED
+    assert (
+        "regression: kv-cache in 3 new sessions runs at 0.91× [0.89, 0.92] of 3 base sessions"
+        in capsys.readouterr().err
+    )
+
+
+def test_what_cannot_be_told_passes_unless_it_must_not(store, capsys):
+    base, new = sessions(store, "base", 10.0, 10.8, 9.2), sessions(store, "new", 9.9, 10.6, 9.0)
+    assert gate(base, new) == OK
+    assert "cannot tell: kv-cache in 3 new sessions" in capsys.readouterr().err
+    assert gate(base, new, "--strict") == CANNOT_TELL
+
+
+def test_one_session_a_side_tells_with_the_noise_that_is_assumed(store, capsys):
+    base, new = sessions(store, "base", 10.0), sessions(store, "new", 9.1)
+    assert gate(base, new, "--strict") == CANNOT_TELL
+    assert "3.0% was assumed" in capsys.readouterr().err
+    assert gate(base, new, "--run-noise", "1") == REGRESSED
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--base", "{0}"], "--base and --new go together"),
+        (["{0}", "--base", "{0}", "--new", "{0}"], "either after --base and --new"),
+        ([], "which sessions?"),
+        (["{0}", "{0}", "--strict"], "go with --fail-on-regression"),
+        (["--base", "{0}", "{0}", "--new", "{0}", "--fail-on-regression", "5"], "named twice on one side"),
+    ],
+)
+def test_sides_that_are_named_otherwise_are_refused(before, capsys, arguments, words):
+    assert main(["compare", *(each.format(before) for each in arguments)]) == BAD_USAGE
+    assert words in capsys.readouterr().err
+
+
+def test_help_tells_what_the_gate_promises(capsys):
+    with pytest.raises(SystemExit):
+        main(["compare", "--help"])
+    out = capsys.readouterr().out
+    assert "cannot tell  neither: exit code 0, with --strict 4" in out
+    assert "--base A1 A2 A3 --new B1 B2 B3" in out
 
 
 def test_a_regression_needs_two_sessions(before, capsys):

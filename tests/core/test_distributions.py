@@ -24,7 +24,7 @@ def test_student_t_quantile_is_scipys(df):
     assert student_t_quantile(0.975, df) == pytest.approx(stats.t.ppf(0.975, df), rel=1e-6)
 
 
-@pytest.mark.parametrize("df", [1, 2, 2.7, 30, 1000])
+@pytest.mark.parametrize("df", [1, 2, 2.7, 30, 1000, float("inf")])
 @pytest.mark.parametrize("t", [0.0, 0.5, -3.0, 40.0])
 def test_student_t_p_value_is_scipys(t, df):
     assert student_t_p_value(t, df) == pytest.approx(2 * stats.t.sf(abs(t), df), rel=1e-9)

@@ -27,11 +27,29 @@ from tuibench.cli.arguments import (
     words,
 )
 
-OK, SOME_FAILED, BAD_USAGE, REGRESSED, INTERRUPTED = 0, 1, 2, 3, 130
+OK, SOME_FAILED, BAD_USAGE, REGRESSED, CANNOT_TELL, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 _EPILOG = """\
 exit codes: 0 all rows measured; 1 some rows failed (they are in the session, with reasons);
-2 bad usage or input; 3 regression found; 130 interrupted (everything finished is saved)
+2 bad usage or input; 3 regression found; 4 cannot tell (only with compare --strict);
+130 interrupted (everything finished is saved)
+"""
+
+_COMPARE_EPILOG = """\
+with --fail-on-regression PCT each method is one of three, told on standard error:
+  regression   its 95 % interval lies wholly beyond a loss of PCT: exit code 3
+  not slower   its interval lies wholly within that loss: exit code 0
+  cannot tell  neither: exit code 0, with --strict 4
+A method that a session on either side lacks is no pass: exit code 1. Sessions of another prompt, model, setting or
+CPU are refused: 2. An unchanged build fails in at most 2.5 % of cases, all methods together, if speed varies from one
+session to the next by no more than --run-noise; with four sessions or more it varies as they show. Measure both sides
+in turns (base, new, base, new, …): what the machine did on one day only is no regression.
+
+  tuibench compare last yesterday --fail-on-regression 5
+  tuibench compare --base A1 A2 A3 --new B1 B2 B3 --fail-on-regression 5
+
+exit codes: 0 compared, no regression seen; 1 a method is missing on one side; 2 bad usage or input; 3 regression found;
+4 cannot tell, with --strict
 """
 
 
@@ -73,7 +91,12 @@ def parser() -> argparse.ArgumentParser:
     replay.add_argument("--plain", action="store_true", help="print lines instead of opening the dashboard")
     replay.set_defaults(verb="replay")
 
-    compare = verbs.add_parser("compare", help="compare methods and sessions, with intervals", epilog=_EPILOG)
+    compare = verbs.add_parser(
+        "compare",
+        help="compare methods and sessions, with intervals",
+        epilog=_COMPARE_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add_compare_arguments(compare)
     compare.set_defaults(verb="compare")
 

@@ -204,16 +204,18 @@ def percentage(text: str) -> float:
 
 def add_compare_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what a comparison takes."""
+    add = parser.add_argument
     help_ = f"{_SESSION_HELP}; the first is the yardstick"
-    parser.add_argument("sessions", nargs="+", type=session_name, metavar="SESSION", help=help_)
-    parser.add_argument("--baseline", metavar="METHOD", help="the method all are compared with (default: kv-cache)")
-    parser.add_argument("--format", choices=("table", "md", "csv", "json", "benchstat"), default="table")
-    parser.add_argument(
-        "--fail-on-regression",
-        type=percentage,
-        metavar="PCT",
-        help="exit with 3 if a method is slower than in the first session by more than PCT and its interval agrees",
-    )
+    new_help = "…and of the build to judge, three a side or more"
+    add("sessions", nargs="*", type=session_name, metavar="SESSION", help=help_)
+    add("--base", nargs="+", default=(), type=session_name, metavar="SESSION", help="instead: of the build before")
+    add("--new", nargs="+", default=(), type=session_name, metavar="SESSION", help=new_help)
+    add("--baseline", metavar="METHOD", help="the method all are compared with (default: kv-cache)")
+    add("--format", choices=("table", "md", "csv", "json", "benchstat"), default="table")
+    add("--fail-on-regression", type=percentage, metavar="PCT", help="judge whether a method lost more speed than PCT")
+    add("--run-noise", type=percentage, metavar="PCT", help="how much speed varies from session to session, taken as a "
+        "standard deviation where one session a side cannot show it (default: 3%%)")  # fmt: skip
+    add("--strict", action="store_true", help="fail where the sessions cannot tell, too")
 
 
 def add_export_arguments(parser: argparse.ArgumentParser) -> None:

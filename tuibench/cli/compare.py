@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from tuibench.cli import OK, REGRESSED
+from tuibench.cli import OK
 from tuibench.cli.arguments import UsageError
+from tuibench.cli.regression import judged
 from tuibench.cli.result_table import fitted, paragraphs
 from tuibench.cli.sessions import open_session
 from tuibench.core import format as fmt
@@ -14,7 +15,6 @@ from tuibench.core.changes import change_lines
 from tuibench.core.columns import comparison_columns, constants, filled, varying
 from tuibench.core.comparison import Comparison, UnknownBaselineError
 from tuibench.core.machine_lines import machine_lines
-from tuibench.core.regression import regressions
 from tuibench.core.verdict import headlines, recommendation_lines, verdict_lines
 from tuibench.store.export.benchstat import as_benchstat
 from tuibench.store.export.csv_text import as_csv
@@ -37,11 +37,14 @@ _GIVEN_UP = (
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the comparison; return `REGRESSED` if a regression was looked for and found."""
-    if options.fail_on_regression is not None and len(options.sessions) == 1:
-        raise UsageError("--fail-on-regression compares with the first session: name at least two")
-    found = compared([open_session(name) for name in options.sessions], options.baseline)
+    """Print the comparison; return what became of the speed if a regression was looked for."""
+    opened = [[open_session(name) for name in side] for side in _sides(options)]
+    found = compared([each for side in opened for each in side], options.baseline)
     comparison = found.comparison
+    if options.fail_on_regression is not None and found.other_tasks:
+        raise UsageError(fmt.printable(f"{'; '.join(found.other_tasks)}. Such speeds tell nothing of a regression"))
+    if options.base and any(len({path for path, _ in side}) < len(side) for side in opened):
+        raise UsageError("a session is named twice on one side: it would count as two that agree")
     for warning in found.warnings:
         print(fmt.printable(f"tuibench: {warning}"), file=sys.stderr)
     text = {
@@ -52,7 +55,26 @@ def run(options: argparse.Namespace) -> int:
         "benchstat": as_benchstat,
     }[options.format](comparison)
     print(text.rstrip("\n"))
-    return OK if options.fail_on_regression is None else _judge(comparison, options.fail_on_regression)
+    return OK if options.fail_on_regression is None else judged(comparison, len(opened[0]), options)
+
+
+def _sides(options: argparse.Namespace) -> tuple[Sequence[str], Sequence[str]]:
+    """Return the sessions before and after, as they were named."""
+    base, new = options.base, options.new
+    if bool(base) != bool(new):
+        raise UsageError("--base and --new go together: name the sessions of both builds")
+    if base and options.sessions:
+        raise UsageError("name sessions either after --base and --new, or by themselves, the first being the yardstick")
+    if not base:
+        base, new = options.sessions[:1], options.sessions[1:]
+    if not base:
+        raise UsageError("which sessions? `tuibench compare NAME …`; `tuibench sessions` lists them")
+    if options.fail_on_regression is None:
+        if options.strict or options.run_noise is not None:
+            raise UsageError("--strict and --run-noise go with --fail-on-regression PCT")
+    elif not new:
+        raise UsageError("--fail-on-regression compares sessions: name at least two")
+    return base, new
 
 
 def compared(opened: Sequence[tuple[Path, Session]], baseline: str | None = None) -> SideBySide:
@@ -77,16 +99,3 @@ def _table(comparison: Comparison) -> str:
         label = [fmt.printable_line(run.label)] if len(comparison.runs) > 1 else []
         parts += [[*label, *verdict_lines(comparison, number)], machine_lines(comparison, number)]
     return "\n".join(paragraphs([*parts, recommendation_lines(comparison)]))
-
-
-def _judge(comparison: Comparison, allowed: float) -> int:
-    found = regressions(comparison, allowed)
-    first = comparison.runs[0].label
-    for label, method in found.missing:
-        print(fmt.printable(f"tuibench: {method} was not measured in {label}"), file=sys.stderr)
-    for rows, what in ((found.unsure, "slower, but too few trials to tell"), (found.slower, "regression")):
-        for row in rows:
-            label = comparison.runs[row.run].label
-            text = f"tuibench: {what}: {row.method} in {label} runs at {fmt.gain(row.against_first)} of {first}"
-            print(fmt.printable(text), file=sys.stderr)
-    return REGRESSED if found.slower else OK

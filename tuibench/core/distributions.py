@@ -64,6 +64,8 @@ def student_t_quantile(probability: float, df: float) -> float:
 
 def student_t_p_value(t: float, df: float) -> float:
     """Return with what probability Student's t with `df` degrees of freedom lies as far from 0 as `t`, either side."""
+    if df >= _NORMAL_FROM_DF:
+        return 2 * NormalDist().cdf(-abs(t))
     return beta_cdf(df / (df + t * t), df / 2, 0.5)
 
 

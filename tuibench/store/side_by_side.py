@@ -16,6 +16,8 @@ from tuibench.store.schema import Session
 
 _TASK = ("model", "digest", "threads", "tokens", "sampling")
 """The facts that decide how long a run takes."""
+_CPUS = ("CPU", "usable CPUs")
+"""Of a machine, what no change of a program explains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,9 @@ class SideBySide:
     comparison: Comparison
     warnings: tuple[str, ...] = ()
     """What makes a session incomparable with the first one, a sentence for each that is."""
+    other_tasks: tuple[str, ...] = ()
+    """Of these, what each such session was asked for otherwise than the first, or on what other CPU it ran: speeds of
+    two tasks tell nothing about two builds."""
 
 
 def side_by_side(opened: Sequence[tuple[Path, Session]], baseline: str | None = None) -> SideBySide:
@@ -40,7 +45,7 @@ def side_by_side(opened: Sequence[tuple[Path, Session]], baseline: str | None = 
     sessions = [session for _, session in opened]
     runs = [measured_run(session, label) for session, label in zip(sessions, _labels(opened), strict=True)]
     found = compare(runs, parents=ladder_parents(), exact=exact_methods(), baseline=baseline)
-    return SideBySide(found, tuple(_warnings(sessions, found.runs)))
+    return SideBySide(found, tuple(_warnings(sessions, found.runs)), tuple(_other_tasks(sessions, found.runs)))
 
 
 def _labels(opened: Sequence[tuple[Path, Session]]) -> list[str]:
@@ -65,10 +70,26 @@ def _warnings(sessions: Sequence[Session], runs: Sequence[MeasuredRun]) -> Itera
     first, first_run = sessions[0], runs[0]
     for session, run in zip(sessions[1:], runs[1:], strict=True):
         machine = (str(each) for each in differences(session.header.machine, first.header.machine) if each.matters)
-        prompt = _other_prompt(session, first, (run.facts["prompt"], first_run.facts["prompt"]))
-        found = [*_other_task(run, first_run), *prompt, *_other_texts(session, first), *machine]
+        found = [*_asked_otherwise(session, run, first, first_run), *_other_texts(session, first), *machine]
         if found:
             yield f"{run.label} and {first_run.label} differ in what matters: {'; '.join(found)}"
+
+
+def _other_tasks(sessions: Sequence[Session], runs: Sequence[MeasuredRun]) -> Iterator[str]:
+    first, first_run = sessions[0], runs[0]
+    for session, run in zip(sessions[1:], runs[1:], strict=True):
+        cpus = (each for each in differences(session.header.machine, first.header.machine) if each.what in _CPUS)
+        found = [*_asked_otherwise(session, run, first, first_run), *map(str, cpus)]
+        if found:
+            yield f"{run.label} and {first_run.label} were not measured alike: {'; '.join(found)}"
+
+
+def _asked_otherwise(session: Session, run: MeasuredRun, first: Session, first_run: MeasuredRun) -> Iterator[str]:
+    yield from _other_task(run, first_run)
+    yield from _other_prompt(session, first, (run.facts["prompt"], first_run.facts["prompt"]))
+    ours, theirs = session.header.settings, first.header.settings
+    if (ours.calibration_sha256, ours.calibration_ranges) != (theirs.calibration_sha256, theirs.calibration_ranges):
+        yield "calibrated otherwise"
 
 
 def _other_task(run: MeasuredRun, first: MeasuredRun) -> Iterator[str]:
@@ -86,12 +107,18 @@ def _other_prompt(session: Session, first: Session, shown: tuple[str, str]) -> I
     if ours is None or theirs is None or not same_model:
         if shown[0] != shown[1]:
             yield f"prompt: {shown[0]} against {shown[1]}"
+        if session.header.settings.raw != first.header.settings.raw:
+            yield f"chat template: {_template(session)} against {_template(first)}"
     elif ours != theirs:
         if shown[0] != shown[1]:
             yield f"prompt: {shown[0]} against {shown[1]}"
         else:
             read = [f"{n_tokens} tokens ({sha256[:8]})" for sha256, n_tokens in (ours, theirs)]
             yield f"prompt: the same words, read as {' against '.join(read)}: by --raw, the chat template or its date"
+
+
+def _template(session: Session) -> str:
+    return "none" if session.header.settings.raw else "the model's"
 
 
 def _other_texts(session: Session, first: Session) -> Iterator[str]:
