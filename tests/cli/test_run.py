@@ -11,6 +11,7 @@ import sys
 import psutil
 import pytest
 
+from tuibench.cli import OK, main
 from tuibench.measure.bandwidth import remember
 from tuibench.store.session import load
 
@@ -43,6 +44,23 @@ def test_a_run_prints_its_result_and_the_path_of_a_session_that_names_no_folder_
     text = path.read_text()
     assert str(tmp_path) not in text
     assert not re.search(rf"\b{re.escape(os.uname().nodename)}\b", text)
+
+
+def test_a_control_is_measured_as_its_method_is_and_never_scored(arguments, tmp_path, capfdbinary):
+    done = subprocess.run([*arguments, "--control"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    control = "kv-cache (control)"
+    assert re.search(rf"^{re.escape(control)}: [\d.]+× kv-cache, the same method ", done.stdout, re.MULTILINE)
+    (path,) = (tmp_path / "out").glob("*.toml")
+    session = load(path)
+    assert session.header.settings.methods == ("baseline", "kv-cache", control)
+    tokens = {trial.method: trial.token_ids for trial in session.trials if not trial.warmup}
+    assert tokens[control] == tokens["kv-cache"]
+    assert [record.method for record in session.quality] == ["kv-cache", "baseline"]
+    for output in ("md", "csv", "json", "html", "svg", "benchstat"):
+        assert main(["export", str(path), "--format", output]) == OK
+        shown = capfdbinary.readouterr().out.decode()
+        assert ("kv-cache_control_" if output == "benchstat" else control) in shown
 
 
 @pytest.mark.parametrize("output", ["json", "jsonl"])
