@@ -180,7 +180,7 @@ def measured_session(build, loss, source):
     for number, method in enumerate(names(build.n_methods)):
         tps = 20 * math.exp(source.gauss(0, build.run_noise)) * (1 - (0 if number else loss))
         speeds = tuple(tps * source.lognormvariate(0, build.trial_noise) for _ in range(build.n_trials))
-        session[method] = MethodTrials((), {DECODE.id: estimate(speeds)}, speeds, tuple(range(build.n_trials)))
+        session[method] = MethodTrials((), {DECODE.id: estimate(speeds)}, speeds)
     return session
 
 

@@ -1,5 +1,7 @@
 import dataclasses
+from datetime import timedelta
 
+import msgspec
 import pytest
 
 from tests.measured_runs import PARENTS, measured, quality, trials
@@ -58,6 +60,22 @@ def test_rounds_that_both_survived_are_paired_and_too_few_of_them_are_not():
     assert (ratio.n, ratio.paired) == (3, True)
     run = MeasuredRun("a", ("kv-cache", "int8"), (*theirs[:3], *ours[2:]))
     assert not compare([run], parents=PARENTS).row(0, "int8").against_baseline.ratio.paired
+
+
+def test_a_round_that_an_interruption_tore_apart_is_no_pair():
+    # The machine of the next day is a tenth faster; the fourth round's second method was measured on it.
+    resumed = FINISHED + timedelta(days=1)
+    ours, theirs = trials("int8", 30, n=6, sigma=0.001), trials("kv-cache", 10, n=6, sigma=0.001)
+
+    def next_day(each):
+        step_ns = tuple(round(ns / 1.1) for ns in each.step_ns)
+        return msgspec.structs.replace(each, step_ns=step_ns, finished=resumed + timedelta(minutes=1))
+
+    ours, theirs = [*ours[:3], *map(next_day, ours[3:])], [*theirs[:4], *map(next_day, theirs[4:])]
+    torn = MeasuredRun("a", ("kv-cache", "int8"), (*theirs, *ours), resumed=(resumed,))
+    ratio = compare([torn], parents=PARENTS).row(0, "int8").against_baseline.ratio
+    assert (ratio.n, ratio.paired) == (5, True)
+    assert ratio.value == pytest.approx(3, rel=0.003)
 
 
 def test_ratio_of_any_two_methods_is_that_of_their_rounds():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from tuibench.core.control import is_control, method_of
 from tuibench.core.drift import Drift
@@ -42,6 +43,8 @@ class MeasuredRun:
     n_threads: int = 1
     greedy: bool = True
     """Whether tokens were the most likely ones, so that texts can be compared."""
+    resumed: tuple[datetime, ...] = ()
+    """When it went on after an interruption, in order."""
 
 
 def run_of_state(state: RunState, label: str = "") -> MeasuredRun:
@@ -182,7 +185,7 @@ def compare(
     Raises:
         UnknownBaselineError: No run has a successful trial of `baseline`.
     """
-    measured = [by_method(run.trials) for run in runs]
+    measured = [by_method(run.trials, run.resumed) for run in runs]
     if baseline is not None and not any(baseline in methods for methods in measured):
         known = ", ".join(dict.fromkeys(method for methods in measured for method in methods))
         raise UnknownBaselineError(f"baseline {baseline!r} was not measured; measured: {known or 'nothing'}")

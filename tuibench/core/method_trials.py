@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from tuibench.core.drift import Drift, drift_of_speeds
 from tuibench.core.metrics import DECODE, METRICS, TPOT, speed_tps
@@ -22,6 +24,8 @@ class MethodTrials:
     """Decode speeds of the trials that have one."""
     rounds: tuple[int, ...] = ()
     """The round of each speed."""
+    sittings: tuple[int, ...] = ()
+    """How often the run had been resumed before each speed was measured."""
 
     def outlier_flags(self) -> list[str]:
         """Return a sentence for each trial whose speed is far from the others'."""
@@ -29,16 +33,21 @@ class MethodTrials:
         return [f"trial {self.rounds[i] + 1} is an outlier ({self.speeds[i]:.3g} tok/s)" for i in far]
 
 
-def by_method(trials: Iterable[TrialRecord]) -> dict[str, MethodTrials]:
-    """Return the measured ones of a run's trials by their method."""
+def by_method(trials: Iterable[TrialRecord], resumed: Sequence[datetime] = ()) -> dict[str, MethodTrials]:
+    """Return the measured ones of a run's trials by their method.
+
+    Args:
+        trials: In the order they took place.
+        resumed: When the run went on after an interruption, in order.
+    """
     found: dict[str, list[TrialRecord]] = {}
     for record in trials:
         if not record.warmup and not record.failed:
             found.setdefault(record.method, []).append(record)
-    return {method: _trials_of(records) for method, records in found.items()}
+    return {method: _trials_of(records, resumed) for method, records in found.items()}
 
 
-def _trials_of(records: Sequence[TrialRecord]) -> MethodTrials:
+def _trials_of(records: Sequence[TrialRecord], resumed: Sequence[datetime]) -> MethodTrials:
     values: dict[str, list[float | None]] = {metric.id: [] for metric in METRICS}
     computed = [(metric.compute, values[metric.id]) for metric in METRICS if metric is not DECODE]
     for record in records:  # metric by metric would fetch a trial's numbers from memory once for each
@@ -46,21 +55,26 @@ def _trials_of(records: Sequence[TrialRecord]) -> MethodTrials:
             column.append(compute(record))
     speeds = values[DECODE.id] = [speed_tps(gap_ns) for gap_ns in values[TPOT.id]]
     estimates = {name: estimate([each for each in column if each is not None]) for name, column in values.items()}
+    timed = [record for record, speed in zip(records, speeds, strict=True) if speed]
     return MethodTrials(
         tuple(records),
         {name: found for name, found in estimates.items() if found is not None},
         speeds=tuple(speed for speed in speeds if speed),
-        rounds=tuple(record.index for record, speed in zip(records, speeds, strict=True) if speed),
+        rounds=tuple(record.index for record in timed),
+        sittings=tuple(bisect_right(resumed, record.finished) for record in timed),
     )
 
 
 def ratio_within_run(ours: MethodTrials, theirs: MethodTrials) -> Ratio | None:
-    """Return the ratio of decode speeds of two methods of one run, round by round where they share enough rounds."""
-    if ours.rounds == theirs.rounds and len(ours.rounds) >= MIN_TRIALS:
+    """Return the ratio of decode speeds of two methods of one run, round by round where they share enough rounds.
+
+    A round that an interruption tore apart pairs nothing across it: the machine of another day stands between.
+    """
+    if ours.rounds == theirs.rounds and ours.sittings == theirs.sittings and len(ours.rounds) >= MIN_TRIALS:
         return ratio_by_round(ours.speeds, theirs.speeds)
-    by_round = dict(zip(theirs.rounds, theirs.speeds, strict=True))
-    timed = zip(ours.rounds, ours.speeds, strict=True)
-    pairs = [(speed, by_round[index]) for index, speed in timed if index in by_round]
+    by_round = dict(zip(zip(theirs.rounds, theirs.sittings, strict=True), theirs.speeds, strict=True))
+    timed = zip(zip(ours.rounds, ours.sittings, strict=True), ours.speeds, strict=True)
+    pairs = [(speed, by_round[taken]) for taken, speed in timed if taken in by_round]
     if len(pairs) < MIN_TRIALS:
         return ratio_between_runs(ours, theirs)
     return ratio_by_round([a for a, _ in pairs], [b for _, b in pairs])

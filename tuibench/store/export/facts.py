@@ -23,6 +23,7 @@ def measured_run(session: Session, label: str | None = None) -> MeasuredRun:
         machine=session.header.machine,
         n_threads=session.header.settings.n_threads,
         greedy=session.header.settings.sampling.greedy,
+        resumed=tuple(each.resumed for each in session.resumed),
     )
 
 
