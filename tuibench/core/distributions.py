@@ -56,7 +56,7 @@ def student_t_quantile(probability: float, df: float) -> float:
         return NormalDist().inv_cdf(probability)
     tail = 2 * (1 - probability)
     low, high = 0.0, 1.0  # x = df / (df + t²) has I_x(df/2, 1/2) in both tails together
-    for _ in range(100):
+    for _ in range(53):  # bits of a double
         middle = (low + high) / 2
         low, high = (middle, high) if beta_cdf(middle, df / 2, 0.5) < tail else (low, middle)
     return sqrt(df * (1 - high) / high)
