@@ -286,7 +286,7 @@ def gate_line(build, rates):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=1000, help="simulated runs or builds a line")
+    parser.add_argument("--runs", type=int, default=600, help="simulated runs a line; a third of it builds")
     options = parser.parse_args()
     lines = [
         "# What the statistics promise, and what simulation finds",
