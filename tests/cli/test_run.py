@@ -49,7 +49,7 @@ def test_a_run_prints_its_result_and_the_path_of_a_session_that_names_no_folder_
 def test_a_control_is_measured_as_its_method_is_and_never_scored(arguments, tmp_path, capfdbinary):
     done = subprocess.run([*arguments, "--control"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    control = "kv-cache (control)"
+    control = "kv-cache again"
     assert re.search(rf"^{re.escape(control)}: [\d.]+× kv-cache, the same method ", done.stdout, re.MULTILINE)
     (path,) = (tmp_path / "out").glob("*.toml")
     session = load(path)
@@ -60,7 +60,7 @@ def test_a_control_is_measured_as_its_method_is_and_never_scored(arguments, tmp_
     for output in ("md", "csv", "json", "html", "svg", "benchstat"):
         assert main(["export", str(path), "--format", output]) == OK
         shown = capfdbinary.readouterr().out.decode()
-        assert ("kv-cache_control_" if output == "benchstat" else control) in shown
+        assert ("kv-cache_again" if output == "benchstat" else control) in shown
 
 
 @pytest.mark.parametrize("output", ["json", "jsonl"])

@@ -19,9 +19,10 @@ def test_beta_cdf_is_scipys(a, b, x):
     assert beta_cdf(x, a, b) == pytest.approx(stats.beta.cdf(x, a, b), rel=1e-9, abs=1e-9)
 
 
+@pytest.mark.parametrize("probability", [0.6, 0.975, 0.9999])
 @pytest.mark.parametrize("df", [1, 2, 2.7, 4, 30, 1000, 1e7])
-def test_student_t_quantile_is_scipys(df):
-    assert student_t_quantile(0.975, df) == pytest.approx(stats.t.ppf(0.975, df), rel=1e-6)
+def test_student_t_quantile_is_scipys(df, probability):
+    assert student_t_quantile(probability, df) == pytest.approx(stats.t.ppf(probability, df), rel=1e-6)
 
 
 @pytest.mark.parametrize("df", [1, 2, 2.7, 30, 1000, float("inf")])

@@ -6,7 +6,7 @@ whatever reads a session shows it as one row more.
 
 from __future__ import annotations
 
-_SUFFIX = " (control)"
+_SUFFIX = " again"
 
 
 def control_of(method: str) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from functools import cache
 from itertools import pairwise
-from math import exp, lgamma, log, log1p, sqrt
+from math import exp, lgamma, log, log1p, pi, sqrt
 from statistics import NormalDist
 
 _EPSILON = 1e-15
 _TINY = 1e-300
 _MAX_TERMS = 1000
 _NORMAL_FROM_DF = 1e6
+_MAX_STEPS, _STEP = 100, 1e-12
 
 
 def beta_cdf(x: float, a: float, b: float) -> float:
@@ -54,12 +55,17 @@ def student_t_quantile(probability: float, df: float) -> float:
     """Return the point that Student's t with `df` degrees of freedom stays below with `probability` (above 0.5)."""
     if df >= _NORMAL_FROM_DF:
         return NormalDist().inv_cdf(probability)
-    tail = 2 * (1 - probability)
-    low, high = 0.0, 1.0  # x = df / (df + t²) has I_x(df/2, 1/2) in both tails together
-    for _ in range(53):  # bits of a double
-        middle = (low + high) / 2
-        low, high = (middle, high) if beta_cdf(middle, df / 2, 0.5) < tail else (low, middle)
-    return sqrt(df * (1 - high) / high)
+    tails = 2 * (1 - probability)
+    log_norm = lgamma((df + 1) / 2) - lgamma(df / 2) - log(df * pi) / 2
+    t = NormalDist().inv_cdf(probability)
+    # Newton's method from below: what lies outside t falls and is convex, so that it never goes beyond the root.
+    for _ in range(_MAX_STEPS):
+        density = exp(log_norm - (df + 1) / 2 * log1p(t * t / df))
+        step = (student_t_p_value(t, df) - tails) / (2 * density)
+        t += step
+        if abs(step) <= _STEP * t:
+            break
+    return t
 
 
 def student_t_p_value(t: float, df: float) -> float:
