@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from tuibench.core.bootstrap import bootstrap_ratio_interval
 from tuibench.core.stats import (
     FEW,
     MIN_TRIALS,
@@ -17,7 +18,6 @@ from tuibench.core.stats import (
     ratio_by_round,
     ratio_of_medians,
 )
-from tuibench.core.stats import _bootstrap_ratio_interval as bootstrap_ratio_interval
 
 
 def lognormal(n, *, median=10.0, sigma=0.03, seed=0):
@@ -29,7 +29,7 @@ def test_bootstrap_ratio_interval_is_that_of_all_resamples():
     ours, theirs = [1.0, 1.1, 1.3], [2.0, 2.3, 2.35]
     medians = [[statistics.median(draw) for draw in itertools.product(side, repeat=3)] for side in (ours, theirs)]
     ratios = sorted(a / b for a in medians[0] for b in medians[1])
-    low, high = bootstrap_ratio_interval(ours, theirs)
+    low, high = bootstrap_ratio_interval(ours, theirs, 0.95)
     assert low == pytest.approx(np.quantile(ratios, 0.025, method="inverted_cdf"))
     assert high == pytest.approx(np.quantile(ratios, 0.975, method="inverted_cdf"))
 
@@ -44,7 +44,7 @@ def test_bootstrap_ratio_interval_agrees_with_scipys_resampling(n):
         n_resamples=4000,
         rng=np.random.default_rng(3),
     ).confidence_interval
-    low, high = bootstrap_ratio_interval(sorted(ours), sorted(theirs))
+    low, high = bootstrap_ratio_interval(sorted(ours), sorted(theirs), 0.95)
     width = high - low
     assert low == pytest.approx(resampled.low, abs=0.1 * width)
     assert high == pytest.approx(resampled.high, abs=0.1 * width)

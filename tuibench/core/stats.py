@@ -20,14 +20,14 @@ certainty where the interval just reaches 1. Below `MIN_TRIALS` there is neither
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from itertools import accumulate
-from math import exp, floor, log, sqrt
-from statistics import fmean, variance
+from math import exp, floor, fsum, log, sqrt
+from statistics import fmean
 
+from tuibench.core.bootstrap import bootstrap_median_interval, bootstrap_ratio_cdf, bootstrap_ratio_interval
 from tuibench.core.distributions import (
     beta_cdf,
     bootstrap_median_weights,
@@ -43,7 +43,6 @@ MIN_TRIALS = 3
 FEW = 10
 """From so many trials on, order statistics alone carry an interval."""
 
-_LOW, _HIGH = (1 - COVERAGE) / 2, (1 + COVERAGE) / 2
 _T_COVERAGE = 0.965
 _T_HIGH = (1 + _T_COVERAGE) / 2
 _T_CAUTION = (1 - COVERAGE) / (1 - _T_COVERAGE)
@@ -128,8 +127,8 @@ def ratio_of_medians(ours: Sequence[float], theirs: Sequence[float]) -> Ratio | 
     value, n = _middle(ordered) / _middle(theirs_ordered), min(len(ours), len(theirs))
     if n < MIN_TRIALS:
         return Ratio(value, None, None, n, paired=False)
-    bounds = [_bootstrap_ratio_interval(ordered, theirs_ordered)]
-    below, above = _bootstrap_ratio(ordered, theirs_ordered), _bootstrap_ratio(theirs_ordered, ordered)
+    bounds = [bootstrap_ratio_interval(ordered, theirs_ordered, COVERAGE)]
+    below, above = bootstrap_ratio_cdf(ordered, theirs_ordered), bootstrap_ratio_cdf(theirs_ordered, ordered)
     p_values = [_two_sided(below(1), above(1))]
     if n < FEW:
         interval, p_value = _welch(ours, theirs)
@@ -175,10 +174,10 @@ def _median_interval(ordered: Sequence[float], middle: float) -> tuple[float, fl
     n = len(ordered)
     if n < MIN_TRIALS or ordered[0] <= 0:
         return None
-    bounds = [_bootstrap_median_interval(ordered)]
+    bounds = [bootstrap_median_interval(ordered, COVERAGE)]
     if n < FEW:
         logs = [log(value) for value in ordered]
-        half = student_t_quantile(_T_HIGH, n - 1) * sqrt(variance(logs) / n)
+        half = student_t_quantile(_T_HIGH, n - 1) * sqrt(_variance(logs) / n)
         bounds.append((exp(fmean(logs) - half), exp(fmean(logs) + half)))
     else:
         n_outside = n_outside_median_interval(n, COVERAGE)
@@ -195,11 +194,17 @@ def _median_p_value(ordered: Sequence[float]) -> float:
     if n >= FEW:
         return max(bootstrap, sign_test_p_value(min(n_up_to, n - n_below), n))
     logs = [log(value) for value in ordered]
-    return max(bootstrap, _t_p_value(fmean(logs), variance(logs) / n, n - 1))
+    return max(bootstrap, _t_p_value(fmean(logs), _variance(logs) / n, n - 1))
 
 
 def _two_sided(up_to: float, from_there: float) -> float:
     return min(1.0, 2 * min(up_to, from_there))
+
+
+def _variance(values: Sequence[float]) -> float:
+    """Return the sample variance; that of `statistics` is exact, and takes most of a comparison's time."""
+    mean = fmean(values)
+    return fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
 
 
 def _t_p_value(mean: float, squared_error: float, df: float) -> float:
@@ -208,61 +213,16 @@ def _t_p_value(mean: float, squared_error: float, df: float) -> float:
     return min(1.0, _T_CAUTION * student_t_p_value(mean / sqrt(squared_error), df))
 
 
-def _bootstrap_median_interval(ordered: Sequence[float]) -> tuple[float, float]:
-    first, weights = bootstrap_median_weights(len(ordered))
-    cumulative = list(accumulate(weights))
-    last = len(ordered) - 1
-    return (
-        ordered[min(last, first + bisect_right(cumulative, _LOW))],
-        ordered[min(last, first + bisect_right(cumulative, _HIGH))],
-    )
-
-
 def _welch(ours: Sequence[float], theirs: Sequence[float]) -> tuple[tuple[float, float], float]:
     """Return the interval of the ratio that Welch's t test on the logarithms gives, and its p-value."""
     a, b = [log(value) for value in ours], [log(value) for value in theirs]
-    var_a, var_b = variance(a) / len(a), variance(b) / len(b)
+    var_a, var_b = _variance(a) / len(a), _variance(b) / len(b)
     middle = fmean(a) - fmean(b)
     if not var_a + var_b:
         return (exp(middle), exp(middle)), _t_p_value(middle, 0, 1)
     df = (var_a + var_b) ** 2 / (var_a**2 / (len(a) - 1) + var_b**2 / (len(b) - 1))
     half = student_t_quantile(_T_HIGH, df) * sqrt(var_a + var_b)
     return (exp(middle - half), exp(middle + half)), _t_p_value(middle, var_a + var_b, df)
-
-
-def _bootstrap_ratio_interval(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float]:
-    """Return the percentile interval of the ratio of two bootstrapped medians, from their exact distributions."""
-    probability_up_to = _bootstrap_ratio(ours, theirs)
-    least, most = ours[0] / theirs[-1], ours[-1] / theirs[0]
-    return _quantile(probability_up_to, _LOW, least, most), _quantile(probability_up_to, _HIGH, least, most)
-
-
-def _bootstrap_ratio(ours: Sequence[float], theirs: Sequence[float]) -> Callable[[float], float]:
-    """Return the distribution function of the ratio of two bootstrapped medians."""
-    values, cumulative = _bootstrap_median_distribution(ours)
-    first, weights = bootstrap_median_weights(len(theirs))
-    divisors = theirs[first : first + len(weights)]
-
-    def probability_up_to(ratio: float) -> float:
-        return sum(
-            weight * cumulative[bisect_right(values, ratio * divisor)]
-            for divisor, weight in zip(divisors, weights, strict=True)
-        )
-
-    return probability_up_to
-
-
-def _bootstrap_median_distribution(ordered: Sequence[float]) -> tuple[Sequence[float], list[float]]:
-    """Return the values that a bootstrapped median can take, and the probability that it is among the first k."""
-    first, weights = bootstrap_median_weights(len(ordered))
-    return ordered[first : first + len(weights)], list(accumulate(weights, initial=0.0))
-
-
-def _quantile(probability_up_to: Callable[[float], float], wanted: float, low: float, high: float) -> float:
-    for _ in range(40):
-        middle = (low + high) / 2
-        low, high = (low, middle) if probability_up_to(middle) >= wanted else (middle, high)
-    return high
 
 
 @cache
