@@ -102,10 +102,10 @@ def plant_reference(truth: Truth, directory: Path) -> None:
 
 
 def kld(expected: Rows, found: Rows) -> float:
-    """Return the Kullback-Leibler divergence in nats, the largest of the rows; infinite where one is not finite."""
-    from scipy.special import log_softmax
+    """Return the Kullback-Leibler divergence in nats, the largest of the rows; infinite where one is not a number."""
+    from scipy.special import rel_entr, softmax
 
-    p, q = (log_softmax(np.atleast_2d(rows).astype(np.float64), axis=-1) for rows in (expected, found))
+    p, q = (softmax(np.atleast_2d(rows).astype(np.float64), axis=-1) for rows in (expected, found))
     if p.shape != q.shape or not np.isfinite(q).all():
         return float("inf")
-    return float((np.exp(p) * (p - q)).sum(-1).max())
+    return float(rel_entr(p, q).sum(-1).max())
