@@ -75,6 +75,20 @@ def test_layers_with_windows_and_states_tell_them():
     assert not hasattr(DummyLayer(), "conv_states")
 
 
+def test_recurrent_gemma_keeps_states_in_its_layers():
+    """`torch_cached`: `conv1d_state`, `recurrent_states`; made anew where they are None."""
+    from transformers import RecurrentGemmaConfig, RecurrentGemmaForCausalLM
+
+    config = RecurrentGemmaConfig(
+        vocab_size=32, hidden_size=16, lru_width=16, intermediate_size=32, num_hidden_layers=3, num_attention_heads=2
+    )
+    model = RecurrentGemmaForCausalLM(config).eval()
+    with torch.inference_mode():
+        model(torch.tensor([[3, 4]]), use_cache=True)
+    kept = {name for module in model.modules() for name in vars(module) if name.endswith(("_state", "_states"))}
+    assert {"conv1d_state", "recurrent_states"} <= kept
+
+
 def test_a_loading_report_lists_what_does_not_fit(tiny_llama):
     """`torch_checkpoint`: `output_loading_info` and its four entries."""
     from transformers import AutoModelForCausalLM

@@ -101,8 +101,8 @@ def differences(ours: MachineHeader, theirs: MachineHeader) -> tuple[Difference,
 
     | field | matters | because |
     |---|---|---|
-    | CPU, instruction sets, caches | yes | they decide which kernels run, and how fast |
-    | usable CPUs, usable cores | yes | affinity and quota: what threads share |
+    | CPU, instruction sets, caches and their number | yes | they decide which kernels run, and how fast |
+    | usable CPUs, usable cores, CPU quota | yes | affinity and quota: what threads share |
     | hardware threads per core | yes | a neighbour on the other one takes half a core |
     | memory | yes, beyond 5 % | other modules, other channels; what no longer fits is read from the disk |
     | read bandwidth | yes, beyond 25 % | decoding is bound by it; below lies the scatter of its own measurement |

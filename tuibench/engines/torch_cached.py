@@ -13,6 +13,10 @@ from tuibench.engines.base import UnsupportedModelError
 from tuibench.engines.torch_cache import preallocated_cache
 from tuibench.engines.torch_rotation import Rotation
 
+_STATES_IN_MODULES = ("conv1d_state", "recurrent_states")
+"""RecurrentGemma keeps them in its layers instead of the cache, where a text that begins with one token finds those of
+the text before."""
+
 
 @dataclass(frozen=True, slots=True)
 class CacheCall:
@@ -62,10 +66,15 @@ class CachedText:
         self._positions = torch.arange(max_length)[None]
         self._mask = torch.ones(1, max_length, dtype=torch.long)
         self._rotated: Hashable = None
+        self._states = [
+            (module, name) for module in model.modules() for name in _STATES_IN_MODULES if name in module.__dict__
+        ]
         self._forget()
 
     def _forget(self) -> None:
         self._length = 0
+        for module, name in self._states:
+            setattr(module, name, None)
         config = self._model.config.get_text_config(decoder=True)
         self.cache: Any = None if self._call.own_cache else preallocated_cache(config, self._max_length)
 
