@@ -205,34 +205,28 @@ def test_widths_of_heads_that_the_operator_refuses_are_refused_before_anything_i
     assert not (empty_cache / "artifacts").exists()
 
 
+ODD_SHAPES = {
+    "gpt2-5-wide": lambda path: _save_gpt2_like(path, n_embd=15, n_layer=2, n_head=3, n_inner=10),
+    "gpt2-unscaled": lambda path: _save_gpt2_like(path, n_embd=60, n_layer=2, n_head=3, scale_attn_weights=False),
+    "mistral-10-wide": lambda path: _save_llama_like(
+        path, "mistral", hidden_size=50, num_attention_heads=6, num_key_value_heads=3, head_dim=10, intermediate_size=33
+    ),
+    "qwen3-36-wide": lambda path: _save_llama_like(
+        path, "qwen3", hidden_size=40, num_attention_heads=2, num_key_value_heads=1, head_dim=36
+    ),
+    "llama-biases-80-wide": lambda path: _save_llama_like(
+        path, "llama", attention_bias=True, mlp_bias=True, head_dim=80, tie_word_embeddings=True
+    ),
+    "qwen2-4-wide": lambda path: _save_llama_like(path, "qwen2", num_attention_heads=16, num_key_value_heads=1),
+}
+
+
 @pytest.mark.usefixtures("graph_cache")
 @pytest.mark.parametrize(
-    "make",
-    [
-        lambda path: _save_gpt2_like(path, n_embd=15, n_layer=2, n_head=3, n_inner=10),
-        lambda path: _save_gpt2_like(path, n_embd=60, n_layer=2, n_head=3, scale_attn_weights=False),
-        lambda path: _save_llama_like(
-            path,
-            "mistral",
-            hidden_size=50,
-            num_attention_heads=6,
-            num_key_value_heads=3,
-            head_dim=10,
-            intermediate_size=33,
-        ),
-        lambda path: _save_llama_like(
-            path, "qwen3", hidden_size=40, num_attention_heads=2, num_key_value_heads=1, head_dim=36
-        ),
-        lambda path: _save_llama_like(
-            path, "llama", attention_bias=True, mlp_bias=True, head_dim=80, tie_word_embeddings=True
-        ),
-        lambda path: _save_llama_like(path, "qwen2", num_attention_heads=16, num_key_value_heads=1),
-    ],
-    ids=["gpt2-5-wide", "gpt2-unscaled", "mistral-10-wide", "qwen3-36-wide", "llama-biases-80-wide", "qwen2-4-wide"],
+    ("method", "shape"), [*(("fused-fp32", shape) for shape in ODD_SHAPES), ("onnx", "mistral-10-wide")]
 )
-@pytest.mark.parametrize("method", ["onnx", "fused-fp32"])
-def test_odd_shapes_give_the_logits_of_transformers(method, make, tmp_path):
-    folder = make(tmp_path / "model")
+def test_odd_shapes_give_the_logits_of_transformers(method, shape, tmp_path):
+    folder = ODD_SHAPES[shape](tmp_path / "model")
     found = forced(loaded(method, folder)[0], TOKENS)
     np.testing.assert_allclose(found, transformers_logits(folder, TOKENS), atol=2e-4)
 
