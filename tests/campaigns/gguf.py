@@ -113,10 +113,11 @@ def write_files(names: list[str], folder: Path, llama_cpp: LlamaCpp) -> list[Row
     missing = [name for name in names if not Path(f"{sources[name]}-quantised.gguf").is_file()]
     for name in missing:
         save_source(name, sources[name])
-    failed = llama_cpp.ask("convert", [[str(sources[name]), f"{sources[name]}.gguf"] for name in missing])
-    if failed:
-        raise SystemExit(f"llama.cpp's converter does not take: {failed}")
-    llama_cpp.ask("quantise", [[f"{sources[name]}.gguf", f"{sources[name]}-quantised.gguf"] for name in missing])
+    if missing:
+        failed = llama_cpp.ask("convert", [[str(sources[name]), f"{sources[name]}.gguf"] for name in missing])
+        if failed:
+            raise SystemExit(f"llama.cpp's converter does not take: {failed}")
+        llama_cpp.ask("quantise", [[f"{sources[name]}.gguf", f"{sources[name]}-quantised.gguf"] for name in missing])
     kinds = {"fp32": ".gguf", "quantised": "-quantised.gguf"}
     return [Row(name, kind, Path(f"{sources[name]}{end}")) for name in names for kind, end in kinds.items()]
 

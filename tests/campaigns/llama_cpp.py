@@ -140,7 +140,8 @@ def logits(files, prompts, n_vocabulary):
         params = xllamacpp.CommonParams()
         params.model.path = path
         params.n_ctx, params.n_parallel, params.warmup, params.fit_params = 512, 1, False, False
-        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 2
+        # One thread: two wait for each other, on a busy machine for minutes.
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
         params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
         params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
         params.cache_ram_mib, params.verbosity = 0, 0
