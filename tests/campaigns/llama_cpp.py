@@ -53,7 +53,8 @@ def _write_vocabulary(self):
 
 
 _LEAST_LOG_PROBABILITY = -104.0
-UNQUANTISED = ("norm", "conv", "ssm_a", "ssm_d", "rope_", "sinks", "position_embd", "token_types")
+UNQUANTISED = ("norm", "bias", "conv", "ssm_a", "ssm_d", "rope_", "sinks", "position_embd", "ffn_gate_inp")
+"""Nor does llama.cpp quantise them; a router in few bits sends rounded activations to other experts."""
 
 
 def quantise(files):
@@ -131,26 +132,26 @@ def _ggml():
     return library
 
 
-def logits(files, prompts, n_vocabulary):
-    """Return llama.cpp's log-probabilities after each prompt, by file; a text where it does not load the file."""
+def logits(path, prompts, n_vocabulary):
+    """Return llama.cpp's log-probabilities after each prompt; a text where it does not load the file.
+
+    It aborts where it cannot compute: one process a file.
+    """
     import xllamacpp
 
-    found = {}
-    for path in files:
-        params = xllamacpp.CommonParams()
-        params.model.path = path
-        params.n_ctx, params.n_parallel, params.warmup, params.fit_params = 512, 1, False, False
-        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 2
-        params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
-        params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
-        params.cache_ram_mib, params.verbosity = 0, 0
-        try:
-            server = xllamacpp.Server(params)
-        except RuntimeError as error:
-            found[path] = str(error)
-            continue
-        found[path] = [_after(server, prompt, n_vocabulary) for prompt in prompts]
-    return found
+    params = xllamacpp.CommonParams()
+    params.model.path = path
+    params.n_ctx, params.n_parallel, params.warmup, params.fit_params = 512, 1, False, False
+    # One thread: two wait for each other, on a busy machine for minutes.
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
+    params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
+    params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+    params.cache_ram_mib, params.verbosity = 0, 0
+    try:
+        server = xllamacpp.Server(params)
+    except RuntimeError as error:
+        return str(error)
+    return [_after(server, prompt, n_vocabulary) for prompt in prompts]
 
 
 def _after(server, prompt, n_vocabulary):
