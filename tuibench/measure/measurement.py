@@ -36,7 +36,7 @@ from tuibench.core.run_events import (
 from tuibench.core.spec import RunSpec, TrialRequest
 from tuibench.core.stopping import Measured, precise_enough
 from tuibench.core.trial_state import TrialState, fold_trial, trial_record
-from tuibench.measure.bandwidth import BandwidthError
+from tuibench.measure.bandwidth_turn import BandwidthTurn
 from tuibench.measure.current_worker import CurrentWorker
 from tuibench.measure.failure import WorkerFailureError
 from tuibench.measure.lock import measuring, unseen_measurements
@@ -55,8 +55,6 @@ from tuibench.store.writer import SessionWriter
 
 _KILLED_BUILD_S = 2
 """A build that was killed with its worker is gone after this: what it left is removed with the run's end."""
-_KNOWN_WITHIN_S = 0.5
-"""What is remembered comes sooner."""
 WARMUP_TOKENS = 8
 """Enough to start thread pools and fill caches; a full-length warm-up without KV-cache would take minutes."""
 
@@ -89,8 +87,7 @@ class Measurement:
         """
         self._spec = spec
         self._model = model
-        self._bandwidth = bandwidth
-        self._probe: asyncio.Future[int] | None = None
+        self._bandwidth = BandwidthTurn(bandwidth, spec.n_threads, self._notice)
         limits = limits or (TimeLimits.uniform(spec.timeout_s) if spec.timeout_s else TimeLimits())
         self._turns = resume.session.header.settings.turns() if resume else trial_order(spec.methods, spec.n_trials)
         self._planned_rounds = by_round(self._turns)
@@ -129,8 +126,7 @@ class Measurement:
     def stop(self) -> None:
         """End the run: the trial under way is cancelled, everything finished stays saved."""
         self._stopped = True
-        if self._probe is not None:
-            self._probe.cancel()
+        self._bandwidth.call_off()
         self._worker.stop()
 
     def skip(self) -> None:
@@ -209,12 +205,15 @@ class Measurement:
         )
         await turns.take(measured)
 
+    def _notice(self, notice: Noticed) -> None:
+        self._emit(notice)
+
     def _emit_waiting(self) -> None:
         self._emit(Noticed("another tuibench measures on this machine: waiting until it has finished"))
 
     async def _describe_machine(self) -> None:
         header = self._writer.header
-        if header.machine.read_bytes_per_s is None and (found := await self._read_bandwidth()) is not None:
+        if header.machine.read_bytes_per_s is None and (found := await self._bandwidth.take()) is not None:
             machine = msgspec.structs.replace(header.machine, read_bytes_per_s=found)
             self._writer.header = header = msgspec.structs.replace(header, machine=machine)
         self._emit(MachineDescribed(header.machine, self._spec.n_threads))
@@ -225,7 +224,7 @@ class Measurement:
         if machine.first_read_bytes_per_s is not None or not any(self._reads_too_fast(each) for each in self._measured):
             return
         await self._worker.end()
-        if (found := await self._read_bandwidth(again=True)) is None:
+        if (found := await self._bandwidth.take(again=True)) is None:
             return
         machine = machine.with_second_reading(found)
         self._writer.header = msgspec.structs.replace(self._writer.header, machine=machine)
@@ -238,29 +237,6 @@ class Measurement:
             return False
         found = roofline([known.told, known.latest], machine, self._spec.n_threads, median(known.speeds_tps))
         return found is not None and found.doubts_bandwidth
-
-    async def _read_bandwidth(self, *, again: bool = False) -> int | None:
-        if self._bandwidth is None or self._stopped:
-            return None
-        text = "measuring this machine's read bandwidth, once a day"
-        if again:
-            text = "a method read faster than this machine's read bandwidth: measuring that once more"
-        notice = asyncio.get_running_loop().call_later(_KNOWN_WITHIN_S, self._emit, Noticed(text))
-        options = {"again": True} if again else {}
-        self._probe = asyncio.ensure_future(self._bandwidth(self._spec.n_threads, **options))
-        try:
-            await asyncio.wait({self._probe})
-            return self._probe.result()
-        except BandwidthError as error:
-            self._emit(Noticed(str(error)))
-            return None
-        except asyncio.CancelledError:
-            if not self._probe.cancelled():  # this run is, not the probe alone
-                raise
-            return None
-        finally:
-            self._probe.cancel()
-            notice.cancel()
 
     async def _rounds(self) -> None:
         """Take the planned rounds, then as many as the precision asks for, as long as there is time."""
