@@ -30,7 +30,9 @@ def arguments(tiny_llama, tmp_path, monkeypatch):
 def test_a_run_prints_its_result_and_the_path_of_a_session_that_names_no_folder_or_host(arguments, tmp_path):
     done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    table, verdict, machine = done.stdout.split("\n\n")
+    headline, table, verdict, machine, recommendation = done.stdout.split("\n\n")
+    assert headline.startswith("cannot tell: measure again, because 1 trial of kv-cache is too few")
+    assert recommendation.startswith(headline)
     assert [line.split()[0] for line in table.splitlines()] == ["method", "baseline", "kv-cache"]
     assert "text identical" in verdict
     assert machine.startswith("read bandwidth with 1 thread: 20.0 GB/s\nbaseline: ")
