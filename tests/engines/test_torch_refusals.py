@@ -137,6 +137,19 @@ def test_a_configuration_that_transformers_cannot_read_is_one_line(folder):
     assert "cannot read config.json of odd" in refusal(folder, ModelError)
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"hidden_act": "swigloo"},
+        {"rope_parameters": {"rope_type": "magic", "rope_theta": 10000.0}},
+        {"rope_parameters": {"rope_type": "default", "rope_theta": "abc"}},
+    ],
+)
+def test_a_configuration_that_no_model_can_be_built_from_is_one_line(folder, values):
+    change_config(folder, **values)
+    assert "cannot build a model from config.json of odd: " in refusal(folder, ModelError)
+
+
 def test_weights_beside_the_model_are_not_counted(folder):
     before = load(folder).artifact_bytes
     shutil.copy(folder / "model.safetensors", folder / "consolidated.safetensors")

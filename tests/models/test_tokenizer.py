@@ -109,6 +109,14 @@ PARTS_TEMPLATES = {
 }
 
 
+def test_a_template_that_writes_nothing_is_to_blame_not_the_prompt(folder):
+    (folder / "chat_template.jinja").write_text("{# nothing but a comment #}")
+    tokenizer = PromptTokenizer(folder)
+    with pytest.raises(ModelError, match="chat template writes nothing; use --raw"):
+        tokenizer.encode("Hello", raw=False)
+    assert tokenizer.encode("Hello", raw=True)
+
+
 @pytest.mark.parametrize("template", PARTS_TEMPLATES.values(), ids=PARTS_TEMPLATES)
 def test_a_template_that_walks_parts_is_given_parts(folder, template):
     (folder / "chat_template.jinja").write_text(template)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tuibench.engines.base import UnsupportedModelError
+from tuibench.engines.forward_errors import FORWARD_ERRORS, one_line, raise_if_out_of_memory
 from tuibench.models.folder import read_config
 from tuibench.models.local import ModelError
 
@@ -30,16 +31,24 @@ def load_causal_lm(model_dir: Path) -> Any:  # noqa: ANN401 - transformers' own
     config = _read_checked(model_dir)
     # Without `ignore_mismatched_sizes`, a wrong shape is told in a table on standard error; here the sizes are named.
     # What does not fit is filled with random numbers for the moment, and refused below.
-    model, report = AutoModelForCausalLM.from_pretrained(
-        model_dir,
-        config=config,
-        dtype=torch.float32,
-        local_files_only=True,
-        use_safetensors=True,
-        trust_remote_code=False,
-        ignore_mismatched_sizes=True,
-        output_loading_info=True,
-    )
+    try:
+        model, report = AutoModelForCausalLM.from_pretrained(
+            model_dir,
+            config=config,
+            dtype=torch.float32,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    # Values such as the name of an activation are looked up only when the layers are built.
+    except FORWARD_ERRORS as error:
+        raise_if_out_of_memory(error)
+        raise ModelError(
+            f"transformers {version('transformers')} cannot build a model from config.json of {model_dir.name}: "
+            f"{one_line(error)}; fetch it again, or use a release that knows it"
+        ) from error
     _refuse_what_does_not_fit(report, model_dir.name)
     return model.eval()
 

@@ -50,9 +50,12 @@ class ChatTemplate:
                 whether there is have a date of their own.
 
         Raises:
-            ModelError: The template refuses such a chat.
+            ModelError: The template refuses such a chat, or writes nothing.
         """
-        return self._render(_parts(prompt) if self._wants_parts else prompt, today)
+        text = self._render(_parts(prompt) if self._wants_parts else prompt, today)
+        if not text:
+            raise ModelError("the model's chat template writes nothing; use --raw to go without it")
+        return text
 
     def _shows(self, content: str | list[dict[str, str]]) -> bool:
         """Return whether the needle is read of this content: llama.cpp asks templates so which form they take.

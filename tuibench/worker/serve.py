@@ -121,7 +121,9 @@ def report_failure(error: Exception, emit: EventWriter) -> None:
     """Tell the parent why this worker ends; the traceback goes to the log."""
     traceback.print_exception(error, file=sys.stderr)
     kind, message = _explain(error)
-    emit(WorkerFailed(at_ns=perf_counter_ns(), kind=kind, message=message, memory=own_memory()))
+    # Chat templates, plug-ins and libraries word their errors as they like; a row has one line for it.
+    one_line = " ".join(message.split())
+    emit(WorkerFailed(at_ns=perf_counter_ns(), kind=kind, message=one_line, memory=own_memory()))
     emit.flush()
 
 
@@ -134,7 +136,7 @@ def _explain(error: Exception) -> tuple[FailureKind, str]:
         error, ArtifactError | NotFiniteError | MissingReferenceError | StaleReferenceError | WrongModelError
     ):
         return FailureKind.ERROR, str(error)
-    text = " ".join(f"{type(error).__name__}: {error}".split()) if str(error) else type(error).__name__
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     # PyTorch and ONNX Runtime raise a RuntimeError when the allocator gives up.
     if isinstance(error, MemoryError) or "can't allocate memory" in text or "Failed to allocate memory" in text:
         return FailureKind.OUT_OF_MEMORY, f"not enough memory: {text}"
