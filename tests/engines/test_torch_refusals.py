@@ -132,6 +132,31 @@ def test_weights_that_are_quantised_already_are_refused(folder, method, engine_c
     assert f"quantised already ({method})" in refusal(folder, UnsupportedModelError, engine_class)
 
 
+def test_codes_are_not_taken_for_values(folder):
+    import torch
+
+    name = "model.layers.0.mlp.up_proj.weight"
+    change_weights(folder, lambda weights: weights.update({name: (weights[name] * 99).to(torch.int8)}))
+    assert f"{name} is stored as I8" in refusal(folder, UnsupportedModelError)
+
+
+def test_experts_that_stay_fp32_are_told_and_those_a_token_goes_to_are_counted(tmp_path):
+    from transformers import MixtralConfig, MixtralForCausalLM
+
+    config = MixtralConfig(
+        vocab_size=96, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, num_local_experts=4, num_experts_per_tok=1, max_position_embeddings=64,
+    )  # fmt: skip
+    MixtralForCausalLM(config).save_pretrained(tmp_path)
+    n_experts = 2 * 4 * 3 * 32 * 48
+    # Four attention products, the router excepted, which is no linear layer; the head.
+    n_linear = 2 * (2 * 32 * 32 + 2 * 32 * 16) + 96 * 32
+    fp32, int8 = load(tmp_path, KvCache), load(tmp_path, Int8Torch)
+    assert fp32.parameters * 4 - fp32.weight_bytes == 4 * (96 * 32 + n_experts * 3 // 4)
+    assert int8.facts["quantised"].startswith(f"{n_linear / (n_linear + n_experts):.0%}")
+    assert int8.weight_bytes == n_linear + 4 * n_experts // 4
+
+
 def test_a_configuration_that_transformers_cannot_read_is_one_line(folder):
     change_config(folder, hidden_size="wide")
     assert "cannot read config.json of odd" in refusal(folder, ModelError)

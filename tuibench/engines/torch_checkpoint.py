@@ -9,11 +9,15 @@ from typing import Any
 
 from tuibench.engines.base import UnsupportedModelError
 from tuibench.engines.forward_errors import FORWARD_ERRORS, one_line, raise_if_out_of_memory
-from tuibench.models.folder import read_config
+from tuibench.models.folder import read_config, weight_files
 from tuibench.models.local import ModelError
+from tuibench.models.weights import read_header
 
 _LOOKS_AHEAD = {"reformer": "the hash buckets that its attention looks into depend on the whole text"}
 """Models that say they are decoders, and that a few tokens do not give away."""
+_WEIGHT_TYPES = frozenset({"F64", "F32", "F16", "BF16"})
+_BUFFER_TYPES = frozenset({"BOOL", "U8", "I32", "I64"})
+"""What masks and positions are stored in that older versions kept among the weights."""
 _NAMED = 3
 """Tensors that a refusal names."""
 
@@ -29,6 +33,7 @@ def load_causal_lm(model_dir: Path) -> Any:  # noqa: ANN401 - transformers' own
     from transformers import AutoModelForCausalLM
 
     config = _read_checked(model_dir)
+    _refuse_other_types(model_dir)
     # Without `ignore_mismatched_sizes`, a wrong shape is told in a table on standard error; here the sizes are named.
     # What does not fit is filled with random numbers for the moment, and refused below.
     try:
@@ -87,6 +92,16 @@ def _refuse_quantised(raw: Mapping[str, Any]) -> None:
             raise UnsupportedModelError(
                 f"the weights are quantised already ({how}); use the model's FP32, FP16 or BF16 version"
             )
+
+
+def _refuse_other_types(model_dir: Path) -> None:
+    """Refuse rounded weights without a word about it in the configuration: their codes would be taken for values."""
+    for path in weight_files(model_dir, model_dir.name):
+        for name, tensor in read_header(path).tensors.items():
+            if tensor.dtype not in _WEIGHT_TYPES | _BUFFER_TYPES:
+                raise UnsupportedModelError(
+                    f"{name} is stored as {tensor.dtype}; use the model's FP32, FP16 or BF16 version"
+                )
 
 
 def _refuse_what_does_not_decode(config: Any) -> None:  # noqa: ANN401 - transformers' own
