@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# transformers 5.24.0 with gguf 0.19.0, `from_pretrained(folder, gguf_file=...)`.
+# transformers 5.24.0 with gguf 0.19.0 (and accelerate, which it asks for), `from_pretrained(folder, gguf_file=...)`.
 #
 # One would guess that a GGUF file of a Llama 3.1, 3.2 or 3.3 is loaded as the model it was made from, or with a word on
 # what is missing. llama.cpp's converter writes the "llama3" scaling of these models as a tensor, `rope_freqs.weight`.
@@ -22,7 +22,7 @@ work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 python3 -m venv venv
-venv/bin/pip install --quiet torch==2.13.0 transformers==5.24.0 gguf==0.19.0 numpy==2.4.6
+venv/bin/pip install --quiet torch==2.13.0 transformers==5.24.0 gguf==0.19.0 accelerate==1.15.0 numpy==2.4.6
 TQDM_DISABLE=1 venv/bin/python - <<'PYTHON'
 import gguf
 import numpy as np
