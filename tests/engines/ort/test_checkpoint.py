@@ -171,6 +171,7 @@ def test_quantised_heads_are_those_that_are_stored(method, changed):
 
 
 @pytest.mark.usefixtures("warm_cache")
+@pytest.mark.usefixtures("empty_cache")
 def test_files_of_a_head_that_was_taken_for_the_embedding_are_not_used_again(changed, monkeypatch):
     folder = changed("llama", other_head)
     with monkeypatch.context() as before:
