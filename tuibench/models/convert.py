@@ -91,7 +91,7 @@ def _convert(gguf: Path, out: Path, report: OnProgress) -> None:
     description = read_description(gguf)
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(str(gguf.parent), gguf_file=gguf.name, trust_remote_code=False)
     model = described_model(description, report)
     report(Progress("saving", 0, None, "steps"))
     model.save_pretrained(out)
