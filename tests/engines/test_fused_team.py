@@ -28,8 +28,9 @@ def _all_targets():
 
 def instructions(function, arguments, triple, features=""):
     """Return the words for instructions in a compiled function, as another processor would run it."""
-    function(*arguments)
-    (text,) = function.inspect_llvm().values()
+    compiled_here = kernel(function.py_func)  # one that was read from the disk has nothing to look at
+    compiled_here(*arguments)
+    (text,) = compiled_here.inspect_llvm().values()
     text = re.sub(r"^target (triple|datalayout) = .*$", "", text, flags=re.MULTILINE)
     text = re.sub(r"^.*llvm\.x86\.sse2\.pause.*$", "", text, flags=re.MULTILINE)  # only x86 has a word for that
     module = llvm.parse_assembly(text)
