@@ -53,11 +53,23 @@ def possible_calls(model: Any) -> Iterator[CacheCall]:  # noqa: ANN401 - transfo
                     yield CacheCall(own_cache, positions, mask)
 
 
+def states_in_modules(model: Any) -> list[tuple[Any, str]]:  # noqa: ANN401 - transformers' own
+    """Return the modules that keep something of the text themselves, and what it is called there."""
+    return [(module, name) for module in model.modules() for name in _STATES_IN_MODULES if name in module.__dict__]
+
+
 class CachedText:
     """One text: tokens are appended, each pass computes only the new ones."""
 
-    def __init__(self, model: Any, call: CacheCall, rotation: Rotation | None, max_length: int) -> None:  # noqa: ANN401
-        """Set memory aside; the model has seen nothing yet."""
+    def __init__(
+        self,
+        model: Any,  # noqa: ANN401 - transformers' own
+        call: CacheCall,
+        rotation: Rotation | None,
+        max_length: int,
+        states: Sequence[tuple[Any, str]] = (),
+    ) -> None:
+        """Set memory aside; the model has seen nothing yet, and forgets what its `states_in_modules` kept."""
         self._model = model
         self._call = call
         self._rotation = rotation
@@ -66,9 +78,7 @@ class CachedText:
         self._positions = torch.arange(max_length)[None]
         self._mask = torch.ones(1, max_length, dtype=torch.long)
         self._rotated: Hashable = None
-        self._states = [
-            (module, name) for module in model.modules() for name in _STATES_IN_MODULES if name in module.__dict__
-        ]
+        self._states = states
         self._forget()
 
     def _forget(self) -> None:

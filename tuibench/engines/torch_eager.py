@@ -253,7 +253,7 @@ class KvCache(_TorchEager):
     def _new_text(self, max_length: int, model: Any = None) -> CachedText:  # noqa: ANN401 - transformers' own
         from tuibench.engines.torch_cached import CachedText
 
-        return CachedText(model or self._model, self._call, self._rotation, max_length)
+        return CachedText(model or self._model, self._call, self._rotation, max_length, self._states)
 
     def _find_call(self) -> CacheCall:
         """Return the way of handing the cache over with which the first steps come out.
@@ -261,8 +261,9 @@ class KvCache(_TorchEager):
         Raises:
             UnsupportedModelError: There is none.
         """
-        from tuibench.engines.torch_cached import possible_calls
+        from tuibench.engines.torch_cached import possible_calls, states_in_modules
 
+        self._states = states_in_modules(self._model)  # once: looking through all modules would count as TTFT
         least, why = float("inf"), ""
         for call in possible_calls(self._model):
             self._call = call
