@@ -170,7 +170,6 @@ def test_quantised_heads_are_those_that_are_stored(method, changed):
     assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.999
 
 
-@pytest.mark.usefixtures("warm_cache")
 @pytest.mark.usefixtures("empty_cache")
 def test_files_of_a_head_that_was_taken_for_the_embedding_are_not_used_again(changed, monkeypatch):
     folder = changed("llama", other_head)
