@@ -45,7 +45,7 @@ class LoadedConfig:
 
 
 def load_config(path: Path) -> LoadedConfig:
-    """Read the settings; a file that is not there is no problem, and what is wrong in it never stops the program."""
+    """Read the settings; a missing file is not an error, and what is wrong in it never stops the program."""
     try:
         raw = parse(read_text(path, _MAX_BYTES))
     except FileNotFoundError:
@@ -53,7 +53,7 @@ def load_config(path: Path) -> LoadedConfig:
     except OSError as error:
         return LoadedConfig(Config(), (f"{path.name}: cannot be read: {error.strerror}",))
     except TomlInputError as error:
-        return LoadedConfig(Config(), (f"{path.name}: not read, no valid TOML: {error}",))
+        return LoadedConfig(Config(), (f"{path.name}: not read: not a valid TOML file: {error}",))
     good: dict[str, Any] = {}
     problems: list[str] = []
     for key, value in raw.items():
@@ -80,7 +80,7 @@ def save_theme(path: Path, theme: str) -> None:
 
     Raises:
         OSError: The file cannot be read or written.
-        ValueError: It is no valid TOML, so that nothing can be put into it.
+        ValueError: It is not valid TOML, so that nothing can be put into it.
     """
     text = path.read_text(encoding="utf-8-sig") if path.exists() else ""
     tomllib.loads(text)

@@ -43,7 +43,7 @@ def engine_class(method_id: str) -> type[Engine]:
 
     Raises:
         UnknownMethodError: Nothing installed provides the method.
-        UnusableMethodError: What provides it cannot be imported, or is no engine class of that method.
+        UnusableMethodError: What provides it cannot be imported, or is not an engine class of that method.
     """
     method_id = method_of(method_id)
     point = _entry_points().get(method_id)

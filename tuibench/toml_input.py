@@ -38,11 +38,11 @@ _MARK = 1 << 64
 
 
 class TomlInputError(Exception):
-    """A file or text is no TOML that this program reads; the message gives the reason without the file's name."""
+    """A file or text is not TOML that this program reads; the message gives the reason without the file's name."""
 
 
 def read_text(path: Path, max_bytes: int) -> str:
-    """Return a regular file's text; bytes that are no UTF-8 become U+FFFD. Raises as `read_bytes` does."""
+    """Return a regular file's text; bytes that are not UTF-8 become U+FFFD. Raises as `read_bytes` does."""
     return read_bytes(path, max_bytes).decode("utf-8", errors="replace")
 
 
@@ -56,7 +56,7 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
     # Without O_NONBLOCK, opening a pipe would wait for its writer.
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise TomlInputError("it is no regular file")
+            raise TomlInputError("it is not a regular file")
         content = file.read(max_bytes + 1)  # not the size it claims: it may grow meanwhile
     if len(content) > max_bytes:
         raise TomlInputError(f"it is larger than {max_bytes / (1 << 20):g} MiB")
@@ -67,7 +67,7 @@ def parse(text: str) -> dict[str, Any]:
     """Return the table that a text holds; integers in it fit 64 bits.
 
     Raises:
-        TomlInputError: It is no TOML, or such as no honest file holds.
+        TomlInputError: It is not TOML, or such as no honest file holds.
     """
     text = text.removeprefix(_BYTE_ORDER_MARK)
     arrays: list[list[int]] = []

@@ -70,4 +70,4 @@ def test_settings_that_are_left_out_are_told(monkeypatch, tmp_path):
     (tmp_path / "config.toml").write_text("\ufeffmouse = false")
     assert "\nsettings\n" not in doctor().stdout
     (tmp_path / "config.toml").write_text("mouse = ")
-    assert "config.toml: not read, no valid TOML" in doctor().stdout
+    assert "config.toml: not read: not a valid TOML file" in doctor().stdout

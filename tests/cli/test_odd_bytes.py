@@ -138,5 +138,5 @@ def test_a_calibration_text_that_no_worker_can_be_told_of_is_refused(folder):
 def test_settings_that_are_left_out_are_told_before_the_dashboard_opens(tmp_path):
     (tmp_path / "config.toml").write_text("mouse = ")
     terminal = Terminal(TUIBENCH, env={"TUIBENCH_CONFIG": str(tmp_path / "config.toml")})
-    terminal.wait_for("tuibench: config.toml: not read, no valid TOML")
+    terminal.wait_for("tuibench: config.toml: not read: not a valid TOML file")
     terminal.close()

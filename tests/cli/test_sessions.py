@@ -72,5 +72,5 @@ def test_what_cannot_be_done_is_refused_with_the_reason(arguments, reason, capsy
 def test_a_damaged_file_is_not_annotated(folder, capsys):
     (folder / "20260303-bad.toml").write_text("[oops")
     assert main(["sessions", "edit", "20260303", "--name", "x"]) == BAD_USAGE
-    assert "no valid TOML" in capsys.readouterr().err
+    assert "not valid TOML at its top" in capsys.readouterr().err
     assert (folder / "20260303-bad.toml").read_text() == "[oops"

@@ -52,7 +52,7 @@ def test_sessions_are_listed_newest_first_and_damaged_ones_last_with_the_reason(
     (folder / "bad.toml").write_text("[oops")
     summaries = list_sessions([folder, folder, folder / "none"])
     assert [summary.path.stem for summary in summaries] == ["new", "old", "bad"]
-    assert "no valid TOML" in summaries[2].problem
+    assert "not valid TOML at its top" in summaries[2].problem
     assert not summaries[2].readable
     assert summaries[2].fastest is None
 

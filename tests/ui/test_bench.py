@@ -104,7 +104,7 @@ async def test_settings_and_methods_are_those_on_the_screen():
     [
         ("tokens", "0", "tokens: 0 is too few – set 1 or more"),
         ("trials", "-2", "trials: -2 is too few – set 1 or more"),
-        ("threads", "", "threads: nothing is no number – set 1 or more"),
+        ("threads", "", "threads: nothing is not a number – set 1 or more"),
         ("threads", "3", "threads: 3 asked, 2 CPUs usable here – set 1 to 2"),
     ],
 )

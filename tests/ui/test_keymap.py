@@ -73,8 +73,8 @@ def test_good_keys_of_the_user_are_used():
     [
         ("run.begin", "f6", "no such action"),
         ("run.start", "", "no key given"),
-        ("run.start", "f99", "f99 is no key"),
-        ("run.start", "hyperspace+x", "is no key"),
+        ("run.start", "f99", "f99 is not a key"),
+        ("run.start", "hyperspace+x", "is not a key"),
         ("run.start", "f8", "f8 is Stop (run.stop)"),
         ("run.start", "x", "could no longer be typed"),
         ("run.start", "question_mark", "could no longer be typed"),

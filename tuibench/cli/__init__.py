@@ -40,12 +40,12 @@ with --fail-on-regression PCT each method is one of three, told on standard erro
   regression   its 95 % interval lies wholly beyond a loss of PCT: exit code 3
   not slower   its interval lies wholly within that loss: exit code 0
   cannot tell  neither: exit code 0, with --strict 4
-A method that a session on either side lacks is no pass: exit code 1. Sessions
+A method that a session on either side lacks does not pass: exit code 1. Sessions
 of another prompt, model, setting or CPU are refused: 2. An unchanged build
 fails in at most 2.5 % of cases, all methods together, if speed varies from one
 session to the next by no more than --run-noise; four sessions or more show
 themselves how it varies. Measure both sides in turns (base, new, base, new, …):
-what the machine did on one day only is no regression.
+what the machine did on one day only is not a regression.
 
   tuibench compare before last --fail-on-regression 5
   tuibench compare --base A1 A2 A3 --new B1 B2 B3 --fail-on-regression 5

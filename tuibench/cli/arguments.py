@@ -42,7 +42,7 @@ def _int_from(text: str, least: int) -> int:
     try:
         value = int(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
     if value < least:
         raise argparse.ArgumentTypeError(f"{value} is too small: {least} or more")
     if value >= _INT_LIMIT:
@@ -54,9 +54,9 @@ def _float_in(text: str, low: float, high: float, what: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
     if not low <= value <= high:
-        raise argparse.ArgumentTypeError(f"{text} is no {what}: {low:g} to {high:g}")
+        raise argparse.ArgumentTypeError(f"{text} is not a {what}: {low:g} to {high:g}")
     return value
 
 
@@ -368,5 +368,5 @@ def _read_prompt(path: Path) -> str:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UsageError(
-            f"{path}: no UTF-8 text (byte {error.start}); convert it first, for example with `iconv -t utf-8`"
+            f"{path}: not UTF-8 text (byte {error.start}); convert it first, for example with `iconv -t utf-8`"
         ) from error

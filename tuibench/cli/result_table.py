@@ -15,7 +15,7 @@ from tuibench.methods import exact_methods, ladder_parents
 from tuibench.store.export.json_text import as_json
 
 _FALLBACK_SIZE = (100, 24)
-"""Columns and lines where standard output is no terminal and `COLUMNS` says nothing."""
+"""Columns and lines where standard output is not a terminal and `COLUMNS` says nothing."""
 
 # What is given up first in a narrow terminal: intervals before numbers, numbers that other commands show before those
 # that decide. A column is first shortened, then, named again, left out.

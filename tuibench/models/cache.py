@@ -154,7 +154,7 @@ def place(name: str, staging: Staging, origin: Origin) -> LocalModel:
     """Check a staged model and move it into the cache in one step; only under its `pull_lock`.
 
     Raises:
-        ModelError: What was staged is no usable model.
+        ModelError: What was staged is not a usable model.
     """
     staged = open_folder(staging.model, name=name, source=origin.source)
     record = _Record(name=name, origin=origin, weights_sha256=staged.digest, tuibench_version=tuibench.__version__)
@@ -207,7 +207,7 @@ def _read_record(directory: Path) -> _Record | None:
     try:
         return msgspec.json.decode((directory / RECORD_NAME).read_bytes(), type=_Record)
     except (OSError, msgspec.DecodeError):
-        return None  # no folder of ours
+        return None  # not a folder of ours
 
 
 def _flush_to_disk(path: Path) -> None:

@@ -70,7 +70,7 @@ def _reason(log: bytes, return_code: int) -> str:
 
 
 def main() -> None:
-    """Convert; of an exception that is no `ModelError`, the last lines are the reason that the parent shows."""
+    """Convert; of an exception other than `ModelError`, the last lines are the reason that the parent shows."""
     gguf, out = Path(sys.argv[1]), Path(sys.argv[2])
     events = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)

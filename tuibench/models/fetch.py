@@ -58,7 +58,7 @@ def sources_of(name: str) -> tuple[str, tuple[Source, ...]]:
     """Return the name that a model gets in the cache, and where it may come from.
 
     Raises:
-        ModelError: The name can mean no model.
+        ModelError: The name cannot mean a model.
     """
     if name == DEFAULT_MODEL:
         return name, (HubSource(DEFAULT_MODEL_HUB_ID), DEFAULT_MODEL_WHEEL)

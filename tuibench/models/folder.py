@@ -88,7 +88,7 @@ def read_config(directory: Path, name: str) -> dict[str, Any]:
     """Return `config.json`.
 
     Raises:
-        ModelError: It is missing or no JSON object.
+        ModelError: It is missing or not a JSON object.
     """
     path = directory / "config.json"
     try:
@@ -133,7 +133,7 @@ def _shards(index: Path, name: str) -> list[Path]:
         raise ModelError(f"{index.name} of {name} names no file; fetch it again")
     for shard in shards:
         if Path(shard).name != shard or not shard.endswith(".safetensors"):
-            raise ModelError(f"{index.name} of {name} names {shard!r}, which is no safetensors file beside it")
+            raise ModelError(f"{index.name} of {name} names {shard!r}, which is not a safetensors file beside it")
         if not (index.parent / shard).is_file():
             raise ModelError(f"{name} lacks {shard}, which {index.name} names; fetch it again")
     return [index.parent / shard for shard in shards]

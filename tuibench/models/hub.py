@@ -67,7 +67,7 @@ class HubSource:
         except RepositoryNotFoundError as error:
             raise ModelError("there is no such model, or it is private") from error
         except HFValidationError as error:
-            raise ModelError("this is no hub id; one looks like owner/model") from error
+            raise ModelError("this is not a hub id; one looks like owner/model") from error
         except HfHubHTTPError as error:
             raise ModelError(f"it refused ({_first_line(error)}); try again later") from error
         except (HTTPError, OSError) as error:

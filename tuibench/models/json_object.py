@@ -18,7 +18,7 @@ _TAGGED = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": math.nan}
 
 
 class JsonObjectError(ValueError):
-    """A file holds no JSON object; the message gives the reason without the file's name."""
+    """A file does not hold a JSON object; the message gives the reason without the file's name."""
 
 
 def read_json_object(path: Path) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def decode(line: bytes) -> PullEvent:
     """Return the event that a line holds.
 
     Raises:
-        msgspec.DecodeError: The line is no such event.
+        msgspec.DecodeError: The line is not such an event.
     """
     event: PullEvent = _decoder.decode(line)
     return event

@@ -64,7 +64,7 @@ def read_header(path: Path) -> WeightFile:
     """Return what a safetensors file says about itself, after checking that the file is as long as it says.
 
     Raises:
-        ModelError: The file is no safetensors file, or is cut off.
+        ModelError: The file is not a safetensors file, or is cut off.
     """
     n_bytes = path.stat().st_size
     with path.open("rb") as file:

@@ -28,7 +28,7 @@ def score_text(
         progress: Told the tokens read and the tokens in all, after every block.
 
     Raises:
-        NotFiniteError: The method's logits are no numbers.
+        NotFiniteError: The method's logits are not finite numbers.
     """
     divergence, n_done = Divergence(), 0
     waiting: NDArray[np.float32] | None = None

@@ -58,7 +58,8 @@ def check_quality(record: QualityRecord) -> None:
     """
     _require(record.finished.tzinfo is not None, "`finished` has no time zone")
     numbers = (getattr(record, name) for name in record.__struct_fields__)
-    _require(all(math.isfinite(value) for value in numbers if isinstance(value, int | float)), "a figure is no number")
+    finite = all(math.isfinite(value) for value in numbers if isinstance(value, int | float))
+    _require(finite, "a figure is not a finite number")
     _require(record.failed or (record.kld_mean is not None and record.top1 is not None), "figures are missing")
 
 

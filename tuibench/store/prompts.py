@@ -62,7 +62,7 @@ def _read(path: Path) -> str:
 
     Raises:
         OSError: It cannot be read.
-        ValueError: It is no UTF-8 text, empty, or larger than any model's window.
+        ValueError: It is not UTF-8 text, is empty, or larger than any model's window.
     """
     if path.stat().st_size > _LARGEST_BYTES:
         raise ValueError("larger than 1 MiB, which no model's window holds")
@@ -79,7 +79,7 @@ class PromptHistory:
         self._path = path
 
     def prompts(self) -> list[str]:
-        """Return them; lines that are damaged are left out, and no file is no history."""
+        """Return them; lines that are damaged are left out, and a missing file is an empty history."""
         try:
             lines = self._path.read_bytes().splitlines()
         except OSError:

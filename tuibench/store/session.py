@@ -41,7 +41,7 @@ def load(path: Path) -> Session:
     """Load a session file up to its last whole table.
 
     Raises:
-        SessionError: The file cannot be read, or its header is no session header.
+        SessionError: The file cannot be read, or its header is not a session header.
     """
     return session_from(read(path), path)
 
@@ -54,7 +54,7 @@ def session_from(content: bytes, path: Path) -> Session:
         path: The file, for messages.
 
     Raises:
-        SessionError: The header is no session header.
+        SessionError: The header is not a session header.
     """
     head, *tables = _TABLE_START.split(content, maxsplit=_MAX_TABLES)
     header = _header(path, head)
@@ -79,7 +79,7 @@ def load_header(path: Path) -> SessionHeader:
     """Load only the top of a session file.
 
     Raises:
-        SessionError: The file cannot be read, or its header is no session header.
+        SessionError: The file cannot be read, or its header is not a session header.
     """
     head, *_ = _TABLE_START.split(read(path), maxsplit=1)
     return _header(path, head)
@@ -89,7 +89,7 @@ def whole_bytes(path: Path) -> int:
     """Return how many bytes a session file has up to the end of its last whole table.
 
     Raises:
-        SessionError: The file cannot be read, or its header is no session header.
+        SessionError: The file cannot be read, or its header is not a session header.
     """
     content = read(path)
     version = load_header(path).schema_version
@@ -167,7 +167,7 @@ def read(path: Path) -> bytes:
     try:
         return read_bytes(path, _MAX_BYTES)
     except TomlInputError as error:
-        raise SessionError(f"{path}: {error}, so it is no session") from error
+        raise SessionError(f"{path}: {error}, so it is not a session") from error
     except (FileNotFoundError, NotADirectoryError):
         raise SessionError(f"{path}: no such session; `tuibench sessions list` shows what there is") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
@@ -181,10 +181,10 @@ def _header(path: Path, head: bytes) -> SessionHeader:
     try:
         raw = parse(head.decode("utf-8", errors="replace"))
     except TomlInputError as error:
-        raise SessionError(f"{path}: no valid TOML at its top: {error}") from error
+        raise SessionError(f"{path}: not valid TOML at its top: {error}") from error
     version = raw.get("schema_version")
     if type(version) is not int or version < OLDEST:
-        raise SessionError(f"{path}: no tuibench session: it has no schema_version")
+        raise SessionError(f"{path}: not a tuibench session: it has no schema_version")
     try:
         header = msgspec.convert(migrate("header", raw, version), SessionHeader)
         check_header(header)

@@ -50,7 +50,7 @@ _ASCII = _exchanges(
 def detect_glyphs(environ: Mapping[str, str]) -> Glyphs:
     """Return what a terminal can draw, by its environment.
 
-    Python turns an unset locale into `C.UTF-8`, which is right: hardly a terminal is left that is no UTF-8 terminal
+    Python turns an unset locale into `C.UTF-8`, which is right: hardly a terminal is left that does not take UTF-8
     and does not say so.
     """
     if "WebDriver" in environ.get("TEXTUAL_DRIVER", ""):

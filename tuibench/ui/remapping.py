@@ -52,7 +52,7 @@ def _problem(name: str, keys: list[str], taken: Mapping[str, str]) -> str | None
     first = any(entry.id == name and entry.priority for entry in chain.from_iterable(KEYS.values()))
     for key in keys:
         if not _is_key(key):
-            return f"{key} is no key; for example f6, ctrl+n, x, question_mark"
+            return f"{key} is not a key; for example f6, ctrl+n, x, question_mark"
         if first and _prints(key):
             return f"{key} could no longer be typed into the prompt"
         if key in _TEXTUALS:

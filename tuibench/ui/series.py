@@ -60,7 +60,7 @@ class SeriesMap:
 
 
 def series_classes(number: int | None) -> dict[str, bool]:
-    """Return which of the style classes `series-1` … a widget in this colour wears; None is no colour."""
+    """Return which of the style classes `series-1` … a widget in this colour has; None means no colour."""
     return {f"series-{each}": each == number for each in range(1, N_SERIES + 1)}
 
 

@@ -106,9 +106,9 @@ def load_theme(path: Path) -> Theme:
 
     Raises:
         OSError: The file cannot be read.
-        TomlInputError: It is no TOML, or too large.
+        TomlInputError: It is not TOML, or too large.
         msgspec.ValidationError: It lacks a colour or has a key that means nothing.
-        ColorParseError: A value is no colour.
+        ColorParseError: A value is not a colour.
         ValueError: It does not name a colour for each series.
     """
     file = msgspec.convert(parse(read_text(path, _MAX_BYTES)), ThemeFile)

@@ -154,7 +154,7 @@ def test_unknown_architecture_is_named_with_those_that_are_known(tmp_path, llama
 
 def test_adapter_is_refused(tmp_path, llama):
     path = write_gguf(tmp_path / "tiny.gguf", "llama", *llama, general__type="adapter")
-    with pytest.raises(ModelError, match=r"^it holds no model but 'adapter'"):
+    with pytest.raises(ModelError, match=r"^it does not hold a model but 'adapter'"):
         read_description(path)
 
 

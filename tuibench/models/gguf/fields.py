@@ -28,7 +28,7 @@ class Fields:
         if not isinstance(architecture, str):
             raise ModelError(f"it names no architecture (general.architecture); {REMEDY}")
         if (kind := header.metadata.get("general.type", "model")) != "model":
-            raise ModelError(f"it holds no model but {kind!r} (general.type); {REMEDY}")
+            raise ModelError(f"it does not hold a model but {kind!r} (general.type); {REMEDY}")
         self.architecture = architecture
         self._header = header
         self._prefix = f"{architecture}."

@@ -59,7 +59,8 @@ def _row_bytes(tensor: StoredTensor) -> int:
     block_values, block_bytes = gguf.GGML_QUANT_SIZES[kind]
     if tensor.shape[-1] % block_values:
         raise ModelError(
-            f"the tensor {tensor.name} has rows of {tensor.shape[-1]} values, which are no whole blocks of {kind.name}"
+            f"the tensor {tensor.name} has rows of {tensor.shape[-1]} values, "
+            f"which is not a whole number of blocks of {kind.name}"
             "; fetch the file again"
         )
     return int(tensor.shape[-1] // block_values * block_bytes)

@@ -190,7 +190,7 @@ def _phases(record: TrialRecord, records: Iterable[TrialRecord]) -> Rows:
 
 
 def _sampling(record: TrialRecord) -> Rows:
-    """Return what of the time is no work of the model: tokens being picked from its logits."""
+    """Return the time spent outside the model: picking tokens from its logits."""
     if record.sampling_ns is None or not record.n_gen:
         return []
     each = fmt.duration(round(record.sampling_ns / record.n_gen))

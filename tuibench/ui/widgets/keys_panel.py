@@ -45,7 +45,7 @@ class KeysPanel(HelpPanel):
         self.column.focus()
 
     def _write(self, screen: Screen[object]) -> None:
-        if screen.focused is not self.column:  # its own keys are no news
+        if screen.focused is not self.column:  # its own keys are known
             self.sheet.show(self._sections(screen.active_bindings.values()))
 
     async def action_close(self) -> None:

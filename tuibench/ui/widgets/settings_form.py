@@ -103,7 +103,7 @@ class SettingsForm(Vertical):
     @on(Choice.Changed, "#quality")
     @on(Input.Changed, "#tokens, #trials")
     def leave_preset(self, event: Choice.Changed | Input.Changed) -> None:
-        """Say that these are no preset's numbers any more."""
+        """Say that these numbers are no longer a preset's."""
         event.stop()
         self.query_one("#preset", Choice).value = self._preset_of_fields()
         self.post_message(self.Changed())
@@ -127,7 +127,7 @@ class SettingsForm(Vertical):
         """Return the settings.
 
         Raises:
-            SettingsError: A field holds no number, or one that makes no sense here.
+            SettingsError: A field does not hold a number, or holds one that makes no sense here.
         """
         numbers = {name: self._number(name) for name in self._first}
         if numbers["threads"] > self._n_cpus:
@@ -151,7 +151,7 @@ class SettingsForm(Vertical):
         try:
             number = int(text)
         except ValueError:
-            raise SettingsError(f"{name}: {text or 'nothing'} is no number – set 1 or more") from None
+            raise SettingsError(f"{name}: {text or 'nothing'} is not a number – set 1 or more") from None
         if number < 1:
             raise SettingsError(f"{name}: {number} is too few – set 1 or more")
         return number
