@@ -19,6 +19,14 @@ def _packaged(name: str) -> Path:
     return inside if inside.is_dir() else _package.parent / name
 
 
+def expanded(name: str) -> Path:
+    """Return the path that a name means: a `~` at its start is a home folder, where the shell left it (`--output=~/x`).
+
+    A home that nobody has stays in the path as it was typed.
+    """
+    return Path(os.path.expanduser(name))  # noqa: PTH111 - Path.expanduser raises where a user is unknown
+
+
 def packaged_themes() -> Path:
     """Return the folder of the themes that ship."""
     return _packaged("themes")
@@ -31,22 +39,22 @@ def evaluation_text() -> Path:
 
 def config_file() -> Path:
     """Return the file of the user's settings; it need not exist."""
-    return Path(os.environ.get("TUIBENCH_CONFIG") or _dirs.user_config_path / "config.toml")
+    return _named("TUIBENCH_CONFIG") or _dirs.user_config_path / "config.toml"
 
 
 def user_themes() -> Path:
     """Return the folder of the user's own themes; it need not exist."""
-    return Path(os.environ.get("TUIBENCH_THEMES") or _dirs.user_config_path / "themes")
+    return _named("TUIBENCH_THEMES") or _dirs.user_config_path / "themes"
 
 
 def user_prompts() -> Path:
     """Return the folder of the user's prompts, one text file each; it need not exist."""
-    return Path(os.environ.get("TUIBENCH_PROMPTS") or _dirs.user_config_path / "prompts")
+    return _named("TUIBENCH_PROMPTS") or _dirs.user_config_path / "prompts"
 
 
 def prompt_history() -> Path:
     """Return the file of the prompts that were measured with."""
-    return Path(os.environ.get("TUIBENCH_HISTORY") or _dirs.user_state_path / "prompts.jsonl")
+    return _named("TUIBENCH_HISTORY") or _dirs.user_state_path / "prompts.jsonl"
 
 
 def sample_sessions() -> Path:
@@ -64,15 +72,15 @@ def sessions_dir(output: Path | None = None) -> Path:
     """Return where sessions are written: asked for, `$TUIBENCH_SESSIONS`, `./sessions` if it exists, the user's."""
     if output is not None:
         return output
-    if from_environment := os.environ.get("TUIBENCH_SESSIONS"):
-        return Path(from_environment)
+    if from_environment := _named("TUIBENCH_SESSIONS"):
+        return from_environment
     here = Path("sessions")
     return here if here.is_dir() else _dirs.user_data_path / "sessions"
 
 
 def cache_dir() -> Path:
     """Return the root of everything that can be made again: `$TUIBENCH_CACHE`, else the user's cache folder."""
-    return Path(os.environ.get("TUIBENCH_CACHE") or _dirs.user_cache_path)
+    return _named("TUIBENCH_CACHE") or _dirs.user_cache_path
 
 
 def models_dir() -> Path:
@@ -105,8 +113,8 @@ def measurement_lock() -> Path:
 
     Which folder it lies in does not depend on who asks: the first that everybody may write to, else the user's own.
     """
-    if lock_is_chosen():
-        return Path(os.environ["TUIBENCH_LOCK"])
+    if chosen := _named("TUIBENCH_LOCK"):
+        return chosen
     shared = (folder for folder in _SHARED_FOLDERS if _is_for_all(folder))
     return next(shared, cache_dir()) / "tuibench-measuring.lock"
 
@@ -114,6 +122,12 @@ def measurement_lock() -> Path:
 def lock_is_chosen() -> bool:
     """Return whether the user has named the lock file, which containers then may share."""
     return bool(os.environ.get("TUIBENCH_LOCK"))
+
+
+def _named(variable: str) -> Path | None:
+    """Return the path in an environment variable; None if it is unset or empty."""
+    name = os.environ.get(variable)
+    return expanded(name) if name else None
 
 
 def _is_for_all(folder: Path) -> bool:

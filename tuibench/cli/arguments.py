@@ -114,7 +114,9 @@ def given_path(text: str) -> Path:
     """Return a path, in whatever bytes."""
     if not text:
         raise argparse.ArgumentTypeError("it is empty; leave the option out, or name a path")
-    return Path(text)
+    from tuibench.paths import expanded  # noqa: PLC0415 - not needed for --help
+
+    return expanded(text)
 
 
 def model_name(text: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from tuibench import paths
 from tuibench.models.cache import Origin, Staging, is_name
 from tuibench.models.convert import convert_gguf
 from tuibench.models.digest import remembered_sha256
@@ -63,7 +64,7 @@ def sources_of(name: str) -> tuple[str, tuple[Source, ...]]:
     if name == DEFAULT_MODEL:
         return name, (HubSource(DEFAULT_MODEL_HUB_ID), DEFAULT_MODEL_WHEEL)
     if is_gguf(name):
-        path = Path(name).expanduser()
+        path = paths.expanded(name)
         return gguf_model_name(path), (GgufSource(path),)
     if not is_name(name):
         raise ModelError(f"{name!r} is neither a model folder, nor a .gguf file, nor a hub id such as owner/model")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from tuibench import paths
 from tuibench.models.cache import find_cached
 from tuibench.models.digest import remembered_sha256
 from tuibench.models.folder import open_folder, snapshot_of, weight_files
@@ -24,10 +25,10 @@ def find_model(name: str) -> LocalModel | None:
         ModelError: It is there but cannot be used, or the path leads nowhere.
     """
     if is_gguf(name):
-        return find_cached(gguf_model_name(Path(name).expanduser()))
+        return find_cached(gguf_model_name(paths.expanded(name)))
     if not _is_path(name) and (cached := find_cached(name)) is not None:
         return cached
-    path = Path(name).expanduser()
+    path = paths.expanded(name)
     if path.is_dir():
         return open_folder(snapshot_of(path))
     if path.is_file():

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tuibench.core.format import as_text
 from tuibench.core.metrics import DECODE, summarise
+from tuibench.paths import expanded
 from tuibench.store.index import SessionIndex
 from tuibench.store.schema import Annotation, Session, SessionError, SessionHeader
 from tuibench.store.session import load, load_header
@@ -192,8 +193,8 @@ def find_session(name: str, folders: Iterable[Path], *, index: Path | None = Non
     Raises:
         SessionError: There is none, or several.
     """
-    if Path(name).is_file():
-        return Path(name)
+    if (path := expanded(name)).is_file():
+        return path
     known = [session.path for session in list_sessions(folders, index=index, n_read=0)]
     if name == "last" and known:
         return known[0]
