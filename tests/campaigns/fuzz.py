@@ -28,7 +28,7 @@ import msgspec
 
 from tests.scripted import FINISHED, engine_ready, failed, header, record, token_stream
 from tuibench.core.events import PROTOCOL_VERSION, FailureKind, decode, encode
-from tuibench.core.metrics import METRICS, speedup, summarise
+from tuibench.core.metrics import METRICS, summarise
 from tuibench.core.record import QualityRecord
 from tuibench.core.spec import LoadRequest, TrialRequest, decode_request
 from tuibench.models.local import ModelError
@@ -87,7 +87,6 @@ def _read_session(content: bytes) -> None:
     for method in state.methods.values():
         for metric in METRICS:
             summarise(metric, method.measured)
-        speedup(method.measured, method.measured)
 
 
 def _read_wire(content: bytes) -> None:

@@ -44,13 +44,12 @@ def test_one_is_in_the_singular(n, text):
     assert fmt.counted(n, "thread") == text
 
 
-def test_count_rate_ratio_and_clock():
+def test_count_rate_and_clock():
     assert fmt.count(134_515_008) == "135 M"
     assert fmt.count(49_152) == "49,152"
     assert fmt.rate(3.1) == "3.10 tok/s"
-    assert fmt.ratio(12.4) == "12.40×"
     assert fmt.clock(83.4) == "1:23"
-    assert fmt.clock(None) == fmt.rate(None) == fmt.ratio(None) == fmt.count(None) == "–"
+    assert fmt.clock(None) == fmt.rate(None) == fmt.count(None) == "–"
 
 
 @pytest.mark.parametrize(

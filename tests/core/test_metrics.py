@@ -2,7 +2,7 @@ import pytest
 
 from tests.scripted import failed, record
 from tuibench.core.events import FailureKind
-from tuibench.core.metrics import DECODE, METRICS, OUTPUT, TPOT, first_divergence, speedup, summarise
+from tuibench.core.metrics import DECODE, METRICS, OUTPUT, TPOT, first_divergence, summarise
 
 
 def test_tpot_and_decode_speed_leave_the_first_token_out():
@@ -33,12 +33,6 @@ def test_summarise_takes_the_median_and_ignores_trials_without_the_number():
     summary = summarise(ttft, trials)
     assert (summary.median, summary.low, summary.high, summary.n) == (3, 1, 10, 3)
     assert summarise(ttft, []) is None
-
-
-def test_speedup_is_a_ratio_of_medians_and_none_without_a_side():
-    slow, fast = record(step_ns=(300,)), record(step_ns=(100,))
-    assert speedup([fast], [slow]) == pytest.approx(3.0)
-    assert speedup([fast], []) is None
 
 
 def test_first_divergence_is_the_first_token_that_differs():

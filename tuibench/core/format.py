@@ -57,11 +57,6 @@ def counted(n: int | str, noun: str) -> str:
     return f"{n} {noun}" if str(n) == "1" else f"{n} {noun}s"
 
 
-def ratio(value: float | None) -> str:
-    """Return a speed-up."""
-    return MISSING if value is None else f"{value:.2f}×"
-
-
 def times(value: float | None) -> str:
     """Return a factor to three digits."""
     return MISSING if value is None else f"{_three_digits(value)}×"

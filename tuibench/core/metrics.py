@@ -134,12 +134,6 @@ def summarise(metric: Metric, records: Iterable[TrialRecord]) -> Summary | None:
     return Summary(median(values), min(values), max(values), len(values))
 
 
-def speedup(records: Iterable[TrialRecord], reference: Iterable[TrialRecord]) -> float | None:
-    """Return the ratio of median decode speeds; None when either side has none."""
-    ours, theirs = summarise(DECODE, records), summarise(DECODE, reference)
-    return ours.median / theirs.median if ours and theirs else None
-
-
 def first_divergence(record: TrialRecord, reference: TrialRecord) -> int | None:
     """Return the index of the first token that differs; None when one output is the beginning of the other."""
     pairs = zip(record.token_ids, reference.token_ids, strict=False)
