@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from msgspec.structs import replace
 
 from tests.scripted import header, record
 from tuibench import paths
@@ -19,6 +20,19 @@ def folder(tmp_path, monkeypatch):
     for name in ("20260301-a", "20260302-b"):
         SessionWriter(tmp_path / "sessions" / f"{name}.toml", header()).append(record("baseline"))
     return tmp_path / "sessions"
+
+
+def test_one_of_a_kind_is_told_in_the_singular(folder, capsys):
+    one = replace(
+        header(),
+        machine=replace(header().machine, n_cpus_effective=1),
+        settings=replace(header().settings, max_new_tokens=1, n_threads=1, n_trials=1),
+    )
+    SessionWriter(folder / "20260303-c.toml", one).append(record("baseline"))
+    assert main(["sessions", "show", "20260303"]) == OK
+    told = capsys.readouterr().out
+    assert "· 1 CPU ·" in told
+    assert "1 token · 1 thread · 1 trial ·" in told
 
 
 def test_a_removed_session_is_brought_back(folder, capsys):

@@ -126,6 +126,7 @@ def test_a_first_difference_counts_only_as_far_as_both_go():
 def test_the_run_says_where_it_stands():
     assert describe.run_label(RunState()) == "idle"
     assert describe.run_label(state_of(whole_run()[:-1])) == "● running · 2/2 trials"
+    assert describe.run_label(state_of(whole_run(("baseline",))[:-1])) == "● running · 1/1 trial"
     assert describe.run_label(state_of([*whole_run()[:-1], RunEnded(cancelled=True)])) == "■ stopped · 2/2 trials"
     failing = [RunStarted(("kv-cache",), ()), *trial("kv-cache", failure=FailureKind.HUNG), RunEnded()]
     assert describe.run_label(state_of(failing)).endswith("1 failed")

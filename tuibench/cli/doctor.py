@@ -111,18 +111,18 @@ def _commit(commit: str | None) -> str:
 
 def _inference(found: Examination) -> Facts:
     cpus = found.cpus
-    cores = f"{cpus.n_cores} physical cores" if cpus.n_cores != 1 else "1 physical core"
+    cores = fmt.counted(cpus.n_cores, "physical core")
     where = f"on {cores}{' (SMT)' if cpus.smt else ''}"
     if cpus.capacity < cpus.n_allowed:
-        where = f"by the quota, anywhere on {cpus.n_allowed} CPUs, {where}"
+        where = f"by the quota, anywhere on {fmt.counted(cpus.n_allowed, 'CPU')}, {where}"
     yield "usable CPUs", f"{cpus.capacity:.3g} of {cpus.n_machine}, {where}"
-    yield "CPU quota", "none" if cpus.quota is None else f"{cpus.quota:.3g} CPUs"
+    yield "CPU quota", "none" if cpus.quota is None else fmt.counted(f"{cpus.quota:.3g}", "CPU")
     yield "threads to use", f"{cpus.n_threads_advised} (the default): one per physical core, within the quota"
     speed = found.machine.read_bytes_per_s
     if speed is None:
         yield "read bandwidth", found.bandwidth_failure or _NOT_TOLD
     else:
-        yield "read bandwidth", f"{speed / 1e9:.1f} GB/s with {cpus.n_threads_advised} threads"
+        yield "read bandwidth", f"{speed / 1e9:.1f} GB/s with {fmt.counted(cpus.n_threads_advised, 'thread')}"
         yield "", f"weights of 100 MB read from memory: at most {speed / 1e8:.0f} tok/s"
     for number, text in enumerate(found.consequences):
         yield "" if number else "instruction sets", text
@@ -132,7 +132,8 @@ def _now(found: Examination) -> Facts:
     now = found.now
     yield "other processes", _share(now.others_share, found.cpus.capacity)
     yield "stolen by hypervisor", _share(now.stolen_share, found.cpus.capacity)
-    yield "held back by quota", _NOT_TOLD if now.n_throttled is None else f"{now.n_throttled} periods so far"
+    throttled = _NOT_TOLD if now.n_throttled is None else f"{fmt.counted(now.n_throttled, 'period')} so far"
+    yield "held back by quota", throttled
     yield "clock rate", _NOT_TOLD if now.clock_khz is None else f"{now.clock_khz / 1e6:.2f} GHz"
     yield "memory free", fmt.size(now.memory_free_bytes)
     if now.memory_limit_bytes is not None:

@@ -50,4 +50,4 @@ def _line(record: TrialRecord) -> str:
     if record.failed:
         return f"{start}failed: {record.failure_kind}: {record.failure_message}"
     ttft, decode = TTFT.compute(record), DECODE.compute(record)
-    return f"{start}TTFT {fmt.duration(ttft)}, decode {fmt.rate(decode)}, {record.n_gen} tokens"
+    return f"{start}TTFT {fmt.duration(ttft)}, decode {fmt.rate(decode)}, {fmt.counted(record.n_gen, 'token')}"

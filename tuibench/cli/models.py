@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tuibench.cli import INTERRUPTED, OK, SOME_FAILED
 from tuibench.cli.arguments import UsageError
-from tuibench.core.format import printable, size
+from tuibench.core.format import counted, printable, size
 from tuibench.models.artifacts import cached_artifacts, remove_artifacts
 from tuibench.models.cache import cached_models, find_cached, remove_cached
 from tuibench.models.local import DEFAULT_MODEL, LocalModel, ModelError
@@ -62,7 +62,7 @@ def _list() -> int:
         print(printable(artifact.model_name), size(artifact.disk_bytes), f"made for {artifact.method}", sep="\t")
     if made:
         total = size(sum(artifact.disk_bytes for artifact in made))
-        _say(f"{len(made)} artifacts, {total} in all; `tuibench models rm --artifacts` clears them")
+        _say(f"{counted(len(made), 'artifact')}, {total} in all; `tuibench models rm --artifacts` clears them")
     return OK
 
 

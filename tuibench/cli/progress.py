@@ -49,9 +49,11 @@ class PlainProgress:
                 ttft, decode = TTFT.compute(record), DECODE.compute(record)
                 left_ns = run_remaining_ns(state)
                 left = "" if left_ns is None or state.n_done == state.n_turns else f"; {fmt.clock(left_ns / 1e9)} left"
-                self._print(f"  TTFT {fmt.duration(ttft)}, decode {fmt.rate(decode)}, {record.n_gen} tokens{left}")
+                tokens = fmt.counted(record.n_gen, "token")
+                self._print(f"  TTFT {fmt.duration(ttft)}, decode {fmt.rate(decode)}, {tokens}{left}")
             case RecordsRestored(trials=trials):
-                self._print(f"{sum(not trial.warmup for trial in trials)} trials were measured before")
+                n_before = sum(not trial.warmup for trial in trials)
+                self._print(f"{fmt.counted(n_before, 'trial')} measured before")
             case QualityStarted(method=method):
                 self._print(f"quality: {method}")
             case QualityEnded(record=record):
@@ -120,7 +122,8 @@ def _quality(record: QualityRecord) -> str:
     if record.failed:
         return f"quality failed: {record.failure_kind}: {record.failure_message}"
     kld = fmt.divergence(record.kld_mean, record.kld_mean_se)
-    return f"perplexity {record.perplexity:.2f}, KLD {kld}, top-1 {fmt.share(record.top1)}, {record.n_scored} positions"
+    scored = fmt.counted(record.n_scored, "position")
+    return f"perplexity {record.perplexity:.2f}, KLD {kld}, top-1 {fmt.share(record.top1)}, {scored}"
 
 
 class _OpenBar(AbstractContextManager[Progress]):

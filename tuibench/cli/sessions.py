@@ -101,14 +101,19 @@ def _show(name: str, output: str, *, follow: bool) -> int:
 
 
 def _about(path: Path, session: Session) -> list[str]:
-    header, settings = session.header, session.header.settings
+    header, settings, machine = session.header, session.header.settings, session.header.machine
     version = " ".join(filter(None, (header.tuibench_version, header.tuibench_commit)))
     sampling = "greedy" if settings.sampling.greedy else f"temperature {settings.sampling.temperature:g}"
+    counts = (
+        fmt.counted(settings.max_new_tokens, "token"),
+        fmt.counted(settings.n_threads, "thread"),
+        fmt.counted(settings.n_trials, "trial"),
+    )
     return [
         f"{fmt.printable_line(session.name or path.stem)} · {header.created:%Y-%m-%d %H:%M %Z} · tuibench {version}",
         f"{header.model.name} ({header.model.source}) · {fmt.count(header.model.parameters)} parameters",
-        f"{header.machine.cpu} · {header.machine.n_cpus_effective} CPUs · {fmt.size(header.machine.memory_bytes)}",
-        f"{settings.max_new_tokens} tokens · {settings.n_threads} threads · {settings.n_trials} trials · {sampling}",
+        f"{machine.cpu} · {fmt.counted(machine.n_cpus_effective, 'CPU')} · {fmt.size(machine.memory_bytes)}",
+        " · ".join((*counts, sampling)),
         f"prompt: {settings.prompt}",
         "",
     ]

@@ -44,7 +44,7 @@ def _agreed(comparison: Comparison, row: Row) -> str:
     if row.agreement is None:
         return "reference" if row.method == REFERENCE else fmt.MISSING
     index, n_compared = row.agreement.first_divergence, row.agreement.n_compared
-    return f"{n_compared if index is None else index} of {n_compared} tokens"
+    return f"{n_compared if index is None else index} of {fmt.counted(n_compared, 'token')}"
 
 
 def _length(comparison: Comparison, row: Row) -> str:
@@ -70,7 +70,7 @@ QUALITY = (
 
 def scored_on(quality: QualityRecord) -> str:
     """Return what the figures of the quality were taken on; made harmless for a terminal."""
-    told = f"{quality.eval_name}: {quality.n_scored} positions"
+    told = f"{quality.eval_name}: {fmt.counted(quality.n_scored, 'position')}"
     if quality.reference_bytes is not None:
         told += f", reference cached in {fmt.size(quality.reference_bytes)}"
     return fmt.printable(told)
@@ -97,7 +97,7 @@ def _kv_cache(comparison: Comparison, row: Row) -> str:
     length = max((each.n_prompt + each.n_gen for each in records if each.n_prompt is not None), default=None)
     if kv_cache is None or length is None:
         return fmt.MISSING
-    return f"{fmt.size(kv_cache.at(length))} at {length} tokens"
+    return f"{fmt.size(kv_cache.at(length))} at {fmt.counted(length, 'token')}"
 
 
 MEMORY = (

@@ -167,7 +167,7 @@ def _texts(ours: int | None, theirs: int | None) -> tuple[str | None, str | None
 
 
 def _quotas(ours: float | None, theirs: float | None) -> tuple[str | None, str | None]:
-    return f"{ours:.3g} CPUs" if ours else None, f"{theirs:.3g} CPUs" if theirs else None
+    return fmt.counted(f"{ours:.3g}", "CPU") if ours else None, fmt.counted(f"{theirs:.3g}", "CPU") if theirs else None
 
 
 def _sizes(ours: int, theirs: int) -> tuple[str | None, str | None]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tuibench.core.comparison import Comparison, MeasuredRun, compare
 from tuibench.core.fingerprint import differences
-from tuibench.core.format import as_text
+from tuibench.core.format import as_text, counted
 from tuibench.methods import exact_methods, ladder_parents
 from tuibench.store.export.facts import measured_run
 from tuibench.store.schema import Session
@@ -113,7 +113,7 @@ def _other_prompt(session: Session, first: Session, shown: tuple[str, str]) -> I
         if shown[0] != shown[1]:
             yield f"prompt: {shown[0]} against {shown[1]}"
         else:
-            read = [f"{n_tokens} tokens ({sha256[:8]})" for sha256, n_tokens in (ours, theirs)]
+            read = [f"{counted(n_tokens, 'token')} ({sha256[:8]})" for sha256, n_tokens in (ours, theirs)]
             yield f"prompt: the same words, read as {' against '.join(read)}: by --raw, the chat template or its date"
 
 

@@ -136,7 +136,7 @@ def phase_label(method: MethodState) -> str:
         case MethodStatus.FAILED | MethodStatus.SKIPPED | MethodStatus.STOPPED as ended:
             return ended.value
         case _:
-            return f"{len(method.measured)}/{method.n_planned} trials" if method.n_done else "waiting"
+            return f"{len(method.measured)}/{fmt.counted(method.n_planned, 'trial')}" if method.n_done else "waiting"
 
 
 def progress(method: MethodState) -> tuple[int, int | None]:
@@ -169,7 +169,7 @@ def run_label(run: RunState) -> str:
     kinds = [method.failure.failure_kind for method in run.methods.values() if method.failure]
     n_skipped = kinds.count(FailureKind.SKIPPED)
     n_failed = len(kinds) - n_skipped - kinds.count(FailureKind.CANCELLED)
-    parts = [what, f"{n_measured}/{run.n_turns} trials"]
+    parts = [what, f"{n_measured}/{fmt.counted(run.n_turns, 'trial')}"]
     parts += [f"{n} {word}" for n, word in ((n_skipped, "skipped"), (n_failed, "failed")) if n]
     return " · ".join(parts)
 

@@ -45,7 +45,8 @@ class ResumeScreen(ModalScreen[bool | None]):
             yield Content.styled("New trials would not be comparable with its own. F2 starts a new session.", "$muted")
             return
         if offer.complete:
-            yield Content(f"Nothing is missing: all {offer.n_planned} trials were taken, and none failed.")
+            planned = fmt.counted(offer.n_planned, "trial")
+            yield Content(f"Nothing is missing: {planned} planned and taken, none failed.")
             return
         yield Content.styled(f"{fmt.counted(n_missing, 'trial')} of {offer.n_planned} missing", "bold")
         if n_failed:

@@ -131,9 +131,8 @@ class SettingsForm(Vertical):
         """
         numbers = {name: self._number(name) for name in self._first}
         if numbers["threads"] > self._n_cpus:
-            raise SettingsError(
-                f"threads: {numbers['threads']} asked, {self._n_cpus} CPUs usable here – set 1 to {self._n_cpus}"
-            )
+            usable = fmt.counted(self._n_cpus, "CPU")
+            raise SettingsError(f"threads: {numbers['threads']} asked, {usable} usable here – set 1 to {self._n_cpus}")
         preset = PRESETS.get(self.query_one("#preset", Choice).value)
         return Settings(
             numbers["tokens"],
