@@ -6,8 +6,10 @@ import msgspec
 import pytest
 from filelock import FileLock
 
+from tests.scripted import failed
 from tests.ui.scripted import METHODS, Program, session, until
 from tuibench import paths
+from tuibench.core.events import FailureKind
 from tuibench.core.spec import Sampling
 from tuibench.store.under_way import Claim
 from tuibench.ui.screens import replay
@@ -47,6 +49,18 @@ async def test_a_session_opens_with_its_results():
         assert not screen.race.display
         assert screen.ladder.keys == NAMES
         assert "1/1" in screen.ladder.plain_rows[0]
+
+
+@pytest.mark.parametrize("play", [False, True])
+async def test_a_session_of_refused_methods_shows_why_each_was_refused(play):
+    refused = [failed(name, FailureKind.UNSUPPORTED, message=f"no {name} for this model") for name in NAMES]
+    made = msgspec.structs.replace(session(NAMES, n_trials=1), trials=tuple(refused))
+    program = Program()
+    async with program.app().run_test(size=(120, 40)) as pilot:
+        await pilot.app.push_screen(ReplayScreen(pilot.app.context, made, path=Path("first.toml"), play=play))
+        await pilot.pause()
+        shown = "\n".join(strip.text for strip in pilot.app.screen._compositor.render_strips())
+        assert [name for name in NAMES if f"no {name} for this model" not in shown] == []
 
 
 async def test_the_race_goes_at_the_recorded_times_and_the_chosen_speed():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.cells import cell_len
+from textual.content import Content
 from textual.reactive import var
 
 from tuibench.core import format as fmt
@@ -48,6 +49,7 @@ class RaceLane(StreamText):
         stream = describe.stream_of(method) if method else None
         held_against = None if reference is None or reference is method else describe.stream_of(reference)
         differs_at = describe.first_difference(stream, held_against)
+        self.show_note(self._reason(method) if stream is None else None)
         self.show(stream, differs_at=differs_at)
         self.border_title = self._title(method)
         self._differs = differs_at
@@ -64,6 +66,13 @@ class RaceLane(StreamText):
     def _title(self, method: MethodState | None) -> str:
         mark = describe.MARKS[method.status] if method else ""
         return f"{mark} {fmt.printable(self.method_id)}"
+
+    @staticmethod
+    def _reason(method: MethodState | None) -> Content | None:
+        """Return why a method failed; None unless it did."""
+        if method is None or method.status is not MethodStatus.FAILED or method.failure is None:
+            return None
+        return Content.styled(describe.failure_text(method.failure), "$error")
 
     def _subtitle(self, method: MethodState | None, differs_at: int | None) -> str:
         if method is None or method.trial is None:
