@@ -62,7 +62,7 @@ def sample_sessions() -> Path:
     return _packaged("sessions")
 
 
-def ships(session: Path) -> bool:
+def is_bundled(session: Path) -> bool:
     """Tell whether a session came with the program: such a file stays as it is."""
     shipped = sample_sessions().resolve()
     return session.resolve().parent == shipped != sessions_dir().resolve()

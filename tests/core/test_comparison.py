@@ -41,8 +41,8 @@ def test_baseline_is_the_fp32_reference_or_the_lowest_rung_or_what_was_asked_for
 
 def test_same_method_is_compared_with_the_first_run():
     found = compare([measured(kv_cache=12), measured("second", kv_cache=6)], parents=PARENTS)
-    assert found.row(0, "kv-cache").against_first is None
-    ratio = found.row(1, "kv-cache").against_first
+    assert found.row(0, "kv-cache").vs_first_session is None
+    ratio = found.row(1, "kv-cache").vs_first_session
     assert ratio.value == pytest.approx(0.5, rel=0.05)
     assert not ratio.paired
     assert ratio.outcome is Outcome.LESS

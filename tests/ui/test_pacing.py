@@ -5,7 +5,7 @@ import pytest
 
 from tests.ui.scripted import Program, until
 from tuibench.ui.pacing import Pacer
-from tuibench.ui.terminal_driver import _Deaf
+from tuibench.ui.terminal_driver import _HangupSafeFile
 
 
 def test_painting_waits_while_too_much_is_on_its_way():
@@ -99,14 +99,14 @@ class Gone(io.StringIO):
 
 
 def test_what_is_written_to_a_terminal_that_is_gone_is_lost_quietly():
-    deaf = _Deaf(Gone(errno.EIO), int)
-    assert deaf.write("x") == 0
-    deaf.flush()
+    file = _HangupSafeFile(Gone(errno.EIO), int)
+    assert file.write("x") == 0
+    file.flush()
 
 
 def test_any_other_error_of_a_terminal_is_an_error():
-    deaf = _Deaf(Gone(errno.ENOSPC), int)
+    file = _HangupSafeFile(Gone(errno.ENOSPC), int)
     with pytest.raises(OSError, match="no"):
-        deaf.write("x")
+        file.write("x")
     with pytest.raises(OSError, match="no"):
-        deaf.flush()
+        file.flush()

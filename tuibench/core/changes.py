@@ -68,13 +68,13 @@ def _change(comparison: Comparison, number: int, method: str) -> Change:
     rows = [(comparison.runs[run].label, comparison.row(run, method)) for run in (0, number)]
     before_tps, after_tps = speeds = [row.median(DECODE) if row else None for _, row in rows]
     after = rows[1][1]
-    if after is None or after.against_first is None:
+    if after is None or after.vs_first_session is None:
         lacking = [label for (label, _), tps in zip(rows, speeds, strict=True) if not tps]
         return Change(method, f"not measured in {' and '.join(lacking)}", None)
-    told = f"{_verdict(after.against_first)}, {fmt.rate(before_tps).removesuffix(_UNIT)} → {fmt.rate(after_tps)}"
+    told = f"{_verdict(after.vs_first_session)}, {fmt.rate(before_tps).removesuffix(_UNIT)} → {fmt.rate(after_tps)}"
     disturbed = [label for label, row in rows if row and row.lamp is Lamp.RED]
     doubt = f" · disturbed in {' and '.join(disturbed)}" if disturbed else ""
-    return Change(method, f"{told}{doubt}", after.against_first.outcome)
+    return Change(method, f"{told}{doubt}", after.vs_first_session.outcome)
 
 
 def _verdict(ratio: Ratio) -> str:

@@ -63,9 +63,9 @@ def _short_gain(which: Callable[[Row], Against | None], comparison: Comparison, 
     return fmt.times(against.ratio.value if against else None)
 
 
-def _against_first(comparison: Comparison, row: Row) -> str:
+def _vs_first_session(comparison: Comparison, row: Row) -> str:
     del comparison
-    return fmt.gain(row.against_first)
+    return fmt.gain(row.vs_first_session)
 
 
 def _kld(comparison: Comparison, row: Row) -> str:
@@ -169,7 +169,7 @@ def comparison_columns(comparison: Comparison) -> tuple[Column, ...]:
         Column("decode_tps", "decode", partial(_metric_with_interval, DECODE), partial(_metric, DECODE)),
         Column("baseline", f"× {comparison.baseline}", partial(_gain, _baseline), partial(_short_gain, _baseline)),
         STEP,
-        Column("first", "× first session", _against_first),
+        Column("first", "× first session", _vs_first_session),
         Column("ttft_ns", "TTFT", partial(_metric, TTFT)),
         Column("prefill_tps", "prefill", partial(_metric, PREFILL)),
         Column("itl_p50_ns", "ITL p50", partial(_percentile, 0.50)),

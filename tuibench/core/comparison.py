@@ -98,7 +98,7 @@ class Row:
     """Gain over the lowest measured rung below."""
     against_baseline: Against | None = None
     """Gain over the comparison's baseline; None in a run that did not measure it, whose speeds were of another day."""
-    against_first: Ratio | None = None
+    vs_first_session: Ratio | None = None
     """Speed relative to the same method in the first run; None in the first run itself."""
     quality: QualityRecord | None = None
     """With a failed record, why there are no figures."""
@@ -277,7 +277,7 @@ class _Rows:
             step=against[rungs[0]] if rungs else None,
             total=against[rungs[-1]] if rungs else None,
             against_baseline=against.get(self.baseline),
-            against_first=ratio_between_runs(trials, first) if first else None,
+            vs_first_session=ratio_between_runs(trials, first) if first else None,
             quality=quality,
             agreement=self._agreement(method, records),
             roofline=self._roofline(method, trials),

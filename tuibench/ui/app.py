@@ -140,7 +140,7 @@ class TuibenchApp(ThemedApp):
         """Measure what is missing of a stored session, once it is known what that is and the user agrees."""
         if self.session_under_way is not None:
             self.notify("a run is under way – F8 on the bench stops it", severity="warning")
-        elif paths.ships(event.path):
+        elif paths.is_bundled(event.path):
             self.notify(f"{fmt.printable(event.path.name)} comes with tuibench and stays as it is", severity="warning")
         else:
             self._resume(event.path)

@@ -152,7 +152,7 @@ def _cell(
     ratio = {
         "baseline": row.against_baseline.ratio if row.against_baseline else None,
         "step": row.step.ratio if row.step else None,
-        "first": row.against_first,
+        "first": row.vs_first_session,
     }.get(field.id)
     if ratio is not None:
         return text, _OUTCOME_STYLES.get(ratio.outcome, "")

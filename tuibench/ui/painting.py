@@ -79,7 +79,7 @@ class Painted:
             pen.write(x + start, y, cells[start:end])
 
 
-class SparingCompositor(Compositor):
+class PartialCompositor(Compositor):
     """Renders only the widgets that are seen in what a partial update touches.
 
     Textual renders every widget within the rectangle around all that changed, and each of them whole: with the clock at

@@ -16,10 +16,10 @@ from textual.screen import Screen
 
 from tuibench.config import GlyphsWanted
 from tuibench.ui.glyphs import GlyphFilter, detect_glyphs
-from tuibench.ui.leaving import leaves
 from tuibench.ui.painting import Painted
-from tuibench.ui.released import release_removed_widgets
+from tuibench.ui.teardown import is_teardown_error
 from tuibench.ui.terminal_driver import TerminalDriver
+from tuibench.ui.textual_leak_fixes import release_removed_widgets
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -84,7 +84,7 @@ class TerminalApp(App[int]):
 
     def _handle_exception(self, error: Exception) -> None:
         """End the program, unless a screen is closed that had not come to rest."""
-        if not leaves(error):
+        if not is_teardown_error(error):
             super()._handle_exception(error)
 
     def notify(self, message: str, **options: object) -> None:

@@ -30,7 +30,7 @@ _MAX_WAITING = 8
 """Writes that wait for the terminal at which painting pauses: two frames. Textual's queue has room for 30."""
 
 
-class _Deaf:
+class _HangupSafeFile:
     """A terminal that may vanish: what is written afterwards goes nowhere.
 
     The toolkit writes in a thread that would end with the first error, and then waits for it for ever.
@@ -71,7 +71,7 @@ class TerminalDriver(LinuxDriver):
         terminal = sys.__stderr__ or sys.stderr
         if isinstance(terminal, io.TextIOWrapper):  # glyphs are chosen for the terminal, not for Python's settings
             terminal.reconfigure(encoding="utf-8", errors="replace")
-        self._file = _Deaf(terminal, self._wrote)  # type: ignore[assignment] # all that is asked of a file
+        self._file = _HangupSafeFile(terminal, self._wrote)  # type: ignore[assignment] # all that is asked of a file
         self.pacer = Pacer()
         self._answer_is_here = threading.Event()
         self._answer_is_here.set()

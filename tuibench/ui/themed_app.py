@@ -1,4 +1,4 @@
-"""An application that wears the themes of files, ours and the user's, and follows what is done to them."""
+"""An application that takes its themes from files, ours and the user's, and follows what is done to them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _THEME_POLL_S = 2.0
 
 
 class ThemedApp(TerminalApp):
-    """Puts on the theme that is wanted, or what suits the terminal."""
+    """Applies the theme that is wanted, or what suits the terminal."""
 
     def __init__(self, *, theme: str | None, folders: Iterable[Path], glyphs: GlyphsWanted) -> None:
-        """Load the themes and put one on.
+        """Load the themes and apply one.
 
         Args:
             theme: The one that is wanted; None for what suits the terminal.
@@ -32,14 +32,14 @@ class ThemedApp(TerminalApp):
         super().__init__(glyphs=glyphs)
         self._theme_folders = ThemeFolders(folders)
         self._our_themes: tuple[str, ...] = ()
-        self._theme_problems = self._put_on(theme)
+        self._theme_problems = self._apply_theme(theme)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Give our own colours a value in themes that are not ours."""
         return variable_defaults()
 
-    def _put_on(self, theme: str | None) -> tuple[str, ...]:
-        """Put on what is wanted, or what suits the terminal; return what is wrong, a line each."""
+    def _apply_theme(self, theme: str | None) -> tuple[str, ...]:
+        """Apply the theme that is wanted, or what suits the terminal; return what is wrong, a line each."""
         problems = self._load_themes()
         few_colours = constants.COLOR_SYSTEM == "standard"
         suitable = THEME_OF_16_COLOURS if few_colours and THEME_OF_16_COLOURS in self._our_themes else DEFAULT_THEME
@@ -70,9 +70,9 @@ class ThemedApp(TerminalApp):
         """Follow what is done to the theme files; a broken one leaves the colours as they are."""
         if not self._theme_folders.changed:
             return
-        worn = self.current_theme
+        current = self.current_theme
         problems = self._load_themes()
-        if self.current_theme != worn:
+        if self.current_theme != current:
             self.mutate_reactive(ThemedApp.theme)
         if problems:
             self.notify(fmt.printable("\n".join(problems)), title="Themes", severity="warning", timeout=10)

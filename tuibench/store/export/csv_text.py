@@ -64,7 +64,7 @@ def _cells(comparison: Comparison, row: Row, advice: Recommendation) -> Iterator
         yield f"itl_p{share * 100:g}_ns", row.itl_ns.get(share)
     for name, against in (("step", row.step), ("total", row.total), ("baseline", row.against_baseline)):
         yield from _against(name, against)
-    yield from _ratio("first_session", row.against_first)
+    yield from _ratio("first_session", row.vs_first_session)
     for name in _QUALITY:
         yield name, getattr(row.quality, name) if row.quality else None
     yield "first_divergence", row.agreement.first_divergence if row.agreement else None

@@ -82,7 +82,7 @@ def _row(comparison: Comparison, row: Row, status: str | None) -> dict[str, obje
         "step": _against(row.step),
         "total": _against(row.total),
         "against_baseline": _against(row.against_baseline),
-        "against_first_run": _ratio(row.against_first),
+        "against_first_run": _ratio(row.vs_first_session),
         "quality": row.quality,
         "agreement": row.agreement,
         "not_same_model": row.not_same_model,

@@ -19,7 +19,7 @@ from tuibench.core.state import MethodStatus, RunState
 from tuibench.ui import describe
 from tuibench.ui.messages import MethodPointed, RunProgressed
 from tuibench.ui.pacing import PacedScreen
-from tuibench.ui.painting import SparingCompositor
+from tuibench.ui.painting import PartialCompositor
 from tuibench.ui.services import Context
 from tuibench.ui.widgets.ladder import Ladder
 from tuibench.ui.widgets.latency_curves import Curve, LatencyCurves
@@ -47,7 +47,7 @@ class DashboardScreen(PacedScreen[None]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._compositor = SparingCompositor()
+        self._compositor = PartialCompositor()
 
     def compose(self) -> ComposeResult:
         """Lay out the body and the notice."""

@@ -163,7 +163,7 @@ class ReplayScreen(RunScreen):
         """Draw everything that has a method's colour anew, the lanes too."""
         super().recolour()
         for lane in self.race.query(RaceLane):
-            lane.wear(self.context.series.number(lane.method_id))
+            lane.apply_colour(self.context.series.number(lane.method_id))
 
     def on_resize(self, event: Resize) -> None:
         """Lay the lanes out anew."""

@@ -300,7 +300,7 @@ class SessionsScreen(DashboardScreen):
         if any(session.path == app.session_under_way for session in chosen):
             self.notify("this session is being measured – F8 on the bench stops it", severity="warning")
             return False
-        fixed = [session for session in chosen if paths.ships(session.path)]
+        fixed = [session for session in chosen if paths.is_bundled(session.path)]
         if fixed:
             self.notify(f"{fmt.printable(fixed[0].title)} comes with tuibench and stays as it is", severity="warning")
         return not fixed

@@ -1,4 +1,4 @@
-"""Choosing a theme by looking at it: the dashboard behind the list wears the one under the cursor."""
+"""Choosing a theme by looking at it: the dashboard behind the list has the one under the cursor."""
 
 from __future__ import annotations
 
@@ -56,22 +56,22 @@ class ThemeScreen(ModalScreen[str | None]):
         return Option(f"{fmt.printable(name)}{'' if theme.dark else '  · light'}", id=name)
 
     def on_mount(self) -> None:
-        """Put the cursor on the theme that is worn."""
+        """Put the cursor on the current theme."""
         self.options.highlighted = self.options.get_option_index(self._before)
 
     @on(OptionList.OptionHighlighted)
-    def wear(self, event: OptionList.OptionHighlighted) -> None:
+    def apply_theme(self, event: OptionList.OptionHighlighted) -> None:
         """Show the theme under the cursor."""
         if event.option.id is not None and event.option.id in self.app.available_themes:
             self.app.theme = event.option.id
 
     @on(OptionList.OptionSelected)
     def action_take(self) -> None:
-        """Keep the theme that is worn."""
+        """Keep the current theme."""
         self.dismiss(self.app.theme)
 
     def action_close(self) -> None:
-        """Put the old theme on again."""
+        """Apply the old theme again."""
         self.app.theme = self._before
         self.dismiss(None)
 

@@ -23,8 +23,8 @@ from tuibench.ui.widgets.progress_line import ProgressLine
 from tuibench.ui.widgets.stat_tile import StatTile
 from tuibench.ui.widgets.stream_text import StreamText
 
-_WORN = (MethodStatus.RUNNING, MethodStatus.WAITING)
-"""What is to be seen of the panel's colours."""
+_STYLED = (MethodStatus.RUNNING, MethodStatus.WAITING)
+"""The states that the style sheet tells apart."""
 
 
 class LivePanel(Container):
@@ -88,7 +88,7 @@ class LivePanel(Container):
         if self._shown is not None and all(map(is_, news, self._shown)):
             return
         self._shown = news
-        self._dress(method.status if method else MethodStatus.WAITING)
+        self._apply_style(method.status if method else MethodStatus.WAITING)
         stream = describe.stream_of(method) if method else None
         self.text.show_note(self._note_for(method, has_stream=stream is not None))
         self._show_figures(method)
@@ -97,11 +97,11 @@ class LivePanel(Container):
         self.text.show(stream, differs_at=differs_at)
         write_subtitle(self, self._difference(reference, stream, held_against, differs_at))
 
-    def _dress(self, status: MethodStatus) -> None:
-        """Put on the method's name and colours: all at once, each change styles everything in the panel anew."""
+    def _apply_style(self, status: MethodStatus) -> None:
+        """Show the method's name and colours: all at once, each change styles everything in the panel anew."""
         name = self.method_id
         classes = series_classes(None if name is None else self._series.number(name))
-        classes |= {f"-{worn.value}": worn is status for worn in _WORN}
+        classes |= {f"-{each.value}": each is status for each in _STYLED}
         self.update_classes(classes, animate=False)
         if self.border_title != fmt.printable(name or ""):
             self.border_title = fmt.printable(name or "")

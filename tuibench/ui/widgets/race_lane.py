@@ -24,13 +24,13 @@ class RaceLane(StreamText):
 
     def __init__(self, method_id: str, series: int) -> None:
         super().__init__()
-        self.wear(series)
+        self.apply_colour(series)
         self.method_id = method_id
         self._differs: int | None = None
         self._shown: tuple[MethodState | None, MethodState | None] | None = None
 
-    def wear(self, series: int) -> None:
-        """Put on the colour with this number."""
+    def apply_colour(self, series: int) -> None:
+        """Show the lane in the colour with this number."""
         self.update_classes(series_classes(series), animate=False)
 
     def on_mount(self) -> None:

@@ -8,7 +8,7 @@ from textual.dom import DOMNode, NoScreen
 from textual.worker import WorkerFailed, get_current_worker
 
 
-def leaves(error: Exception) -> bool:
+def is_teardown_error(error: Exception) -> bool:
     """Tell whether an error only says that a screen was closed while it was being built, or told something.
 
     Textual takes a screen's parts away before its last messages are dispatched, the one that it is mounted among them:
