@@ -44,6 +44,12 @@ def test_one_is_in_the_singular(n, text):
     assert fmt.counted(n, "thread") == text
 
 
+def test_a_count_of_one_is_singular_and_an_unknown_one_is_a_dash():
+    assert [fmt.counted(n, "token") for n in (0, 1, "1", 2, None)] == [
+        "0 tokens", "1 token", "1 token", "2 tokens", "– tokens",
+    ]  # fmt: skip
+
+
 def test_count_rate_and_clock():
     assert fmt.count(134_515_008) == "135 M"
     assert fmt.count(49_152) == "49,152"

@@ -52,9 +52,9 @@ def count(n: float | None) -> str:
     return f"{int(n):,}"
 
 
-def counted(n: int | str, noun: str) -> str:
+def counted(n: int | str | None, noun: str) -> str:
     """Return how many there are of something, in the singular where there is one."""
-    return f"{n} {noun}" if str(n) == "1" else f"{n} {noun}s"
+    return f"{n} {noun}" if str(n) == "1" else f"{MISSING if n is None else n} {noun}s"
 
 
 def times(value: float | None) -> str:
