@@ -13,10 +13,10 @@ from safetensors.numpy import load_file, save_file
 from tests.engines.ort.generation import forced, loaded, opened, transformers_logits
 from tests.tiny_onnx_models import MAKERS, _save_gpt2_like, _save_llama_like
 from tuibench.engines.base import UnsupportedModelError
+from tuibench.engines.decoder.checkpoint import Checkpoint
+from tuibench.engines.decoder.description import read_decoder
+from tuibench.engines.decoder.expected import PREFIXES, expected_shapes
 from tuibench.engines.ort.build import build
-from tuibench.engines.ort.checkpoint import Checkpoint
-from tuibench.engines.ort.decoder import read_decoder
-from tuibench.engines.ort.expected import PREFIXES, expected_shapes
 from tuibench.engines.ort.recipes import OPTIONS
 
 READERS = ("onnx", "onnx-fused", "int8-dynamic", "fused-fp32", "fused-int8")

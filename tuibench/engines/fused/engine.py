@@ -29,8 +29,8 @@ class _FusedEngine:
         self._session: Session | None = None
 
     def prepare(self, model_dir: Path, progress: Progress) -> bool:
-        from tuibench.engines.ort.checkpoint import Checkpoint
-        from tuibench.engines.ort.decoder import read_decoder
+        from tuibench.engines.decoder.checkpoint import Checkpoint
+        from tuibench.engines.decoder.description import read_decoder
 
         Checkpoint(model_dir, read_decoder(model_dir))  # refuses what the kernels cannot run, before they are compiled
         progress("importing Numba", 0, 2)
@@ -41,10 +41,10 @@ class _FusedEngine:
 
     def load(self, model_dir: Path, n_threads: int, progress: Progress) -> EngineInfo:
         progress("importing Numba", 0, None)
+        from tuibench.engines.decoder.checkpoint import Checkpoint
+        from tuibench.engines.decoder.description import read_decoder
         from tuibench.engines.fused.facts import describe
         from tuibench.engines.fused.session import open_session
-        from tuibench.engines.ort.checkpoint import Checkpoint
-        from tuibench.engines.ort.decoder import read_decoder
 
         decoder = read_decoder(model_dir)
         weights = Checkpoint(model_dir, decoder)

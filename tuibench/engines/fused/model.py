@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuibench.engines.base import Progress
+from tuibench.engines.decoder.checkpoint import Checkpoint
+from tuibench.engines.decoder.description import Decoder
 from tuibench.engines.fused.matrices import Matrix, stored_bytes
 from tuibench.engines.fused.packing import StackWriter
-from tuibench.engines.ort.checkpoint import Checkpoint
-from tuibench.engines.ort.decoder import Decoder
 
 Array = NDArray[np.float32]
 _UNLIMITED = 2**31 - 1

@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 
 from tuibench.engines.base import Progress
-from tuibench.engines.ort.checkpoint import Checkpoint
-from tuibench.engines.ort.decoder import Decoder, read_decoder
+from tuibench.engines.decoder.checkpoint import Checkpoint
+from tuibench.engines.decoder.description import Decoder, read_decoder
 from tuibench.engines.ort.gpt2 import add_gpt2
 from tuibench.engines.ort.graph import GraphBuilder
 from tuibench.engines.ort.graph_info import GraphInfo, read_graph_info

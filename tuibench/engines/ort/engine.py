@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tuibench.engines.base import Logits
-    from tuibench.engines.ort.decoder import Decoder
+    from tuibench.engines.decoder.description import Decoder
     from tuibench.models.artifacts import CachedArtifact
 
 _REQUIRES = ("onnx", "onnxruntime")
@@ -48,8 +48,8 @@ class _GraphEngine:
         self._session: Session | None = None
 
     def prepare(self, model_dir: Path, progress: Progress) -> bool:
-        from tuibench.engines.ort.checkpoint import Checkpoint
-        from tuibench.engines.ort.decoder import read_decoder
+        from tuibench.engines.decoder.checkpoint import Checkpoint
+        from tuibench.engines.decoder.description import read_decoder
         from tuibench.engines.ort.prepared import prepared_artifact
 
         # Refuses what has no graph, before anything is made.
@@ -71,7 +71,7 @@ class _GraphEngine:
         )
 
     def load(self, model_dir: Path, n_threads: int, progress: Progress) -> EngineInfo:
-        from tuibench.engines.ort.decoder import read_decoder
+        from tuibench.engines.decoder.description import read_decoder
         from tuibench.engines.ort.facts import describe
         from tuibench.engines.ort.prepared import cached_artifact
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from onnx import TensorProto
 
-from tuibench.engines.ort.checkpoint import Matrix
+from tuibench.engines.decoder.checkpoint import Matrix
 from tuibench.engines.ort.graph import CONTRIB, Value
 from tuibench.engines.ort.layout import Layout, attention, declare_inputs, head
 

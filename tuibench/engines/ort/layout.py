@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from onnx import TensorProto
 
 from tuibench.engines.base import Progress
-from tuibench.engines.ort.checkpoint import Checkpoint, Matrix
-from tuibench.engines.ort.decoder import Decoder
+from tuibench.engines.decoder.checkpoint import Checkpoint, Matrix
+from tuibench.engines.decoder.description import Decoder
 from tuibench.engines.ort.graph import CONTRIB, GraphBuilder, Value
 from tuibench.engines.ort.projections import Projection, WeightTally
 

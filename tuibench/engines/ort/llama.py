@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 from onnx import TensorProto
 
-from tuibench.engines.ort.checkpoint import Checkpoint, Matrix
-from tuibench.engines.ort.decoder import Decoder
+from tuibench.engines.decoder.checkpoint import Checkpoint, Matrix
+from tuibench.engines.decoder.description import Decoder
 from tuibench.engines.ort.graph import CONTRIB, GraphBuilder, Value
 from tuibench.engines.ort.layout import Layout, attention, declare_inputs, head
 

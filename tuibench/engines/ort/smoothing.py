@@ -9,9 +9,9 @@ from functools import partial
 import numpy as np
 
 from tuibench.engines.base import Progress
+from tuibench.engines.decoder.checkpoint import Checkpoint, Matrix
+from tuibench.engines.decoder.description import Decoder
 from tuibench.engines.ort.calibration import Calibration, Channels
-from tuibench.engines.ort.checkpoint import Checkpoint, Matrix
-from tuibench.engines.ort.decoder import Decoder
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuibench.engines.base import UnsupportedModelError
-from tuibench.engines.ort.decoder import Decoder, Family
-from tuibench.engines.ort.expected import EMBEDDINGS, HEAD, PREFIXES, expected_shapes, is_buffer
+from tuibench.engines.decoder.description import Decoder, Family
+from tuibench.engines.decoder.expected import EMBEDDINGS, HEAD, PREFIXES, expected_shapes, is_buffer
 from tuibench.models.folder import weight_files
 from tuibench.models.weights import read_header
 

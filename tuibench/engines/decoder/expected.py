@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from tuibench.engines.ort.decoder import Decoder, Family
+from tuibench.engines.decoder.description import Decoder, Family
 
 PREFIXES: Mapping[Family, str] = {"llama": "model.", "gpt2": "transformer."}
 """What a language model's checkpoint puts before all names but the head's; a base model's has none."""

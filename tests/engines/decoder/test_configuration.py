@@ -8,9 +8,9 @@ import json
 import pytest
 
 from tuibench.engines.base import UnsupportedModelError
-from tuibench.engines.ort.configuration import ALIASES, DEFAULTS, WITHOUT_EFFECT
-from tuibench.engines.ort.decoder import read_decoder
-from tuibench.engines.ort.expected import PREFIXES, expected_shapes
+from tuibench.engines.decoder.configuration import ALIASES, DEFAULTS, WITHOUT_EFFECT
+from tuibench.engines.decoder.description import read_decoder
+from tuibench.engines.decoder.expected import PREFIXES, expected_shapes
 
 SIZES = {"hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 3, "max_position_embeddings": 256}
 

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from tuibench.core.kv_cache import KvCacheSize
 from tuibench.engines.base import UnsupportedModelError
-from tuibench.engines.ort.configuration import completed, shortened, size
-from tuibench.engines.ort.rope import check_rope
+from tuibench.engines.decoder.configuration import completed, shortened, size
+from tuibench.engines.decoder.rope import check_rope
 from tuibench.models.folder import read_config
 
 Family = Literal["llama", "gpt2"]
