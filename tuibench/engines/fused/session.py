@@ -30,7 +30,7 @@ class Embedding:
 
     def __init__(self, decoder: Decoder, weights: Checkpoint) -> None:
         self._tokens = weights.embedding
-        self._positions = weights["wpe.weight"] if decoder.family == "gpt2" else None
+        self._positions = weights.get(decoder.weights, "positions")
 
     def rows(self, token_ids: Sequence[int], start: int) -> NDArray[np.float32]:
         """Return `[tokens, hidden]` for tokens at positions from `start` on."""

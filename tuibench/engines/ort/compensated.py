@@ -10,7 +10,7 @@ import msgspec
 
 from tuibench.engines.base import Progress
 from tuibench.engines.decoder.checkpoint import Checkpoint
-from tuibench.engines.decoder.description import read_decoder
+from tuibench.engines.decoder.read import read_decoder
 from tuibench.engines.ort.assemble import lay_out, try_graph
 from tuibench.engines.ort.blockwise import pick_block_size, quantise_blockwise
 from tuibench.engines.ort.calibration import Calibration, Channels
