@@ -20,7 +20,7 @@ import tempfile
 from pathlib import Path
 
 from tests.bench.onnx_contender import PROMPT
-from tuibench.engines.ort.decoder import read_decoder
+from tuibench.engines.decoder.read import read_decoder
 from tuibench.measure.bandwidth import read_bandwidth
 
 CONTENDER = "tests.bench.onnx_contender"

@@ -25,7 +25,7 @@ def open_method(name, model_dir, n_threads):
 
 
 def open_graph(folder, model_dir, n_threads):
-    from tuibench.engines.ort.decoder import read_decoder
+    from tuibench.engines.decoder.read import read_decoder
     from tuibench.engines.ort.session import DecoderSession, session_options
 
     session = DecoderSession(Path(folder), read_decoder(model_dir), session_options(n_threads))
@@ -35,7 +35,7 @@ def open_graph(folder, model_dir, n_threads):
 def open_export(folder, model_dir, n_threads):
     import onnxruntime as ort
 
-    from tuibench.engines.ort.decoder import read_decoder
+    from tuibench.engines.decoder.read import read_decoder
     from tuibench.engines.ort.plain_session import PlainSession
     from tuibench.engines.ort.session import session_options
 

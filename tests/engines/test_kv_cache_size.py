@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.tiny_models import save_gpt2, save_llama
-from tuibench.engines.ort.decoder import read_decoder
+from tuibench.engines.decoder.read import read_decoder
 from tuibench.engines.torch_eager import KvCache
 
 N_TOKENS = 40

@@ -15,8 +15,8 @@ from safetensors.numpy import load_file, save_file
 
 from tests.engines.ort.generation import greedy, opened
 from tuibench.engines.base import UnsupportedModelError
+from tuibench.engines.decoder.read import read_decoder
 from tuibench.engines.ort import plain_session
-from tuibench.engines.ort.decoder import read_decoder
 from tuibench.engines.ort.plain_session import PlainSession
 from tuibench.engines.ort.prepared import cached_artifact
 from tuibench.engines.ort.session import session_options

@@ -8,7 +8,7 @@ import onnxruntime as ort
 import pytest
 
 from tests.engines.ort.generation import divergence, forced, greedy, opened
-from tuibench.engines.ort.decoder import SCORED_TOKENS
+from tuibench.engines.decoder.description import SCORED_TOKENS
 from tuibench.engines.ort.graph import GraphBuilder
 from tuibench.engines.ort.graph_info import MODEL_FILE
 from tuibench.engines.ort.projections import BlockwiseProjection, Fp32Projection, StaticProjection, WeightTally

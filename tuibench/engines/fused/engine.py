@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from tuibench.core.spec import Method
-from tuibench.engines.base import EngineInfo, Guesses, Progress
+from tuibench.engines.base import EngineInfo, Guesses, Progress, UnsupportedModelError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,10 +29,15 @@ class _FusedEngine:
         self._session: Session | None = None
 
     def prepare(self, model_dir: Path, progress: Progress) -> bool:
-        from tuibench.engines.ort.checkpoint import Checkpoint
-        from tuibench.engines.ort.decoder import read_decoder
+        from tuibench.engines.decoder.checkpoint import Checkpoint
+        from tuibench.engines.decoder.read import read_decoder
+        from tuibench.engines.fused.unsupported import unsupported
 
-        Checkpoint(model_dir, read_decoder(model_dir))  # refuses what the kernels cannot run, before they are compiled
+        # Refuses what the kernels cannot run, before they are compiled.
+        decoder = read_decoder(model_dir)
+        Checkpoint(model_dir, decoder)
+        if reason := unsupported(decoder):
+            raise UnsupportedModelError(reason)
         progress("importing Numba", 0, 2)
         from tuibench.engines.fused.compile_ahead import compile_ahead
 
@@ -41,10 +46,10 @@ class _FusedEngine:
 
     def load(self, model_dir: Path, n_threads: int, progress: Progress) -> EngineInfo:
         progress("importing Numba", 0, None)
+        from tuibench.engines.decoder.checkpoint import Checkpoint
+        from tuibench.engines.decoder.read import read_decoder
         from tuibench.engines.fused.facts import describe
         from tuibench.engines.fused.session import open_session
-        from tuibench.engines.ort.checkpoint import Checkpoint
-        from tuibench.engines.ort.decoder import read_decoder
 
         decoder = read_decoder(model_dir)
         weights = Checkpoint(model_dir, decoder)

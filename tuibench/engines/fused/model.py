@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuibench.engines.base import Progress
+from tuibench.engines.decoder.checkpoint import Checkpoint
+from tuibench.engines.decoder.description import Decoder, Layer
 from tuibench.engines.fused.matrices import Matrix, stored_bytes
 from tuibench.engines.fused.packing import StackWriter
-from tuibench.engines.ort.checkpoint import Checkpoint
-from tuibench.engines.ort.decoder import Decoder
 
 Array = NDArray[np.float32]
 _UNLIMITED = 2**31 - 1
@@ -73,61 +73,12 @@ class Model(NamedTuple):
     head: Matrix
 
 
-class _Layer(NamedTuple):
-    """One layer of a checkpoint under the names used here; None where the model has no such weight."""
-
-    qkv: Array
-    attention_out: Array
-    feed_in: Array
-    feed_out: Array
-    vectors: dict[str, Array | None]
-
-
-def _llama_layer(weights: Checkpoint, index: int) -> _Layer:
-    attention, feed = f"layers.{index}.self_attn", f"layers.{index}.mlp"
-    qkv = [f"{attention}.{part}_proj" for part in ("q", "k", "v")]
-    gate_up = [f"{feed}.{part}_proj" for part in ("gate", "up")]
-    return _Layer(
-        qkv=np.concatenate([weights[f"{name}.weight"] for name in qkv]),
-        attention_out=weights[f"{attention}.o_proj.weight"],
-        feed_in=_side_by_side([weights[f"{name}.weight"] for name in gate_up]),
-        feed_out=weights[f"{feed}.down_proj.weight"],
-        vectors={
-            "qkv_bias": _joined(weights, [f"{name}.bias" for name in qkv], np.concatenate),
-            "attention_out_bias": weights.get(f"{attention}.o_proj.bias"),
-            "feed_in_bias": _joined(weights, [f"{name}.bias" for name in gate_up], _side_by_side),
-            "feed_out_bias": weights.get(f"{feed}.down_proj.bias"),
-            "attention_norm": weights[f"layers.{index}.input_layernorm.weight"],
-            "attention_norm_bias": None,
-            "feed_norm": weights[f"layers.{index}.post_attention_layernorm.weight"],
-            "feed_norm_bias": None,
-            "query_norm": weights.get(f"{attention}.q_norm.weight"),
-            "key_norm": weights.get(f"{attention}.k_norm.weight"),
-        },
-    )
-
-
-def _gpt2_layer(weights: Checkpoint, index: int) -> _Layer:
-    prefix = f"h.{index}"
-    # transformers' Conv1D keeps its weight as [inputs, outputs].
-    return _Layer(
-        qkv=weights[f"{prefix}.attn.c_attn.weight"].T,
-        attention_out=weights[f"{prefix}.attn.c_proj.weight"].T,
-        feed_in=weights[f"{prefix}.mlp.c_fc.weight"].T,
-        feed_out=weights[f"{prefix}.mlp.c_proj.weight"].T,
-        vectors={
-            "qkv_bias": weights[f"{prefix}.attn.c_attn.bias"],
-            "attention_out_bias": weights[f"{prefix}.attn.c_proj.bias"],
-            "feed_in_bias": weights[f"{prefix}.mlp.c_fc.bias"],
-            "feed_out_bias": weights[f"{prefix}.mlp.c_proj.bias"],
-            "attention_norm": weights[f"{prefix}.ln_1.weight"],
-            "attention_norm_bias": weights[f"{prefix}.ln_1.bias"],
-            "feed_norm": weights[f"{prefix}.ln_2.weight"],
-            "feed_norm_bias": weights[f"{prefix}.ln_2.bias"],
-            "query_norm": None,
-            "key_norm": None,
-        },
-    )
+def _read(weights: Checkpoint, layer: Layer, name: str) -> Array | None:
+    """Return what a role of a layer is packed from, a row an output; None where the model has no such weight."""
+    if layer.feed.gated and name.startswith("feed_in"):
+        parts = weights.parts(layer.weights, name)
+        return _side_by_side(parts) if parts else None
+    return weights.get(layer.weights, name)
 
 
 def _side_by_side(gate_up: list[Array]) -> Array:
@@ -135,9 +86,16 @@ def _side_by_side(gate_up: list[Array]) -> Array:
     return np.stack([gate, up], axis=1).reshape(2 * len(gate), *gate.shape[1:])
 
 
-def _joined(weights: Checkpoint, names: list[str], join: Callable[[list[Array]], Array]) -> Array | None:
-    parts = [part for name in names if (part := weights.get(name)) is not None]
-    return join(parts) if len(parts) == len(names) else None
+def _matrices(weights: Checkpoint, layer: Layer) -> Iterator[tuple[str, Array]]:
+    for name in _LAYER_MATRICES:
+        matrix = _read(weights, layer, name)
+        assert matrix is not None  # noqa: S101 - every decoder has these
+        yield name, matrix
+
+
+def _layer_vectors(weights: Checkpoint, layer: Layer) -> dict[str, Array]:
+    vectors = {name: _read(weights, layer, name) for name in _LAYER_VECTORS}
+    return {name: _NONE if vector is None else np.array(vector) for name, vector in vectors.items()}
 
 
 def pack_model(
@@ -152,17 +110,16 @@ def pack_model(
         n_threads: How many layers are packed at once.
         progress: Called for each layer.
     """
-    read_layer = _gpt2_layer if decoder.family == "gpt2" else _llama_layer
-    first = read_layer(weights, 0)
-    stacks = {name: writer(decoder.n_layers, *getattr(first, name).shape) for name in _LAYER_MATRICES}
+    sizes = {name: matrix.shape for name, matrix in _matrices(weights, decoder.layers[0])}
+    stacks = {name: writer(decoder.n_layers, *size) for name, size in sizes.items()}
     table = weights.head
     head = writer(1, *table.shape)
 
     def pack_layer(index: int) -> dict[str, Array]:
-        layer = read_layer(weights, index)
-        for name, stack in stacks.items():
-            stack.put(index, getattr(layer, name))
-        return {name: _NONE if vector is None else np.array(vector) for name, vector in layer.vectors.items()}
+        layer = decoder.layers[index]
+        for name, matrix in _matrices(weights, layer):
+            stacks[name].put(index, matrix)
+        return _layer_vectors(weights, layer)
 
     with ThreadPoolExecutor(n_threads) as pool:
         packed_head = pool.submit(head.put, 0, table)  # the largest matrix: not to be waited for in the end
@@ -172,29 +129,31 @@ def pack_model(
             layers.append(vectors)
         packed_head.result()
     matrices = {name: stack.stack() for name, stack in stacks.items()}
-    return Model(_shape(decoder, first), _vectors(decoder, weights, layers), head=head.stack(), **matrices)
+    return Model(_shape(decoder, sizes["qkv"][0]), _vectors(decoder, weights, layers), head=head.stack(), **matrices)
 
 
 def _vectors(decoder: Decoder, weights: Checkpoint, layers: list[dict[str, Array]]) -> Vectors:
-    gpt2 = decoder.family == "gpt2"
+    attentions = [layer.attention for layer in decoder.layers]
+    final_norm_bias = weights.get(decoder.weights, "final_norm_bias")
     return Vectors(
-        windows=np.array([_UNLIMITED if window is None else window for window in decoder.windows], np.int64),
-        attention_scales=np.array(decoder.attention_scales, np.float32),
-        final_norm=np.array(weights["ln_f.weight" if gpt2 else "norm.weight"]),
-        final_norm_bias=np.array(weights["ln_f.bias"]) if gpt2 else _NONE,
+        windows=np.array([_UNLIMITED if each.window is None else each.window for each in attentions], np.int64),
+        attention_scales=np.array([each.scale for each in attentions], np.float32),
+        final_norm=np.array(weights.matrix(decoder.weights, "final_norm")),
+        final_norm_bias=_NONE if final_norm_bias is None else np.array(final_norm_bias),
         **{name: np.stack([vectors[name] for vectors in layers]) for name in layers[0]},
     )
 
 
-def _shape(decoder: Decoder, layer: _Layer) -> Shape:
+def _shape(decoder: Decoder, qkv_rows: int) -> Shape:
+    layer = decoder.layers[0]
     return Shape(
         hidden=decoder.hidden,
-        n_heads=decoder.n_heads,
-        n_kv_heads=decoder.n_kv_heads,
-        head_dim=decoder.head_dim,
-        intermediate=layer.feed_out.shape[1],
-        qkv_rows=layer.qkv.shape[0],
-        gated=decoder.family == "llama",
+        n_heads=layer.attention.n_heads,
+        n_kv_heads=layer.attention.n_kv_heads,
+        head_dim=layer.attention.head_dim,
+        intermediate=layer.feed.width,
+        qkv_rows=qkv_rows,
+        gated=layer.feed.gated,
         epsilon=decoder.norm_epsilon,
     )
 

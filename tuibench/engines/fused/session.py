@@ -8,6 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuibench.engines.base import Progress
+from tuibench.engines.decoder.checkpoint import Checkpoint
+from tuibench.engines.decoder.description import SCORED_TOKENS, Decoder
+from tuibench.engines.decoder.rope import rope_tables
 from tuibench.engines.fused.cache import Cache, capacity_of, new_store
 from tuibench.engines.fused.compiler import was_compiled
 from tuibench.engines.fused.decode import Scratch, decode_tokens, new_scratch
@@ -17,9 +20,6 @@ from tuibench.engines.fused.model import TOY_WIDTH, Model, pack_model, toy_model
 from tuibench.engines.fused.packing import StackWriter
 from tuibench.engines.fused.prefill import Prompt, new_prompt, prefill_prompt, score_block
 from tuibench.engines.fused.team import Team
-from tuibench.engines.ort.checkpoint import Checkpoint
-from tuibench.engines.ort.decoder import SCORED_TOKENS, Decoder
-from tuibench.engines.ort.rope import rope_tables
 
 MOST_AT_ONCE = 8
 """Tokens that one step can take: as many as a panel of weights is multiplied by at a time."""
@@ -30,7 +30,7 @@ class Embedding:
 
     def __init__(self, decoder: Decoder, weights: Checkpoint) -> None:
         self._tokens = weights.embedding
-        self._positions = weights["wpe.weight"] if decoder.family == "gpt2" else None
+        self._positions = weights.get(decoder.weights, "positions")
 
     def rows(self, token_ids: Sequence[int], start: int) -> NDArray[np.float32]:
         """Return `[tokens, hidden]` for tokens at positions from `start` on."""

@@ -1,7 +1,5 @@
 """ONNX Runtime: one decoder graph, built from a checkpoint, run with a KV-cache that is never copied.
 
-`decoder` reads what the model is, from settings that `configuration` completes or refuses; `checkpoint` opens its
-weights, which have to be those that `expected` lists. `llama` and `gpt2` lay out its graph through `graph`,
-`projections` decide the precision of its matrix products, `build` makes the files in a child process, `session` runs
-them.
+`llama` and `gpt2` lay out the graph of what `engines.decoder` describes through `graph`, `projections` decide the
+precision of its matrix products, `build` makes the files in a child process, `session` runs them.
 """

@@ -11,8 +11,9 @@ import msgspec
 import numpy as np
 
 from tuibench.engines.base import Progress
-from tuibench.engines.ort.checkpoint import Checkpoint
-from tuibench.engines.ort.decoder import Decoder, read_decoder
+from tuibench.engines.decoder.checkpoint import Checkpoint
+from tuibench.engines.decoder.description import Decoder
+from tuibench.engines.decoder.read import read_decoder
 from tuibench.engines.ort.gpt2 import add_gpt2
 from tuibench.engines.ort.graph import GraphBuilder
 from tuibench.engines.ort.graph_info import GraphInfo, read_graph_info
@@ -49,7 +50,7 @@ def lay_out(
     graph = GraphBuilder(directory)
     layout = Layout(graph, decoder, checkpoint, projection, special, progress=progress)
     with graph:
-        (add_llama if decoder.family == "llama" else add_gpt2)(layout)
+        (add_llama if decoder.norm == "rms" else add_gpt2)(layout)
         graph.save()
     tally = layout.tally
     GraphInfo(

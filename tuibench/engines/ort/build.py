@@ -119,7 +119,7 @@ def _write_calibrated(
 
 def _estimate(options: Options, model_dir: Path) -> int:
     """Return about how many bytes a method writes; checked before the work, so rather too much than too little."""
-    from tuibench.engines.ort.decoder import read_decoder
+    from tuibench.engines.decoder.read import read_decoder
     from tuibench.models.folder import open_folder
 
     decoder = read_decoder(model_dir)

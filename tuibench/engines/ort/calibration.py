@@ -20,7 +20,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from tuibench.engines.base import CalibrationError, Progress
-from tuibench.engines.ort.decoder import Decoder
+from tuibench.engines.decoder.description import Decoder
 from tuibench.engines.ort.graph_info import MODEL_FILE
 from tuibench.engines.ort.recipes import Compensated, Smoothed, Static
 from tuibench.engines.ort.session import DecoderSession, session_options

@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 
 from tuibench.engines.base import Progress
+from tuibench.engines.decoder.checkpoint import Checkpoint
+from tuibench.engines.decoder.read import read_decoder
 from tuibench.engines.ort.assemble import lay_out, try_graph
 from tuibench.engines.ort.blockwise import pick_block_size, quantise_blockwise
 from tuibench.engines.ort.calibration import Calibration, Channels
-from tuibench.engines.ort.checkpoint import Checkpoint
-from tuibench.engines.ort.decoder import read_decoder
 from tuibench.engines.ort.gptq import quantise_compensated
 from tuibench.engines.ort.graph import GraphBuilder, Value
 from tuibench.engines.ort.graph_info import read_graph_info

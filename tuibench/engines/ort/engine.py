@@ -19,12 +19,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tuibench.engines.base import Logits
-    from tuibench.engines.ort.decoder import Decoder
+    from tuibench.engines.decoder.description import Decoder
     from tuibench.models.artifacts import CachedArtifact
 
 _REQUIRES = ("onnx", "onnxruntime")
-_HEAD_STEP, _ROTATED_HEAD_STEP = 8, 16
-"""What `GroupQueryAttention` asks of a head's width on a CPU, without and with rotation."""
 
 
 class Session(Protocol):
@@ -48,8 +46,8 @@ class _GraphEngine:
         self._session: Session | None = None
 
     def prepare(self, model_dir: Path, progress: Progress) -> bool:
-        from tuibench.engines.ort.checkpoint import Checkpoint
-        from tuibench.engines.ort.decoder import read_decoder
+        from tuibench.engines.decoder.checkpoint import Checkpoint
+        from tuibench.engines.decoder.read import read_decoder
         from tuibench.engines.ort.prepared import prepared_artifact
 
         # Refuses what has no graph, before anything is made.
@@ -62,16 +60,12 @@ class _GraphEngine:
 
     def _unsupported(self, decoder: Decoder) -> str | None:
         """Return why a model cannot run in this kind of graph."""
-        step = _ROTATED_HEAD_STEP if decoder.rope else _HEAD_STEP
-        if decoder.head_dim % step == 0:
-            return None
-        return (
-            f"ONNX Runtime's attention takes heads whose width is a multiple of {step}, and those of this model are "
-            f"{decoder.head_dim} wide; the methods onnx and fused-fp32 run it"
-        )
+        from tuibench.engines.ort.unsupported import unsupported
+
+        return unsupported(decoder)
 
     def load(self, model_dir: Path, n_threads: int, progress: Progress) -> EngineInfo:
-        from tuibench.engines.ort.decoder import read_decoder
+        from tuibench.engines.decoder.read import read_decoder
         from tuibench.engines.ort.facts import describe
         from tuibench.engines.ort.prepared import cached_artifact
 
@@ -126,8 +120,10 @@ class Onnx(_GraphEngine):
         requires=("onnx", "onnxruntime", "onnxscript"),
     )
 
-    def _unsupported(self, decoder: Decoder) -> str | None:  # noqa: ARG002 - PyTorch's operators take any width
-        return None
+    def _unsupported(self, decoder: Decoder) -> str | None:
+        from tuibench.engines.ort.unsupported import unsupported_export
+
+        return unsupported_export(decoder)
 
     def _open(self, directory: Path, decoder: Decoder, options: ort.SessionOptions) -> Session:
         from tuibench.engines.ort.plain_session import PlainSession

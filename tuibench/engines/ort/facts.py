@@ -6,8 +6,8 @@ from importlib.metadata import version
 
 from tuibench.core.spec import Method
 from tuibench.engines.base import EngineInfo
-from tuibench.engines.ort.cpu import has_vnni, instruction_sets
-from tuibench.engines.ort.decoder import Decoder
+from tuibench.engines.cpu import has_vnni, instruction_sets
+from tuibench.engines.decoder.description import Decoder
 from tuibench.engines.ort.graph_info import GraphInfo, read_graph_info
 from tuibench.models.artifacts import CachedArtifact
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from onnx import TensorProto
 
 from tuibench.engines.base import Progress
-from tuibench.engines.ort.checkpoint import Checkpoint, Matrix
-from tuibench.engines.ort.decoder import Decoder
+from tuibench.engines.decoder.checkpoint import Checkpoint, Matrix
+from tuibench.engines.decoder.description import Decoder
 from tuibench.engines.ort.graph import CONTRIB, GraphBuilder, Value
 from tuibench.engines.ort.projections import Projection, WeightTally
 
@@ -37,6 +37,14 @@ class Layout:
         self.progress("writing weights", n_done, self.decoder.n_layers * PRODUCTS_PER_LAYER + 1)
         projection = self.special.get(name) or self.special.get(name.rpartition(".")[2]) or self.projection
         return projection(self.graph, self.tally, name, x, weight, bias)
+
+    def read(self, index: int, role: str) -> Matrix:
+        """Return the weights of a role in a layer, which it has to have."""
+        return self.checkpoint.matrix(self.decoder.layers[index].weights, role)
+
+    def read_any(self, index: int, role: str) -> Matrix | None:
+        """Return the weights of a role in a layer, or None where it has none."""
+        return self.checkpoint.get(self.decoder.layers[index].weights, role)
 
     def embed(self, table: Matrix) -> Value:
         """Add the look-up of the tokens' embeddings."""
@@ -67,16 +75,16 @@ def attention(
     layout: Layout, index: int, qkv: tuple[Value, Value, Value], rotation: tuple[Value, Value] | None
 ) -> Value:
     """Add attention over everything so far; new keys and values go into the cache in place."""
-    decoder = layout.decoder
-    window = decoder.windows[index]
+    described = layout.decoder.layers[index].attention
+    window = described.window
     return layout.graph.node(
         "GroupQueryAttention",
         [*qkv, f"past.{index}.key", f"past.{index}.value", "last_index", "total_length", *(rotation or ())],
         [f"layers.{index}.attended", f"present.{index}.key", f"present.{index}.value"],
         CONTRIB,
-        num_heads=decoder.n_heads,
-        kv_num_heads=decoder.n_kv_heads,
-        scale=decoder.attention_scales[index],
+        num_heads=described.n_heads,
+        kv_num_heads=described.n_kv_heads,
+        scale=described.scale,
         do_rotary=int(rotation is not None),
         local_window_size=-1 if window is None else window,
     )

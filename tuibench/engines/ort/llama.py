@@ -8,9 +8,8 @@ from __future__ import annotations
 import numpy as np
 from onnx import TensorProto
 
-from tuibench.engines.ort.checkpoint import Checkpoint, Matrix
-from tuibench.engines.ort.decoder import Decoder
-from tuibench.engines.ort.graph import CONTRIB, GraphBuilder, Value
+from tuibench.engines.decoder.checkpoint import Matrix
+from tuibench.engines.ort.graph import CONTRIB, Value
 from tuibench.engines.ort.layout import Layout, attention, declare_inputs, head
 
 
@@ -24,7 +23,7 @@ def add_llama(layout: Layout) -> None:
     residual = layout.embed(weights.embedding)
     normed = graph.node(
         "SimplifiedLayerNormalization",
-        [residual, graph.weight("layers.0.input_norm", weights["layers.0.input_layernorm.weight"])],
+        [residual, graph.weight("layers.0.input_norm", layout.read(0, "attention_norm"))],
         ["layers.0.normed"],
         epsilon=decoder.norm_epsilon,
         axis=-1,
@@ -32,17 +31,15 @@ def add_llama(layout: Layout) -> None:
     for index in range(decoder.n_layers):
         prefix = f"layers.{index}"
         attended = _attention(layout, index, normed)
-        residual, normed = _skip_norm(
-            layout, f"{prefix}.mlp", residual, attended, weights[f"{prefix}.post_attention_layernorm.weight"]
-        )
-        fed = _feed_forward(layout, prefix, normed)
+        residual, normed = _skip_norm(layout, f"{prefix}.mlp", residual, attended, layout.read(index, "feed_norm"))
+        fed = _feed_forward(layout, index, normed)
         if index + 1 < decoder.n_layers:
-            scale = weights[f"layers.{index + 1}.input_layernorm.weight"]
+            scale = layout.read(index + 1, "attention_norm")
             residual, normed = _skip_norm(layout, f"layers.{index + 1}.attention", residual, fed, scale)
     kept = layout.kept_positions(residual, fed)
     normed = graph.node(
         "SkipSimplifiedLayerNormalization",
-        [*kept, graph.weight("final_norm", weights["norm.weight"])],
+        [*kept, graph.weight("final_norm", weights.matrix(decoder.weights, "final_norm"))],
         ["final"],
         CONTRIB,
         epsilon=decoder.norm_epsilon,
@@ -64,42 +61,31 @@ def _skip_norm(layout: Layout, name: str, residual: Value, update: Value, scale:
 
 
 def _attention(layout: Layout, index: int, x: Value) -> Value:
-    weights, prefix = layout.checkpoint, f"layers.{index}.self_attn"
-    names = [f"{prefix}.{part}_proj" for part in ("q", "k", "v")]
-    weight = np.concatenate([weights[f"{name}.weight"] for name in names])
-    packed = layout.project(f"layers.{index}.qkv", x, weight, _packed_bias(weights, names))
-    qkv = _normalised_heads(layout, index, packed) if layout.decoder.qk_norm else (packed, "", "")
+    packed = layout.project(f"layers.{index}.qkv", x, layout.read(index, "qkv"), layout.read_any(index, "qkv_bias"))
+    described = layout.decoder.layers[index].attention
+    qkv = _normalised_heads(layout, index, packed) if described.qk_norm else (packed, "", "")
     attended = attention(layout, index, qkv, ("cos", "sin"))
-    return layout.project(
-        f"layers.{index}.attention_out",
-        attended,
-        weights[f"{prefix}.o_proj.weight"],
-        weights.get(f"{prefix}.o_proj.bias"),
-    )
-
-
-def _packed_bias(weights: Checkpoint, names: list[str]) -> Matrix | None:
-    biases = [weights.get(f"{name}.bias") for name in names]
-    present = [bias for bias in biases if bias is not None]
-    return np.concatenate(present) if len(present) == len(names) else None
+    weight, bias = layout.read(index, "attention_out"), layout.read_any(index, "attention_out_bias")
+    return layout.project(f"layers.{index}.attention_out", attended, weight, bias)
 
 
 def _normalised_heads(layout: Layout, index: int, packed: Value) -> tuple[Value, Value, Value]:
     """Split queries, keys and values, and normalise each head of the first two."""
-    graph, decoder, prefix = layout.graph, layout.decoder, f"layers.{index}"
-    query, key = decoder.n_heads * decoder.head_dim, decoder.n_kv_heads * decoder.head_dim
+    graph, prefix, described = layout.graph, f"layers.{index}", layout.decoder.layers[index].attention
+    query, key = described.query_width, described.key_width
     parts = [f"{prefix}.query", f"{prefix}.key", f"{prefix}.value"]
     sizes = graph.weight("qkv_sizes", np.array([query, key, key], np.int64))
     graph.node("Split", [packed, sizes], parts, axis=-1)
-    scales = [layout.checkpoint[f"{prefix}.self_attn.{name}_norm.weight"] for name in ("q", "k")]
+    scales = [layout.read(index, role) for role in ("query_norm", "key_norm")]
     normed = [
-        _normalise_heads(graph, part, scale, decoder, width)
+        _normalise_heads(layout, part, scale, width)
         for part, scale, width in zip(parts, scales, (query, key), strict=False)
     ]
     return normed[0], normed[1], parts[2]
 
 
-def _normalise_heads(graph: GraphBuilder, x: Value, scale: Matrix, decoder: Decoder, width: int) -> Value:
+def _normalise_heads(layout: Layout, x: Value, scale: Matrix, width: int) -> Value:
+    graph, decoder = layout.graph, layout.decoder
     by_head = graph.weight("by_head", np.array([0, 0, -1, decoder.head_dim], np.int64))
     flat = graph.weight(f"flat_{width}", np.array([0, 0, width], np.int64))
     heads = graph.node("Reshape", [x, by_head], [f"{x}.heads"])
@@ -110,19 +96,15 @@ def _normalise_heads(graph: GraphBuilder, x: Value, scale: Matrix, decoder: Deco
     return graph.node("Reshape", [normed, flat], [f"{x}.flat"])
 
 
-def _feed_forward(layout: Layout, prefix: str, x: Value) -> Value:
-    graph, weights = layout.graph, layout.checkpoint
-    names = [f"{prefix}.mlp.{part}_proj" for part in ("gate", "up")]
-    weight = np.concatenate([weights[f"{name}.weight"] for name in names])
-    packed = layout.project(f"{prefix}.gate_up", x, weight, _packed_bias(weights, names))
+def _feed_forward(layout: Layout, index: int, x: Value) -> Value:
+    graph, prefix = layout.graph, f"layers.{index}"
+    packed = layout.project(
+        f"{prefix}.gate_up", x, layout.read(index, "feed_in"), layout.read_any(index, "feed_in_bias")
+    )
     gate, up = f"{prefix}.gate", f"{prefix}.up"
     graph.node("Split", [packed], [gate, up], axis=-1, num_outputs=2)
     # QuickGelu with alpha 1 is SiLU.
     active = graph.node("QuickGelu", [gate], [f"{prefix}.active"], CONTRIB, alpha=1.0)
     gated = graph.node("Mul", [active, up], [f"{prefix}.gated"])
-    return layout.project(
-        f"{prefix}.mlp_out",
-        gated,
-        weights[f"{prefix}.mlp.down_proj.weight"],
-        weights.get(f"{prefix}.mlp.down_proj.bias"),
-    )
+    weight, bias = layout.read(index, "feed_out"), layout.read_any(index, "feed_out_bias")
+    return layout.project(f"{prefix}.mlp_out", gated, weight, bias)

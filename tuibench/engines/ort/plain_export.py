@@ -18,7 +18,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from tuibench.engines.base import Progress
-from tuibench.engines.ort.decoder import Decoder, read_decoder
+from tuibench.engines.decoder.description import Decoder
+from tuibench.engines.decoder.read import read_decoder
 from tuibench.engines.ort.graph_info import MODEL_FILE, GraphInfo
 from tuibench.engines.ort.plain_cache import ATTENTION, buffered_cache
 from tuibench.engines.ort.plain_session import cache_names

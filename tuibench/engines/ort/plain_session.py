@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tuibench.engines.decoder.description import SCORED_TOKENS, Decoder
 from tuibench.engines.ort.binding import bound, cache_parts
-from tuibench.engines.ort.decoder import SCORED_TOKENS, Decoder
 from tuibench.engines.ort.graph_info import MODEL_FILE
 
 if TYPE_CHECKING:

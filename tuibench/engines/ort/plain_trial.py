@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from tuibench.engines.ort.decoder import Decoder
+from tuibench.engines.decoder.description import Decoder
 from tuibench.engines.ort.graph_info import read_graph_info
 from tuibench.engines.ort.kernels import read_profile
 from tuibench.engines.ort.plain_session import PlainSession

@@ -124,8 +124,8 @@ def recipe_for(method: str, options: Options, model_dir: Path) -> Recipe:
 
 
 def _has_untied_head(model_dir: Path) -> bool:
-    from tuibench.engines.ort.checkpoint import Checkpoint
-    from tuibench.engines.ort.decoder import read_decoder
+    from tuibench.engines.decoder.checkpoint import Checkpoint
+    from tuibench.engines.decoder.read import read_decoder
 
     return Checkpoint(model_dir, read_decoder(model_dir)).has_untied_head
 

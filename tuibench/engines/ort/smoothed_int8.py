@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from tuibench.engines.base import Progress
+from tuibench.engines.decoder.checkpoint import Checkpoint
+from tuibench.engines.decoder.read import read_decoder
 from tuibench.engines.ort.assemble import lay_out, try_graph
 from tuibench.engines.ort.calibration import Calibration
-from tuibench.engines.ort.checkpoint import Checkpoint
-from tuibench.engines.ort.decoder import read_decoder
 from tuibench.engines.ort.projections import BlockwiseProjection
 from tuibench.engines.ort.recipes import Smoothed
 from tuibench.engines.ort.smoothing import smooth

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from tuibench.engines.base import Progress
+from tuibench.engines.decoder.checkpoint import Checkpoint, Matrix
+from tuibench.engines.decoder.description import Decoder, Layer, Stored
 from tuibench.engines.ort.calibration import Calibration, Channels
-from tuibench.engines.ort.checkpoint import Checkpoint, Matrix
-from tuibench.engines.ort.decoder import Decoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +19,9 @@ class _Fold:
     """A product whose input comes straight from weights that can be divided channel by channel."""
 
     product: str
-    sources: tuple[str, ...]
-    """Tensors whose first axis is the channel: norm scales and biases, or the rows of a matrix."""
-    readers: tuple[str, ...]
+    sources: tuple[Stored, ...]
+    """Tensors with a channel an output: norm scales and biases, or the rows of a matrix."""
+    readers: tuple[Stored, ...]
     """Matrices that read the channels."""
 
 
@@ -53,29 +53,21 @@ def smooth(
     if alpha == 0:
         return Smoothing(checkpoint, {}, largest)
     by_product = {product: largest[value] for product, value in calibration.inputs.items()}
-    column_axis = 0 if decoder.family == "llama" else 1  # Conv1D is stored [inputs, outputs]
     changes: dict[str, Callable[[Matrix], Matrix]] = {}
     divisors: dict[str, Channels] = {}
-    for fold in _folds(decoder):
-        if not all(name in checkpoint for name in fold.readers):
-            continue
-        weight = np.max([np.abs(checkpoint[name]).max(axis=column_axis) for name in fold.readers], axis=0)
+    for fold in (fold for layer in decoder.layers for fold in _folds(layer)):
+        weight = np.max([np.abs(checkpoint.part(stored)).max(axis=0) for stored in fold.readers], axis=0)
         divisor = _divisor(by_product[fold.product], weight, alpha)
         divisors[fold.product] = divisor
-        for name in fold.sources:
-            _chain(changes, name, partial(_divide_first_axis, by=divisor))
-        multiply = _multiply_columns if decoder.family == "llama" else _multiply_first_axis
-        for name in fold.readers:
-            _chain(changes, name, partial(multiply, by=divisor))
+        for stored in fold.sources:
+            _chain(changes, stored.name, partial(_divide_rows, by=divisor))
+        for stored in fold.readers:
+            _chain(changes, stored.name, partial(_multiply_columns, by=divisor))
     return Smoothing(checkpoint.changed(changes), divisors, largest)
 
 
-def _divide_first_axis(tensor: Matrix, by: Channels) -> Matrix:
+def _divide_rows(tensor: Matrix, by: Channels) -> Matrix:
     return (tensor.T / by).T
-
-
-def _multiply_first_axis(tensor: Matrix, by: Channels) -> Matrix:
-    return (tensor.T * by).T
 
 
 def _multiply_columns(tensor: Matrix, by: Channels) -> Matrix:
@@ -94,33 +86,13 @@ def _divisor(activation: Channels, weight: Channels, alpha: float) -> Channels:
     return np.maximum(raw / np.median(raw), 1).astype(np.float32)
 
 
-def _folds(decoder: Decoder) -> list[_Fold]:
-    make = _llama_folds if decoder.family == "llama" else _gpt2_folds
-    return [fold for index in range(decoder.n_layers) for fold in make(index)]
-
-
-def _llama_folds(index: int) -> list[_Fold]:
-    layer = f"layers.{index}"
-    attention, mlp = f"{layer}.self_attn", f"{layer}.mlp"
-    return [
-        _Fold(
-            f"{layer}.qkv",
-            (f"{layer}.input_layernorm.weight",),
-            tuple(f"{attention}.{part}_proj.weight" for part in "qkv"),
-        ),
-        _Fold(
-            f"{layer}.gate_up",
-            (f"{layer}.post_attention_layernorm.weight",),
-            (f"{mlp}.gate_proj.weight", f"{mlp}.up_proj.weight"),
-        ),
-        # silu(gate) * up is linear in up: its rows may be divided.
-        _Fold(f"{layer}.mlp_out", (f"{mlp}.up_proj.weight", f"{mlp}.up_proj.bias"), (f"{mlp}.down_proj.weight",)),
-    ]
-
-
-def _gpt2_folds(index: int) -> list[_Fold]:
-    layer = f"h.{index}"
-    return [
-        _Fold(f"{layer}.qkv", (f"{layer}.ln_1.weight", f"{layer}.ln_1.bias"), (f"{layer}.attn.c_attn.weight",)),
-        _Fold(f"{layer}.mlp_in", (f"{layer}.ln_2.weight", f"{layer}.ln_2.bias"), (f"{layer}.mlp.c_fc.weight",)),
-    ]
+def _folds(layer: Layer) -> Iterator[_Fold]:
+    weights, gated = layer.weights, layer.feed.gated
+    norm = (*weights["attention_norm"], *weights.get("attention_norm_bias", ()))
+    yield _Fold(f"{layer.name}.qkv", norm, weights["qkv"])
+    norm = (*weights["feed_norm"], *weights.get("feed_norm_bias", ()))
+    yield _Fold(f"{layer.name}.{'gate_up' if gated else 'mlp_in'}", norm, weights["feed_in"])
+    if gated:
+        # act(gate) * up is linear in up, the last part: its rows may be divided.
+        up = (*weights["feed_in"][-1:], *weights.get("feed_in_bias", ())[-1:])
+        yield _Fold(f"{layer.name}.mlp_out", up, weights["feed_out"])

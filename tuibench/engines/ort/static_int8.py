@@ -6,10 +6,10 @@ from collections import Counter
 from pathlib import Path
 
 from tuibench.engines.base import Progress
+from tuibench.engines.decoder.checkpoint import Checkpoint
+from tuibench.engines.decoder.read import read_decoder
 from tuibench.engines.ort.assemble import lay_out, try_graph
 from tuibench.engines.ort.calibration import Calibration, Magnitudes, pick_range
-from tuibench.engines.ort.checkpoint import Checkpoint
-from tuibench.engines.ort.decoder import read_decoder
 from tuibench.engines.ort.projections import BlockwiseProjection, Projection, StaticProjection
 from tuibench.engines.ort.recipes import Static
 from tuibench.engines.ort.smoothing import smooth

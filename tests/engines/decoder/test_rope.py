@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tuibench.engines.ort.rope import check_rope, rope_tables
+from tuibench.engines.decoder.rope import check_rope, rope_tables
 
 BASE = {"max_position_embeddings": 4096, "hidden_size": 64, "num_attention_heads": 2}
 VARIANTS = {

@@ -133,6 +133,16 @@ def _is_off(key: str, value: object, settings: Mapping[str, Any]) -> bool:
     return not value or (value == 1 and not isinstance(value, bool) and _FACTORS.search(key) is not None)
 
 
+def check_activation(name: object, known: tuple[str, ...]) -> None:
+    """Refuse an activation that is not one of those.
+
+    Raises:
+        UnsupportedModelError: It is not.
+    """
+    if name not in known:
+        raise UnsupportedModelError(f"the activation {shortened(name)} has no graph; known: {', '.join(known)}")
+
+
 def size(settings: Mapping[str, Any], key: str) -> int:
     """Return a setting that has to be a whole number above zero.
 

@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuibench.engines.base import UnsupportedModelError
-from tuibench.engines.ort.decoder import Decoder, Family
-from tuibench.engines.ort.expected import EMBEDDINGS, HEAD, PREFIXES, expected_shapes, is_buffer
+from tuibench.engines.decoder.description import Decoder, Stored, Weights
 from tuibench.models.folder import weight_files
 from tuibench.models.weights import read_header
 
@@ -53,62 +52,87 @@ class Checkpoint:
             UnsupportedModelError: A tensor is missing, left over, of another shape, or quantised.
         """
         self._tied = decoder.tied_head
-        self._embedding = EMBEDDINGS[decoder.family]
+        self._embedding, self._head = _table_names(decoder)
         self._changes: Mapping[str, Callable[[Matrix], Matrix]] = {}
-        self._places = _places(model_dir, decoder.family)
+        self._places = _places(model_dir, decoder)
         _check(self._places, decoder, model_dir.name)
 
     @property
     def parameters(self) -> int:
         """Number of weights; a head that is the embedding counts once."""
-        twice = {HEAD} if self._embedding in self._places and self._head_name != HEAD else set()
+        twice = {self._head} if self._embedding in self._places and self._head_name != self._head else set()
         return sum(math.prod(place.shape) for name, place in self._places.items() if name not in twice)
 
     @property
     def embedding(self) -> Matrix:
         """The table of the tokens' embeddings, `[vocabulary, hidden]`."""
-        return self[self._embedding if self._embedding in self._places else HEAD]
+        return self._tensor(self._embedding if self._embedding in self._places else self._head)
 
     @property
     def head(self) -> Matrix:
         """The output head, `[vocabulary, hidden]`."""
-        return self[self._head_name]
+        return self._tensor(self._head_name)
 
     @property
     def has_untied_head(self) -> bool:
         """Whether the file holds a head other than the embedding, against what the configuration says."""
-        return self._tied and self._head_name == HEAD and self._embedding in self._places
+        return self._tied and self._head_name == self._head and self._embedding in self._places
 
     @cached_property
     def _head_name(self) -> str:
         """As transformers' `tie_weights`: tied unless both are stored and differ; of one alone, both are that one."""
-        if HEAD not in self._places:
+        if self._head not in self._places:
             return self._embedding
         if not self._tied or self._embedding not in self._places:
-            return HEAD
-        return self._embedding if _equal(self._places[self._embedding], self._places[HEAD]) else HEAD
+            return self._head
+        return self._embedding if _equal(self._places[self._embedding], self._places[self._head]) else self._head
 
     def changed(self, changes: Mapping[str, Callable[[Matrix], Matrix]]) -> Checkpoint:
-        """Return a checkpoint that gives some of its tensors changed."""
+        """Return a checkpoint that gives some of its tensors changed; a change is given a row an output."""
         other = copy(self)
         other._changes = changes  # noqa: SLF001 - the same class
         return other
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._places
+    def parts(self, weights: Weights, role: str) -> list[Matrix]:
+        """Return the tensors of a role, each with a row an output; none where the model lacks it."""
+        return [self.part(stored) for stored in weights.get(role, ())]
 
-    def __getitem__(self, name: str) -> Matrix:
-        """Return a tensor in FP32; only pages that are used take memory while the file is FP32 itself."""
-        tensor = np.asarray(self._places[name].mapped(), dtype=np.float32)
-        change = self._changes.get(name)
+    def get(self, weights: Weights, role: str) -> Matrix | None:
+        """Return the tensors of a role as one, or None where the model lacks it."""
+        parts = self.parts(weights, role)
+        if not parts:
+            return None
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def matrix(self, weights: Weights, role: str) -> Matrix:
+        """Return the tensors of a role as one.
+
+        Raises:
+            KeyError: The model lacks it.
+        """
+        found = self.get(weights, role)
+        if found is None:
+            raise KeyError(role)
+        return found
+
+    def part(self, stored: Stored) -> Matrix:
+        """Return one tensor, a row an output."""
+        tensor = self._tensor(stored.name)
+        change = self._changes.get(stored.name)
+        tensor = tensor.T if stored.transposed else tensor
         return tensor if change is None else change(tensor)
 
-    def get(self, name: str) -> Matrix | None:
-        """Return a tensor, or None where the model has no such weight."""
-        return self[name] if name in self._places else None
+    def _tensor(self, name: str) -> Matrix:
+        """Return a tensor in FP32; only pages that are used take memory while the file is FP32 itself."""
+        return np.asarray(self._places[name].mapped(), dtype=np.float32)
 
 
-def _places(model_dir: Path, family: Family) -> dict[str, _Place]:
+def _table_names(decoder: Decoder) -> tuple[str, str]:
+    (embedding,), (head,) = decoder.weights["embedding"], decoder.weights["head"]
+    return embedding.name, head.name
+
+
+def _places(model_dir: Path, decoder: Decoder) -> dict[str, _Place]:
     """Return where each tensor lies that a model could read.
 
     Raises:
@@ -120,8 +144,8 @@ def _places(model_dir: Path, family: Family) -> dict[str, _Place]:
         file = read_header(path)
         for full_name, tensor in file.tensors.items():
             # `GPT2Model` saves "h.0.…", `GPT2LMHeadModel` "transformer.h.0.…".
-            name = full_name.removeprefix(PREFIXES[family])
-            if is_buffer(name, family):
+            name = full_name.removeprefix(decoder.prefix)
+            if decoder.buffers.search(name) is not None:
                 continue
             if name in places:
                 raise UnsupportedModelError(
@@ -134,15 +158,15 @@ def _places(model_dir: Path, family: Family) -> dict[str, _Place]:
 
 
 def _check(places: Mapping[str, _Place], decoder: Decoder, model: str) -> None:
-    expected = expected_shapes(decoder)
+    expected, tables = decoder.stored_shapes(), set(_table_names(decoder))
     for name, place in places.items():
         if place.dtype not in _DTYPES:
             raise UnsupportedModelError(
                 f"{name} is stored as {place.dtype}; use the model's FP32, FP16 or BF16 version"
             )
     missing = expected.keys() - places.keys()
-    if decoder.tied_head and not {EMBEDDINGS[decoder.family], HEAD} <= missing:
-        missing -= {EMBEDDINGS[decoder.family], HEAD}  # one of the two is the other as well
+    if decoder.tied_head and not tables <= missing:
+        missing -= tables  # one of the two is the other as well
     if missing:
         named = _named(missing, expected)
         raise UnsupportedModelError(

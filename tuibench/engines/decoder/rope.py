@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuibench.engines.base import UnsupportedModelError
-from tuibench.engines.ort.configuration import shortened, size
+from tuibench.engines.decoder.configuration import shortened, size
 
 _SETTINGS: Mapping[str, frozenset[str]] = {
     "default": frozenset(),

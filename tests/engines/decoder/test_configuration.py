@@ -8,9 +8,8 @@ import json
 import pytest
 
 from tuibench.engines.base import UnsupportedModelError
-from tuibench.engines.ort.configuration import ALIASES, DEFAULTS, WITHOUT_EFFECT
-from tuibench.engines.ort.decoder import read_decoder
-from tuibench.engines.ort.expected import PREFIXES, expected_shapes
+from tuibench.engines.decoder.configuration import ALIASES, DEFAULTS, WITHOUT_EFFECT
+from tuibench.engines.decoder.read import read_decoder
 
 SIZES = {"hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 3, "max_position_embeddings": 256}
 
@@ -142,8 +141,8 @@ def test_sizes_and_windows_are_those_of_transformers(model_type, changes, tmp_pa
     config = CONFIG_MAPPING[model_type].from_dict(dict(small))
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
-    stored = {name.removeprefix(PREFIXES[decoder.family]): tuple(t.shape) for name, t in model.state_dict().items()}
-    assert expected_shapes(decoder) == stored
+    stored = {name.removeprefix(decoder.prefix): tuple(t.shape) for name, t in model.state_dict().items()}
+    assert decoder.stored_shapes() == stored
     layers = getattr(model.base_model, "layers", [])
     kinds = getattr(config, "layer_types", None)
     windows = [
@@ -151,4 +150,4 @@ def test_sizes_and_windows_are_those_of_transformers(model_type, changes, tmp_pa
         for index, _ in enumerate(layers)
         if hasattr(config, "sliding_window")
     ]
-    assert list(decoder.windows) == (windows or [None] * decoder.n_layers)
+    assert [layer.attention.window for layer in decoder.layers] == (windows or [None] * decoder.n_layers)

@@ -1,0 +1,54 @@
+"""What a decoder is described as decides which engines take it, before anything is built."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.tiny_models import save_gpt2, save_llama
+from tests.tiny_onnx_models import MAKERS
+from tuibench.engines.decoder.read import read_decoder
+from tuibench.engines.fused.unsupported import unsupported as unsupported_kernels
+from tuibench.engines.ort.unsupported import unsupported as unsupported_graph
+from tuibench.engines.ort.unsupported import unsupported_export
+
+ENGINES = (unsupported_kernels, unsupported_graph, unsupported_export)
+
+
+def with_feed(decoder, layers, **changes):
+    """Return a decoder whose feed-forward is another in some layers."""
+    return replace(
+        decoder,
+        layers=tuple(
+            replace(layer, feed=replace(layer.feed, **changes)) if index in layers else layer
+            for index, layer in enumerate(decoder.layers)
+        ),
+    )
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_every_family_has_kernels_and_an_export(kind, tmp_path):
+    decoder = read_decoder(MAKERS[kind](tmp_path / kind))
+    assert unsupported_kernels(decoder) is None
+    assert unsupported_export(decoder) is None
+
+
+@pytest.mark.parametrize("save", [save_gpt2, save_llama])
+def test_a_feed_forward_that_nobody_wrote_has_an_export_only(save, tmp_path):
+    decoder = read_decoder(save(tmp_path / "model"))
+    other = with_feed(decoder, range(decoder.n_layers), gated=not decoder.layers[0].feed.gated)
+    assert "gate" in unsupported_kernels(other)
+    assert "gate" in unsupported_graph(other)
+    assert unsupported_export(other) is None
+
+
+def test_layer_norms_without_biases_have_an_export_only(tmp_path):
+    decoder = replace(read_decoder(save_llama(tmp_path / "model")), norm="layer")
+    assert "layer norm" in unsupported_kernels(decoder)
+    assert "layer norms" in unsupported_graph(decoder)
+    assert unsupported_export(decoder) is None
+
+
+@pytest.mark.parametrize("unsupported", ENGINES)
+def test_layers_of_several_sizes_are_refused(unsupported, tmp_path):
+    decoder = read_decoder(save_llama(tmp_path / "model"))
+    assert "differ in their sizes" in unsupported(with_feed(decoder, {0}, width=2 * decoder.layers[0].feed.width))

@@ -1,0 +1,164 @@
+"""What a decoder computes, layer by layer, and which tensors hold its weights: all that an engine builds from.
+
+Every model described here is pre-norm: attention and feed-forward each read a norm of the residual, one after the
+other, and add to it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from tuibench.core.kv_cache import KvCacheSize
+
+SCORED_TOKENS = 64
+"""Positions that are scored at once; their logits are the largest array then."""
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One tensor of a checkpoint."""
+
+    name: str
+    """Without the base model's prefix."""
+    shape: Shape
+    """As it is stored."""
+    transposed: bool = False
+    """Whether that is `[inputs, outputs]`."""
+
+
+Weights = Mapping[str, tuple[Stored, ...]]
+"""Role → the tensors that make it up, the outputs of one after those of the other; roles that a model lacks are absent.
+
+Outside of layers: `embedding`, `positions`, `final_norm`, `head`. In a layer: `qkv`, `attention_out`, `feed_in` (gate
+before up projection), `feed_out`, `attention_norm`, `feed_norm`, `query_norm`, `key_norm`. All but tables may have a
+`…_bias`.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attention:
+    """Attention of one layer."""
+
+    n_heads: int
+    n_kv_heads: int
+    head_dim: int
+    qkv_bias: bool
+    out_bias: bool
+    qk_norm: bool
+    """Whether queries and keys are normalised per head before they are rotated."""
+    window: int | None
+    """How many positions it attends to, its own included; None where it sees all."""
+    scale: float
+    """The factor on query times key."""
+
+    @property
+    def query_width(self) -> int:
+        """Outputs of the query's product."""
+        return self.n_heads * self.head_dim
+
+    @property
+    def key_width(self) -> int:
+        """Outputs of the key's product, and of the value's."""
+        return self.n_kv_heads * self.head_dim
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feed:
+    """Feed-forward of one layer."""
+
+    width: int
+    activation: Literal["silu", "gelu_tanh"]
+    gated: bool
+    """Whether the activation of one product is multiplied with another product."""
+    bias: bool
+    """Whether its products have biases, all of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """One layer."""
+
+    name: str
+    """What the names of its tensors begin with."""
+    attention: Attention
+    feed: Feed
+    weights: Weights
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoder:
+    """A decoder-only transformer."""
+
+    model_type: str
+    vocabulary: int
+    hidden: int
+    norm: Literal["rms", "layer"]
+    """What normalises the residual; layer norms have biases."""
+    norm_epsilon: float
+    layers: tuple[Layer, ...]
+    weights: Weights
+    """Those outside of layers."""
+    prefix: str
+    """What a language model's checkpoint puts before all names but the head's; a base model's has none."""
+    buffers: re.Pattern[str]
+    """Names of tensors that older versions of transformers saved and newer ones compute."""
+    tied_head: bool
+    """Whether the output head is meant to be the embedding table; `Checkpoint.head` knows whether it is."""
+    context_window: int | None
+    rope: dict[str, Any]
+    """Parameters of the rotary embedding; empty where positions are learned."""
+
+    @property
+    def n_layers(self) -> int:
+        """Number of layers."""
+        return len(self.layers)
+
+    @property
+    def n_kv_heads(self) -> int:
+        """Those of each layer."""
+        return self.layers[0].attention.n_kv_heads
+
+    @property
+    def head_dim(self) -> int:
+        """That of each layer."""
+        return self.layers[0].attention.head_dim
+
+    @property
+    def is_uniform(self) -> bool:
+        """Whether layers differ in nothing but windows and scales."""
+        return len({(replace(layer.attention, window=None, scale=1.0), layer.feed) for layer in self.layers}) == 1
+
+    def stored_shapes(self) -> dict[str, Shape]:
+        """Return the shape of every tensor in the checkpoint, by its name without the base model's prefix."""
+        return {stored.name: stored.shape for stored in self._stored()}
+
+    def _stored(self) -> Iterator[Stored]:
+        for weights in (self.weights, *(layer.weights for layer in self.layers)):
+            for parts in weights.values():
+                yield from parts
+
+    def kv_cache(self, value_bytes: int = 4, scale_bytes: int = 0, *, by_window: bool = True) -> KvCacheSize:
+        """Return the size of a KV-cache.
+
+        Args:
+            value_bytes: Size of one stored number: 4 for FP32.
+            scale_bytes: What is stored besides, for each key and each value of a head.
+            by_window: Whether attention with a window reads no further back than that.
+        """
+        whole = sliding = 0
+        for attention in (layer.attention for layer in self.layers):
+            layer_bytes = 2 * attention.n_kv_heads * (attention.head_dim * value_bytes + scale_bytes)
+            if by_window and attention.window is not None:
+                sliding += layer_bytes
+            else:
+                whole += layer_bytes
+        windows = [window for layer in self.layers if (window := layer.attention.window) is not None]
+        return KvCacheSize(
+            bytes_per_token=whole,
+            sliding_bytes_per_token=sliding,
+            window=max(windows, default=None) if by_window else None,
+        )

@@ -1,0 +1,145 @@
+"""Llama and its relatives: RMS norms, rotary positions, grouped KV heads, a feed-forward with a gate."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from tuibench.engines.base import UnsupportedModelError
+from tuibench.engines.decoder.configuration import check_activation, shortened, size
+from tuibench.engines.decoder.description import Attention, Decoder, Feed, Layer, Stored, Weights
+from tuibench.engines.decoder.rope import check_rope
+
+_SILU = ("silu", "swish")
+_BUFFERS = re.compile(r"rotary_emb\.inv_freq")
+Windows = tuple[int | None, ...]
+
+
+def read_llama(settings: Mapping[str, Any]) -> Decoder:
+    """Describe a Llama, SmolLM2 among them."""
+    return _read(settings, "llama", _no_windows(settings))  # `completed` refuses a Llama with a window
+
+
+def read_mistral(settings: Mapping[str, Any]) -> Decoder:
+    """Describe a Mistral: a Llama that may look back only so far."""
+    windowed = settings["sliding_window"] is not None
+    window = size(settings, "sliding_window") if windowed else None
+    return _read(settings, "mistral", (window,) * size(settings, "num_hidden_layers"))
+
+
+def read_qwen2(settings: Mapping[str, Any]) -> Decoder:
+    """Describe a Qwen2; its code, not its settings, says that queries, keys and values have biases."""
+    return _read(settings, "qwen2", _qwen_windows(settings), qkv_bias=True, out_bias=False)
+
+
+def read_qwen3(settings: Mapping[str, Any]) -> Decoder:
+    """Describe a Qwen3: queries and keys are normalised."""
+    return _read(settings, "qwen3", _qwen_windows(settings), qk_norm=True)
+
+
+def _read(
+    settings: Mapping[str, Any],
+    model_type: str,
+    windows: Windows,
+    *,
+    qkv_bias: bool | None = None,
+    out_bias: bool | None = None,
+    qk_norm: bool = False,
+) -> Decoder:
+    check_activation(settings["hidden_act"], _SILU)
+    hidden, n_heads = size(settings, "hidden_size"), size(settings, "num_attention_heads")
+    n_kv_heads = n_heads if settings["num_key_value_heads"] is None else size(settings, "num_key_value_heads")
+    if n_heads % n_kv_heads:
+        raise UnsupportedModelError(f"{n_heads} attention heads cannot share {n_kv_heads} KV heads; see config.json")
+    head_dim = hidden // n_heads if settings["head_dim"] is None else size(settings, "head_dim")
+    if head_dim % 2:
+        raise UnsupportedModelError(f"a head {head_dim} wide cannot be rotated in pairs; see config.json")
+    biased = bool(settings.get("attention_bias"))
+    feed = Feed(
+        width=size(settings, "intermediate_size"),
+        activation="silu",
+        gated=True,
+        bias=bool(settings.get("mlp_bias")),
+    )
+    attentions = [
+        Attention(
+            n_heads=n_heads,
+            n_kv_heads=n_kv_heads,
+            head_dim=head_dim,
+            qkv_bias=biased if qkv_bias is None else qkv_bias,
+            out_bias=biased if out_bias is None else out_bias,
+            qk_norm=qk_norm,
+            window=window,
+            scale=head_dim**-0.5,
+        )
+        for window in windows
+    ]
+    table = (size(settings, "vocab_size"), hidden)
+    return Decoder(
+        model_type=model_type,
+        vocabulary=table[0],
+        hidden=hidden,
+        norm="rms",
+        norm_epsilon=settings["rms_norm_eps"],
+        layers=tuple(_layer(f"layers.{index}", hidden, each, feed) for index, each in enumerate(attentions)),
+        weights={
+            "embedding": (Stored("embed_tokens.weight", table),),
+            "final_norm": (Stored("norm.weight", (hidden,)),),
+            "head": (Stored("lm_head.weight", table),),
+        },
+        prefix="model.",
+        buffers=_BUFFERS,
+        tied_head=bool(settings["tie_word_embeddings"]),
+        context_window=size(settings, "max_position_embeddings"),
+        rope=check_rope(settings),
+    )
+
+
+def _layer(name: str, hidden: int, attention: Attention, feed: Feed) -> Layer:
+    query, key = attention.query_width, attention.key_width
+    products = {
+        "qkv": (("self_attn.q_proj", query), ("self_attn.k_proj", key), ("self_attn.v_proj", key)),
+        "attention_out": (("self_attn.o_proj", hidden),),
+        "feed_in": (("mlp.gate_proj", feed.width), ("mlp.up_proj", feed.width)),
+        "feed_out": (("mlp.down_proj", hidden),),
+    }
+    n_inputs = {"qkv": hidden, "attention_out": query, "feed_in": hidden, "feed_out": feed.width}
+    biased = {"qkv": attention.qkv_bias, "attention_out": attention.out_bias, "feed_in": feed.bias}
+    biased["feed_out"] = feed.bias
+    norms = {"attention_norm": ("input_layernorm", hidden), "feed_norm": ("post_attention_layernorm", hidden)}
+    if attention.qk_norm:
+        norms["query_norm"] = ("self_attn.q_norm", attention.head_dim)
+        norms["key_norm"] = ("self_attn.k_norm", attention.head_dim)
+    weights: Weights = {
+        **{
+            role: tuple(Stored(f"{name}.{part}.weight", (n_outputs, n_inputs[role])) for part, n_outputs in parts)
+            for role, parts in products.items()
+        },
+        **{
+            f"{role}_bias": tuple(Stored(f"{name}.{part}.bias", (n_outputs,)) for part, n_outputs in parts)
+            for role, parts in products.items()
+            if biased[role]
+        },
+        **{role: (Stored(f"{name}.{part}.weight", (width,)),) for role, (part, width) in norms.items()},
+    }
+    return Layer(name=name, attention=attention, feed=feed, weights=weights)
+
+
+def _no_windows(settings: Mapping[str, Any]) -> Windows:
+    return (None,) * size(settings, "num_hidden_layers")
+
+
+def _qwen_windows(settings: Mapping[str, Any]) -> Windows:
+    n_layers, kinds = size(settings, "num_hidden_layers"), settings.get("layer_types")
+    windowed = bool(settings.get("use_sliding_window")) and settings["sliding_window"] is not None
+    window = size(settings, "sliding_window") if windowed else None
+    if kinds is None:
+        return tuple(window if index >= settings["max_window_layers"] else None for index in range(n_layers))
+    meant = {"full_attention": None} if window is None else {"full_attention": None, "sliding_attention": window}
+    if not isinstance(kinds, list) or len(kinds) != n_layers or any(kind not in meant for kind in kinds):
+        raise UnsupportedModelError(
+            f"config.json sets layer_types to {shortened(kinds)}, which does not fit {n_layers} layers "
+            f"{'without a window' if window is None else f'with a window of {window}'}"
+        )
+    return tuple(meant[kind] for kind in kinds)

@@ -1,0 +1,39 @@
+"""Reads the description of the decoder in a model folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tuibench.engines.base import UnsupportedModelError
+from tuibench.engines.decoder.configuration import completed
+from tuibench.engines.decoder.description import Decoder
+from tuibench.engines.decoder.gpt2 import read_gpt2
+from tuibench.engines.decoder.llama import read_llama, read_mistral, read_qwen2, read_qwen3
+from tuibench.models.folder import read_config
+
+READERS: Mapping[str, Callable[[Mapping[str, Any]], Decoder]] = {
+    "llama": read_llama,
+    "mistral": read_mistral,
+    "qwen2": read_qwen2,
+    "qwen3": read_qwen3,
+    "gpt2": read_gpt2,
+}
+"""By the `model_type` of `config.json`; each takes settings that `completed` has gone through."""
+
+
+def read_decoder(model_dir: Path) -> Decoder:
+    """Return the decoder in a model folder.
+
+    Raises:
+        ModelError: `config.json` is missing or unreadable.
+        UnsupportedModelError: It is of another family, or uses what cannot be described.
+    """
+    config = read_config(model_dir, model_dir.name)
+    model_type = config.get("model_type", "")
+    reader = READERS.get(model_type)
+    if reader is None:
+        known = ", ".join(READERS)
+        raise UnsupportedModelError(f"no ONNX graph for the architecture {model_type or 'unknown'!r}; known: {known}")
+    return reader(completed(config, model_type))

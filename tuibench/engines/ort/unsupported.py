@@ -1,0 +1,37 @@
+"""Which decoders have a graph."""
+
+from __future__ import annotations
+
+from tuibench.engines.decoder.description import Decoder
+
+_HEAD_STEP, _ROTATED_HEAD_STEP = 8, 16
+"""What `GroupQueryAttention` asks of a head's width on a CPU, without and with rotation."""
+_LAYOUTS = {("rms", "silu", True, True), ("layer", "gelu_tanh", False, False)}
+"""Norm, activation, whether gated and whether rotated, of `llama` and `gpt2`."""
+
+
+def unsupported(decoder: Decoder) -> str | None:
+    """Return why a decoder cannot run in a graph of fused operators, or None."""
+    if reason := unsupported_export(decoder):
+        return reason
+    feed = decoder.layers[0].feed
+    if (decoder.norm, feed.activation, feed.gated, bool(decoder.rope)) not in _LAYOUTS:
+        return (
+            f"no graph of fused operators has {decoder.norm} norms, {feed.activation} "
+            f"{'with' if feed.gated else 'without'} a gate and {'rotated' if decoder.rope else 'learned'} positions "
+            "at once; the method onnx runs it"
+        )
+    step = _ROTATED_HEAD_STEP if decoder.rope else _HEAD_STEP
+    if decoder.head_dim % step == 0:
+        return None
+    return (
+        f"ONNX Runtime's attention takes heads whose width is a multiple of {step}, and those of this model are "
+        f"{decoder.head_dim} wide; the methods onnx and fused-fp32 run it"
+    )
+
+
+def unsupported_export(decoder: Decoder) -> str | None:
+    """Return why a decoder cannot run as PyTorch exports it, or None: its operators take any width."""
+    if decoder.is_uniform:
+        return None
+    return "the layers of this model differ in their sizes, and the KV-cache here has one; the method kv-cache runs it"
