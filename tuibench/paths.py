@@ -121,7 +121,7 @@ def measurement_lock() -> Path:
 
 def lock_is_chosen() -> bool:
     """Return whether the user has named the lock file, which containers then may share."""
-    return bool(os.environ.get("TUIBENCH_LOCK"))
+    return _named("TUIBENCH_LOCK") is not None
 
 
 def _named(variable: str) -> Path | None:

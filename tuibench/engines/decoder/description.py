@@ -7,7 +7,7 @@ other, and add to it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -28,6 +28,12 @@ class Stored:
     """As it is stored."""
     transposed: bool = False
     """Whether that is `[inputs, outputs]`."""
+
+
+def packed_shape(parts: tuple[Stored, ...]) -> tuple[int, int]:
+    """Return `[outputs, inputs]` of the matrices of a role as one."""
+    shapes = [stored.shape[::-1] if stored.transposed else stored.shape for stored in parts]
+    return sum(n_outputs for n_outputs, _ in shapes), shapes[0][1]
 
 
 Weights = Mapping[str, tuple[Stored, ...]]
@@ -134,12 +140,8 @@ class Decoder:
 
     def stored_shapes(self) -> dict[str, Shape]:
         """Return the shape of every tensor in the checkpoint, by its name without the base model's prefix."""
-        return {stored.name: stored.shape for stored in self._stored()}
-
-    def _stored(self) -> Iterator[Stored]:
-        for weights in (self.weights, *(layer.weights for layer in self.layers)):
-            for parts in weights.values():
-                yield from parts
+        everywhere = (self.weights, *(layer.weights for layer in self.layers))
+        return {stored.name: stored.shape for weights in everywhere for parts in weights.values() for stored in parts}
 
     def kv_cache(self, value_bytes: int = 4, scale_bytes: int = 0, *, by_window: bool = True) -> KvCacheSize:
         """Return the size of a KV-cache.

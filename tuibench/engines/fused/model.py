@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tuibench.engines.base import Progress
 from tuibench.engines.decoder.checkpoint import Checkpoint
-from tuibench.engines.decoder.description import Decoder, Layer
+from tuibench.engines.decoder.description import Decoder, Layer, packed_shape
 from tuibench.engines.fused.matrices import Matrix, stored_bytes
 from tuibench.engines.fused.packing import StackWriter
 
@@ -110,8 +110,8 @@ def pack_model(
         n_threads: How many layers are packed at once.
         progress: Called for each layer.
     """
-    sizes = {name: matrix.shape for name, matrix in _matrices(weights, decoder.layers[0])}
-    stacks = {name: writer(decoder.n_layers, *size) for name, size in sizes.items()}
+    described = decoder.layers[0].weights
+    stacks = {name: writer(decoder.n_layers, *packed_shape(described[name])) for name in _LAYER_MATRICES}
     table = weights.head
     head = writer(1, *table.shape)
 
@@ -129,7 +129,7 @@ def pack_model(
             layers.append(vectors)
         packed_head.result()
     matrices = {name: stack.stack() for name, stack in stacks.items()}
-    return Model(_shape(decoder, sizes["qkv"][0]), _vectors(decoder, weights, layers), head=head.stack(), **matrices)
+    return Model(_shape(decoder), _vectors(decoder, weights, layers), head=head.stack(), **matrices)
 
 
 def _vectors(decoder: Decoder, weights: Checkpoint, layers: list[dict[str, Array]]) -> Vectors:
@@ -144,7 +144,7 @@ def _vectors(decoder: Decoder, weights: Checkpoint, layers: list[dict[str, Array
     )
 
 
-def _shape(decoder: Decoder, qkv_rows: int) -> Shape:
+def _shape(decoder: Decoder) -> Shape:
     layer = decoder.layers[0]
     return Shape(
         hidden=decoder.hidden,
@@ -152,7 +152,7 @@ def _shape(decoder: Decoder, qkv_rows: int) -> Shape:
         n_kv_heads=layer.attention.n_kv_heads,
         head_dim=layer.attention.head_dim,
         intermediate=layer.feed.width,
-        qkv_rows=qkv_rows,
+        qkv_rows=layer.attention.query_width + 2 * layer.attention.key_width,
         gated=layer.feed.gated,
         epsilon=decoder.norm_epsilon,
     )
