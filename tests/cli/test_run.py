@@ -31,7 +31,8 @@ def test_a_run_prints_its_result_and_the_path_of_a_session_that_names_no_folder_
     done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     headline, table, verdict, machine, recommendation = done.stdout.split("\n\n")
-    assert headline.startswith("cannot tell: measure again, because 1 trial of kv-cache is too few")
+    # Either method may be the faster one on a model this small.
+    assert re.match(r"cannot tell: measure again, because 1 trial of (kv-cache|baseline) is too few", headline)
     assert recommendation.startswith(headline)
     assert [line.split()[0] for line in table.splitlines()] == ["method", "baseline", "kv-cache"]
     assert "text identical" in verdict
