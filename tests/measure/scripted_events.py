@@ -19,10 +19,12 @@ from tuibench.core.events import (
     TokenEmitted,
     TrialAccepted,
     TrialFinished,
+    TurnBegan,
+    TurnEnded,
     WorkerStarted,
     encode,
 )
-from tuibench.core.spec import LoadRequest
+from tuibench.core.spec import GoOnRequest, LoadRequest, Request
 
 
 def emit(event):
@@ -55,6 +57,10 @@ def trial(request, on_token=lambda _: None, doubt=None):
     for index in range(request.max_new_tokens):
         emit(TokenEmitted(at_ns=now(), index=index, token_id=index, text=f" {index}"))
         on_token(index)
+        if request.turn_tokens and (index + 1) % request.turn_tokens == 0 and index + 1 < request.max_new_tokens:
+            emit(TurnEnded(at_ns=now()))
+            assert isinstance(msgspec.json.decode(sys.stdin.buffer.readline(), type=Request), GoOnRequest)
+            emit(TurnBegan(at_ns=now()))
     emit(TrialFinished(at_ns=now(), finish_reason=FinishReason.LENGTH, prefill_ns=5, cpu_ns=7))
 
 

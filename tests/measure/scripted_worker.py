@@ -39,7 +39,7 @@ def misbehave(behaviour):  # noqa: PLR0912 - a branch for each kind of fault
     if behaviour == "segfault":
         print("about to crash", file=sys.stderr, flush=True)
         os.kill(os.getpid(), signal.SIGSEGV)
-    elif behaviour == "sigkill":
+    elif behaviour in {"sigkill", "dies-late"}:
         os.kill(os.getpid(), signal.SIGKILL)
     elif behaviour == "exit-3":
         sys.exit(3)
@@ -103,7 +103,8 @@ def main():
         request = msgspec.json.decode(line, type=Request)
         assert isinstance(request, TrialRequest)
         doubt = "a word is not read" if behaviour == "unread" else None
-        say.trial(request, lambda index: misbehave(behaviour) if index == 2 else None, doubt)
+        at = 20 if behaviour == "dies-late" else 2
+        say.trial(request, lambda index, at=at: misbehave(behaviour) if index == at else None, doubt)
         if behaviour == "gated":
             Path(sys.argv[2]).unlink()
 

@@ -116,7 +116,7 @@ async def test_a_skip_while_the_worker_before_is_being_ended_means_the_method_wh
     run = measurement(tmp_path, n_warmup=0)
     around(monkeypatch, "end", run.skip, of="a")
     _, state = await collect(run)
-    assert [record.failure_message for record in state.methods["b"].records] == ["skipped before it began"]
+    assert [record.failure_message for record in state.methods["b"].records] == [None, "skipped before it began"]
     await check_skipped(run, tmp_path, state, skipped="b")
 
 

@@ -124,8 +124,7 @@ def two_cores(monkeypatch):
 
 
 def watched(watch):
-    watch.begin(42)
-    return watch.end()
+    return watch.begin(42).end()
 
 
 @pytest.mark.usefixtures("two_cores")

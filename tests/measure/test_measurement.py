@@ -4,7 +4,9 @@ import os
 import sys
 from contextlib import aclosing
 from datetime import date
+from itertools import groupby
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -15,9 +17,10 @@ from tuibench.core.run_events import MachineDescribed, Noticed, TrialEnded, Tria
 from tuibench.core.spec import RunSpec
 from tuibench.core.state import MethodStatus, RunState, fold
 from tuibench.core.validity import Lamp
+from tuibench.measure import memory_room
 from tuibench.measure.bandwidth import BandwidthError
 from tuibench.measure.lock import measuring
-from tuibench.measure.measurement import Measurement
+from tuibench.measure.measurement import WARMUP_TOKENS, Measurement
 from tuibench.measure.time_limits import TimeLimits
 from tuibench.models.local import LocalModel
 from tuibench.store.replay import stored_state
@@ -36,7 +39,7 @@ def _own_cache(monkeypatch, tmp_path):
 
 
 def measurement(tmp_path, behaviour="good", methods=("a", "b"), n_trials=2, bandwidth=None, **changes):
-    spec = RunSpec(model="toy", methods=methods, prompt="p", max_new_tokens=6, n_trials=n_trials, **changes)
+    spec = RunSpec(model="toy", methods=methods, prompt="p", n_trials=n_trials, **{"max_new_tokens": 6, **changes})
     return Measurement(
         spec, MODEL, tmp_path / "sessions",
         limits=LIMITS, worker_command=command(tmp_path, behaviour), bandwidth=bandwidth,
@@ -61,8 +64,8 @@ async def test_a_run_takes_its_turns_and_saves_every_trial(tmp_path):
     events, state = await collect(run)
     started = [(event.method, event.index, event.warmup) for event in events if isinstance(event, TrialStarted)]
     assert started == [
-        ("a", 0, True), ("a", 0, False), ("b", 0, True), ("b", 0, False),
-        ("b", 0, True), ("b", 1, False), ("a", 0, True), ("a", 1, False),
+        ("a", 0, True), ("b", 0, True), ("a", 0, False), ("b", 0, False),
+        ("b", 0, True), ("a", 0, True), ("b", 1, False), ("a", 1, False),
     ]  # fmt: skip
     assert {method.status for method in state.methods.values()} == {MethodStatus.DONE}
     session = load(run.session_path)
@@ -81,6 +84,47 @@ async def test_the_stored_session_folds_to_what_was_seen_live(tmp_path):
         assert state.trial.step_ns() == live.methods[method].trial.step_ns()
         assert state.trial.ttft_ns == live.methods[method].trial.ttft_ns
         assert state.status is live.methods[method].status
+
+
+async def test_methods_take_turns_forward_and_backward_within_a_round(tmp_path):
+    events, state = await collect(measurement(tmp_path, methods=("a", "b", "c"), n_trials=1, max_new_tokens=40))
+    tokens = token_methods(events)[-3 * 40 :]
+    assert [method for method, _ in groupby(tokens)] == ["a", "b", "c", "b", "a", "b", "c"]
+    assert [len(record.step_ns) for each in state.methods.values() for record in each.measured] == [39] * 3
+
+
+def token_methods(events):
+    return [each.method for each in events if isinstance(each, TrialObserved) and isinstance(each.event, TokenEmitted)]
+
+
+async def test_a_method_that_dies_in_its_turn_leaves_the_others_theirs(tmp_path):
+    methods = ("a", "b", "c")
+    _, state = await collect(measurement(tmp_path, "b=dies-late", methods=methods, n_trials=1, max_new_tokens=40))
+    found = [method.status for method in state.methods.values()]
+    assert found == [MethodStatus.DONE, MethodStatus.FAILED, MethodStatus.DONE]
+    assert state.methods["b"].failure.failure_kind is FailureKind.KILLED
+
+
+@pytest.mark.parametrize("act", ["skip", "stop"])
+async def test_a_method_that_waits_for_its_turn_can_be_called_off(tmp_path, act):
+    run = measurement(tmp_path, n_trials=1, max_new_tokens=40)
+    state = await drive(run, _b_has_its_first_turn, lambda: run.skip("a") if act == "skip" else run.stop())
+    kinds = {name: method.failure and method.failure.failure_kind for name, method in state.methods.items()}
+    called_off = FailureKind.SKIPPED if act == "skip" else FailureKind.CANCELLED
+    assert kinds == {"a": called_off, "b": None if act == "skip" else called_off}
+
+
+def _b_has_its_first_turn(event):
+    seen = isinstance(event, TrialObserved) and event.method == "b" and isinstance(event.event, TokenEmitted)
+    return seen and event.event.index == WARMUP_TOKENS  # a warm-up has no such token
+
+
+async def test_workers_that_do_not_fit_into_memory_together_run_one_after_the_other(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory_room.psutil, "virtual_memory", lambda: SimpleNamespace(available=1 << 20, total=1 << 30))
+    events, state = await collect(measurement(tmp_path, n_trials=1, max_new_tokens=40))
+    assert [method for method, _ in groupby(token_methods(events))] == ["a", "b"]
+    assert {method.status for method in state.methods.values()} == {MethodStatus.DONE}
+    assert [notice for notice in state.notices if "one after the other" in notice]
 
 
 async def test_beside_others_every_turn_of_every_method_loads_anew(tmp_path):

@@ -157,7 +157,7 @@ class ScriptedRun:
         self.stopped += 1
         self._go.set()
 
-    def skip(self):
+    def skip(self, method=None):  # noqa: ARG002 - there is one
         self.skipped += 1
         self._go.set()
 

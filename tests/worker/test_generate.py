@@ -5,14 +5,25 @@ import shutil
 import numpy as np
 import pytest
 
-from tuibench.core.events import FinishReason, GuessCounts, PromptTokenised, TokenEmitted, TrialAccepted, TrialFinished
-from tuibench.core.spec import Sampling, TrialRequest
+from tuibench.core.events import (
+    FinishReason,
+    GuessCounts,
+    PromptTokenised,
+    TokenEmitted,
+    TrialAccepted,
+    TrialFinished,
+    TurnBegan,
+    TurnEnded,
+)
+from tuibench.core.spec import GoOnRequest, Sampling, TrialRequest
 from tuibench.engines.base import Guesses
 from tuibench.models.tokenizer import PromptError, PromptTokenizer
 from tuibench.worker import generate as generation
 from tuibench.worker.generate import generate
 from tuibench.worker.memory import own_memory
+from tuibench.worker.pipe import UnexpectedRequestError
 from tuibench.worker.standstill import Standstill
+from tuibench.worker.turns import Turns
 
 
 class ScriptedEngine:
@@ -47,7 +58,15 @@ def run(tokenizer, tokens, window=None, prompt="hello", **request):
     engine = ScriptedEngine(tokens, tokenizer.vocab_size)
     events = []
     request = {"max_new_tokens": 5, **request}
-    generate(engine, tokenizer, window, TrialRequest(prompt=prompt, **request), events.append, Standstill(1))
+    generate(
+        engine,
+        tokenizer,
+        window,
+        TrialRequest(prompt=prompt, **request),
+        events.append,
+        Standstill(1),
+        Turns(GoOnRequest, events.append),
+    )
     return engine, events
 
 
@@ -148,6 +167,7 @@ def test_an_engine_that_guesses_is_asked_how_it_went(tokenizer):
         TrialRequest(prompt="hello", max_new_tokens=3),
         events.append,
         Standstill(1),
+        Turns(GoOnRequest, events.append),
     )
     assert events[-1].guesses == GuessCounts(n_steps=2, n_guessed=6, n_right=3)
     assert run(tokenizer, text_tokens(tokenizer, "abc"))[1][-1].guesses is None
@@ -186,3 +206,31 @@ def test_a_token_that_the_model_has_no_row_for_is_refused_before_it_is_run(tiny_
     with pytest.raises(PromptError, match=r"<\|pad\|>.* 384, .* only 384 rows"):
         run(tokenizer, [5], prompt="hello <|pad|>")
     assert tokenised(run(tokenizer, [5], prompt="hello")[1]).doubt is None
+
+
+def test_a_trial_in_turns_waits_between_them_and_generates_the_same(tokenizer):
+    ids = text_tokens(tokenizer, "abcdefg")
+    _, whole = run(tokenizer, ids, max_new_tokens=7)
+    _, events = run(tokenizer, ids, max_new_tokens=7, turn_tokens=3)
+    kinds = [type(event).__name__ for event in events if isinstance(event, TokenEmitted | TurnEnded | TurnBegan)]
+    pause = ["TurnEnded", "TurnBegan"]
+    assert kinds == [*["TokenEmitted"] * 3, *pause, *["TokenEmitted"] * 3, *pause, "TokenEmitted"]
+    assert tokens_of(events) == tokens_of(whole)
+
+
+def test_no_turn_ends_with_the_last_token(tokenizer):
+    _, events = run(tokenizer, text_tokens(tokenizer, "abcdef"), max_new_tokens=6, turn_tokens=3)
+    assert [type(event) for event in events].count(TurnEnded) == 1
+
+
+def test_what_a_waiting_trial_does_not_expect_ends_its_worker(tokenizer):
+    events = []
+    turns = Turns(lambda: TrialRequest(prompt="x", max_new_tokens=1), events.append)
+    engine = ScriptedEngine(text_tokens(tokenizer, "abc"), tokenizer.vocab_size)
+    request = TrialRequest(prompt="hello", max_new_tokens=3, turn_tokens=1)
+    with pytest.raises(UnexpectedRequestError, match="go on"):
+        generate(engine, tokenizer, None, request, events.append, Standstill(1), turns)
+
+
+def tokens_of(events):
+    return [event.token_id for event in events if isinstance(event, TokenEmitted)]

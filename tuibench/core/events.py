@@ -11,7 +11,7 @@ import msgspec
 
 from tuibench.core.kv_cache import KvCacheSize
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """Raised whenever a parent and a worker of different age could misunderstand each other."""
 
 
@@ -130,6 +130,17 @@ class TokenEmitted(_Event, frozen=True, kw_only=True, tag="token"):
     """May be empty: part of a character waits for the tokens that complete it."""
 
 
+class TurnEnded(_Event, frozen=True, kw_only=True, tag="turn_ended"):
+    """The trial waits, so that another worker can have the machine; `at_ns` is right after its latest token.
+
+    Sent when none of the process's threads computes any more.
+    """
+
+
+class TurnBegan(_Event, frozen=True, kw_only=True, tag="turn_began"):
+    """The trial goes on. The time since `TurnEnded` belongs to no token."""
+
+
 class GuessCounts(msgspec.Struct, frozen=True, kw_only=True):
     """How guessing ahead went in one generation, where a method does that."""
 
@@ -212,6 +223,8 @@ Event = (
     | TrialAccepted
     | PromptTokenised
     | TokenEmitted
+    | TurnEnded
+    | TurnBegan
     | TrialFinished
     | QualityMeasured
     | Heartbeat

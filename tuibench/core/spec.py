@@ -81,6 +81,12 @@ class TrialRequest(msgspec.Struct, frozen=True, kw_only=True, tag_field="request
     """The day that a chat template tells the model; None leaves it to the template."""
     max_new_tokens: int
     sampling: Sampling = Sampling()
+    turn_tokens: int | None = None
+    """After so many tokens it says `TurnEnded` and waits for a `GoOnRequest`; None generates all in one go."""
+
+
+class GoOnRequest(msgspec.Struct, frozen=True, kw_only=True, tag_field="request", tag="go-on"):
+    """The next turn of a trial that waits."""
 
 
 class QualityRequest(msgspec.Struct, frozen=True, kw_only=True, tag_field="request", tag="quality"):
@@ -91,7 +97,7 @@ class QualityRequest(msgspec.Struct, frozen=True, kw_only=True, tag_field="reque
     """Whether this method is the reference, and may make what the cache lacks."""
 
 
-Request = LoadRequest | TrialRequest | QualityRequest
+Request = LoadRequest | TrialRequest | GoOnRequest | QualityRequest
 
 _decoder: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 

@@ -18,6 +18,8 @@ from tuibench.core.events import (
     TokenEmitted,
     TrialAccepted,
     TrialFinished,
+    TurnBegan,
+    TurnEnded,
     WorkerFailed,
     WorkerStarted,
 )
@@ -30,6 +32,7 @@ class TokenLog:
     """The tokens of one trial, appended to and shared by all its states: copying it per token would be quadratic."""
 
     at_ns: list[int] = field(default_factory=list)
+    """The worker's times, less what the trial had waited for its turns before."""
     ids: list[int] = field(default_factory=list)
     pieces: list[str] = field(default_factory=list)
 
@@ -56,6 +59,10 @@ class TrialState:
     n_gen: int = 0
     log: TokenLog = field(default_factory=TokenLog)
     """Only its first `n_gen` entries belong to this state."""
+    turn_ended_ns: int | None = None
+    """Since when it waits for its next turn; None while it has one."""
+    waited_ns: int = 0
+    """For turns, so far."""
     finished: TrialFinished | None = None
     failed: WorkerFailed | None = None
     rss_bytes: int | None = None
@@ -93,7 +100,7 @@ class TrialState:
         return "".join(self.log.pieces[: self.n_gen]) + tail
 
 
-def fold_trial(state: TrialState, event: Event) -> TrialState:  # noqa: C901, PLR0911 - one arm per event
+def fold_trial(state: TrialState, event: Event) -> TrialState:  # noqa: C901, PLR0911, PLR0912 - one arm per event
     """Return the trial's state after `event`."""
     if isinstance(event, TokenEmitted):  # the one event that comes often: one copy of the state, not two
         return _with_token(state, event)
@@ -118,6 +125,11 @@ def fold_trial(state: TrialState, event: Event) -> TrialState:  # noqa: C901, PL
                 phase_since_ns=event.at_ns,
                 progress=None,
             )
+        case TurnEnded():
+            return replace(state, turn_ended_ns=event.at_ns)
+        case TurnBegan():
+            waited_ns = event.at_ns - state.turn_ended_ns if state.turn_ended_ns is not None else 0
+            return replace(state, turn_ended_ns=None, waited_ns=state.waited_ns + waited_ns)
         case TrialFinished():
             return replace(state, finished=event, phase=Phase.IDLE, phase_since_ns=event.at_ns)
         case QualityMeasured():
@@ -132,7 +144,7 @@ def _with_token(state: TrialState, event: TokenEmitted) -> TrialState:
     n = state.n_gen
     # A log that has run ahead belongs to a later state: this one goes on in a copy of its own part.
     log = state.log if len(state.log.ids) == n else state.log.first(n)
-    log.at_ns.append(event.at_ns)
+    log.at_ns.append(event.at_ns - state.waited_ns)
     log.ids.append(event.token_id)
     log.pieces.append(event.text)
     phase_since_ns = event.at_ns if n == 0 else state.phase_since_ns

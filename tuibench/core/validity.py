@@ -6,8 +6,9 @@ Every limit stands in one table. A reason is a sentence with its number; the lam
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 
 class Lamp(StrEnum):
@@ -119,6 +120,29 @@ def doubts_between(before: Conditions, after: Conditions) -> tuple[Doubt, ...]:
         _power(before, after),
     ]
     return tuple(doubt for doubt in judged if doubt is not None)
+
+
+_COUNTERS = (
+    *("monotonic_ns", "boot_ns", "wall_ns", "busy_ns", "stolen_ns", "worker_ns", "observer_ns", "n_throttled"),
+    *("throttled_ns", "n_swapped_pages", "worker_major_faults", "n_hot"),
+)
+
+
+def without_pause(before: Conditions, paused: Conditions, resumed: Conditions) -> Conditions:
+    """Return what `before` would have been if nothing had been counted between two later readings.
+
+    What happened while others had their turn is theirs.
+    """
+    counts = {name: (getattr(before, name), getattr(paused, name), getattr(resumed, name)) for name in _COUNTERS}
+    moved: dict[str, Any] = {
+        name: start + (end - middle) if None not in (start, middle, end) else None
+        for name, (start, middle, end) in counts.items()
+    }
+    used_uj = energy_uj(paused, resumed)
+    energy = None if before.energy_uj is None or used_uj is None else before.energy_uj + used_uj
+    if energy is not None and before.energy_range_uj:
+        energy %= before.energy_range_uj
+    return replace(before, energy_uj=energy, **moved)
 
 
 def standstill_doubt(stood_still_ns: int | None) -> Doubt | None:

@@ -81,6 +81,22 @@ def memory_limit_bytes(groups: tuple[Path, ...]) -> int | None:
     return min(limits, default=None)
 
 
+def free_bytes(groups: tuple[Path, ...]) -> int | None:
+    """Return how much more memory the groups may use, cached files not counted; None without a limit."""
+    free = [found for group in groups if (found := _free_bytes(group)) is not None]
+    return min(free, default=None)
+
+
+def _free_bytes(group: Path) -> int | None:
+    limit_bytes = memory_limit_bytes((group,))
+    used = [*_lines(group / "memory.current"), *_lines(group / "memory.usage_in_bytes")]
+    if limit_bytes is None or not used:
+        return None
+    stat = dict(line.split(maxsplit=1) for line in _lines(group / "memory.stat") if " " in line)
+    cached_bytes = int(stat.get("inactive_file", stat.get("total_inactive_file", 0)))
+    return max(0, limit_bytes - int(used[0]) + cached_bytes)
+
+
 def throttling(groups: tuple[Path, ...]) -> Throttling | None:
     """Return how far the groups' quotas held their processes back so far; None where no group has one."""
     n_periods = waited_ns = 0

@@ -1,4 +1,4 @@
-"""A whole run: turn after turn, worker after worker, each trial saved before the next one starts."""
+"""A whole run: round after round, each trial saved as soon as it is over."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tuibench import paths
 from tuibench.core.control import is_control
 from tuibench.core.events import Event, FailureKind, PromptTokenised
 from tuibench.core.plan import Turn, by_round, trial_order, trial_round
-from tuibench.core.record import Failure, QualityRecord, TrialRecord
+from tuibench.core.record import QualityRecord, TrialRecord
 from tuibench.core.resume import ends_method
 from tuibench.core.roofline import roofline
 from tuibench.core.run_events import (
@@ -35,26 +35,29 @@ from tuibench.core.run_events import (
 )
 from tuibench.core.spec import RunSpec, TrialRequest
 from tuibench.core.stopping import Measured, precise_enough
-from tuibench.core.trial_state import TrialState, fold_trial, trial_record
+from tuibench.core.trial_state import TrialState
 from tuibench.measure.bandwidth_turn import BandwidthTurn
-from tuibench.measure.current_worker import CurrentWorker
-from tuibench.measure.failure import WorkerFailureError
 from tuibench.measure.lock import measuring, unseen_measurements
+from tuibench.measure.memory_room import too_little_memory
 from tuibench.measure.quality_turns import QualityTurns
 from tuibench.measure.resume import Continuation
 from tuibench.measure.session_start import session_path, start_header
 from tuibench.measure.supervisor import WORKER_COMMAND
 from tuibench.measure.time_limits import TimeLimits
+from tuibench.measure.trial_under_way import TrialUnderWay
 from tuibench.measure.validity import Watch
+from tuibench.measure.workers import Workers
 from tuibench.models.artifacts import discard_abandoned
 from tuibench.models.local import LocalModel
 from tuibench.store.append import remedy
-from tuibench.store.redact import redact
 from tuibench.store.schema import SecondReading, Session
 from tuibench.store.writer import SessionWriter
 
 _KILLED_BUILD_S = 2
 """A build that was killed with its worker is gone after this: what it left is removed with the run's end."""
+TURN_TOKENS = 16
+"""Of one method before another has its turn: long enough that what a turn begins with, cold caches and threads that
+sleep, is a small part of it, and short enough that a neighbour's burst or the machine's drift hits all alike."""
 WARMUP_TOKENS = 8
 """Enough to start thread pools and fill caches; a full-length warm-up without KV-cache would take minutes."""
 
@@ -97,7 +100,7 @@ class Measurement:
         self._taken: set[Turn] = set()
         self._scored: set[str] = set()
         self._watch = Watch(spec.n_threads)
-        self._worker = CurrentWorker(spec, model.directory, self._writer.path.stem, limits, worker_command)
+        self._workers = Workers(spec, model.directory, self._writer.path.stem, limits, worker_command)
         self._measured = {method: Measured() for method in spec.methods}
         self._dropped: set[str] = set()
         self._skipped: set[str] = set()
@@ -127,11 +130,15 @@ class Measurement:
         """End the run: the trial under way is cancelled, everything finished stays saved."""
         self._stopped = True
         self._bandwidth.call_off()
-        self._worker.stop()
+        self._workers.stop()
 
-    def skip(self) -> None:
-        """End the method under way and go on with the next: nothing more of it is measured or scored."""
-        self._worker.skip()
+    def skip(self, method: str | None = None) -> None:
+        """End a method and go on with the others: nothing more of it is measured or scored.
+
+        Args:
+            method: By default the one that has its turn.
+        """
+        self._workers.skip(method)
 
     async def events(self) -> AsyncGenerator[RunEvent]:
         """Measure, and yield what happens. Closing the iterator ends the worker and the run."""
@@ -163,7 +170,7 @@ class Measurement:
                 await self._check_bandwidth()
                 await self._qualities()
             finally:
-                await self._worker.end()
+                await self._workers.end()
                 self._save(None)
                 self._writer.close()
                 await asyncio.to_thread(discard_abandoned, patience_s=_KILLED_BUILD_S)
@@ -198,7 +205,7 @@ class Measurement:
         turns = QualityTurns(
             text=self._spec.eval_text,
             model_dir=self._model.directory,
-            worker=self._worker,
+            workers=self._workers,
             save=self._save,
             emit=self._emit,
             stopped=lambda: self._stopped,
@@ -223,7 +230,7 @@ class Measurement:
         machine = self._writer.header.machine
         if machine.first_read_bytes_per_s is not None or not any(self._reads_too_fast(each) for each in self._measured):
             return
-        await self._worker.end()
+        await self._workers.end()
         if (found := await self._bandwidth.take(again=True)) is None:
             return
         machine = machine.with_second_reading(found)
@@ -251,8 +258,7 @@ class Measurement:
                 return
             if index >= self._spec.n_trials:
                 self._emit(TurnsAdded(turns))
-            for turn in turns:
-                await self._turn(turn)
+            await self._take_round(turns)
 
     def _round(self, index: int) -> tuple[Turn, ...]:
         spec = self._spec
@@ -276,34 +282,101 @@ class Measurement:
             for turn in turns:
                 self._drop(turn.method)
 
+    async def _take_round(self, turns: Sequence[Turn]) -> None:
+        """Take a round's trials in turns of a few tokens where their workers fit into memory together."""
+        left = [turn for turn in turns if turn.method not in self._dropped and turn not in self._taken]
+        if len(left) > 1 and not self._stopped and self._together(left):
+            await self._interleaved(left)
+            return
+        for turn in turns:
+            await self._turn(turn)
+
+    def _together(self, turns: Sequence[Turn]) -> bool:
+        latest = [self._measured[turn.method].latest for turn in turns]
+        peaks_bytes = [record.peak_rss_bytes if record else None for record in latest]
+        why_not = too_little_memory(peaks_bytes, self._model.parameters)
+        if why_not is not None and why_not not in self._told:
+            self._told.add(why_not)
+            self._emit(Noticed(why_not))
+        return why_not is None
+
+    async def _interleaved(self, turns: Sequence[Turn]) -> None:
+        """Measure trials side by side: what the machine does meanwhile happens to all of them.
+
+        Each loads and warms up in its turn; then they generate forward and backward, a few tokens each.
+        """
+        await self._workers.end()
+        going = [turn for turn in turns if await self._begins(turn)]
+        trials: dict[str, TrialUnderWay] = {}
+        while going:
+            for turn in going:
+                await self._step(turn, trials)
+            going = [turn for turn in reversed(going) if turn.method in trials and not trials[turn.method].over]
+
+    async def _begins(self, turn: Turn) -> bool:
+        if self._stopped:
+            self._drop(turn.method)
+            return False
+        return await self._warm_up(turn, beside=True)
+
+    async def _step(self, turn: Turn, trials: dict[str, TrialUnderWay]) -> None:
+        """Take a trial's next turn, or its first, which makes it one of the `trials`."""
+        trial = trials.get(turn.method)
+        if trial is not None:
+            await trial.go_on()
+        elif self._stopped:
+            self._drop(turn.method)
+            return
+        else:
+            trial = trials[turn.method] = self._trial(turn.method, turn.index, fresh=True)
+            await trial.begin(self._request(self._spec.max_new_tokens, TURN_TOKENS), anew=False, beside=True)
+        if trial.over:
+            await self._keep(turn, trial.record())
+
     async def _turn(self, turn: Turn) -> None:
-        """Measure one turn; a worker of its own starts with the warm-up."""
+        """Measure one turn in one go; a worker of its own starts with the warm-up."""
         if turn.method in self._dropped or turn in self._taken:
             return
         if self._stopped:
             self._drop(turn.method)
             return
         # Beside others, each turn loads anew: one that follows itself at the end of a round would be measured warmer.
-        fresh = anew = len(self._spec.methods) > 1 or self._worker.method != turn.method
-        warmups = [(index, True) for index in range(self._spec.n_warmup)] if fresh else []
-        for index, warmup in [*warmups, (turn.index, False)]:
-            record = await self._trial(turn.method, index, warmup=warmup, fresh=fresh, anew=anew)
-            anew = False
-            if record.failed and warmup:
-                record = msgspec.structs.replace(record, index=turn.index, warmup=False)  # the turn is lost with it
-            measured = self._measured[turn.method]
-            measured.hear(record)
-            if measured.latest is not None:
-                record = record.sharing(measured.latest)
-            self._save(record)
-            self._emit(TrialEnded(record))
-            if not record.warmup and not record.failed:
-                measured.add(record)
-            if record.failure_kind is not None:
-                await self._worker.end()
-                if ends_method(record):
-                    self._give_up(record)
-                return
+        fresh = len(self._spec.methods) > 1 or self._workers.ready(turn.method) is None
+        if fresh and not await self._warm_up(turn):
+            return
+        anew = fresh and not self._spec.n_warmup
+        trial = self._trial(turn.method, turn.index, fresh=fresh, anew=anew)
+        await trial.begin(self._request(self._spec.max_new_tokens), anew=anew)
+        await self._keep(turn, trial.record())
+
+    async def _warm_up(self, turn: Turn, *, beside: bool = False) -> bool:
+        """Start a method's worker with its warm-up, if there is one; return whether it is fit to be measured."""
+        for index in range(self._spec.n_warmup):
+            trial = self._trial(turn.method, index, warmup=True, fresh=True, anew=index == 0)
+            request = self._request(min(WARMUP_TOKENS, self._spec.max_new_tokens))
+            await trial.begin(request, anew=index == 0, beside=beside)
+            if not await self._keep(turn, trial.record()):
+                return False
+        return True
+
+    async def _keep(self, turn: Turn, record: TrialRecord) -> bool:
+        """Save a trial that is over; return whether the method goes on."""
+        if record.failed and record.warmup:
+            record = msgspec.structs.replace(record, index=turn.index, warmup=False)  # the turn is lost with it
+        measured = self._measured[turn.method]
+        measured.hear(record)
+        if measured.latest is not None:
+            record = record.sharing(measured.latest)
+        self._save(record)
+        self._emit(TrialEnded(record))
+        if record.failure_kind is not None:
+            await self._workers.end(turn.method)
+            if ends_method(record):
+                self._give_up(record)
+            return False
+        if not record.warmup:
+            measured.add(record)
+        return True
 
     def _give_up(self, record: TrialRecord) -> None:
         if record.failure_kind is FailureKind.SKIPPED:
@@ -314,41 +387,20 @@ class Measurement:
         self._dropped.add(method)
         self._emit(TurnsDropped(method))
 
-    async def _trial(self, method: str, index: int, *, warmup: bool, fresh: bool, anew: bool) -> TrialRecord:
+    def _trial(
+        self, method: str, index: int, *, fresh: bool, warmup: bool = False, anew: bool = False
+    ) -> TrialUnderWay:
         n_tokens = min(WARMUP_TOKENS, self._spec.max_new_tokens) if warmup else self._spec.max_new_tokens
         self._emit(TrialStarted(method, index, warmup, n_tokens))
-        ready = None if anew else self._worker.ready(method)
+        ready = None if anew else self._workers.ready(method)
         state = TrialState(method, index, warmup, n_tokens, ready=ready)
-        failure: WorkerFailureError | None = None
-        observer_cpu_ns: int | None = None
+        return TrialUnderWay(state, self._workers, self._watch, self._observed, fresh=fresh)
 
-        def observe(event: Event) -> None:
-            nonlocal state
-            state = fold_trial(state, event)
-            self._tell_doubt(event)
-            self._emit(TrialObserved(method, event))
+    def _observed(self, observed: TrialObserved) -> None:
+        self._tell_doubt(observed.event)
+        self._emit(observed)
 
-        try:
-            worker = await self._worker.loaded(method, observe, anew=anew)
-            self._watch.begin(worker.pid)
-            async for event in worker.trial(self._request(n_tokens)):
-                observe(event)
-            watched = self._watch.end(state.finished.stood_still_ns if state.finished else None)
-            observer_cpu_ns = worker.observer_cpu_ns
-        except WorkerFailureError as error:
-            failure, watched = error, self._watch.give_up()
-        return trial_record(
-            state,
-            fresh=fresh,
-            observer_cpu_ns=observer_cpu_ns,
-            validity=watched.reasons,
-            lamp=watched.lamp,
-            energy_uj=watched.energy_uj,
-            failure=_shareable(failure) if failure else None,
-            finished=datetime.now(UTC),
-        )
-
-    def _request(self, n_tokens: int) -> TrialRequest:
+    def _request(self, n_tokens: int, turn_tokens: int | None = None) -> TrialRequest:
         spec = self._spec
         return TrialRequest(
             prompt=spec.prompt,
@@ -356,6 +408,7 @@ class Measurement:
             prompt_date=self._writer.header.prompt_date,
             max_new_tokens=n_tokens,
             sampling=spec.sampling,
+            turn_tokens=turn_tokens,
         )
 
     def _tell_doubt(self, event: Event) -> None:
@@ -377,9 +430,3 @@ class Measurement:
         if self._writer.renewed():
             what = "was removed while it was measured: results from here on are in a new file of that name"
             self._emit(Noticed(f"{self._writer.path}: {what}"))
-
-
-def _shareable(failure: WorkerFailureError) -> Failure:
-    return Failure(
-        kind=failure.kind, phase=failure.phase, message=redact(failure.message), log_tail=redact(failure.log_tail)
-    )

@@ -15,8 +15,8 @@ from tuibench.core.events import FailureKind, QualityMeasured
 from tuibench.core.record import QualityRecord
 from tuibench.core.run_events import Noticed, QualityEnded, QualityStarted, RunEvent, TrialObserved
 from tuibench.core.spec import EvalText, QualityRequest
-from tuibench.measure.current_worker import CurrentWorker, Observe
 from tuibench.measure.failure import WorkerFailureError
+from tuibench.measure.workers import Observe, Workers
 from tuibench.models.references import REFERENCE_METHOD, has_reference
 from tuibench.store.redact import redact
 
@@ -27,15 +27,15 @@ class QualityTurns:
 
     text: EvalText
     model_dir: Path
-    worker: CurrentWorker
-    """The run's; its method is scored first, unless it has to wait for the reference."""
+    workers: Workers
+    """The run's; the method loaded last is scored first, unless it has to wait for the reference."""
     save: Callable[[QualityRecord], None]
     emit: Callable[[RunEvent], None]
     stopped: Callable[[], bool]
 
     async def take(self, methods: Sequence[str]) -> None:
         """Score methods, which were measured, one after the other; a failure becomes a record, and the others go on."""
-        first = self.worker.method
+        first = self.workers.latest
         missing: WorkerFailureError | None = None
         if not await self._has_reference():
             first = REFERENCE_METHOD
@@ -57,11 +57,11 @@ class QualityTurns:
     async def _make_reference(self) -> WorkerFailureError | None:
         """Have the reference method, which is not part of the run, predict the text; return why it could not."""
         self.emit(Noticed(f"quality needs the predictions of {REFERENCE_METHOD}: they are made first, and kept"))
-        self.worker.forget_skip(REFERENCE_METHOD)  # of its trials
+        self.workers.forget_skip(REFERENCE_METHOD)  # of its trials
         try:
             await self._measure(REFERENCE_METHOD, lambda _: None)
         except WorkerFailureError as error:
-            await self.worker.end()
+            await self.workers.end()
             if error.kind is FailureKind.CANCELLED:
                 return error
             return WorkerFailureError(error.kind, f"no FP32 reference: {error.message}")
@@ -71,7 +71,7 @@ class QualityTurns:
         try:
             measured = await self._measure(method, lambda event: self.emit(TrialObserved(method, event)))
         except WorkerFailureError as error:
-            await self.worker.end()
+            await self.workers.end()
             return self._failed(method, error)
         return msgspec.structs.replace(
             self._blank(method),
@@ -81,7 +81,7 @@ class QualityTurns:
         )
 
     async def _measure(self, method: str, observe: Observe) -> QualityMeasured:
-        worker = await self.worker.loaded(method, observe)
+        worker = await self.workers.loaded(method, observe)
         request = QualityRequest(text=self.text.text, make_reference=method == REFERENCE_METHOD)
         async for event in worker.quality(request):
             observe(event)

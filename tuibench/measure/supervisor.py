@@ -28,12 +28,14 @@ from tuibench.core.events import (
     TokenEmitted,
     TrialAccepted,
     TrialFinished,
+    TurnBegan,
+    TurnEnded,
     WorkerFailed,
     WorkerStarted,
     decode,
 )
 from tuibench.core.format import printable
-from tuibench.core.spec import LoadRequest, QualityRequest, Request, TrialRequest
+from tuibench.core.spec import GoOnRequest, LoadRequest, QualityRequest, Request, TrialRequest
 from tuibench.measure.event_pipe import EventPipe
 from tuibench.measure.failure import WorkerFailureError, explain_exit, explain_interruption, log_tail, oom_kill_count
 from tuibench.measure.time_limits import LOOK_S, Patience, TimeLimits
@@ -86,6 +88,7 @@ class WorkerProcess:
         self._killer: asyncio.Task[None] | None = None
         self._lines: deque[bytes] = deque()
         self._rest = b""
+        self._n_tokens = self._max_tokens = 0
         self._overdue = False
         """Whether it was silent for too long before what was read last."""
         self.observer_cpu_ns: int | None = None
@@ -187,27 +190,42 @@ class WorkerProcess:
                 return
 
     async def trial(self, request: TrialRequest) -> AsyncIterator[Event]:
-        """Request a trial and yield its events up to `TrialFinished`.
+        """Request a trial and yield its events up to `TrialFinished`, or `TurnEnded`, after which it must `go_on`.
 
         Raises:
             WorkerFailureError: The worker will not get there.
         """
         self.observer_cpu_ns = None
+        self._n_tokens, self._max_tokens = 0, request.max_new_tokens
         self._patience.enter(Phase.PREFILL)
         self._send(request)
+        async for event in self._turn():
+            yield event
+
+    async def go_on(self) -> AsyncIterator[Event]:
+        """Let a trial that waits take its next turn, and yield events as `trial` does.
+
+        Raises:
+            WorkerFailureError: The worker will not get there.
+        """
+        self._patience.enter(Phase.DECODE)
+        self._send(GoOnRequest())
+        async for event in self._turn():
+            yield event
+
+    async def _turn(self) -> AsyncIterator[Event]:
         cpu_start_ns: int | None = None
-        n_tokens = 0
         async for event in self._events():
             match event:
-                case TrialAccepted():
+                case TrialAccepted() | TurnBegan():
                     cpu_start_ns = process_time_ns()
                 case TokenEmitted(index=index):
-                    if index != n_tokens or index >= request.max_new_tokens:
+                    if index != self._n_tokens or index >= self._max_tokens:
                         raise await self._protocol_error(f"token number {index} is out of order")
-                    n_tokens += 1
-                case TrialFinished():
+                    self._n_tokens += 1
+                case TrialFinished() | TurnEnded():
                     if cpu_start_ns is not None:
-                        self.observer_cpu_ns = process_time_ns() - cpu_start_ns
+                        self.observer_cpu_ns = (self.observer_cpu_ns or 0) + process_time_ns() - cpu_start_ns
                     yield event
                     return
                 case _:
@@ -272,7 +290,7 @@ class WorkerProcess:
                 raise await self._protocol_error(f"it speaks protocol {protocol}, this is {PROTOCOL_VERSION}")
             case PhaseStarted(phase=phase):
                 self._patience.enter(phase)
-            case EngineReady() | TrialFinished() | QualityMeasured():
+            case EngineReady() | TrialFinished() | TurnEnded() | QualityMeasured():
                 self._patience.enter(Phase.IDLE)
             case PhaseProgressed() if self._patience.phase is Phase.QUALITY:
                 self._patience.enter(Phase.QUALITY)

@@ -46,8 +46,8 @@ class LiveRun(Protocol):
     def stop(self) -> None:
         """End the run."""
 
-    def skip(self) -> None:
-        """End the method under way."""
+    def skip(self, method: str | None = None) -> None:
+        """End a method; by default the one that has its turn."""
 
 
 class SessionTimeline(Protocol):

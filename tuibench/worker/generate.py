@@ -23,6 +23,7 @@ from tuibench.models.tokenizer import PromptError, PromptTokenizer
 from tuibench.worker.memory import own_memory, peak_rss_bytes
 from tuibench.worker.sampling import Sampler
 from tuibench.worker.standstill import Standstill
+from tuibench.worker.turns import Turns, rest
 
 
 @contextmanager
@@ -44,8 +45,9 @@ def generate(
     request: TrialRequest,
     emit: Callable[[Event], None],
     standstill: Standstill,
+    turns: Turns,
 ) -> None:
-    """Run one trial and emit its events.
+    """Run one trial and emit its events, turn by turn if the request says so.
 
     Greedy decoding runs to `max_new_tokens` with EOS banned, so that every method does the same work; with a
     temperature, EOS ends it. A generation that reaches the model's window ends there, as `FinishReason.WINDOW`.
@@ -56,6 +58,7 @@ def generate(
     """
     reading = read_prompt(tokenizer, request.prompt, raw=request.raw, today=request.prompt_date)
     still_before_ns = standstill.look()
+    turns.begin()
     cpu_start_ns = process_time_ns()
     emit(TrialAccepted(at_ns=perf_counter_ns()))
     prompt_ids = tokenizer.encode(request.prompt, raw=request.raw, today=request.prompt_date)
@@ -87,13 +90,16 @@ def generate(
         text = detokenizer.push(token_id)
         emit(TokenEmitted(at_ns=perf_counter_ns(), index=index, token_id=token_id, text=text))
         if index + 1 < n_allowed:
+            turns.after(index + 1, request.turn_tokens)
             logits = engine.decode(token_id)
-    cpu_ns = process_time_ns() - cpu_start_ns
+    cpu_ns = process_time_ns() - cpu_start_ns - turns.cpu_between_ns
     still_after_ns = standstill.look()
     memory = own_memory()
+    ended_ns = perf_counter_ns()
+    rest()
     emit(
         TrialFinished(
-            at_ns=perf_counter_ns(),
+            at_ns=ended_ns,
             finish_reason=reason,
             text_tail=detokenizer.finish(),
             prefill_ns=prefill_ns,

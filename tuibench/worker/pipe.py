@@ -67,6 +67,10 @@ class EventWriter:
             os.set_blocking(self._descriptor, False)
 
 
+class UnexpectedRequestError(Exception):
+    """The parent asked for something out of turn, or speaks another protocol."""
+
+
 class RequestReader:
     """Requests from standard input; the end of the input ends this process, whatever it is doing."""
 

@@ -20,7 +20,7 @@ from tuibench.core.events import (
     PhaseStarted,
     WorkerFailed,
 )
-from tuibench.core.spec import LoadRequest, QualityRequest, TrialRequest
+from tuibench.core.spec import GoOnRequest, LoadRequest, QualityRequest, TrialRequest
 from tuibench.engines.base import CalibratedEngine, CalibrationError, Engine, EngineInfo, UnsupportedModelError
 from tuibench.methods import UnknownMethodError, UnusableMethodError, engine_class
 from tuibench.models.artifacts import ArtifactError
@@ -31,16 +31,13 @@ from tuibench.quality.reference import StaleReferenceError
 from tuibench.quality.windows import EvalTextError
 from tuibench.worker.generate import generate
 from tuibench.worker.memory import own_memory
-from tuibench.worker.pipe import EventWriter, RequestReader
+from tuibench.worker.pipe import EventWriter, RequestReader, UnexpectedRequestError
 from tuibench.worker.score import MissingReferenceError, score
 from tuibench.worker.self_check import SelfCheck, WrongModelError
 from tuibench.worker.standstill import Standstill
+from tuibench.worker.turns import Turns
 
 HEARTBEAT_S = 1.0
-
-
-class UnexpectedRequestError(Exception):
-    """The parent asked for something out of turn, or speaks another protocol."""
 
 
 def serve(requests: RequestReader, emit: EventWriter, started_ns: int, standstill: Standstill) -> None:
@@ -58,14 +55,17 @@ def serve(requests: RequestReader, emit: EventWriter, started_ns: int, standstil
     engine = engine_class(load.method)()
     tokenizer = PromptTokenizer(Path(load.model_dir))
     info = _load(engine, load, emit, started_ns)
+    turns = Turns(requests.next, emit)
     for request in requests:
         match request:
             case TrialRequest():
-                generate(engine, tokenizer, info.context_window, request, emit, standstill)
+                generate(engine, tokenizer, info.context_window, request, emit, standstill, turns)
             case QualityRequest():
                 score(engine, tokenizer, Path(load.model_dir), info.context_window, request, emit)
             case LoadRequest():
                 raise UnexpectedRequestError("the model is loaded already")
+            case GoOnRequest():
+                raise UnexpectedRequestError("no trial waits for its turn")
         emit.flush()
 
 

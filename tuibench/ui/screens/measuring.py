@@ -96,11 +96,12 @@ class MeasuringScreen(RunScreen):
             self._live.stop()
 
     def action_skip_method(self) -> None:
-        """End the running method and go on with the next."""
+        """End the method of the row that the user chose, if it runs, or else the one that has its turn."""
         if self._live is None:
             self.notify("nothing runs – F5 starts a run", severity="warning")
         else:
-            self._live.skip()
+            chosen = self.run.methods.get(self._pointed or "") if self._chosen_by_user else None
+            self._live.skip(chosen.method if chosen and chosen.running else None)
 
     def action_resume(self) -> None:
         """Measure what is missing of the run that was stopped."""

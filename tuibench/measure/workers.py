@@ -1,4 +1,4 @@
-"""The one worker of a run: the method it serves, its start and its end, and what the user called off."""
+"""The workers of a run: one a method, their start and their end, and what the user called off."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tuibench.measure.time_limits import TimeLimits
 Observe = Callable[[Event], None]
 
 
-class CurrentWorker:
-    """Serves one method after the other, each with a process of its own; never two at a time.
+class Workers:
+    """Each method has a process of its own; those that take turns are at hand together.
 
     `stop` and `skip` may come at any moment. They are remembered: what was called off while no process ran, or while
     its last events were already on their way, does not begin again.
@@ -40,68 +40,90 @@ class CurrentWorker:
         self._limits = limits
         self._command = command
         self._serving: str | None = None
-        self._process: WorkerProcess | None = None
-        self._ready: EngineReady | None = None
+        self._processes: dict[str, WorkerProcess] = {}
+        """By method, in the order in which they started."""
+        self._ready: dict[str, EngineReady] = {}
         self._skipped: set[str] = set()
         self._stopped = False
 
     @property
-    def method(self) -> str | None:
-        """The method that a process is at hand for."""
-        return self._process.method if self._process is not None else None
+    def latest(self) -> str | None:
+        """The method whose process started last, of those at hand."""
+        return next(reversed(self._processes), None)
 
     def ready(self, method: str) -> EngineReady | None:
         """Return what the method's process said when its model was loaded; None if there is no such process."""
-        return self._ready if self.method == method else None
+        return self._ready.get(method)
 
     def stop(self) -> None:
-        """End the process, and let none begin again."""
+        """End all processes, and let none begin again."""
         self._stopped = True
-        if self._process is not None:
-            self._process.interrupt(FailureKind.CANCELLED)
+        for process in self._processes.values():
+            process.interrupt(FailureKind.CANCELLED)
 
-    def skip(self) -> None:
-        """End the process of the method served last, and let none of that method begin again."""
-        if self._serving is None:
+    def skip(self, method: str | None = None) -> None:
+        """End a method's process, and let none of it begin again.
+
+        Args:
+            method: By default the one that was served last.
+        """
+        method = method or self._serving
+        if method is None:
             return
-        self._skipped.add(self._serving)
-        if self._process is not None and self._process.method == self._serving:
-            self._process.interrupt(FailureKind.SKIPPED)
+        self._skipped.add(method)
+        if (process := self._processes.get(method)) is not None:
+            process.interrupt(FailureKind.SKIPPED)
 
     def forget_skip(self, method: str) -> None:
         """Serve a method again: it is needed for something else than what was skipped."""
         self._skipped.discard(method)
 
-    async def loaded(self, method: str, observe: Observe, *, anew: bool = False) -> WorkerProcess:
+    async def loaded(self, method: str, observe: Observe, *, anew: bool = False, beside: bool = False) -> WorkerProcess:
         """Return the method's process with its model loaded: the one at hand, or a new one.
 
         Args:
-            method: From here on the one that `skip` means. The process of another ends first.
+            method: From here on the one that `skip` means.
             observe: Told what a new process reports until it is ready.
-            anew: Whether the process at hand ends first, too.
+            anew: Whether the method's process at hand ends first.
+            beside: Whether the processes of other methods stay at hand; else they end first.
 
         Raises:
             WorkerFailureError: There is none to be had, or it was called off.
         """
         self._serving = method
-        if anew or self.method != method:
-            await self.end()
-        if (kind := self._called_off(method)) is not None:
-            phase = Phase.START if self._process is None else Phase.IDLE
-            raise WorkerFailureError(kind, f"{kind} before it began", phase)
-        process = self._process or await self._start(method)
-        if self._ready is None:
+        if anew:
+            await self.end(method)
+        for other in [] if beside else [name for name in self._processes if name != method]:
+            await self.end(other)
+        self._check(method)
+        process = self._processes.get(method) or await self._start(method)
+        if method not in self._ready:
             async for event in process.ready():
                 observe(event)
                 if isinstance(event, EngineReady):
-                    self._ready = event
+                    self._ready[method] = event
         return process
 
-    async def end(self) -> None:
-        """End the process, if there is one."""
-        process, self._process, self._ready = self._process, None, None
-        if process is not None:
-            await process.end()
+    def serve(self, method: str) -> None:
+        """Take a method's process that is at hand into use: from here on it is the one that `skip` means.
+
+        Raises:
+            WorkerFailureError: It was called off.
+        """
+        self._serving = method
+        self._check(method)
+
+    def _check(self, method: str) -> None:
+        if (kind := self._called_off(method)) is not None:
+            phase = Phase.IDLE if method in self._processes else Phase.START
+            raise WorkerFailureError(kind, f"{kind} before it began", phase)
+
+    async def end(self, method: str | None = None) -> None:
+        """End a method's process, if there is one; without a method, all."""
+        for name in list(self._processes) if method is None else [method]:
+            self._ready.pop(name, None)
+            if (process := self._processes.pop(name, None)) is not None:
+                await process.end()
 
     def _called_off(self, method: str) -> FailureKind | None:
         if self._stopped:
@@ -117,7 +139,7 @@ class CurrentWorker:
             calibration=self._spec.calibration,
         )
         log = paths.logs_dir() / f"{self._log_name}.{method}.log"
-        self._process = await WorkerProcess.start(load, log, self._limits, self._command)
+        process = self._processes[method] = await WorkerProcess.start(load, log, self._limits, self._command)
         if (kind := self._called_off(method)) is not None:  # while it started
-            self._process.interrupt(kind)
-        return self._process
+            process.interrupt(kind)
+        return process

@@ -1,0 +1,63 @@
+"""A trial in turns with those of other workers: waiting without using a processor, and going on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from time import perf_counter_ns, process_time_ns
+
+from tuibench.core.events import Event, TurnBegan, TurnEnded
+from tuibench.core.spec import GoOnRequest, Request
+from tuibench.worker.pipe import UnexpectedRequestError
+
+_LOOK_S = 0.002
+_QUIET_SHARE = 0.1
+"""Of one CPU between two looks: less is this thread looking."""
+_PATIENCE_S = 1.0
+"""Thread pools that spin for work give up in less. One that never does is seen by the others as a neighbour is."""
+
+
+class Turns:
+    """The turns of one worker's trials."""
+
+    def __init__(self, next_request: Callable[[], Request], emit: Callable[[Event], None]) -> None:
+        """Say where requests come from and events go to."""
+        self._next_request = next_request
+        self._emit = emit
+        self.cpu_between_ns = 0
+        """CPU time that this process used between the turns of the trial, by spinning and by looking."""
+
+    def begin(self) -> None:
+        """Begin a trial."""
+        self.cpu_between_ns = 0
+
+    def after(self, n_tokens: int, turn_tokens: int | None) -> None:
+        """Wait for the next turn if `n_tokens` tokens end one.
+
+        Raises:
+            UnexpectedRequestError: Something else was asked for.
+        """
+        if turn_tokens is None or n_tokens % turn_tokens:
+            return
+        ended_ns, cpu_ns = perf_counter_ns(), process_time_ns()
+        rest()
+        self._emit(TurnEnded(at_ns=ended_ns))
+        request = self._next_request()
+        if not isinstance(request, GoOnRequest):
+            raise UnexpectedRequestError(f"expected to go on with a trial, not {type(request).__name__}")
+        self.cpu_between_ns += process_time_ns() - cpu_ns
+        self._emit(TurnBegan(at_ns=perf_counter_ns()))
+
+
+def rest() -> None:
+    """Return when no thread of this process computes any more.
+
+    Pools of threads go on spinning for a while after a step, in case that another follows: what is measured next would
+    have less of the machine.
+    """
+    until_s = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < until_s:
+        before_ns, cpu_before_ns = perf_counter_ns(), process_time_ns()
+        time.sleep(_LOOK_S)
+        if process_time_ns() - cpu_before_ns < _QUIET_SHARE * (perf_counter_ns() - before_ns):
+            return
