@@ -156,7 +156,7 @@ async def test_a_clock_that_jumps_back_changes_no_figure(model, tmp_path, monkey
         def now(cls, tz=None):
             return datetime.now(tz) - timedelta(days=next(cls.jumps))
 
-    monkeypatch.setattr("tuibench.measure.measurement.datetime", Jumping)
+    monkeypatch.setattr("tuibench.measure.trial_under_way.datetime", Jumping)
     state, session = await run(model, tmp_path, methods=("sound", "faulty"))
     first, second = session.trials
     assert first.finished - second.finished > timedelta(hours=23)
