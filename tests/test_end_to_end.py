@@ -59,7 +59,8 @@ def test_a_newcomer_compares_two_methods_and_finds_the_session(tmux, tmp_path, r
     session = load(path)
     assert session.header.settings.prompt == PROMPT
     assert session.header.model.architecture == "LlamaForCausalLM"
-    baseline, cached = (trial for trial in session.trials if not trial.warmup)
+    measured = sorted((trial for trial in session.trials if not trial.warmup), key=lambda trial: trial.method)
+    baseline, cached = measured
     assert (baseline.method, cached.method) == ("baseline", "kv-cache")
     assert baseline.n_gen == cached.n_gen == N_TOKENS
     assert baseline.token_ids == cached.token_ids
