@@ -46,6 +46,6 @@ def tiny_gpt2(tmp_path_factory):
 @pytest.fixture(scope="session")
 def real_model():
     """The default model; pulled into the user's cache by the first test that needs it."""
-    from tuibench.models.pull import pull_model
+    from tuibench.models.origin.pull import pull_model
 
     return pull_model(DEFAULT_MODEL)

@@ -19,7 +19,7 @@ from tests.tmux import Tmux
 from tuibench import paths
 from tuibench.methods import available_methods
 from tuibench.models.local import DEFAULT_MODEL
-from tuibench.models.pull import pull_model
+from tuibench.models.origin.pull import pull_model
 
 COLUMNS, LINES = 110, 34
 PROMPT = "Why is the sky blue?"

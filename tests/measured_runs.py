@@ -3,8 +3,8 @@
 import random
 
 from tests.scripted import FINISHED, record
-from tuibench.core.comparison import MeasuredRun
-from tuibench.core.record import QualityRecord
+from tuibench.core.results.comparison import MeasuredRun
+from tuibench.core.run.record import QualityRecord
 
 PARENTS = {"baseline": None, "kv-cache": "baseline", "onnx": "kv-cache", "onnx-fused": "onnx", "int8": "onnx-fused"}
 

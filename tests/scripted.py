@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from tuibench.core.events import (
+from tuibench.core.run.events import (
     EngineReady,
     Event,
     FailureKind,
@@ -19,9 +19,9 @@ from tuibench.core.events import (
     TrialFinished,
     WorkerStarted,
 )
-from tuibench.core.plan import trial_order
-from tuibench.core.record import TrialRecord
-from tuibench.core.run_events import (
+from tuibench.core.run.plan import trial_order
+from tuibench.core.run.record import TrialRecord
+from tuibench.core.run.run_events import (
     RunEnded,
     RunEvent,
     RunStarted,
@@ -29,7 +29,7 @@ from tuibench.core.run_events import (
     TrialObserved,
     TrialStarted,
 )
-from tuibench.core.spec import Sampling
+from tuibench.core.run.spec import Sampling
 from tuibench.store.schema import SCHEMA_VERSION, MachineHeader, ModelHeader, SessionHeader, Settings
 
 FINISHED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

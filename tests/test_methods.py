@@ -22,7 +22,7 @@ ODD = {
     "no_reference": ("not a module!", "cannot be imported"),
     "not_a_class": ("odd_plugins:NOT_A_CLASS", "is not a class"),
     "without_method": ("odd_plugins:WithoutMethod", "has no attribute `method`"),
-    "dict_method": ("odd_plugins:DictMethod", "has no attribute `method` that is a tuibench.core.spec.Method"),
+    "dict_method": ("odd_plugins:DictMethod", "has no attribute `method` that is a tuibench.core.run.spec.Method"),
     "odd_field": ("odd_plugins:OddField", "malformed `method`: Expected `array`, got `null` - at `$.requires`"),
     "odd_requires": ("odd_plugins:OddRequires", "'no module'"),
     "other_id": ("odd_plugins:OtherId", "calls itself 'sound', and 'other-id' where it is installed"),

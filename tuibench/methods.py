@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tuibench.core.control import method_of
 from tuibench.core.format import printable
-from tuibench.core.spec import Method
+from tuibench.core.run.control import method_of
+from tuibench.core.run.spec import Method
 
 if TYPE_CHECKING:
     from tuibench.engines.base import Engine
@@ -65,7 +65,7 @@ def _fault(name: str, loaded: Any) -> str | None:  # noqa: ANN401 - whatever a p
         return "is not a class"
     method = getattr(loaded, "method", None)
     if not isinstance(method, Method):
-        return "has no attribute `method` that is a tuibench.core.spec.Method"
+        return "has no attribute `method` that is a tuibench.core.run.spec.Method"
     try:
         msgspec.convert(msgspec.structs.asdict(method), Method)
     except msgspec.ValidationError as error:

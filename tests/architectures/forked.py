@@ -17,8 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tuibench.core.events import Event, WorkerFailed, decode
-from tuibench.core.spec import Request
+from tuibench.core.run.events import Event, WorkerFailed, decode
+from tuibench.core.run.spec import Request
 
 
 class DiedError(Exception):

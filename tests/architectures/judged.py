@@ -11,7 +11,7 @@ import numpy as np
 
 from tests.architectures.forked import DiedError, ForkedWorker, called_in_child
 from tests.architectures.truth import N_DECODED, N_PROMPT, Rows, Truth, kld
-from tuibench.core.events import (
+from tuibench.core.run.events import (
     PROTOCOL_VERSION,
     EngineReady,
     Event,
@@ -21,7 +21,7 @@ from tuibench.core.events import (
     TrialFinished,
     WorkerFailed,
 )
-from tuibench.core.spec import LoadRequest, QualityRequest, TrialRequest
+from tuibench.core.run.spec import LoadRequest, QualityRequest, TrialRequest
 from tuibench.methods import available_methods, engine_class
 from tuibench.models.artifacts import find_artifact
 from tuibench.models.folder import weight_files

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tests.tiny_models import CORPUS
 from tuibench.models.references import reference_recipe
-from tuibench.models.tokenizer import PromptTokenizer
+from tuibench.models.text.tokenizer import PromptTokenizer
 from tuibench.quality.reference import ReferenceMaker
 from tuibench.quality.windows import Windows
 

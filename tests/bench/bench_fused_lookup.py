@@ -15,7 +15,7 @@ from pathlib import Path
 from time import perf_counter_ns
 
 from tuibench.methods import engine_class
-from tuibench.models.tokenizer import PromptTokenizer
+from tuibench.models.text.tokenizer import PromptTokenizer
 
 PASSAGE = (
     "The lighthouse at Cape Farewell was built in 1870 and is the northernmost of the South Island. Its first tower "

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tests.bench.onnx_contender import PROMPT
 from tuibench.engines.decoder.read import read_decoder
-from tuibench.measure.bandwidth import read_bandwidth
+from tuibench.machine.bandwidth import read_bandwidth
 
 CONTENDER = "tests.bench.onnx_contender"
 OURS = ("kv-cache", "int8-torch", "onnx", "onnx-fused", "int8-dynamic", "int8-static", "int4-onnx")

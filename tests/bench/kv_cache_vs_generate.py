@@ -13,11 +13,11 @@ import time
 import torch
 from transformers import AutoModelForCausalLM
 
-from tuibench.engines.torch_eager import KvCache
-from tuibench.measure.machine import default_threads
+from tuibench.engines.torch.eager import KvCache
+from tuibench.machine.fingerprint import default_threads
 from tuibench.models.local import DEFAULT_MODEL
-from tuibench.models.pull import pull_model
-from tuibench.models.tokenizer import PromptTokenizer
+from tuibench.models.origin.pull import pull_model
+from tuibench.models.text.tokenizer import PromptTokenizer
 
 PROMPT = "Describe how a computer remembers what it has read. " * 3
 N_TOKENS = 128

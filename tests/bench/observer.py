@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from tests.terminal import CTRL_Q, F5, TUIBENCH, Terminal
-from tuibench.core.metrics import decode_tps
+from tuibench.core.results.metrics import decode_tps
 from tuibench.store.session import load
 
 PROMPT = "Explain how a KV-cache makes decoding faster."

@@ -18,11 +18,11 @@ import msgspec
 
 from tests.terminal import CTRL_Q, F5, Terminal
 from tuibench.cli.progress import open_progress
-from tuibench.core.observer import observer_share
-from tuibench.core.spec import RunSpec
-from tuibench.core.state import RunState, fold
-from tuibench.measure.machine import machine_header
-from tuibench.measure.measurement import Measurement
+from tuibench.core.results.observer import observer_share
+from tuibench.core.run.spec import RunSpec
+from tuibench.core.run.state import RunState, fold
+from tuibench.machine.fingerprint import machine_header
+from tuibench.measure.run.measurement import Measurement
 from tuibench.models.local import LocalModel
 from tuibench.store.session import load
 

@@ -8,7 +8,7 @@ import time
 
 import msgspec
 
-from tuibench.core.events import (
+from tuibench.core.run.events import (
     PROTOCOL_VERSION,
     EngineReady,
     Event,
@@ -20,7 +20,7 @@ from tuibench.core.events import (
     WorkerStarted,
     encode,
 )
-from tuibench.core.spec import Request, TrialRequest
+from tuibench.core.run.spec import Request, TrialRequest
 
 WORDS = (
     " the",

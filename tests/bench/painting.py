@@ -17,8 +17,8 @@ import psutil
 
 from tests.terminal import CTRL_Q, F5, Terminal
 from tests.ui.scripted import METHODS, Program, trial
-from tuibench.core.plan import trial_order
-from tuibench.core.run_events import RunEnded, RunStarted
+from tuibench.core.run.plan import trial_order
+from tuibench.core.run.run_events import RunEnded, RunStarted
 from tuibench.ui.machine_sampler import sample_machine
 
 NAMES = ("baseline", "kv-cache", "onnx", "int8-torch", "onnx-fused", "int8-dynamic", "int8-static", "int4-onnx")

@@ -13,12 +13,12 @@ import time
 from pathlib import Path
 from statistics import median
 
-from tuibench.core.events import QualityMeasured
-from tuibench.core.spec import QualityRequest
-from tuibench.measure.evaluation_text import shipped_text
-from tuibench.measure.supervisor import worker_environment
+from tuibench.core.run.events import QualityMeasured
+from tuibench.core.run.spec import QualityRequest
+from tuibench.measure.process.supervisor import worker_environment
+from tuibench.measure.run.evaluation_text import shipped_text
 from tuibench.methods import engine_class
-from tuibench.models.tokenizer import PromptTokenizer
+from tuibench.models.text.tokenizer import PromptTokenizer
 from tuibench.quality.windows import windows_of
 from tuibench.worker.memory import own_memory
 from tuibench.worker.score import score

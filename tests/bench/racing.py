@@ -18,7 +18,7 @@ import psutil
 from tests.bench.painting import NAMES, cpu_s
 from tests.terminal import CTRL_Q, Terminal
 from tests.ui.scripted import FINISHED, METHODS, Program, session, trial
-from tuibench.core.record import TrialRecord
+from tuibench.core.run.record import TrialRecord
 
 N_TOKENS = 2000
 N_RACES = 4

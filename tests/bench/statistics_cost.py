@@ -12,10 +12,10 @@ import msgspec
 
 from tests.measured_runs import quality
 from tests.scripted import FINISHED, header, record
-from tuibench.core.comparison import MeasuredRun, compare
-from tuibench.core.plan import trial_order
-from tuibench.core.record import TrialRecord
-from tuibench.core.verdict import recommendation_lines, verdict_lines
+from tuibench.core.results.comparison import MeasuredRun, compare
+from tuibench.core.results.verdict import recommendation_lines, verdict_lines
+from tuibench.core.run.plan import trial_order
+from tuibench.core.run.record import TrialRecord
 from tuibench.store.replay import stored_state
 from tuibench.store.session import load
 from tuibench.store.writer import SessionWriter

@@ -17,11 +17,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.scripted import FINISHED
-from tuibench.core.comparison import MeasuredRun, compare
-from tuibench.core.plan import trial_order
-from tuibench.core.record import TrialRecord
-from tuibench.core.stats import Outcome, estimate, ratio_of_medians
-from tuibench.core.stopping import precise_enough
+from tuibench.core.results.comparison import MeasuredRun, compare
+from tuibench.core.results.stopping import precise_enough
+from tuibench.core.run.plan import trial_order
+from tuibench.core.run.record import TrialRecord
+from tuibench.core.statistics.stats import Outcome, estimate, ratio_of_medians
 from tuibench.store.export.facts import measured_run
 from tuibench.store.session import load
 

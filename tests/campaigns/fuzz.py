@@ -27,10 +27,10 @@ from types import FunctionType
 import msgspec
 
 from tests.scripted import FINISHED, engine_ready, failed, header, record, token_stream
-from tuibench.core.events import PROTOCOL_VERSION, FailureKind, decode, encode
-from tuibench.core.metrics import METRICS, summarise
-from tuibench.core.record import QualityRecord
-from tuibench.core.spec import LoadRequest, TrialRequest, decode_request
+from tuibench.core.results.metrics import METRICS, summarise
+from tuibench.core.run.events import PROTOCOL_VERSION, FailureKind, decode, encode
+from tuibench.core.run.record import QualityRecord
+from tuibench.core.run.spec import LoadRequest, TrialRequest, decode_request
 from tuibench.models.local import ModelError
 from tuibench.models.weights import read_header
 from tuibench.store.catalogue import summarise_session
@@ -101,7 +101,7 @@ def _theme_target(folder: Path) -> Target:
 
     from tuibench import paths
     from tuibench.toml_input import TomlInputError
-    from tuibench.ui.theming import load_theme
+    from tuibench.ui.look.theming import load_theme
 
     path = folder / "fuzzed.toml"
 

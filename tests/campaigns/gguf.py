@@ -131,7 +131,7 @@ def write_files(names: list[str], folder: Path, llama_cpp: LlamaCpp) -> list[Row
 
 def pull(row: Row) -> None:
     from tuibench.models.local import ModelError
-    from tuibench.models.pull import pull_model
+    from tuibench.models.origin.pull import pull_model
 
     try:
         row.folder = pull_model(str(row.gguf)).directory

@@ -20,8 +20,8 @@ from math import log
 from pathlib import Path
 from statistics import fmean, median
 
-from tuibench.core.comparison import compare
-from tuibench.core.stats import Outcome
+from tuibench.core.results.comparison import compare
+from tuibench.core.statistics.stats import Outcome
 from tuibench.store.export.facts import measured_run
 from tuibench.store.session import load
 
@@ -34,7 +34,7 @@ BLOCK = 16
 _ENGINES = f"""\
 import time
 import msgspec
-from tuibench.engines.torch_eager import KvCache
+from tuibench.engines.torch.eager import KvCache
 
 class Twin(KvCache):
     method = msgspec.structs.replace(KvCache.method, id="twin", parent="kv-cache")

@@ -34,7 +34,7 @@ import sys
 import tuibench.methods as methods
 everything = methods._entry_points
 methods._entry_points = lambda: {name: point for name, point in everything().items() if name == "sound"}
-import tuibench.measure.measurement as measurement
+import tuibench.measure.run.measurement as measurement
 async def unscored(self): pass
 measurement.Measurement._qualities = unscored
 from tuibench.__main__ import main

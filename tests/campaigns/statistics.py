@@ -17,13 +17,13 @@ from pathlib import Path
 from statistics import median
 
 from tests.campaigns.aa_series import correlated, drifting, interrupted, lognormal, trial
-from tuibench.core.comparison import Comparison, MeasuredRun, compare
-from tuibench.core.method_trials import MethodTrials, ratio_between_runs
-from tuibench.core.metrics import DECODE
-from tuibench.core.multiplicity import holm, stands
-from tuibench.core.plan import Turn, trial_order
-from tuibench.core.regression import RUN_NOISE, Standing, judge
-from tuibench.core.stats import Estimate, Outcome, ratio_by_round
+from tuibench.core.results.comparison import Comparison, MeasuredRun, compare
+from tuibench.core.results.method_trials import MethodTrials, ratio_between_runs
+from tuibench.core.results.metrics import DECODE
+from tuibench.core.results.multiplicity import holm, stands
+from tuibench.core.results.regression import RUN_NOISE, Standing, judge
+from tuibench.core.run.plan import Turn, trial_order
+from tuibench.core.statistics.stats import Estimate, Outcome, ratio_by_round
 
 REPORT = Path(__file__).with_suffix(".md")
 DIFFERENT = {Outcome.GREATER, Outcome.LESS}

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tuibench.core.events import FailureKind, Phase
+from tuibench.core.run.events import FailureKind, Phase
 from tuibench.store.session import load
 
 

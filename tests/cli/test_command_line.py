@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests.scripted import failed, header, record
-from tuibench.core.events import FailureKind
+from tuibench.core.run.events import FailureKind
 from tuibench.store.writer import SessionWriter
 
 

@@ -8,8 +8,8 @@ import pytest
 from tests.measured_runs import trials
 from tests.scripted import failed, header
 from tuibench.cli import BAD_USAGE, CANNOT_TELL, OK, REGRESSED, SOME_FAILED, main
-from tuibench.core.events import FailureKind
-from tuibench.core.spec import Sampling
+from tuibench.core.run.events import FailureKind
+from tuibench.core.run.spec import Sampling
 from tuibench.store.writer import SessionWriter
 
 

@@ -6,9 +6,11 @@ import sys
 import pytest
 
 from tuibench.cli.doctor import _lines, _terminal
-from tuibench.measure import conditions, examination, machine
-from tuibench.measure.bandwidth import remember
-from tuibench.measure.effective_cpus import EffectiveCpus, effective_cpus
+from tuibench.machine import conditions
+from tuibench.machine import fingerprint as machine
+from tuibench.machine.bandwidth import remember
+from tuibench.machine.effective_cpus import EffectiveCpus, effective_cpus
+from tuibench.measure import examination
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.scripted import FINISHED, failed, header, record
 from tuibench.cli import main
-from tuibench.core.events import FailureKind
+from tuibench.core.run.events import FailureKind
 from tuibench.store.annotations import annotate
 from tuibench.store.schema import Annotation
 from tuibench.store.writer import SessionWriter

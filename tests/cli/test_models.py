@@ -15,7 +15,7 @@ from tuibench.cli import main
 from tuibench.cli.arguments import UsageError
 from tuibench.cli.models import ensure_model
 from tuibench.models.artifacts import Recipe, cached_artifacts, make_artifact
-from tuibench.models.pull import pull_from
+from tuibench.models.origin.pull import pull_from
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,9 +6,9 @@ import pytest
 from tests.measured_runs import quality, trials
 from tests.scripted import failed, header
 from tuibench.cli.result_table import detail_lines, result_lines
-from tuibench.core.events import FailureKind
-from tuibench.core.run_events import MachineDescribed, RunStarted, TrialEnded
-from tuibench.core.state import RunState, fold
+from tuibench.core.run.events import FailureKind
+from tuibench.core.run.run_events import MachineDescribed, RunStarted, TrialEnded
+from tuibench.core.run.state import RunState, fold
 
 METHODS = ("baseline", "kv-cache", "onnx", "onnx-fused", "int8-dynamic", "int4-onnx")
 

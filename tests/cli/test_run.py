@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from tuibench.cli import OK, main
-from tuibench.measure.bandwidth import remember
+from tuibench.machine.bandwidth import remember
 from tuibench.store.session import load
 
 

@@ -15,7 +15,7 @@ from tests.disks import small_disk
 from tests.measure.control_groups import enter, group
 from tests.permissions import obey_modes
 from tests.scripted_methods import provide, save_toy_model
-from tuibench.core.events import FailureKind
+from tuibench.core.run.events import FailureKind
 from tuibench.store.session import load
 
 SECOND_TRIAL = "3"

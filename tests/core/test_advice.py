@@ -5,8 +5,8 @@ import pytest
 
 from tests.core.test_validity import BEFORE, after
 from tests.scripted import header
-from tuibench.core.advice import Surroundings, consequences, problems
-from tuibench.core.validity import Lamp
+from tuibench.core.machine.advice import Surroundings, consequences, problems
+from tuibench.core.machine.validity import Lamp
 
 MACHINE = header().machine
 FINE = Surroundings(

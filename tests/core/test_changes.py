@@ -5,10 +5,10 @@ import pytest
 
 from tests.measured_runs import PARENTS, measured, trials
 from tests.scripted import header
-from tuibench.core.changes import CAVEAT, change_lines, changes
-from tuibench.core.comparison import MeasuredRun, compare
-from tuibench.core.stats import Outcome, ratio_of_medians
-from tuibench.core.validity import Lamp
+from tuibench.core.machine.validity import Lamp
+from tuibench.core.results.changes import CAVEAT, change_lines, changes
+from tuibench.core.results.comparison import MeasuredRun, compare
+from tuibench.core.statistics.stats import Outcome, ratio_of_medians
 
 MACHINE = header().machine
 

@@ -6,12 +6,12 @@ import pytest
 
 from tests.measured_runs import PARENTS, measured, quality, trials
 from tests.scripted import FINISHED, failed, record
-from tuibench.core.comparison import MeasuredRun, UnknownBaselineError, compare, nearest_rungs, pareto
-from tuibench.core.events import FailureKind
-from tuibench.core.metrics import DECODE
-from tuibench.core.record import QualityRecord
-from tuibench.core.stats import Outcome, ratio_by_round
-from tuibench.core.validity import Lamp
+from tuibench.core.machine.validity import Lamp
+from tuibench.core.results.comparison import MeasuredRun, UnknownBaselineError, compare, nearest_rungs, pareto
+from tuibench.core.results.metrics import DECODE
+from tuibench.core.run.events import FailureKind
+from tuibench.core.run.record import QualityRecord
+from tuibench.core.statistics.stats import Outcome, ratio_by_round
 
 
 def test_step_and_total_gain_skip_rungs_that_were_not_measured():

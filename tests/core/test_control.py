@@ -1,8 +1,8 @@
 from tests.measured_runs import PARENTS, quality, trials
-from tuibench.core.comparison import MeasuredRun, compare, default_baseline, nearest_rungs
-from tuibench.core.control import control_of, is_control, method_of
-from tuibench.core.multiplicity import adjusted_p_values
-from tuibench.core.verdict import method_sentence, recommend
+from tuibench.core.results.comparison import MeasuredRun, compare, default_baseline, nearest_rungs
+from tuibench.core.results.multiplicity import adjusted_p_values
+from tuibench.core.results.verdict import method_sentence, recommend
+from tuibench.core.run.control import control_of, is_control, method_of
 
 CONTROL = control_of("kv-cache")
 

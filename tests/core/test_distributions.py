@@ -3,7 +3,7 @@ from itertools import pairwise
 import pytest
 from scipy import stats
 
-from tuibench.core.distributions import (
+from tuibench.core.statistics.distributions import (
     beta_cdf,
     bootstrap_median_weights,
     n_outside_median_interval,

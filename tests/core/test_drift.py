@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 import pytest
 from scipy import stats
 
-from tuibench.core.drift import _concordance as concordance
-from tuibench.core.drift import drift
-from tuibench.core.method_trials import by_method, drift_of_run
-from tuibench.core.plan import trial_order
-from tuibench.core.record import TrialRecord
+from tuibench.core.results.drift import _concordance as concordance
+from tuibench.core.results.drift import drift
+from tuibench.core.results.method_trials import by_method, drift_of_run
+from tuibench.core.run.plan import trial_order
+from tuibench.core.run.record import TrialRecord
 
 
 def run(n_methods, n_trials, speed_at, *, sigma=0.01, seed=0):

@@ -1,9 +1,9 @@
 from tests.scripted import FINISHED, failed, record, token_stream
-from tuibench.core.eta import run_remaining_ns, scoring_remaining_ns, trial_remaining_ns
-from tuibench.core.events import FailureKind, Phase, PhaseProgressed, PhaseStarted
-from tuibench.core.plan import trial_order
-from tuibench.core.record import QualityRecord
-from tuibench.core.run_events import (
+from tuibench.core.run.eta import run_remaining_ns, scoring_remaining_ns, trial_remaining_ns
+from tuibench.core.run.events import FailureKind, Phase, PhaseProgressed, PhaseStarted
+from tuibench.core.run.plan import trial_order
+from tuibench.core.run.record import QualityRecord
+from tuibench.core.run.run_events import (
     QualityEnded,
     QualityStarted,
     RunStarted,
@@ -12,8 +12,8 @@ from tuibench.core.run_events import (
     TrialStarted,
     TurnsDropped,
 )
-from tuibench.core.state import RunState, fold
-from tuibench.core.trial_state import TrialState, fold_trial
+from tuibench.core.run.state import RunState, fold
+from tuibench.core.run.trial_state import TrialState, fold_trial
 
 
 def test_trial_remaining_is_the_mean_gap_times_what_is_left():

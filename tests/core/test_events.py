@@ -2,7 +2,7 @@ import msgspec
 import pytest
 
 from tests.scripted import engine_ready, token_stream
-from tuibench.core.events import Heartbeat, WorkerStarted, decode, encode
+from tuibench.core.run.events import Heartbeat, WorkerStarted, decode, encode
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import msgspec
 import pytest
 
 from tests.scripted import header
-from tuibench.core.fingerprint import MachineHeader, differences
+from tuibench.core.machine.fingerprint import MachineHeader, differences
 
 MACHINE = header().machine
 NAMES = (

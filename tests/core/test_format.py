@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tuibench.core import format as fmt
-from tuibench.core.stats import Ratio
+from tuibench.core.statistics.stats import Ratio
 
 
 @pytest.mark.parametrize(

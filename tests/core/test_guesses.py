@@ -3,8 +3,8 @@
 from contextlib import aclosing
 
 from tests.scripted import header, record
-from tuibench.core.metrics import acceptance_rate, tokens_per_step
-from tuibench.core.state import RunState, fold
+from tuibench.core.results.metrics import acceptance_rate, tokens_per_step
+from tuibench.core.run.state import RunState, fold
 from tuibench.store.replay import Replay
 from tuibench.store.schema import Session
 

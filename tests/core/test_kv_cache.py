@@ -1,4 +1,4 @@
-from tuibench.core.kv_cache import KvCacheSize
+from tuibench.core.run.kv_cache import KvCacheSize
 
 
 def test_no_window_grows_with_every_token():

@@ -1,8 +1,8 @@
 import pytest
 
 from tests.scripted import failed, record
-from tuibench.core.events import FailureKind
-from tuibench.core.metrics import DECODE, METRICS, OUTPUT, TPOT, first_divergence, summarise
+from tuibench.core.results.metrics import DECODE, METRICS, OUTPUT, TPOT, first_divergence, summarise
+from tuibench.core.run.events import FailureKind
 
 
 def test_tpot_and_decode_speed_leave_the_first_token_out():

@@ -5,10 +5,10 @@ import pytest
 
 from tests.campaigns.aa_series import lognormal, simulated_run
 from tests.measured_runs import PARENTS, trials
-from tuibench.core.comparison import MeasuredRun, compare
-from tuibench.core.multiplicity import adjusted_p_values, holm
-from tuibench.core.stats import Outcome
-from tuibench.core.verdict import method_sentence
+from tuibench.core.results.comparison import MeasuredRun, compare
+from tuibench.core.results.multiplicity import adjusted_p_values, holm
+from tuibench.core.results.verdict import method_sentence
+from tuibench.core.statistics.stats import Outcome
 
 
 def closed_testing(p_values):

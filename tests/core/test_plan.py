@@ -1,9 +1,9 @@
 import pytest
 
 from tests.scripted import FINISHED
-from tuibench.core.comparison import MeasuredRun, compare
-from tuibench.core.plan import Turn, by_round, trial_order, trial_round
-from tuibench.core.record import TrialRecord
+from tuibench.core.results.comparison import MeasuredRun, compare
+from tuibench.core.run.plan import Turn, by_round, trial_order, trial_round
+from tuibench.core.run.record import TrialRecord
 
 PER_ROUND = 0.97
 """Speed kept from one round to the next: 3 % slower."""

@@ -2,10 +2,10 @@
 
 from datetime import UTC, datetime
 
-from tuibench.core.events import FailureKind, Phase, PhaseProgressed, PhaseStarted
-from tuibench.core.plan import trial_order
-from tuibench.core.record import QualityRecord, TrialRecord
-from tuibench.core.run_events import (
+from tuibench.core.run.events import FailureKind, Phase, PhaseProgressed, PhaseStarted
+from tuibench.core.run.plan import trial_order
+from tuibench.core.run.record import QualityRecord, TrialRecord
+from tuibench.core.run.run_events import (
     QualityEnded,
     QualityStarted,
     RunStarted,
@@ -13,7 +13,7 @@ from tuibench.core.run_events import (
     TrialObserved,
     TrialStarted,
 )
-from tuibench.core.state import MethodStatus, RunState, fold
+from tuibench.core.run.state import MethodStatus, RunState, fold
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 

@@ -1,6 +1,6 @@
 from datetime import UTC, datetime
 
-from tuibench.core.record import TrialRecord
+from tuibench.core.run.record import TrialRecord
 
 
 def record(index, ids, text):

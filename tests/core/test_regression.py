@@ -5,9 +5,9 @@ import pytest
 from scipy import stats
 
 from tests.measured_runs import measured, trials
-from tuibench.core.comparison import MeasuredRun, compare
-from tuibench.core.control import control_of
-from tuibench.core.regression import Standing, judge
+from tuibench.core.results.comparison import MeasuredRun, compare
+from tuibench.core.results.regression import Standing, judge
+from tuibench.core.run.control import control_of
 
 
 def judged(base, new, allowed=0.05, **assumed):

@@ -1,9 +1,9 @@
 import pytest
 
 from tests.scripted import failed, record
-from tuibench.core.events import FailureKind
-from tuibench.core.plan import trial_order
-from tuibench.core.resume import missing
+from tuibench.core.run.events import FailureKind
+from tuibench.core.run.plan import trial_order
+from tuibench.core.run.resume import missing
 
 TURNS = trial_order(("a", "b"), 2)
 

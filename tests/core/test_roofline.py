@@ -2,8 +2,8 @@ import msgspec
 import pytest
 
 from tests.scripted import header, record
-from tuibench.core.observer import observer_share
-from tuibench.core.roofline import Bound, roofline
+from tuibench.core.results.observer import observer_share
+from tuibench.core.results.roofline import Bound, roofline
 
 MACHINE = msgspec.structs.replace(
     header().machine, n_cores_effective=2, read_bytes_per_s=20_000_000_000, caches={"L3": 32 << 20}

@@ -2,9 +2,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tuibench.core.events import FailureKind, FinishReason
-from tuibench.core.record import QualityRecord, TrialRecord
-from tuibench.core.same_model import TextAgreement, same_model, text_agreement, wrong_length
+from tuibench.core.results.same_model import TextAgreement, same_model, text_agreement, wrong_length
+from tuibench.core.run.events import FailureKind, FinishReason
+from tuibench.core.run.record import QualityRecord, TrialRecord
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 

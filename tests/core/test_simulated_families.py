@@ -4,7 +4,7 @@ import pytest
 
 from tests.campaigns.aa_series import lognormal
 from tests.campaigns.statistics import Build, Family, family_rates, gate_rates
-from tuibench.core.regression import Standing
+from tuibench.core.results.regression import Standing
 
 N = 100
 BY_CHANCE = 0.05 + 2 * (0.05 * 0.95 / N) ** 0.5

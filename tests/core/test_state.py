@@ -3,11 +3,11 @@ from dataclasses import replace
 import pytest
 
 from tests.scripted import failed, record, token_stream
-from tuibench.core.events import FailureKind, Phase, TokenEmitted
-from tuibench.core.plan import Turn, trial_order
-from tuibench.core.run_events import RunEnded, RunStarted, TrialEnded, TrialObserved, TrialStarted, TurnsDropped
-from tuibench.core.state import MethodStatus, RunState, fold
-from tuibench.core.trial_state import TrialState, fold_trial
+from tuibench.core.run.events import FailureKind, Phase, TokenEmitted
+from tuibench.core.run.plan import Turn, trial_order
+from tuibench.core.run.run_events import RunEnded, RunStarted, TrialEnded, TrialObserved, TrialStarted, TurnsDropped
+from tuibench.core.run.state import MethodStatus, RunState, fold
+from tuibench.core.run.trial_state import TrialState, fold_trial
 
 
 def trial(n_expected: int = 4) -> TrialState:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tuibench.core.bootstrap import bootstrap_ratio_interval
-from tuibench.core.stats import (
+from tuibench.core.statistics.bootstrap import bootstrap_ratio_interval
+from tuibench.core.statistics.stats import (
     FEW,
     MIN_TRIALS,
     Outcome,

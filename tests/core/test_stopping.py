@@ -2,8 +2,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tuibench.core.record import TrialRecord
-from tuibench.core.stopping import Measured, precise_enough
+from tuibench.core.results.stopping import Measured, precise_enough
+from tuibench.core.run.record import TrialRecord
 
 STEADY = (10.0, 10.1, 9.95)
 

@@ -4,9 +4,9 @@ import msgspec
 import pytest
 
 from tests.scripted import token_stream
-from tuibench.core.events import TokenEmitted, TurnBegan, TurnEnded
-from tuibench.core.trial_state import TrialState, fold_trial
-from tuibench.core.validity import Conditions, doubts_between, energy_uj, others_share, without_pause
+from tuibench.core.machine.validity import Conditions, doubts_between, energy_uj, others_share, without_pause
+from tuibench.core.run.events import TokenEmitted, TurnBegan, TurnEnded
+from tuibench.core.run.trial_state import TrialState, fold_trial
 
 
 def folded(events):

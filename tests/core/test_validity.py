@@ -2,7 +2,15 @@ from dataclasses import replace
 
 import pytest
 
-from tuibench.core.validity import Conditions, Lamp, doubts_between, energy_uj, lamp_of, others_share, stolen_share
+from tuibench.core.machine.validity import (
+    Conditions,
+    Lamp,
+    doubts_between,
+    energy_uj,
+    lamp_of,
+    others_share,
+    stolen_share,
+)
 
 SECOND = 1_000_000_000
 BEFORE = Conditions(

@@ -5,12 +5,12 @@ import pytest
 
 from tests.measured_runs import PARENTS, measured, quality, trials
 from tests.scripted import FINISHED, failed
-from tuibench.core.comparison import MeasuredRun, compare
-from tuibench.core.events import FailureKind
-from tuibench.core.evidence import Grade
-from tuibench.core.record import QualityRecord
-from tuibench.core.validity import Lamp
-from tuibench.core.verdict import headlines, method_sentence, recommend, recommendation_lines, verdict_lines
+from tuibench.core.machine.validity import Lamp
+from tuibench.core.results.comparison import MeasuredRun, compare
+from tuibench.core.results.evidence import Grade
+from tuibench.core.results.verdict import headlines, method_sentence, recommend, recommendation_lines, verdict_lines
+from tuibench.core.run.events import FailureKind
+from tuibench.core.run.record import QualityRecord
 
 SCORES = [quality("onnx-fused", 1e-7), quality("int8", 0.004), quality("int4", 0.4)]
 

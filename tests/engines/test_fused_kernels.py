@@ -8,16 +8,16 @@ from hypothesis import strategies as st
 from tests.engines.stored_weights import stored_weights
 from tuibench.engines.fused.cache import new_store, put_key, put_value
 from tuibench.engines.fused.compiler import entry
-from tuibench.engines.fused.kernels_attention import CHUNK, attend_chunk, chunks_of, combine_chunks
-from tuibench.engines.fused.kernels_groups import FEW, multiply_groups, new_groups, prepare_group_inputs
-from tuibench.engines.fused.kernels_matrix import multiply, new_inputs, prepare_inputs
-from tuibench.engines.fused.kernels_prompt_attention import QUERY_BLOCK, attend_block, new_heads
-from tuibench.engines.fused.kernels_vector import copy, exponential
+from tuibench.engines.fused.kernels.attention import CHUNK, attend_chunk, chunks_of, combine_chunks
+from tuibench.engines.fused.kernels.groups import FEW, multiply_groups, new_groups, prepare_group_inputs
+from tuibench.engines.fused.kernels.matrix import multiply, new_inputs, prepare_inputs
+from tuibench.engines.fused.kernels.prompt_attention import QUERY_BLOCK, attend_block, new_heads
+from tuibench.engines.fused.kernels.tile_ir import TILE_COLUMNS
+from tuibench.engines.fused.kernels.vector import copy, exponential
+from tuibench.engines.fused.kernels.vector_ir import GROUP
 from tuibench.engines.fused.matrices import INT4_BLOCK, LANES, n_panels, padded, stored_bytes
 from tuibench.engines.fused.packing import WRITERS
 from tuibench.engines.fused.team import share
-from tuibench.engines.fused.tile_ir import TILE_COLUMNS
-from tuibench.engines.fused.vector_ir import GROUP
 
 few = settings(max_examples=60, deadline=None)  # the first example compiles
 

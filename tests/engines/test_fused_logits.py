@@ -8,7 +8,7 @@ from tests.tiny_onnx_models import MAKERS
 from tuibench.engines.fused.engine import FusedFp32, FusedInt4, FusedInt8
 from tuibench.engines.fused.packing import Fp32Writer
 from tuibench.engines.fused.session import Session
-from tuibench.engines.torch_eager import KvCache
+from tuibench.engines.torch.eager import KvCache
 
 TOKENS = [int(token) for token in np.random.default_rng(1).integers(3, 380, 40)]
 FP32_TOLERANCE = 1e-5  # of the largest logit: sums in another order

@@ -16,7 +16,7 @@ from tuibench.engines.fused import compiler
 from tuibench.engines.fused.decode import decode_tokens
 from tuibench.engines.fused.engine import FusedFp32, FusedInt4, FusedInt8
 from tuibench.engines.fused.team import Team
-from tuibench.engines.torch_eager import KvCache
+from tuibench.engines.torch.eager import KvCache
 
 
 def no_progress(label, done, total):

@@ -5,7 +5,7 @@ import torch
 
 from tests.tiny_models import save_gpt2, save_llama
 from tuibench.engines.decoder.read import read_decoder
-from tuibench.engines.torch_eager import KvCache
+from tuibench.engines.torch.eager import KvCache
 
 N_TOKENS = 40
 

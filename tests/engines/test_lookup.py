@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tuibench.engines.base import GuessingEngine
 from tuibench.engines.fused.engine import FusedInt8, FusedInt8Lookup
 from tuibench.engines.lookup import Guesser, Policy, PromptLookup
-from tuibench.engines.torch_eager import KvCache
-from tuibench.engines.torch_lookup import KvCacheLookup
+from tuibench.engines.torch.eager import KvCache
+from tuibench.engines.torch.lookup import KvCacheLookup
 
 
 def no_progress(label, done, total):

@@ -28,7 +28,7 @@ def test_a_cache_is_handed_over_as_cache(name):
 
 def test_the_argument_is_no_longer_called_as_before_without_a_warning(model, caplog):
     """`torch_cached`: the alias is going away; nothing here may use it."""
-    from tuibench.engines.torch_cached import CacheCall, CachedText
+    from tuibench.engines.torch.cached import CacheCall, CachedText
 
     with caplog.at_level(logging.WARNING), torch.inference_mode():
         CachedText(model, CacheCall(), None, 4).append([3, 4])
@@ -120,7 +120,7 @@ def test_experts_are_stacked_and_told_who_goes_where():
     """`torch_counts`: weights of three dimensions in a module that is given the chosen experts as whole numbers."""
     from transformers import MixtralConfig, MixtralForCausalLM
 
-    from tuibench.engines.torch_counts import expert_weights, watching_experts
+    from tuibench.engines.torch.counts import expert_weights, watching_experts
 
     config = MixtralConfig(
         vocab_size=32, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2,
@@ -162,7 +162,7 @@ def test_attention_and_masks_are_registered_by_name():
     from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-    from tuibench.engines.ort import plain_cache
+    from tuibench.engines.ort.export import plain_cache
 
     assert plain_cache.ATTENTION in ALL_ATTENTION_FUNCTIONS
     assert plain_cache.ATTENTION in ALL_MASK_ATTENTION_FUNCTIONS

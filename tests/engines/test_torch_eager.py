@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tuibench.engines.base import UnsupportedModelError
-from tuibench.engines.torch_eager import SCORED_TOKENS, Baseline, KvCache
+from tuibench.engines.torch.eager import SCORED_TOKENS, Baseline, KvCache
 
 
 def no_progress(label, done, total):
@@ -125,7 +125,7 @@ def test_sliding_window_layers_keep_their_own_cache(tmp_path):
 def test_shortened_dispatch_leaves_logits_exactly_alone_and_modules_with_hooks_as_they_are(tiny_model):
     from transformers import AutoModelForCausalLM
 
-    from tuibench.engines.torch_dispatch import shorten_dispatch
+    from tuibench.engines.torch.dispatch import shorten_dispatch
 
     model = AutoModelForCausalLM.from_pretrained(tiny_model.directory, dtype=torch.float32).eval()
     ids = torch.tensor([[3, 4, 5]])

@@ -7,8 +7,8 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from tuibench.engines.base import UnsupportedModelError
-from tuibench.engines.int8_torch import Int8Torch
-from tuibench.engines.torch_eager import Baseline, KvCache
+from tuibench.engines.torch.eager import Baseline, KvCache
+from tuibench.engines.torch.int8 import Int8Torch
 from tuibench.models.local import ModelError
 
 

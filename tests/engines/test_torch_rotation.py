@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from tuibench.engines.torch_eager import Baseline, KvCache
-from tuibench.engines.torch_lookup import KvCacheLookup
+from tuibench.engines.torch.eager import Baseline, KvCache
+from tuibench.engines.torch.lookup import KvCacheLookup
 
 ORIGINAL = 16
 SMALL = {

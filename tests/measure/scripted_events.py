@@ -8,7 +8,7 @@ import time
 
 import msgspec
 
-from tuibench.core.events import (
+from tuibench.core.run.events import (
     PROTOCOL_VERSION,
     EngineReady,
     FinishReason,
@@ -24,7 +24,7 @@ from tuibench.core.events import (
     WorkerStarted,
     encode,
 )
-from tuibench.core.spec import GoOnRequest, LoadRequest, Request
+from tuibench.core.run.spec import GoOnRequest, LoadRequest, Request
 
 
 def emit(event):

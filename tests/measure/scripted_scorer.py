@@ -10,8 +10,8 @@ import threading
 import msgspec
 
 from tests.measure import scripted_events as say
-from tuibench.core.events import FailureKind, Phase, PhaseProgressed, PhaseStarted, QualityMeasured, WorkerFailed
-from tuibench.core.spec import Request, TrialRequest
+from tuibench.core.run.events import FailureKind, Phase, PhaseProgressed, PhaseStarted, QualityMeasured, WorkerFailed
+from tuibench.core.run.spec import Request, TrialRequest
 
 FIGURES = say.figures(kld_mean=0.25)
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import msgspec
 
 from tests.measure import scripted_events as say
-from tuibench.core.events import PROTOCOL_VERSION, FailureKind, Heartbeat, Phase, TokenEmitted, WorkerFailed
-from tuibench.core.spec import Request, TrialRequest
+from tuibench.core.run.events import PROTOCOL_VERSION, FailureKind, Heartbeat, Phase, TokenEmitted, WorkerFailed
+from tuibench.core.run.spec import Request, TrialRequest
 
 
 def load(behaviour):

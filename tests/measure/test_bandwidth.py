@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from tuibench import paths
-from tuibench.engines.fused.stream import read_through
-from tuibench.measure import bandwidth
-from tuibench.measure.bandwidth import BandwidthError, buffer_bytes, read_bandwidth
-from tuibench.measure.machine import machine_header, n_last_caches
+from tuibench.engines.fused.kernels.stream import read_through
+from tuibench.machine import bandwidth
+from tuibench.machine.bandwidth import BandwidthError, buffer_bytes, read_bandwidth
+from tuibench.machine.fingerprint import machine_header, n_last_caches
 from tuibench.worker import read_bandwidth as read_bandwidth_worker
 
 

@@ -7,12 +7,12 @@ import pytest
 
 from tests.measure.test_measurement import LIMITS, collect, drive, first_token, measurement
 from tests.measure.test_resume import measured_turns, resumed
-from tuibench.core.events import FailureKind, Phase, PhaseStarted
-from tuibench.core.run_events import QualityEnded, QualityStarted, TrialObserved, TrialStarted, TurnsAdded
-from tuibench.core.spec import EvalText, RunSpec
-from tuibench.core.state import MethodStatus
-from tuibench.measure.measurement import Measurement
-from tuibench.measure.supervisor import WorkerProcess
+from tuibench.core.run.events import FailureKind, Phase, PhaseStarted
+from tuibench.core.run.run_events import QualityEnded, QualityStarted, TrialObserved, TrialStarted, TurnsAdded
+from tuibench.core.run.spec import EvalText, RunSpec
+from tuibench.core.run.state import MethodStatus
+from tuibench.measure.process.supervisor import WorkerProcess
+from tuibench.measure.run.measurement import Measurement
 from tuibench.store.replay import stored_state
 from tuibench.store.session import load
 from tuibench.store.writer import SessionWriter

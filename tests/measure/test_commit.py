@@ -2,7 +2,7 @@ import subprocess
 
 import pytest
 
-from tuibench.measure.commit import running_commit
+from tuibench.measure.run.commit import running_commit
 
 
 @pytest.fixture

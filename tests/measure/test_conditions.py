@@ -6,11 +6,13 @@ from dataclasses import replace
 import pytest
 
 from tests.permissions import obey_modes
-from tuibench.core.validity import Lamp
-from tuibench.measure import conditions, machine, validity
-from tuibench.measure.conditions import read_conditions
-from tuibench.measure.effective_cpus import EffectiveCpus
-from tuibench.measure.validity import Watch
+from tuibench.core.machine.validity import Lamp
+from tuibench.machine import conditions
+from tuibench.machine import fingerprint as machine
+from tuibench.machine.conditions import read_conditions
+from tuibench.machine.effective_cpus import EffectiveCpus
+from tuibench.measure.run import watch as validity
+from tuibench.measure.run.watch import Watch
 
 CPU = min(os.sched_getaffinity(0))
 
@@ -82,7 +84,7 @@ def test_a_machine_that_tells_nothing_gives_none(tmp_path):
 
 def test_energy_that_only_root_may_read_is_not_available(laptop):
     program = (
-        "import sys; from pathlib import Path; from tuibench.measure.conditions import read_conditions\n"
+        "import sys; from pathlib import Path; from tuibench.machine.conditions import read_conditions\n"
         "found = read_conditions(42, proc=Path(sys.argv[1]), sys=Path(sys.argv[2]))\n"
         "print(found.n_hot, found.energy_uj)"
     )

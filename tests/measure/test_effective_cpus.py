@@ -2,8 +2,8 @@ import os
 
 import pytest
 
-from tuibench.measure.cgroup import Throttling, memory_limit_bytes, own_groups, quota_cpus, throttling
-from tuibench.measure.effective_cpus import EffectiveCpus, count_cores, effective_cpus
+from tuibench.machine.cgroup import Throttling, memory_limit_bytes, own_groups, quota_cpus, throttling
+from tuibench.machine.effective_cpus import EffectiveCpus, count_cores, effective_cpus
 
 
 def write(folder, **files):

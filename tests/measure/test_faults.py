@@ -14,13 +14,13 @@ import pytest
 
 from tests.measure.control_groups import frozen, group
 from tests.scripted_methods import provide, save_toy_model
-from tuibench.core.events import FailureKind, Phase
-from tuibench.core.spec import RunSpec
-from tuibench.core.state import MethodStatus, RunState, fold
-from tuibench.core.validity import Lamp
-from tuibench.measure.measurement import Measurement
-from tuibench.measure.supervisor import WORKER_COMMAND
-from tuibench.measure.time_limits import Patience, TimeLimits
+from tuibench.core.machine.validity import Lamp
+from tuibench.core.run.events import FailureKind, Phase
+from tuibench.core.run.spec import RunSpec
+from tuibench.core.run.state import MethodStatus, RunState, fold
+from tuibench.measure.process.supervisor import WORKER_COMMAND
+from tuibench.measure.process.time_limits import Patience, TimeLimits
+from tuibench.measure.run.measurement import Measurement
 from tuibench.models.folder import open_folder
 from tuibench.store.session import load
 
@@ -117,7 +117,7 @@ async def test_a_worker_without_a_sign_of_life_is_hung_before_its_time_is_over(m
 
 async def test_a_worker_that_never_stops_writing_does_not_fill_the_disk(model, tmp_path, monkeypatch):
     monkeypatch.setenv("TUIBENCH_TEST_FAULT", "load:endless-output")
-    monkeypatch.setattr("tuibench.measure.supervisor._MAX_LOG_BYTES", 1 << 20)
+    monkeypatch.setattr("tuibench.measure.process.supervisor._MAX_LOG_BYTES", 1 << 20)
     check(*await run(model, tmp_path), FailureKind.ERROR, Phase.LOAD, "to its log")
 
 
@@ -156,7 +156,7 @@ async def test_a_clock_that_jumps_back_changes_no_figure(model, tmp_path, monkey
         def now(cls, tz=None):
             return datetime.now(tz) - timedelta(days=next(cls.jumps))
 
-    monkeypatch.setattr("tuibench.measure.trial_under_way.datetime", Jumping)
+    monkeypatch.setattr("tuibench.measure.run.trial_under_way.datetime", Jumping)
     state, session = await run(model, tmp_path, methods=("sound", "faulty"))
     first, second = session.trials
     assert first.finished - second.finished > timedelta(hours=23)

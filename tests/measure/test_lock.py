@@ -9,8 +9,8 @@ import pytest
 
 from tests.permissions import obey_modes
 from tuibench import paths
-from tuibench.measure import lock
-from tuibench.measure.lock import measuring, somebody_measures, unseen_measurements
+from tuibench.machine import lock
+from tuibench.machine.lock import measuring, somebody_measures, unseen_measurements
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def path(tmp_path):
 PROGRAM = """
 import asyncio, sys
 from pathlib import Path
-from tuibench.measure.lock import measuring, somebody_measures
+from tuibench.machine.lock import measuring, somebody_measures
 path = Path(sys.argv[1])
 async def main():
     print(somebody_measures(path), flush=True)

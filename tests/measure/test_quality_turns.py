@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.tiny_models import CORPUS
-from tuibench.core.events import FailureKind, Phase, PhaseProgressed
-from tuibench.core.run_events import Noticed, QualityEnded, QualityStarted, TrialObserved
-from tuibench.core.spec import EvalText, RunSpec
-from tuibench.core.state import MethodStatus, RunState, fold
-from tuibench.measure.evaluation_text import EvalFileError, shipped_text, text_from
-from tuibench.measure.measurement import Measurement
-from tuibench.measure.time_limits import Patience, TimeLimits
+from tuibench.core.run.events import FailureKind, Phase, PhaseProgressed
+from tuibench.core.run.run_events import Noticed, QualityEnded, QualityStarted, TrialObserved
+from tuibench.core.run.spec import EvalText, RunSpec
+from tuibench.core.run.state import MethodStatus, RunState, fold
+from tuibench.measure.process.time_limits import Patience, TimeLimits
+from tuibench.measure.run.evaluation_text import EvalFileError, shipped_text, text_from
+from tuibench.measure.run.measurement import Measurement
 from tuibench.store.replay import Replay, stored_state
 from tuibench.store.session import load
 
@@ -162,8 +162,8 @@ async def test_reports_of_progress_keep_a_slow_score_alive(tiny_llama, tmp_path,
         clock_s += 400 if phase is Phase.QUALITY else 0
 
     monkeypatch.setattr(Patience, "enter", enter)
-    monkeypatch.setattr("tuibench.measure.time_limits._now_s", lambda: clock_s)
-    monkeypatch.setattr("tuibench.measure.time_limits.LOOK_S", 1e9)  # nobody stood still
+    monkeypatch.setattr("tuibench.measure.process.time_limits._now_s", lambda: clock_s)
+    monkeypatch.setattr("tuibench.measure.process.time_limits.LOOK_S", 1e9)  # nobody stood still
     events, _ = await collect(scripted(tiny_llama, tmp_path, ("kv-cache",), **{"kv-cache": "slow"}))
     assert qualities(events)["kv-cache"].kld_mean == 0.25
 

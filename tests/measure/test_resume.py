@@ -9,12 +9,12 @@ import pytest
 
 from tests.measure.test_measurement import LIMITS, MODEL, collect, command, drive, first_token, measurement
 from tests.scripted import header as scripted_header
-from tuibench.core.events import FailureKind
-from tuibench.core.run_events import Noticed, RecordsRestored, TrialStarted
-from tuibench.core.spec import Calibration, EvalText, RunSpec
-from tuibench.core.state import MethodStatus
-from tuibench.measure.measurement import Measurement
-from tuibench.measure.resume import Continuation, obstacles, other_texts, resumed_spec
+from tuibench.core.run.events import FailureKind
+from tuibench.core.run.run_events import Noticed, RecordsRestored, TrialStarted
+from tuibench.core.run.spec import Calibration, EvalText, RunSpec
+from tuibench.core.run.state import MethodStatus
+from tuibench.measure.run.measurement import Measurement
+from tuibench.measure.run.resume import Continuation, obstacles, other_texts, resumed_spec
 from tuibench.store.annotations import annotate
 from tuibench.store.replay import stored_state
 from tuibench.store.schema import Annotation, SessionError
@@ -154,7 +154,7 @@ async def test_what_is_added_while_half_a_table_is_cut_off_is_not_cut_off_with_i
         adding.join()
         return found
 
-    monkeypatch.setattr("tuibench.measure.resume.whole_bytes", whole_bytes_while_somebody_adds)
+    monkeypatch.setattr("tuibench.measure.run.resume.whole_bytes", whole_bytes_while_somebody_adds)
     await collect(resumed(tmp_path, path))
     adding.join()
     session = load(path)

@@ -7,12 +7,12 @@ import pytest
 
 import tuibench
 from tests.scripted import FINISHED, failed, header, record
-from tuibench.core.events import FailureKind
-from tuibench.core.plan import trial_order
-from tuibench.core.record import QualityRecord
-from tuibench.measure.evaluation_text import shipped_text
-from tuibench.measure.machine import machine_header
-from tuibench.measure.resume_offer import resume_offer
+from tuibench.core.run.events import FailureKind
+from tuibench.core.run.plan import trial_order
+from tuibench.core.run.record import QualityRecord
+from tuibench.machine.fingerprint import machine_header
+from tuibench.measure.run.evaluation_text import shipped_text
+from tuibench.measure.run.resume_offer import resume_offer
 from tuibench.models.local import LocalModel, ModelError
 from tuibench.store.writer import SessionWriter
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tuibench.core.events import PROTOCOL_VERSION, FailureKind, Phase, TokenEmitted, TrialFinished
-from tuibench.core.spec import LoadRequest, TrialRequest
-from tuibench.measure.failure import WorkerFailureError
-from tuibench.measure.supervisor import WorkerProcess
-from tuibench.measure.time_limits import Patience, TimeLimits
+from tuibench.core.run.events import PROTOCOL_VERSION, FailureKind, Phase, TokenEmitted, TrialFinished
+from tuibench.core.run.spec import LoadRequest, TrialRequest
+from tuibench.measure.process.failure import WorkerFailureError
+from tuibench.measure.process.supervisor import WorkerProcess
+from tuibench.measure.process.time_limits import Patience, TimeLimits
 
 SCRIPT = Path(__file__).with_name("scripted_worker.py")
 

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from tuibench.models.cache import Origin
-from tuibench.models.pull import pull_from
+from tuibench.models.origin.pull import pull_from
 
 
 class FolderSource:

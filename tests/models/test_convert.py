@@ -5,9 +5,9 @@ import pytest
 from tests.gguf_files import decoder_keys, gguf_tensors, write_gguf
 from tuibench.models.cache import cached_models
 from tuibench.models.local import ModelError
-from tuibench.models.pull import pull_model
-from tuibench.models.sources import find_model
-from tuibench.models.tokenizer import PromptTokenizer
+from tuibench.models.origin.pull import pull_model
+from tuibench.models.origin.sources import find_model
+from tuibench.models.text.tokenizer import PromptTokenizer
 
 
 @pytest.fixture

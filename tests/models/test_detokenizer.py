@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from tests.tiny_models import CORPUS, train_byte_level_bpe
-from tuibench.models.detokenizer import ByteLevelDetokenizer, WindowDetokenizer, incremental_detokenizer
+from tuibench.models.text.detokenizer import ByteLevelDetokenizer, WindowDetokenizer, incremental_detokenizer
 
 TEXTS = [
     "plain words, then more",

@@ -8,10 +8,10 @@ from urllib.parse import urlparse
 
 import pytest
 
-from tuibench.models.fetch import HubSource
 from tuibench.models.local import ModelError
-from tuibench.models.pull import pull_from, pull_model
-from tuibench.models.sources import find_model
+from tuibench.models.origin.fetch import HubSource
+from tuibench.models.origin.pull import pull_from, pull_model
+from tuibench.models.origin.sources import find_model
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 

@@ -1,7 +1,7 @@
 import pytest
 
 from tuibench.models.local import ModelError
-from tuibench.models.page_address import hub_id
+from tuibench.models.origin.page_address import hub_id
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-from tuibench.models.prompt_reading import missing_words, read_prompt
-from tuibench.models.tokenizer import PromptTokenizer
+from tuibench.models.text.prompt_reading import missing_words, read_prompt
+from tuibench.models.text.tokenizer import PromptTokenizer
 
 PROMPT = "Why is the sky blue, naïve Köln?"
 

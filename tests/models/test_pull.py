@@ -17,12 +17,12 @@ import pytest
 
 from tests.models.fake_pull import FolderSource
 from tuibench import paths
-from tuibench.models import pull, wheel
 from tuibench.models.cache import cached_models, open_staging, remove_cached
 from tuibench.models.local import DEFAULT_MODEL, ModelError
-from tuibench.models.pull_events import Progress, Pulled, PullFailed, decode, encode
-from tuibench.models.pull_process import pull_in_child
-from tuibench.models.sources import find_model
+from tuibench.models.origin import pull, wheel
+from tuibench.models.origin.pull_events import Progress, Pulled, PullFailed, decode, encode
+from tuibench.models.origin.pull_process import pull_in_child
+from tuibench.models.origin.sources import find_model
 from tuibench.models.tether import tethered
 
 ROOT = Path(__file__).parents[2]
@@ -325,7 +325,7 @@ async def test_killed_child_is_a_failure_with_the_reason(tiny_llama):
     async for event in pull_in_child("fake"):
         events.append(event)
         if len(events) == 1:
-            next(p for p in children() if "tuibench.models.pull" in p.cmdline()).send_signal(signal.SIGTERM)
+            next(p for p in children() if "tuibench.models.origin.pull" in p.cmdline()).send_signal(signal.SIGTERM)
     blocker.kill()
     blocker.communicate()
     assert events[-1] == PullFailed("the pull of fake was killed by signal 15")
@@ -334,7 +334,7 @@ async def test_killed_child_is_a_failure_with_the_reason(tiny_llama):
 def test_pull_program_ends_when_its_parent_is_gone(tiny_llama):
     blocker = start_pull(tiny_llama, "half")
     assert [blocker.stdout.readline().strip() for _ in range(2)] == ["asked", "half"]
-    command = [sys.executable, "-m", "tuibench.models.pull", "fake"]
+    command = [sys.executable, "-m", "tuibench.models.origin.pull", "fake"]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert "waiting" in json.loads(child.stdout.readline())["label"]
     child.stdin.close()

@@ -11,7 +11,7 @@ import pytest
 from huggingface_hub.file_download import repo_folder_name
 
 from tuibench.models.local import ModelError
-from tuibench.models.sources import find_model
+from tuibench.models.origin.sources import find_model
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

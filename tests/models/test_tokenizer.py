@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, processors
 
 from tests.tiny_models import CHAT_TEMPLATE
 from tuibench.models.local import ModelError
-from tuibench.models.tokenizer import PromptError, PromptTokenizer
+from tuibench.models.text.tokenizer import PromptError, PromptTokenizer
 
 PROMPTS = ["Why is the sky blue?", "漢字 👩‍👩‍👧‍👦\n\ttabs", "<|im_end|> inside", "", " leading"]
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from tuibench.core.record import QualityRecord
-from tuibench.core.same_model import MOST_KLD, same_model
-from tuibench.engines.torch_eager import Baseline, KvCache
+from tuibench.core.results.same_model import MOST_KLD, same_model
+from tuibench.core.run.record import QualityRecord
+from tuibench.engines.torch.eager import Baseline, KvCache
 from tuibench.models.folder import weight_files
 from tuibench.models.references import reference_recipe
 from tuibench.quality.reference import ReferenceMaker, open_reference

@@ -2,12 +2,12 @@
 
 import pytest
 
-from tuibench.core.events import PhaseProgressed, QualityMeasured
-from tuibench.core.spec import QualityRequest
-from tuibench.engines.int8_torch import Int8Torch
-from tuibench.engines.torch_eager import KvCache
-from tuibench.measure.evaluation_text import shipped_text
-from tuibench.models.tokenizer import PromptTokenizer
+from tuibench.core.run.events import PhaseProgressed, QualityMeasured
+from tuibench.core.run.spec import QualityRequest
+from tuibench.engines.torch.eager import KvCache
+from tuibench.engines.torch.int8 import Int8Torch
+from tuibench.measure.run.evaluation_text import shipped_text
+from tuibench.models.text.tokenizer import PromptTokenizer
 from tuibench.worker.score import score
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from tuibench.core.events import QualityFigures
-from tuibench.engines.torch_eager import Baseline, KvCache
+from tuibench.core.run.events import QualityFigures
+from tuibench.engines.torch.eager import Baseline, KvCache
 from tuibench.models.folder import weight_files
 from tuibench.models.references import has_reference, reference_recipe
 from tuibench.quality.divergence import log_softmax

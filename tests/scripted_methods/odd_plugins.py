@@ -2,7 +2,7 @@
 
 from scripted_engine import Sound
 
-from tuibench.core.spec import Method
+from tuibench.core.run.spec import Method
 
 
 def _method(name, **changes):

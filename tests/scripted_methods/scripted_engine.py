@@ -15,7 +15,7 @@ import time
 
 import numpy as np
 
-from tuibench.core.spec import Method
+from tuibench.core.run.spec import Method
 from tuibench.engines.base import EngineInfo, UnsupportedModelError
 
 _LOGITS = np.arange(4, dtype=np.float32)

@@ -14,9 +14,9 @@ import pytest
 
 from tests.measured_runs import PARENTS, quality
 from tests.scripted import failed, header, record
-from tuibench.core.comparison import MeasuredRun, compare
-from tuibench.core.events import FailureKind
-from tuibench.core.validity import Lamp
+from tuibench.core.machine.validity import Lamp
+from tuibench.core.results.comparison import MeasuredRun, compare
+from tuibench.core.run.events import FailureKind
 from tuibench.store.export.facts import measured_run
 from tuibench.store.export.formats import FORMATS, exported
 from tuibench.store.export.html import as_html

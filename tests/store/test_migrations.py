@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tuibench.core.events import FailureKind
-from tuibench.core.state import MethodStatus
+from tuibench.core.run.events import FailureKind
+from tuibench.core.run.state import MethodStatus
 from tuibench.store import session as loader
 from tuibench.store.migrations import OLDEST, STEPS, Step, migrate
 from tuibench.store.replay import stored_state

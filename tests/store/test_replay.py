@@ -4,9 +4,9 @@ from contextlib import aclosing
 import pytest
 
 from tests.scripted import failed, header, record
-from tuibench.core.events import FailureKind, TokenEmitted
-from tuibench.core.run_events import MachineDescribed, RunEnded, RunStarted, TrialEnded, TrialObserved, TrialStarted
-from tuibench.core.state import RunState, fold
+from tuibench.core.run.events import FailureKind, TokenEmitted
+from tuibench.core.run.run_events import MachineDescribed, RunEnded, RunStarted, TrialEnded, TrialObserved, TrialStarted
+from tuibench.core.run.state import RunState, fold
 from tuibench.store.replay import Replay, shown_trials, stored_state, trial_events
 from tuibench.store.schema import Session
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.scripted import failed, header, record
-from tuibench.core.events import FailureKind
+from tuibench.core.run.events import FailureKind
 from tuibench.store.catalogue import find_session, list_sessions
 from tuibench.store.schema import SessionError
 from tuibench.store.session import load

@@ -5,7 +5,7 @@ import msgspec
 import pytest
 
 from tests.scripted import header, record
-from tuibench.core.spec import Sampling
+from tuibench.core.run.spec import Sampling
 from tuibench.store.schema import Session
 from tuibench.store.side_by_side import side_by_side
 

@@ -2,7 +2,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.ui.scripted import session
-from tuibench.core.state import RunState, fold
+from tuibench.core.run.state import RunState, fold
 from tuibench.store import timeline as timeline_module
 from tuibench.store.replay import Replay
 from tuibench.store.timeline import Timeline, divergences_ns

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 import msgspec
 
 from tests.scripted import header
-from tuibench.core.events import FailureKind
-from tuibench.core.record import TrialRecord
+from tuibench.core.run.events import FailureKind
+from tuibench.core.run.record import TrialRecord
 from tuibench.store.session import load
 from tuibench.store.toml_text import array_table
 from tuibench.store.writer import SessionWriter

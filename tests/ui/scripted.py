@@ -6,8 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from tuibench.core.comparison import compare
-from tuibench.core.events import (
+from tuibench.core.results.comparison import compare
+from tuibench.core.run.events import (
     EngineReady,
     FailureKind,
     FinishReason,
@@ -20,12 +20,12 @@ from tuibench.core.events import (
     TrialFinished,
     WorkerFailed,
 )
-from tuibench.core.plan import trial_order
-from tuibench.core.record import Failure, QualityRecord, TrialRecord
-from tuibench.core.run_events import RunEnded, RunStarted, TrialEnded, TrialObserved, TrialStarted
-from tuibench.core.spec import Method, Sampling
-from tuibench.core.state import RunState, fold
-from tuibench.core.trial_state import trial_record
+from tuibench.core.run.plan import trial_order
+from tuibench.core.run.record import Failure, QualityRecord, TrialRecord
+from tuibench.core.run.run_events import RunEnded, RunStarted, TrialEnded, TrialObserved, TrialStarted
+from tuibench.core.run.spec import Method, Sampling
+from tuibench.core.run.state import RunState, fold
+from tuibench.core.run.trial_state import trial_record
 from tuibench.models.local import LocalModel
 from tuibench.store.export.facts import measured_run
 from tuibench.store.schema import MachineHeader, ModelHeader, Session, SessionHeader, Settings

@@ -7,10 +7,10 @@ from textual.command import CommandPalette
 from tests.ui.scripted import FINISHED, Program, start, until
 from tuibench import paths
 from tuibench.store.catalogue import SessionSummary
+from tuibench.ui.look.theming import DEFAULT_THEME
 from tuibench.ui.screens.bench import BenchScreen
 from tuibench.ui.screens.replay import ReplayScreen
 from tuibench.ui.screens.sessions import SessionsScreen
-from tuibench.ui.theming import DEFAULT_THEME
 
 SEARCH = CommandPalette._GATHER_COMMANDS_GROUP
 SESSIONS = [SessionSummary(Path("20260301-first.toml"), "first look", FINISHED, "SmolLM2", ("baseline",), 6)]

@@ -7,13 +7,13 @@ from textual._compositor import Compositor
 from textual.widgets import Input
 
 from tests.ui.scripted import HOLD, METHODS, MODEL, Program, cancelled, start, trial, until, whole_run
-from tuibench.core.events import FailureKind
-from tuibench.core.plan import trial_order
-from tuibench.core.run_events import Noticed, RunEnded, RunStarted, TurnsDropped
-from tuibench.core.spec import Method
-from tuibench.core.state import fold
+from tuibench.core.run.events import FailureKind
+from tuibench.core.run.plan import trial_order
+from tuibench.core.run.run_events import Noticed, RunEnded, RunStarted, TurnsDropped
+from tuibench.core.run.spec import Method
+from tuibench.core.run.state import fold
 from tuibench.models.local import ModelError
-from tuibench.models.pull_process import Progress, Pulled, PullFailed
+from tuibench.models.origin.pull_process import Progress, Pulled, PullFailed
 from tuibench.ui.screens.bench import BenchScreen
 from tuibench.ui.screens.details import DetailsScreen
 from tuibench.ui.screens.prompts import PromptsScreen

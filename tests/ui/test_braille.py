@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuibench.ui.braille import Canvas, Columns, log_scale, nice_top
+from tuibench.ui.look.braille import Canvas, Columns, log_scale, nice_top
 
 
 def drawn(values, height, top):

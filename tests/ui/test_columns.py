@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuibench.ui.columns import Column, fit, heading, line
+from tuibench.ui.text.columns import Column, fit, heading, line
 
 COLUMNS = (
     Column("name", "name", 6, 100, left=True),

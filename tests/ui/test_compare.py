@@ -8,15 +8,15 @@ import pytest
 from textual.widgets import Static
 
 from tests.ui.scripted import FOUR, PARENTS, Program, compared, scored_session, until
-from tuibench.core.comparison import Against, compare
-from tuibench.core.stats import Ratio
-from tuibench.core.validity import Lamp
+from tuibench.core.machine.validity import Lamp
+from tuibench.core.results.comparison import Against, compare
+from tuibench.core.statistics.stats import Ratio
 from tuibench.store.export.facts import measured_run
 from tuibench.store.schema import SessionError
 from tuibench.store.side_by_side import SideBySide
-from tuibench.ui import compare_rows
 from tuibench.ui.screens.compare import CompareScreen
 from tuibench.ui.screens.export import ExportScreen
+from tuibench.ui.text import compare_rows
 from tuibench.ui.widgets.scatter import Point, Scatter
 
 ACCENTS = {name: f"$series-{number}" for number, name in enumerate(FOUR, 1)}

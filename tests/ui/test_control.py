@@ -1,7 +1,7 @@
 """A run in which the yardstick is measured twice, in the dashboard."""
 
 from tests.ui.scripted import Program, start, until, whole_run
-from tuibench.core.control import control_of
+from tuibench.core.run.control import control_of
 
 CONTROL = control_of("kv-cache")
 

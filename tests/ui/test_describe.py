@@ -1,11 +1,11 @@
 import pytest
 
 from tests.ui.scripted import HOLD, cancelled, trial, whole_run
-from tuibench.core.events import FailureKind, Phase, PhaseProgressed, PhaseStarted
-from tuibench.core.plan import trial_order
-from tuibench.core.run_events import QualityStarted, RunEnded, RunStarted, TrialObserved, TrialStarted, TurnsDropped
-from tuibench.core.state import MethodState, RunState, fold
-from tuibench.ui import describe, ladder_rows
+from tuibench.core.run.events import FailureKind, Phase, PhaseProgressed, PhaseStarted
+from tuibench.core.run.plan import trial_order
+from tuibench.core.run.run_events import QualityStarted, RunEnded, RunStarted, TrialObserved, TrialStarted, TurnsDropped
+from tuibench.core.run.state import MethodState, RunState, fold
+from tuibench.ui.text import describe, ladder_rows
 
 
 def state_of(events):

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from tests.ui.scripted import FOUR, METHODS, Program, scored, session, until
-from tuibench.core.events import FailureKind
-from tuibench.core.record import QualityRecord
+from tuibench.core.run.events import FailureKind
+from tuibench.core.run.record import QualityRecord
 from tuibench.store.replay import stored_state
 from tuibench.ui.screens.details import DetailsScreen
 

@@ -3,9 +3,9 @@ import asyncio
 import pytest
 
 from tests.ui.scripted import HOLD, ScriptedRun, trial, whole_run
-from tuibench.core.plan import trial_order
-from tuibench.core.run_events import RunStarted
-from tuibench.core.state import RunState, fold
+from tuibench.core.run.plan import trial_order
+from tuibench.core.run.run_events import RunStarted
+from tuibench.core.run.state import RunState, fold
 from tuibench.ui.feed import Feed
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tests.ui.scripted import FINISHED, MODEL, Program, until
 from tuibench import paths
-from tuibench.models.pull_process import Progress, Pulled
+from tuibench.models.origin.pull_process import Progress, Pulled
 from tuibench.store.catalogue import SessionSummary
 from tuibench.ui.screens.bench import BenchScreen
 from tuibench.ui.screens.pull import PullScreen

@@ -3,7 +3,7 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from textual.color import Color
 
-from tuibench.ui.glyphs import GlyphFilter, ascii_text, console_text, detect_glyphs
+from tuibench.ui.look.glyphs import GlyphFilter, ascii_text, console_text, detect_glyphs
 
 BLACK = Color(0, 0, 0)
 

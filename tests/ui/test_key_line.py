@@ -2,8 +2,8 @@ import pytest
 from textual.widgets import TextArea
 
 from tests.ui.scripted import HOLD, Program, session, start, trial, until
-from tuibench.core.plan import trial_order
-from tuibench.core.run_events import RunStarted
+from tuibench.core.run.plan import trial_order
+from tuibench.core.run.run_events import RunStarted
 from tuibench.ui.screens.replay import ReplayScreen
 from tuibench.ui.widgets.key_line import KeyLine, Shown, fitting
 

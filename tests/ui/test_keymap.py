@@ -1,8 +1,8 @@
 import pytest
 from textual.widgets import Input, TextArea
 
-from tuibench.ui.keymap import KEYS
-from tuibench.ui.remapping import remap
+from tuibench.ui.keys.keymap import KEYS
+from tuibench.ui.keys.remapping import remap
 
 MULTIPLEXERS = {"ctrl+b", "ctrl+a"}
 # A terminal that takes F1 for itself leaves the question mark: help alone may be on both.

@@ -4,8 +4,8 @@ import io
 import pytest
 
 from tests.ui.scripted import Program, until
-from tuibench.ui.pacing import Pacer
-from tuibench.ui.terminal_driver import _HangupSafeFile
+from tuibench.ui.terminal.pacing import Pacer
+from tuibench.ui.terminal.terminal_driver import _HangupSafeFile
 
 
 def test_painting_waits_while_too_much_is_on_its_way():

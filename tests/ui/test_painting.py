@@ -13,10 +13,10 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from tests.ui.scripted import HOLD, Program, start, trial, until
-from tuibench.core.plan import trial_order
-from tuibench.core.run_events import RunStarted
-from tuibench.ui.painting import Painted
+from tuibench.core.run.plan import trial_order
+from tuibench.core.run.run_events import RunStarted
 from tuibench.ui.screens.bench import BenchScreen
+from tuibench.ui.terminal.painting import Painted
 
 WIDTH, HEIGHT, CUT = 12, 2, 5
 CONSOLE = Console(color_system="truecolor", force_terminal=True)

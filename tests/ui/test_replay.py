@@ -9,8 +9,8 @@ from filelock import FileLock
 from tests.scripted import failed
 from tests.ui.scripted import METHODS, Program, session, until
 from tuibench import paths
-from tuibench.core.events import FailureKind
-from tuibench.core.spec import Sampling
+from tuibench.core.run.events import FailureKind
+from tuibench.core.run.spec import Sampling
 from tuibench.store.under_way import Claim
 from tuibench.ui.screens import replay
 from tuibench.ui.screens.compare import CompareScreen

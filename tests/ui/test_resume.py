@@ -15,13 +15,13 @@ from tests.scripted_methods import provide, save_toy_model
 from tests.ui.scripted import FINISHED, HOLD, METHODS, MODEL, Program, start, trial, until, whole_run
 from tests.ui.scripted import session as stored_session
 from tuibench import paths
-from tuibench.core.events import FailureKind
-from tuibench.core.plan import trial_order
-from tuibench.core.run_events import RecordsRestored, RunEnded, RunStarted
-from tuibench.core.spec import Method
-from tuibench.core.state import MethodStatus
-from tuibench.measure.machine import machine_header
-from tuibench.measure.resume_offer import resume_offer
+from tuibench.core.run.events import FailureKind
+from tuibench.core.run.plan import trial_order
+from tuibench.core.run.run_events import RecordsRestored, RunEnded, RunStarted
+from tuibench.core.run.spec import Method
+from tuibench.core.run.state import MethodStatus
+from tuibench.machine.fingerprint import machine_header
+from tuibench.measure.run.resume_offer import resume_offer
 from tuibench.store.catalogue import find_session
 from tuibench.store.session import load
 from tuibench.store.writer import SessionWriter

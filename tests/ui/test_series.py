@@ -4,8 +4,8 @@ import msgspec
 from textual.screen import Screen
 
 from tests.ui.scripted import FOUR, METHODS, Program, compared, start, until, whole_run
+from tuibench.ui.look.series import N_SERIES, SeriesMap
 from tuibench.ui.screens.compare import CompareScreen
-from tuibench.ui.series import N_SERIES, SeriesMap
 
 NAMES = [f"method-{number}" for number in range(20)]
 SHOWN = (NAMES[1], NAMES[9])

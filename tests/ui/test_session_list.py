@@ -3,7 +3,7 @@ from pathlib import Path
 
 from tests.ui.scripted import FINISHED
 from tuibench.store.catalogue import SessionSummary
-from tuibench.ui.session_list import SORTED_BY, Order, search
+from tuibench.ui.text.session_list import SORTED_BY, Order, search
 
 
 def summary(name, *, age=0, **fields):

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.ui.scripted import FINISHED, Program, session, until
-from tuibench.core.state import MethodStatus
+from tuibench.core.run.state import MethodStatus
 from tuibench.store.catalogue import SessionSummary
 from tuibench.store.schema import SessionError
 from tuibench.ui.screens.replay import ReplayScreen

@@ -25,12 +25,12 @@ from tests.ui.scripted import (
     whole_run,
 )
 from tuibench import paths
-from tuibench.core.events import FailureKind
-from tuibench.core.plan import trial_order
-from tuibench.core.run_events import QualityEnded, RunEnded, RunStarted
-from tuibench.measure.resume import Continuation, resumed_spec
-from tuibench.measure.resume_offer import ResumeOffer
-from tuibench.models.pull_process import Progress
+from tuibench.core.run.events import FailureKind
+from tuibench.core.run.plan import trial_order
+from tuibench.core.run.run_events import QualityEnded, RunEnded, RunStarted
+from tuibench.measure.run.resume import Continuation, resumed_spec
+from tuibench.measure.run.resume_offer import ResumeOffer
+from tuibench.models.origin.pull_process import Progress
 from tuibench.store.catalogue import SessionSummary
 from tuibench.store.side_by_side import SideBySide
 from tuibench.ui.screens.compare import CompareScreen

@@ -12,7 +12,7 @@ import pytest
 from tests.tmux import Tmux
 from tuibench import paths
 from tuibench.core import format as fmt
-from tuibench.core.metrics import DECODE, summarise
+from tuibench.core.results.metrics import DECODE, summarise
 from tuibench.store.session import load
 
 ROOT = Path(__file__).parents[2]

@@ -1,7 +1,7 @@
 from textual.app import App
 
-from tuibench.core.trial_state import TrialState
-from tuibench.ui.describe import Stream
+from tuibench.core.run.trial_state import TrialState
+from tuibench.ui.text.describe import Stream
 from tuibench.ui.widgets.latency_curves import Curve, LatencyCurves
 from tuibench.ui.widgets.stream_text import StreamText
 

@@ -9,8 +9,8 @@ from textual.css.query import NoMatches
 from textual.widgets import Static
 
 from tests.ui.scripted import FINISHED, METHODS, Program, compared, session, until
-from tuibench.measure.resume import Continuation
-from tuibench.measure.resume_offer import ResumeOffer
+from tuibench.measure.run.resume import Continuation
+from tuibench.measure.run.resume_offer import ResumeOffer
 from tuibench.store.catalogue import SessionSummary
 from tuibench.store.side_by_side import SideBySide
 from tuibench.ui.screens.bench import BenchScreen

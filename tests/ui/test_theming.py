@@ -6,7 +6,7 @@ from rich.color import ColorSystem
 from textual.color import Color
 
 from tuibench import paths
-from tuibench.ui.theming import DEFAULT_THEME, THEME_OF_16_COLOURS, ThemeFolders, load_theme, load_themes
+from tuibench.ui.look.theming import DEFAULT_THEME, THEME_OF_16_COLOURS, ThemeFolders, load_theme, load_themes
 
 THEMES = load_themes([paths.packaged_themes()]).themes
 BY_NAME = pytest.mark.parametrize("theme", THEMES, ids=lambda theme: theme.name)

@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from tuibench.ui.wrap import StreamWrap
+from tuibench.ui.text.wrap import StreamWrap
 
 TEXT = st.text(st.sampled_from("ab cdé漢\n\t.e\u0301"), max_size=120)
 

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from tuibench.core.events import FailureKind, decode
+from tuibench.core.run.events import FailureKind, decode
 from tuibench.models.local import ModelError
 from tuibench.worker.pipe import EventWriter
 from tuibench.worker.serve import report_failure

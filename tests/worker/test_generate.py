@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from tuibench.core.events import (
+from tuibench.core.run.events import (
     FinishReason,
     GuessCounts,
     PromptTokenised,
@@ -15,9 +15,9 @@ from tuibench.core.events import (
     TurnBegan,
     TurnEnded,
 )
-from tuibench.core.spec import GoOnRequest, Sampling, TrialRequest
+from tuibench.core.run.spec import GoOnRequest, Sampling, TrialRequest
 from tuibench.engines.base import Guesses
-from tuibench.models.tokenizer import PromptError, PromptTokenizer
+from tuibench.models.text.tokenizer import PromptError, PromptTokenizer
 from tuibench.worker import generate as generation
 from tuibench.worker.generate import generate
 from tuibench.worker.memory import own_memory

@@ -2,9 +2,9 @@ import sys
 
 import pytest
 
-from tuibench.core.events import PROTOCOL_VERSION, TrialFinished
-from tuibench.core.spec import LoadRequest, TrialRequest
-from tuibench.measure.supervisor import WORKER_COMMAND, WorkerProcess
+from tuibench.core.run.events import PROTOCOL_VERSION, TrialFinished
+from tuibench.core.run.spec import LoadRequest, TrialRequest
+from tuibench.measure.process.supervisor import WORKER_COMMAND, WorkerProcess
 from tuibench.worker.memory import own_memory, peak_rss_bytes
 
 # What `/usr/bin/time -v` does: starts the command, waits for it, and writes down what the kernel then says of it.

@@ -1,7 +1,7 @@
 import os
 import threading
 
-from tuibench.core.events import TokenEmitted, decode
+from tuibench.core.run.events import TokenEmitted, decode
 from tuibench.worker.pipe import EventWriter, RequestReader
 
 

@@ -7,7 +7,7 @@ from scipy.special import softmax
 from scipy.stats import chisquare
 from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-from tuibench.core.spec import Sampling
+from tuibench.core.run.spec import Sampling
 from tuibench.worker.sampling import NonFiniteLogitsError, Sampler
 
 

@@ -4,10 +4,10 @@ import shutil
 
 import pytest
 
-from tuibench.core.spec import Method
+from tuibench.core.run.spec import Method
 from tuibench.engines.base import UnsupportedModelError
 from tuibench.engines.ort.engine import OnnxFused
-from tuibench.engines.torch_eager import Baseline, KvCache
+from tuibench.engines.torch.eager import Baseline, KvCache
 from tuibench.worker.first_steps import known_first_steps
 from tuibench.worker.self_check import SelfCheck, WrongModelError
 

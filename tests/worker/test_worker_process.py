@@ -4,10 +4,10 @@ import signal
 import psutil
 import pytest
 
-from tuibench.core.events import PROTOCOL_VERSION, EngineReady, FailureKind, Heartbeat, TokenEmitted, TrialFinished
-from tuibench.core.spec import LoadRequest, TrialRequest
-from tuibench.measure.failure import WorkerFailureError
-from tuibench.measure.supervisor import WorkerProcess
+from tuibench.core.run.events import PROTOCOL_VERSION, EngineReady, FailureKind, Heartbeat, TokenEmitted, TrialFinished
+from tuibench.core.run.spec import LoadRequest, TrialRequest
+from tuibench.measure.process.failure import WorkerFailureError
+from tuibench.measure.process.supervisor import WorkerProcess
 
 
 async def start(tmp_path, model, method="kv-cache"):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tuibench.core.spec import Calibration, EvalText, RunSpec
+    from tuibench.core.run.spec import Calibration, EvalText, RunSpec
 
 _MAX_PROMPT_BYTES = 4 << 20
 _MAX_NEW_TOKENS = 200_000
@@ -122,7 +122,7 @@ def given_path(text: str) -> Path:
 def model_name(text: str) -> str:
     """Return what a model is called here: the address of its page is its hub id."""
     from tuibench.models.local import ModelError  # noqa: PLC0415 - not needed for --help
-    from tuibench.models.page_address import hub_id  # noqa: PLC0415
+    from tuibench.models.origin.page_address import hub_id  # noqa: PLC0415
 
     try:
         return hub_id(given(text))
@@ -234,9 +234,9 @@ def run_spec(options: argparse.Namespace) -> RunSpec:
     Raises:
         UsageError: It cannot be run; the message says what would help.
     """
-    from tuibench.core.plan import MAX_TURNS  # noqa: PLC0415
-    from tuibench.core.spec import DEFAULT_PROMPT, RunSpec  # noqa: PLC0415 - not needed for --help
-    from tuibench.measure.machine import default_threads  # noqa: PLC0415
+    from tuibench.core.run.plan import MAX_TURNS  # noqa: PLC0415
+    from tuibench.core.run.spec import DEFAULT_PROMPT, RunSpec  # noqa: PLC0415 - not needed for --help
+    from tuibench.machine.fingerprint import default_threads  # noqa: PLC0415
     from tuibench.methods import resolve_methods  # noqa: PLC0415
     from tuibench.models.local import DEFAULT_MODEL  # noqa: PLC0415
 
@@ -265,7 +265,7 @@ def given_settings(options: argparse.Namespace) -> dict[str, Any]:
     Raises:
         UsageError: It cannot be run; the message says what would help.
     """
-    from tuibench.core.spec import Sampling  # noqa: PLC0415
+    from tuibench.core.run.spec import Sampling  # noqa: PLC0415
     from tuibench.methods import UnknownMethodError, resolve_methods  # noqa: PLC0415
 
     try:
@@ -296,8 +296,8 @@ def given_settings(options: argparse.Namespace) -> dict[str, Any]:
 
 def _with_control(methods: tuple[str, ...], *, asked: bool) -> tuple[str, ...]:
     """Return the methods, and the one that they are compared with a second time if that is asked for."""
-    from tuibench.core.comparison import default_baseline  # noqa: PLC0415 - not needed for --help
-    from tuibench.core.control import control_of  # noqa: PLC0415
+    from tuibench.core.results.comparison import default_baseline  # noqa: PLC0415 - not needed for --help
+    from tuibench.core.run.control import control_of  # noqa: PLC0415
     from tuibench.methods import ladder_parents  # noqa: PLC0415
 
     yardstick = default_baseline(methods, ladder_parents()) if asked else None
@@ -314,7 +314,7 @@ def eval_text(options: argparse.Namespace) -> EvalText | None:
     Raises:
         UsageError: There is no such text.
     """
-    from tuibench.measure.evaluation_text import EvalFileError, shipped_text, text_from  # noqa: PLC0415
+    from tuibench.measure.run.evaluation_text import EvalFileError, shipped_text, text_from  # noqa: PLC0415
 
     if not options.quality:
         if options.eval_file is not None:
@@ -333,7 +333,7 @@ def calibration(options: argparse.Namespace) -> Calibration:
         UsageError: There is no such text.
     """
     from tuibench.core.format import as_text  # noqa: PLC0415
-    from tuibench.core.spec import Calibration  # noqa: PLC0415
+    from tuibench.core.run.spec import Calibration  # noqa: PLC0415
 
     path = options.calibration
     if path is None:

@@ -11,11 +11,11 @@ from tuibench.cli.regression import judged
 from tuibench.cli.result_table import fitted, paragraphs
 from tuibench.cli.sessions import open_session
 from tuibench.core import format as fmt
-from tuibench.core.changes import change_lines
-from tuibench.core.columns import comparison_columns, constants, filled, varying
-from tuibench.core.comparison import Comparison, UnknownBaselineError
-from tuibench.core.machine_lines import machine_lines
-from tuibench.core.verdict import headlines, recommendation_lines, verdict_lines
+from tuibench.core.present.columns import comparison_columns, constants, filled, varying
+from tuibench.core.present.machine_lines import machine_lines
+from tuibench.core.results.changes import change_lines
+from tuibench.core.results.comparison import Comparison, UnknownBaselineError
+from tuibench.core.results.verdict import headlines, recommendation_lines, verdict_lines
 from tuibench.store.export.benchstat import as_benchstat
 from tuibench.store.export.csv_text import as_csv
 from tuibench.store.export.json_text import as_json

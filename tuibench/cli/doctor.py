@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _terminal() -> Terminal:
-    from tuibench.ui.glyphs import detect_glyphs  # noqa: PLC0415 - brings Textual along, which --help must not
+    from tuibench.ui.look.glyphs import detect_glyphs  # noqa: PLC0415 - brings Textual along, which --help must not
 
     return Terminal(
         term=os.environ.get("TERM", ""),

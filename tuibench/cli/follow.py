@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from tuibench.core import format as fmt
-from tuibench.core.metrics import DECODE, TTFT
+from tuibench.core.results.metrics import DECODE, TTFT
 from tuibench.store.session import load
 from tuibench.store.under_way import is_measured
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from tuibench.core.record import TrialRecord
+    from tuibench.core.run.record import TrialRecord
     from tuibench.store.schema import Session
 
 _POLL_S = 0.5

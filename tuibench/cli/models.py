@@ -13,8 +13,8 @@ from tuibench.core.format import counted, printable, size
 from tuibench.models.artifacts import cached_artifacts, remove_artifacts
 from tuibench.models.cache import cached_models, find_cached, remove_cached
 from tuibench.models.local import DEFAULT_MODEL, LocalModel, ModelError
-from tuibench.models.pull_process import Progress, Pulled, PullFailed, pull_in_child
-from tuibench.models.sources import find_model
+from tuibench.models.origin.pull_process import Progress, Pulled, PullFailed, pull_in_child
+from tuibench.models.origin.sources import find_model
 
 if TYPE_CHECKING:
     import argparse

@@ -7,10 +7,10 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Protocol
 
 from tuibench.core import format as fmt
-from tuibench.core.eta import run_remaining_ns
-from tuibench.core.metrics import DECODE, TTFT
-from tuibench.core.record import QualityRecord
-from tuibench.core.run_events import (
+from tuibench.core.results.metrics import DECODE, TTFT
+from tuibench.core.run.eta import run_remaining_ns
+from tuibench.core.run.record import QualityRecord
+from tuibench.core.run.run_events import (
     Noticed,
     QualityEnded,
     QualityStarted,
@@ -20,8 +20,8 @@ from tuibench.core.run_events import (
     TrialObserved,
     TrialStarted,
 )
-from tuibench.core.state import RunState
-from tuibench.core.trial_state import TrialState
+from tuibench.core.run.state import RunState
+from tuibench.core.run.trial_state import TrialState
 
 if TYPE_CHECKING:
     import rich.progress

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from tuibench.cli import CANNOT_TELL, OK, REGRESSED, SOME_FAILED
 from tuibench.core import format as fmt
-from tuibench.core.regression import RUN_NOISE, Gate, Judgement, Standing, judge
+from tuibench.core.results.regression import RUN_NOISE, Gate, Judgement, Standing, judge
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
-    from tuibench.core.comparison import Comparison
+    from tuibench.core.results.comparison import Comparison
 
 
 def judged(comparison: Comparison, n_base: int, options: argparse.Namespace) -> int:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from tuibench.cli import INTERRUPTED, OK
 from tuibench.cli.result_table import result_lines
 from tuibench.cli.sessions import open_session
-from tuibench.core.events import TokenEmitted, TrialFinished
 from tuibench.core.format import printable
-from tuibench.core.run_events import TrialObserved
+from tuibench.core.run.events import TokenEmitted, TrialFinished
+from tuibench.core.run.run_events import TrialObserved
 from tuibench.store.replay import Replay, stored_state
 
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Sequence
 
-from tuibench.core.columns import LADDER, METHOD, Column, Table, cells, filled
-from tuibench.core.comparison import REFERENCE, Comparison, Row, compare, run_of_state
-from tuibench.core.detail_columns import MEMORY, QUALITY, scored_on
-from tuibench.core.machine_lines import machine_lines
-from tuibench.core.state import RunState
-from tuibench.core.verdict import headlines, recommendation_lines, verdict_lines
+from tuibench.core.present.columns import LADDER, METHOD, Column, Table, cells, filled
+from tuibench.core.present.detail_columns import MEMORY, QUALITY, scored_on
+from tuibench.core.present.machine_lines import machine_lines
+from tuibench.core.results.comparison import REFERENCE, Comparison, Row, compare, run_of_state
+from tuibench.core.results.verdict import headlines, recommendation_lines, verdict_lines
+from tuibench.core.run.state import RunState
 from tuibench.methods import exact_methods, ladder_parents
 from tuibench.store.export.json_text import as_json
 

@@ -11,18 +11,18 @@ import msgspec
 from tuibench import paths
 from tuibench.cli.arguments import UsageError, calibration, eval_text, given_settings
 from tuibench.cli.models import ensure_model
-from tuibench.core.control import is_control
 from tuibench.core.format import printable
-from tuibench.measure.resume import Continuation, obstacles, other_texts, resumed_spec
+from tuibench.core.run.control import is_control
+from tuibench.measure.run.resume import Continuation, obstacles, other_texts, resumed_spec
 from tuibench.models.local import DEFAULT_MODEL, LocalModel, ModelError
-from tuibench.models.sources import find_model
+from tuibench.models.origin.sources import find_model
 from tuibench.store.catalogue import find_session
 from tuibench.store.schema import SessionError
 
 if TYPE_CHECKING:
     import argparse
 
-    from tuibench.core.spec import RunSpec
+    from tuibench.core.run.spec import RunSpec
     from tuibench.store.schema import ModelHeader
 
 

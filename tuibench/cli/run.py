@@ -19,11 +19,11 @@ from tuibench.cli.result_table import result_json, result_lines
 from tuibench.cli.resume import resumed_run
 from tuibench.cli.temporary_cache import writable_cache
 from tuibench.core.format import printable
-from tuibench.core.run_events import QualityEnded, TrialEnded
-from tuibench.core.state import MethodStatus, RunState, fold
-from tuibench.measure.bandwidth import read_bandwidth
-from tuibench.measure.effective_cpus import effective_cpus
-from tuibench.measure.measurement import Measurement
+from tuibench.core.run.run_events import QualityEnded, TrialEnded
+from tuibench.core.run.state import MethodStatus, RunState, fold
+from tuibench.machine.bandwidth import read_bandwidth
+from tuibench.machine.effective_cpus import effective_cpus
+from tuibench.measure.run.measurement import Measurement
 from tuibench.store.export.json_text import as_json_line
 from tuibench.store.replay import stored_state
 from tuibench.store.schema import SessionError

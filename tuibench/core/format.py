@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tuibench.core.metrics import Metric, Summary
-    from tuibench.core.stats import Ratio
+    from tuibench.core.results.metrics import Metric, Summary
+    from tuibench.core.statistics.stats import Ratio
 
 MISSING = "–"
 _KIB = 1024

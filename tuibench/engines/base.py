@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
-from tuibench.core.kv_cache import KvCacheSize
-from tuibench.core.spec import Calibration, Method
+from tuibench.core.run.kv_cache import KvCacheSize
+from tuibench.core.run.spec import Calibration, Method
 
 if TYPE_CHECKING:
     import numpy as np

@@ -16,7 +16,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from tuibench.core.events import QualityFigures
+from tuibench.core.run.events import QualityFigures
 
 LogProbs = NDArray[np.float32]
 """Natural logarithms of probabilities, `[positions, vocabulary]`."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from tuibench.core.events import QualityFigures
+from tuibench.core.run.events import QualityFigures
 from tuibench.quality.divergence import Divergence
 from tuibench.quality.reference import Predict, Reference
 from tuibench.quality.windows import Windows

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tuibench.core.format import as_text
-from tuibench.core.metrics import DECODE, summarise
+from tuibench.core.results.metrics import DECODE, summarise
 from tuibench.paths import expanded
 from tuibench.store.index import SessionIndex
 from tuibench.store.schema import Annotation, Session, SessionError, SessionHeader

@@ -9,8 +9,8 @@ import math
 
 import msgspec
 
-from tuibench.core.plan import MAX_TURNS
-from tuibench.core.record import QualityRecord, TrialRecord
+from tuibench.core.run.plan import MAX_TURNS
+from tuibench.core.run.record import QualityRecord, TrialRecord
 from tuibench.store.schema import SessionHeader
 
 _MAX_METHODS = 256

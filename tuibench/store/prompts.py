@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from tuibench.core.format import as_text
-from tuibench.core.spec import DEFAULT_PROMPT
+from tuibench.core.run.spec import DEFAULT_PROMPT
 
 _MOST_REMEMBERED = 200
 _LARGEST_BYTES = 1 << 20

@@ -6,7 +6,7 @@ import asyncio
 import heapq
 from collections.abc import AsyncGenerator, Iterator
 
-from tuibench.core.events import (
+from tuibench.core.run.events import (
     EngineReady,
     Event,
     FinishReason,
@@ -17,8 +17,8 @@ from tuibench.core.events import (
     TrialAccepted,
     TrialFinished,
 )
-from tuibench.core.record import TrialRecord
-from tuibench.core.run_events import (
+from tuibench.core.run.record import TrialRecord
+from tuibench.core.run.run_events import (
     MachineDescribed,
     QualityEnded,
     RunEnded,
@@ -29,7 +29,7 @@ from tuibench.core.run_events import (
     TrialStarted,
     TurnsDropped,
 )
-from tuibench.core.state import RunState, fold
+from tuibench.core.run.state import RunState, fold
 from tuibench.store.schema import Session
 
 _TICK_S = 0.05

@@ -6,10 +6,10 @@ from datetime import date, datetime
 
 import msgspec
 
-from tuibench.core.fingerprint import MachineHeader
-from tuibench.core.plan import Turn
-from tuibench.core.record import QualityRecord, TrialRecord
-from tuibench.core.spec import Ranges, Sampling
+from tuibench.core.machine.fingerprint import MachineHeader
+from tuibench.core.run.plan import Turn
+from tuibench.core.run.record import QualityRecord, TrialRecord
+from tuibench.core.run.spec import Ranges, Sampling
 
 SCHEMA_VERSION = 1
 

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from tuibench.core.record import QualityRecord, TrialRecord
-from tuibench.core.resume import split_superseded
+from tuibench.core.run.record import QualityRecord, TrialRecord
+from tuibench.core.run.resume import split_superseded
 from tuibench.store.migrations import OLDEST, migrate
 from tuibench.store.plausible import check_header, check_quality, check_record
 from tuibench.store.schema import (

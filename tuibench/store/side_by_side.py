@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tuibench.core.comparison import Comparison, MeasuredRun, compare
-from tuibench.core.fingerprint import differences
 from tuibench.core.format import as_text, counted
+from tuibench.core.machine.fingerprint import differences
+from tuibench.core.results.comparison import Comparison, MeasuredRun, compare
 from tuibench.methods import exact_methods, ladder_parents
 from tuibench.store.export.facts import measured_run
 from tuibench.store.schema import Session

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 
-from tuibench.core.events import TokenEmitted
-from tuibench.core.metrics import first_divergence
-from tuibench.core.record import TrialRecord
-from tuibench.core.run_events import RunEvent, TrialObserved
-from tuibench.core.state import RunState, fold
+from tuibench.core.results.metrics import first_divergence
+from tuibench.core.run.events import TokenEmitted
+from tuibench.core.run.record import TrialRecord
+from tuibench.core.run.run_events import RunEvent, TrialObserved
+from tuibench.core.run.state import RunState, fold
 from tuibench.store.replay import Replay, shown_trials
 from tuibench.store.schema import Session
 

@@ -8,7 +8,7 @@ from typing import Self
 
 import msgspec
 
-from tuibench.core.record import QualityRecord, TrialRecord
+from tuibench.core.run.record import QualityRecord, TrialRecord
 from tuibench.store.append import append, create
 from tuibench.store.schema import Resumption, SecondReading, Session, SessionHeader
 from tuibench.store.session import read, session_from

@@ -21,13 +21,13 @@ from tuibench.config import Config, LoadedConfig
 from tuibench.core import format as fmt
 from tuibench.models.local import ModelError
 from tuibench.store.schema import SessionError
-from tuibench.ui.keymap import bindings
-from tuibench.ui.messages import ComparisonWanted, MethodToggled, ResumeWanted, SessionChosen
-from tuibench.ui.remapping import remap
-from tuibench.ui.screens.bench import BenchScreen
-from tuibench.ui.series import SeriesMap
-from tuibench.ui.services import Context, Services
+from tuibench.ui.keys.keymap import bindings
+from tuibench.ui.keys.remapping import remap
+from tuibench.ui.look.series import SeriesMap
 from tuibench.ui.themed_app import ThemedApp
+from tuibench.ui.messages import ComparisonWanted, MethodToggled, ResumeWanted, SessionChosen
+from tuibench.ui.screens.bench import BenchScreen
+from tuibench.ui.services import Context, Services
 
 if TYPE_CHECKING:
     from textual.command import Provider
@@ -102,7 +102,7 @@ class TuibenchApp(ThemedApp):
     def _sessions_screen(self) -> Screen[None]:
         from tuibench.ui.screens.sessions import SessionsScreen  # noqa: PLC0415 - not part of the first frame
 
-        return self.styled(SessionsScreen(self.context))
+        return self.styled(SessionsScreen(self.context, lambda: self.session_under_way))
 
     async def on_mount(self) -> None:
         """Show the first screen, and what is wrong with settings and themes."""

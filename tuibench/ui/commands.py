@@ -13,7 +13,12 @@ from tuibench.ui.messages import MethodToggled, SessionChosen
 
 if TYPE_CHECKING:
     from tuibench.store.catalogue import SessionSummary
-    from tuibench.ui.app import TuibenchApp
+    from tuibench.ui.services import Context, Services
+
+
+def _services(provider: Provider) -> Services:
+    context: Context = provider.app.context  # type: ignore[attr-defined] # palette of this app only
+    return context.services
 
 
 class MethodCommands(Provider):
@@ -32,8 +37,7 @@ class MethodCommands(Provider):
                 yield Hit(score, matcher.highlight(label), partial(self._toggle, name), help=explanation)
 
     def _rows(self) -> list[tuple[str, str, str]]:
-        app: TuibenchApp = self.app  # type: ignore[assignment] # palette of this app only
-        methods = app.context.services.methods()
+        methods = _services(self).methods()
         return [(name, f"Method: {name}", method.explanation) for name, method in methods.items()]
 
     def _toggle(self, name: str) -> None:
@@ -45,8 +49,7 @@ class SessionCommands(Provider):
 
     async def startup(self) -> None:
         """Read the folders once per opening of the palette."""
-        app: TuibenchApp = self.app  # type: ignore[assignment] # palette of this app only
-        found: list[SessionSummary] = await asyncio.to_thread(app.context.services.sessions, 0)
+        found: list[SessionSummary] = await asyncio.to_thread(_services(self).sessions, 0)
         self._sessions = [session for session in found if session.readable]
 
     async def search(self, query: str) -> Hits:

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
-from tuibench.core.run_events import RunEvent
-from tuibench.core.state import RunState, fold
+from tuibench.core.run.run_events import RunEvent
+from tuibench.core.run.state import RunState, fold
 
 
 class Feed:

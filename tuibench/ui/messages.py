@@ -7,7 +7,7 @@ from pathlib import Path
 
 from textual.message import Message
 
-from tuibench.core.state import RunState
+from tuibench.core.run.state import RunState
 
 
 @dataclass

@@ -15,18 +15,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from tuibench.config import Config
-from tuibench.core.run_events import RunEvent
-from tuibench.core.spec import EvalText, Method, RunSpec
-from tuibench.core.state import RunState
+from tuibench.core.run.run_events import RunEvent
+from tuibench.core.run.spec import EvalText, Method, RunSpec
+from tuibench.core.run.state import RunState
+from tuibench.ui.look.series import SeriesMap
 from tuibench.ui.machine_sampler import MachineSample, sample_machine
-from tuibench.ui.series import SeriesMap
 
 if TYPE_CHECKING:
-    from tuibench.core.comparison import Comparison
-    from tuibench.measure.resume import Continuation
-    from tuibench.measure.resume_offer import ResumeOffer
+    from tuibench.core.results.comparison import Comparison
+    from tuibench.measure.run.resume import Continuation
+    from tuibench.measure.run.resume_offer import ResumeOffer
     from tuibench.models.local import LocalModel
-    from tuibench.models.pull_process import Progress, Pulled, PullFailed
+    from tuibench.models.origin.pull_process import Progress, Pulled, PullFailed
     from tuibench.store.catalogue import SessionSummary
     from tuibench.store.prompts import PromptHistory, PromptLibrary
     from tuibench.store.schema import Session
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class LiveRun(Protocol):
-    """A run under way: `tuibench.measure.measurement.Measurement`."""
+    """A run under way: `tuibench.measure.run.measurement.Measurement`."""
 
     @property
     def session_path(self) -> Path | None:
@@ -81,39 +81,39 @@ def _methods() -> Mapping[str, Method]:
 
 
 def _find_model(name: str) -> LocalModel | None:
-    from tuibench.models.sources import find_model
+    from tuibench.models.origin.sources import find_model
 
     return find_model(name)
 
 
 def _measure(spec: RunSpec, model: LocalModel, resume: Continuation | None = None) -> LiveRun:
     from tuibench import paths
-    from tuibench.measure.bandwidth import read_bandwidth
-    from tuibench.measure.measurement import Measurement
+    from tuibench.machine.bandwidth import read_bandwidth
+    from tuibench.measure.run.measurement import Measurement
 
     return Measurement(spec, model, paths.sessions_dir(), bandwidth=read_bandwidth, resume=resume)
 
 
 def _resume_offer(path: Path, named: str) -> ResumeOffer:
-    from tuibench.measure.resume_offer import resume_offer
+    from tuibench.measure.run.resume_offer import resume_offer
 
     return resume_offer(path, named, _find_model)
 
 
 def _eval_text() -> EvalText:
-    from tuibench.measure.evaluation_text import shipped_text
+    from tuibench.measure.run.evaluation_text import shipped_text
 
     return shipped_text()
 
 
 def _pull(name: str) -> AsyncGenerator[Progress | Pulled | PullFailed, None]:
-    from tuibench.models.pull_process import pull_in_child
+    from tuibench.models.origin.pull_process import pull_in_child
 
     return pull_in_child(name)
 
 
 def _cpus() -> Cpus:
-    from tuibench.measure.machine import cpu_label, default_threads, effective_cpus
+    from tuibench.machine.fingerprint import cpu_label, default_threads, effective_cpus
 
     return Cpus(cpu_label(), effective_cpus(), default_threads())
 

@@ -11,8 +11,8 @@ from textual.events import Mount
 from tuibench import paths
 from tuibench.config import GlyphsWanted, save_theme
 from tuibench.core import format as fmt
-from tuibench.ui.terminal_app import TerminalApp
-from tuibench.ui.theming import DEFAULT_THEME, THEME_OF_16_COLOURS, ThemeFolders, variable_defaults
+from tuibench.ui.look.theming import DEFAULT_THEME, THEME_OF_16_COLOURS, ThemeFolders, variable_defaults
+from tuibench.ui.terminal.terminal_app import TerminalApp
 
 _THEME_POLL_S = 2.0
 """How soon an edited theme file is seen; a look at the folders takes 0.1 ms."""

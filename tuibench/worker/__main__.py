@@ -8,7 +8,7 @@ import faulthandler  # noqa: E402
 import os  # noqa: E402
 import sys  # noqa: E402
 
-from tuibench.core.events import PROTOCOL_VERSION, WorkerStarted  # noqa: E402
+from tuibench.core.run.events import PROTOCOL_VERSION, WorkerStarted  # noqa: E402
 from tuibench.worker.pipe import EventWriter, RequestReader, claim_stdout  # noqa: E402
 from tuibench.worker.standstill import Standstill  # noqa: E402
 

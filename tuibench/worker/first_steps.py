@@ -72,7 +72,7 @@ def _open(artifact: CachedArtifact) -> FirstSteps:
 
 def main() -> None:
     """Make them; a refusal goes to standard output, everything else to standard error."""
-    from tuibench.engines.torch_eager import Baseline  # noqa: PLC0415 - PyTorch, in this process only
+    from tuibench.engines.torch.eager import Baseline  # noqa: PLC0415 - PyTorch, in this process only
 
     model_dir = Path(sys.argv[1])
     engine = Baseline()

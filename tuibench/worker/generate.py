@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import perf_counter_ns, process_time_ns
 
-from tuibench.core.events import (
+from tuibench.core.run.events import (
     Event,
     FinishReason,
     GuessCounts,
@@ -16,10 +16,10 @@ from tuibench.core.events import (
     TrialAccepted,
     TrialFinished,
 )
-from tuibench.core.spec import TrialRequest
+from tuibench.core.run.spec import TrialRequest
 from tuibench.engines.base import Engine, GuessingEngine
-from tuibench.models.prompt_reading import read_prompt
-from tuibench.models.tokenizer import PromptError, PromptTokenizer
+from tuibench.models.text.prompt_reading import read_prompt
+from tuibench.models.text.tokenizer import PromptError, PromptTokenizer
 from tuibench.worker.memory import own_memory, peak_rss_bytes
 from tuibench.worker.sampling import Sampler
 from tuibench.worker.standstill import Standstill

@@ -9,8 +9,8 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 
-from tuibench.core.events import Event, encode
-from tuibench.core.spec import Request, decode_request
+from tuibench.core.run.events import Event, encode
+from tuibench.core.run.spec import Request, decode_request
 
 _PIPE_BYTES = 1 << 20
 _F_SETPIPE_SZ = 1031

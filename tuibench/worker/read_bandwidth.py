@@ -16,8 +16,8 @@ from time import perf_counter_ns, process_time_ns
 import numpy as np
 from numpy.typing import NDArray
 
+from tuibench.engines.fused.kernels.stream import read_through
 from tuibench.engines.fused.matrices import allocate
-from tuibench.engines.fused.stream import read_through
 
 Part = NDArray[np.uint8]
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import numpy as np
 from numpy.typing import NDArray
 
-from tuibench.core.spec import Sampling
+from tuibench.core.run.spec import Sampling
 
 _SORTED_FIRST = 256
 _SORTED_FACTOR = 8

@@ -7,14 +7,14 @@ from functools import partial
 from pathlib import Path
 from time import perf_counter_ns
 
-from tuibench.core.events import Event, Phase, PhaseProgressed, PhaseStarted, QualityMeasured
-from tuibench.core.spec import QualityRequest
+from tuibench.core.run.events import Event, Phase, PhaseProgressed, PhaseStarted, QualityMeasured
+from tuibench.core.run.spec import QualityRequest
 from tuibench.engines.base import Engine
 from tuibench.engines.score_by_decoding import score_by_decoding
 from tuibench.models.artifacts import CachedArtifact, find_artifact
 from tuibench.models.folder import weight_files
 from tuibench.models.references import reference_recipe
-from tuibench.models.tokenizer import PromptTokenizer
+from tuibench.models.text.tokenizer import PromptTokenizer
 from tuibench.quality.reference import Predict, ReferenceMaker, open_reference
 from tuibench.quality.scoring import score_text
 from tuibench.quality.windows import Windows, windows_of

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter_ns
 
-from tuibench.core.events import (
+from tuibench.core.run.events import (
     PROTOCOL_VERSION,
     EngineReady,
     Event,
@@ -20,12 +20,12 @@ from tuibench.core.events import (
     PhaseStarted,
     WorkerFailed,
 )
-from tuibench.core.spec import GoOnRequest, LoadRequest, QualityRequest, TrialRequest
+from tuibench.core.run.spec import GoOnRequest, LoadRequest, QualityRequest, TrialRequest
 from tuibench.engines.base import CalibratedEngine, CalibrationError, Engine, EngineInfo, UnsupportedModelError
 from tuibench.methods import UnknownMethodError, UnusableMethodError, engine_class
 from tuibench.models.artifacts import ArtifactError
 from tuibench.models.local import ModelError
-from tuibench.models.tokenizer import PromptError, PromptTokenizer
+from tuibench.models.text.tokenizer import PromptError, PromptTokenizer
 from tuibench.quality.divergence import NotFiniteError
 from tuibench.quality.reference import StaleReferenceError
 from tuibench.quality.windows import EvalTextError

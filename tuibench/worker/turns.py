@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from time import perf_counter_ns, process_time_ns
 
-from tuibench.core.events import Event, TurnBegan, TurnEnded
-from tuibench.core.spec import GoOnRequest, Request
+from tuibench.core.run.events import Event, TurnBegan, TurnEnded
+from tuibench.core.run.spec import GoOnRequest, Request
 from tuibench.worker.pipe import UnexpectedRequestError
 
 _LOOK_S = 0.002

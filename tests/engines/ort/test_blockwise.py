@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuibench.engines.ort.blockwise import pick_block_size, quantise_blockwise
-from tuibench.engines.ort.gptq import quantise_compensated
+from tuibench.engines.ort.quantise.blockwise import pick_block_size, quantise_blockwise
+from tuibench.engines.ort.quantise.gptq import quantise_compensated
 
 
 def dequantised(weight, n_columns):

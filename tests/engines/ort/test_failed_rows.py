@@ -14,12 +14,12 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from tests.engines.ort.generation import opened
-from tuibench.core.events import PROTOCOL_VERSION, EngineReady, FailureKind, Phase, PhaseProgressed
-from tuibench.core.spec import Calibration, LoadRequest
+from tuibench.core.run.events import PROTOCOL_VERSION, EngineReady, FailureKind, Phase, PhaseProgressed
+from tuibench.core.run.spec import Calibration, LoadRequest
 from tuibench.engines.ort.build import build
 from tuibench.engines.ort.recipes import OPTIONS
-from tuibench.measure.failure import WorkerFailureError
-from tuibench.measure.supervisor import WorkerProcess
+from tuibench.measure.process.failure import WorkerFailureError
+from tuibench.measure.process.supervisor import WorkerProcess
 from tuibench.models.artifacts import ArtifactError, cached_artifacts
 
 FULL_DISK = """

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from tests.engines.ort.generation import divergence, forced, opened
-from tuibench.core.spec import Calibration
+from tuibench.core.run.spec import Calibration
 from tuibench.engines.base import CalibrationError
-from tuibench.engines.ort import compensated, facts, session
+from tuibench.engines.ort import facts, session
 from tuibench.engines.ort.build import build
+from tuibench.engines.ort.quantise import compensated
 from tuibench.engines.ort.recipes import OPTIONS
 from tuibench.methods import engine_class
 

@@ -5,9 +5,9 @@ import pytest
 
 from tests.gguf_files import decoder_keys, gguf_tensors, write_gguf
 from tests.gguf_sources import VOCAB_SIZE, source_model
-from tuibench.models.convert import described_model
-from tuibench.models.gguf.description import ARCHITECTURES, read_description
 from tuibench.models.local import ModelError
+from tuibench.models.origin.convert import described_model
+from tuibench.models.origin.gguf.description import ARCHITECTURES, read_description
 
 PROMPT = [(7 * i + 3) % VOCAB_SIZE for i in range(120)]
 

@@ -4,8 +4,8 @@ import tracemalloc
 
 import pytest
 
-from tuibench.models.gguf.header import StoredTensor, read_header
 from tuibench.models.local import ModelError
+from tuibench.models.origin.gguf.header import StoredTensor, read_header
 
 
 def string(text):

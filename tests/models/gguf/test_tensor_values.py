@@ -2,9 +2,9 @@ import gguf
 import numpy as np
 import pytest
 
-from tuibench.models.gguf.header import read_header
-from tuibench.models.gguf.tensor_values import check_inside, tensor_values
 from tuibench.models.local import ModelError
+from tuibench.models.origin.gguf.header import read_header
+from tuibench.models.origin.gguf.tensor_values import check_inside, tensor_values
 
 
 def unpackable(kind):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from tuibench.core.kv_cache import KvCacheSize
+from tuibench.core.run.kv_cache import KvCacheSize
 
 SCORED_TOKENS = 64
 """Positions that are scored at once; their logits are the largest array then."""

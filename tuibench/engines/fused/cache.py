@@ -21,8 +21,8 @@ from numba.extending import overload
 from numpy.typing import NDArray
 
 from tuibench.engines.fused.compiler import FAST, kernel
-from tuibench.engines.fused.kernels_matrix import holds
-from tuibench.engines.fused.kernels_vector import Vector, largest_magnitude
+from tuibench.engines.fused.kernels.matrix import holds
+from tuibench.engines.fused.kernels.vector import Vector, largest_magnitude
 from tuibench.engines.fused.matrices import (
     FP32_BYTES,
     INT8_STEP,

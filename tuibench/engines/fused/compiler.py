@@ -30,7 +30,7 @@ def _digest() -> str:
     """Return a digest over the kernels' sources, the compiler's versions, processor and instruction sets."""
     target = cpu_target.target_context.codegen().magic_tuple()
     digest = hashlib.sha256(repr((numba.__version__, llvmlite.__version__, target)).encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:_DIGITS]
 

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from tuibench.engines.fused.cache import Cache, put_key, put_value
 from tuibench.engines.fused.compiler import entry, kernel
-from tuibench.engines.fused.kernels_attention import CHUNK, attend_chunk, chunks_of, combine_chunks
-from tuibench.engines.fused.kernels_matrix import Inputs, Tokens, multiply, new_inputs, part_of, prepare_inputs
-from tuibench.engines.fused.kernels_vector import Vector, add, copy, gelu, norm, rotate, silu_gate
+from tuibench.engines.fused.kernels.attention import CHUNK, attend_chunk, chunks_of, combine_chunks
+from tuibench.engines.fused.kernels.matrix import Inputs, Tokens, multiply, new_inputs, part_of, prepare_inputs
+from tuibench.engines.fused.kernels.vector import Vector, add, copy, gelu, norm, rotate, silu_gate
 from tuibench.engines.fused.matrices import LANES, Matrix, padded
 from tuibench.engines.fused.model import Model
 from tuibench.engines.fused.team import await_order, barrier, order_of, share

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from tuibench.core.spec import Method
+from tuibench.core.run.spec import Method
 from tuibench.engines.base import EngineInfo, Guesses, Progress, UnsupportedModelError
 
 if TYPE_CHECKING:

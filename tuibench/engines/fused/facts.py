@@ -5,15 +5,15 @@ from __future__ import annotations
 from importlib.metadata import version
 from pathlib import Path
 
-from tuibench.core.spec import Method
+from tuibench.core.run.spec import Method
 from tuibench.engines.base import EngineInfo
-from tuibench.engines.cpu import instruction_sets
+from tuibench.machine.cpu import instruction_sets
 from tuibench.engines.fused.compiler import CACHE_FOLDER
+from tuibench.engines.fused.kernels.tile_ir import TILE_COLUMNS
+from tuibench.engines.fused.kernels.vector_ir import GROUP
 from tuibench.engines.fused.matrices import FP32_BYTES, INT4_BLOCK, LANES
 from tuibench.engines.fused.model import weight_bytes
 from tuibench.engines.fused.session import Session
-from tuibench.engines.fused.tile_ir import TILE_COLUMNS
-from tuibench.engines.fused.vector_ir import GROUP
 from tuibench.models.folder import weight_files
 
 _WEIGHTS = {

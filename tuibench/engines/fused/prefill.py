@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from tuibench.engines.fused.cache import Cache, put_key, put_value
 from tuibench.engines.fused.compiler import entry, kernel
 from tuibench.engines.fused.decode import Scratch, Step, panel_share, project_logits
-from tuibench.engines.fused.kernels_groups import FEW, Groups, multiply_groups, new_groups, prepare_group_inputs
-from tuibench.engines.fused.kernels_matrix import Inputs, Tokens, new_inputs, part_of
-from tuibench.engines.fused.kernels_prompt_attention import QUERY_BLOCK, Heads, attend_block, new_heads
-from tuibench.engines.fused.kernels_vector import Vector, add, copy, gelu, norm, rotate, silu_gate
+from tuibench.engines.fused.kernels.groups import FEW, Groups, multiply_groups, new_groups, prepare_group_inputs
+from tuibench.engines.fused.kernels.matrix import Inputs, Tokens, new_inputs, part_of
+from tuibench.engines.fused.kernels.prompt_attention import QUERY_BLOCK, Heads, attend_block, new_heads
+from tuibench.engines.fused.kernels.tile_ir import TILE_COLUMNS
+from tuibench.engines.fused.kernels.vector import Vector, add, copy, gelu, norm, rotate, silu_gate
+from tuibench.engines.fused.kernels.vector_ir import GROUP
 from tuibench.engines.fused.matrices import LANES, Matrix, padded
 from tuibench.engines.fused.model import Model
 from tuibench.engines.fused.team import await_order, barrier, order_of, share
-from tuibench.engines.fused.tile_ir import TILE_COLUMNS
-from tuibench.engines.fused.vector_ir import GROUP
 
 _STAGGER = 2 * LANES
 

@@ -14,7 +14,7 @@ from tuibench.engines.decoder.rope import rope_tables
 from tuibench.engines.fused.cache import Cache, capacity_of, new_store
 from tuibench.engines.fused.compiler import was_compiled
 from tuibench.engines.fused.decode import Scratch, decode_tokens, new_scratch
-from tuibench.engines.fused.kernels_groups import FEW
+from tuibench.engines.fused.kernels.groups import FEW
 from tuibench.engines.fused.matrices import LANES, Matrix, padded
 from tuibench.engines.fused.model import TOY_WIDTH, Model, pack_model, toy_model
 from tuibench.engines.fused.packing import StackWriter

@@ -85,11 +85,11 @@ def build(method: str, options: Options, model_dir: Path, progress: Progress) ->
 
 def _write(options: Options, model_dir: Path, staging: Path, progress: Progress) -> None:
     if isinstance(options, Exported):
-        from tuibench.engines.ort.plain_export import write_plain
+        from tuibench.engines.ort.export.plain_export import write_plain
 
         write_plain(options, model_dir, staging, progress)
     elif isinstance(options, Fused):
-        from tuibench.engines.ort.assemble import write_fused
+        from tuibench.engines.ort.graph.assemble import write_fused
 
         write_fused(model_dir, staging, progress)
     else:
@@ -104,15 +104,15 @@ def _write_calibrated(
     n_threads = len(os.sched_getaffinity(0))
     match options:
         case Smoothed():
-            from tuibench.engines.ort.smoothed_int8 import write_smoothed
+            from tuibench.engines.ort.quantise.smoothed_int8 import write_smoothed
 
             write_smoothed(options, fused, model_dir, staging, progress, n_threads)
         case Static():
-            from tuibench.engines.ort.static_int8 import write_static
+            from tuibench.engines.ort.quantise.static_int8 import write_static
 
             write_static(options, fused, model_dir, staging, progress, n_threads)
         case Compensated():
-            from tuibench.engines.ort.compensated import write_compensated
+            from tuibench.engines.ort.quantise.compensated import write_compensated
 
             write_compensated(options, fused, model_dir, staging, progress, n_threads)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import msgspec
 
-from tuibench.core.spec import Calibration, Method
+from tuibench.core.run.spec import Calibration, Method
 from tuibench.engines.base import EngineInfo, Progress, UnsupportedModelError
 from tuibench.engines.ort.recipes import OPTIONS, Options
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
-from tuibench.core.spec import Method
+from tuibench.core.run.spec import Method
 from tuibench.engines.base import EngineInfo
-from tuibench.engines.cpu import has_vnni, instruction_sets
+from tuibench.machine.cpu import has_vnni, instruction_sets
 from tuibench.engines.decoder.description import Decoder
-from tuibench.engines.ort.graph_info import GraphInfo, read_graph_info
+from tuibench.engines.ort.graph.info import GraphInfo, read_graph_info
 from tuibench.models.artifacts import CachedArtifact
 
 FUSED_OPERATORS = {

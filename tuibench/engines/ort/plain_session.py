@@ -10,7 +10,7 @@ import numpy as np
 
 from tuibench.engines.decoder.description import SCORED_TOKENS, Decoder
 from tuibench.engines.ort.binding import bound, cache_parts
-from tuibench.engines.ort.graph_info import MODEL_FILE
+from tuibench.engines.ort.graph.info import MODEL_FILE
 
 if TYPE_CHECKING:
     import onnxruntime as ort

@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from tuibench.core.spec import Ranges
+from tuibench.core.run.spec import Ranges
 from tuibench.engines.base import CalibrationError
 from tuibench.models.artifacts import Recipe, as_options, versions_of
 from tuibench.models.digest import remembered_sha256

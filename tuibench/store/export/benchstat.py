@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from tuibench.core.comparison import Comparison, MeasuredRun
 from tuibench.core.format import printable
-from tuibench.core.metrics import DECODE, PEAK_RSS, PREFILL, SIZE, TPOT, TTFT
-from tuibench.core.record import TrialRecord
-from tuibench.core.verdict import recommend
+from tuibench.core.results.comparison import Comparison, MeasuredRun
+from tuibench.core.results.metrics import DECODE, PEAK_RSS, PREFILL, SIZE, TPOT, TTFT
+from tuibench.core.results.verdict import recommend
+from tuibench.core.run.record import TrialRecord
 
 _UNITS = (
     (TPOT, "ns/op", ""),

@@ -6,11 +6,11 @@ import csv
 import io
 from collections.abc import Iterator
 
-from tuibench.core.comparison import Against, Comparison, Row
 from tuibench.core.format import printable
-from tuibench.core.metrics import METRICS
-from tuibench.core.stats import PERCENTILES, Ratio
-from tuibench.core.verdict import Recommendation, recommend
+from tuibench.core.results.comparison import Against, Comparison, Row
+from tuibench.core.results.metrics import METRICS
+from tuibench.core.results.verdict import Recommendation, recommend
+from tuibench.core.statistics.stats import PERCENTILES, Ratio
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 _QUALITY = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tuibench.core import format as fmt
-from tuibench.core.comparison import MeasuredRun
+from tuibench.core.results.comparison import MeasuredRun
 from tuibench.store.schema import Session
 
 

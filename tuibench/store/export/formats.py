@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from tuibench.core.comparison import Comparison
+from tuibench.core.results.comparison import Comparison
 from tuibench.store.export.benchstat import as_benchstat
 from tuibench.store.export.csv_text import as_csv
 from tuibench.store.export.html import as_html

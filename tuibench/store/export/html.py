@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
-from tuibench.core.changes import change_lines
-from tuibench.core.columns import Column, cells, comparison_columns, constants, filled, varying
-from tuibench.core.comparison import Comparison
-from tuibench.core.evidence import Grade
 from tuibench.core.format import printable
-from tuibench.core.machine_lines import machine_lines
-from tuibench.core.verdict import label_before, recommend, verdict_lines
+from tuibench.core.present.columns import Column, cells, comparison_columns, constants, filled, varying
+from tuibench.core.present.machine_lines import machine_lines
+from tuibench.core.results.changes import change_lines
+from tuibench.core.results.comparison import Comparison
+from tuibench.core.results.evidence import Grade
+from tuibench.core.results.verdict import label_before, recommend, verdict_lines
 from tuibench.store.export.plots import plots
 from tuibench.store.export.svg import GRID, INK, MUTED, PAPER
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
-from tuibench.core.comparison import Against, Comparison, Row
 from tuibench.core.format import inert_json
-from tuibench.core.record import QualityRecord, TrialRecord
-from tuibench.core.stats import Ratio
-from tuibench.core.verdict import MAX_KLD, method_sentence, recommend
+from tuibench.core.results.comparison import Against, Comparison, Row
+from tuibench.core.results.verdict import MAX_KLD, method_sentence, recommend
+from tuibench.core.run.record import QualityRecord, TrialRecord
+from tuibench.core.statistics.stats import Ratio
 
 
 def as_json_line(record: TrialRecord | QualityRecord) -> str:

@@ -8,10 +8,10 @@ from statistics import median
 from textwrap import wrap
 
 from tuibench.core import format as fmt
-from tuibench.core.comparison import NEGLIGIBLE_KLD, REFERENCE, Comparison, Row
-from tuibench.core.evidence import Grade
-from tuibench.core.metrics import DECODE
-from tuibench.core.verdict import label_before, recommend
+from tuibench.core.results.comparison import NEGLIGIBLE_KLD, REFERENCE, Comparison, Row
+from tuibench.core.results.evidence import Grade
+from tuibench.core.results.metrics import DECODE
+from tuibench.core.results.verdict import label_before, recommend
 from tuibench.store.export.svg import (
     FONT,
     GRID,

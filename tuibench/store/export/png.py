@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from tuibench.core.comparison import Comparison
+from tuibench.core.results.comparison import Comparison
 from tuibench.store.export.plots import as_svg
 
 _SCALE = 2.0

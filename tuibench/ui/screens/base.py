@@ -14,13 +14,13 @@ from textual.reactive import var
 from textual.widget import Widget
 
 from tuibench.core import format as fmt
-from tuibench.core.spec import Method
-from tuibench.core.state import MethodStatus, RunState
-from tuibench.ui import describe
+from tuibench.core.run.spec import Method
+from tuibench.core.run.state import MethodStatus, RunState
 from tuibench.ui.messages import MethodPointed, RunProgressed
-from tuibench.ui.pacing import PacedScreen
-from tuibench.ui.painting import PartialCompositor
 from tuibench.ui.services import Context
+from tuibench.ui.terminal.pacing import PacedScreen
+from tuibench.ui.terminal.painting import PartialCompositor
+from tuibench.ui.text import describe
 from tuibench.ui.widgets.ladder import Ladder
 from tuibench.ui.widgets.latency_curves import Curve, LatencyCurves
 from tuibench.ui.widgets.live_panel import LivePanel

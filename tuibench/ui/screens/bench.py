@@ -12,15 +12,15 @@ from textual.events import DescendantFocus
 from textual.getters import query_one
 
 from tuibench.core import format as fmt
-from tuibench.core.spec import RunSpec
-from tuibench.core.state import RunState
+from tuibench.core.run.spec import RunSpec
+from tuibench.core.run.state import RunState
 from tuibench.models.local import LocalModel, ModelError
-from tuibench.ui import describe
-from tuibench.ui.keymap import bindings
+from tuibench.ui.keys.keymap import bindings
 from tuibench.ui.messages import FeedEnded
 from tuibench.ui.screens.base import RunScreen
 from tuibench.ui.screens.measuring import MeasuringScreen
-from tuibench.ui.subtitle import write_subtitle
+from tuibench.ui.text import describe
+from tuibench.ui.text.subtitle import write_subtitle
 from tuibench.ui.widgets.key_line import KeyLine
 from tuibench.ui.widgets.ladder import Ladder
 from tuibench.ui.widgets.machine_panel import MachinePanel
@@ -29,7 +29,7 @@ from tuibench.ui.widgets.settings_form import SettingsError, SettingsForm
 from tuibench.ui.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
-    from tuibench.measure.resume_offer import ResumeOffer
+    from tuibench.measure.run.resume_offer import ResumeOffer
     from tuibench.ui.services import Context
 
 

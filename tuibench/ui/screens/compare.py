@@ -14,15 +14,15 @@ from textual.getters import query_one
 from textual.widgets import Input, Static
 
 from tuibench.core import format as fmt
-from tuibench.core.columns import cells, comparison_columns, filled, varying
-from tuibench.core.comparison import Comparison, Row
-from tuibench.core.metrics import DECODE
+from tuibench.core.present.columns import cells, comparison_columns, filled, varying
+from tuibench.core.results.comparison import Comparison, Row
+from tuibench.core.results.metrics import DECODE
 from tuibench.store.schema import SessionError
-from tuibench.ui import compare_rows, describe
-from tuibench.ui.compare_rows import SORTS
-from tuibench.ui.keymap import bindings
+from tuibench.ui.keys.keymap import bindings
+from tuibench.ui.look.series import letter
 from tuibench.ui.screens.base import DashboardScreen
-from tuibench.ui.series import letter
+from tuibench.ui.text import compare_rows, describe
+from tuibench.ui.text.compare_rows import SORTS
 from tuibench.ui.widgets.key_line import KeyLine
 from tuibench.ui.widgets.latency_curves import Curve, LatencyCurves
 from tuibench.ui.widgets.ratio_bars import RatioBars

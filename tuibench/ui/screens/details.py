@@ -11,17 +11,17 @@ from textual.getters import query_one
 from textual.screen import ModalScreen
 
 from tuibench.core import format as fmt
-from tuibench.core.columns import METHOD, Column
-from tuibench.core.comparison import compare, run_of_state
-from tuibench.core.detail_columns import MEMORY, QUALITY, scored_on
-from tuibench.core.metrics import ACCEPTANCE, DECODE, OUTPUT, PREFILL, TOKENS_PER_STEP, TPOT, TTFT
-from tuibench.core.record import TrialRecord
-from tuibench.core.roofline import roofline
-from tuibench.core.spec import Method
-from tuibench.core.state import MethodState, RunState
-from tuibench.core.stats import estimate
-from tuibench.ui.describe import failure_text
-from tuibench.ui.keymap import bindings
+from tuibench.core.present.columns import METHOD, Column
+from tuibench.core.present.detail_columns import MEMORY, QUALITY, scored_on
+from tuibench.core.results.comparison import compare, run_of_state
+from tuibench.core.results.metrics import ACCEPTANCE, DECODE, OUTPUT, PREFILL, TOKENS_PER_STEP, TPOT, TTFT
+from tuibench.core.results.roofline import roofline
+from tuibench.core.run.record import TrialRecord
+from tuibench.core.run.spec import Method
+from tuibench.core.run.state import MethodState, RunState
+from tuibench.core.statistics.stats import estimate
+from tuibench.ui.keys.keymap import bindings
+from tuibench.ui.text.describe import failure_text
 from tuibench.ui.widgets.fact_sheet import FactSheet, Part
 
 _BAR = 24

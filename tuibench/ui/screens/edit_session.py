@@ -14,7 +14,7 @@ from textual.widgets import Input, Label
 from tuibench.core import format as fmt
 from tuibench.store.annotations import tags_from
 from tuibench.store.schema import Annotation
-from tuibench.ui.keymap import bindings
+from tuibench.ui.keys.keymap import bindings
 from tuibench.ui.widgets.key_line import KeyLine
 
 if TYPE_CHECKING:

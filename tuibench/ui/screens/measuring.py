@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 from textual import on, work
 
 from tuibench.core import format as fmt
-from tuibench.core.spec import RunSpec
-from tuibench.core.state import RunState
+from tuibench.core.run.spec import RunSpec
+from tuibench.core.run.state import RunState
 from tuibench.models.local import LocalModel, ModelError
 from tuibench.store.schema import SessionError
-from tuibench.ui import describe
 from tuibench.ui.feed import Feed
 from tuibench.ui.messages import ComparisonWanted, FeedEnded, ResumeWanted, SessionChosen
 from tuibench.ui.screens.base import RunScreen
+from tuibench.ui.text import describe
 
 if TYPE_CHECKING:
-    from tuibench.measure.resume import Continuation
+    from tuibench.measure.run.resume import Continuation
     from tuibench.ui.services import Context, LiveRun
 
 

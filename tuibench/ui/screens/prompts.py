@@ -16,8 +16,8 @@ from textual.widgets import Input, Static
 from tuibench import paths
 from tuibench.core import format as fmt
 from tuibench.store.prompts import Prompt
-from tuibench.ui.columns import Column, heading, line
-from tuibench.ui.keymap import bindings
+from tuibench.ui.keys.keymap import bindings
+from tuibench.ui.text.columns import Column, heading, line
 from tuibench.ui.widgets.row_list import RowList
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from textual.screen import ModalScreen
 from textual.widgets import ProgressBar, Static
 
 from tuibench.core import format as fmt
-from tuibench.models.pull_process import Progress, Pulled, PullFailed
-from tuibench.ui.keymap import bindings
+from tuibench.models.origin.pull_process import Progress, Pulled, PullFailed
+from tuibench.ui.keys.keymap import bindings
 
 if TYPE_CHECKING:
     from tuibench.ui.services import Context

@@ -14,9 +14,9 @@ from textual.geometry import Size
 from textual.getters import query_one
 
 from tuibench.core import format as fmt
-from tuibench.core.comparison import REFERENCE
+from tuibench.core.results.comparison import REFERENCE
 from tuibench.store.schema import Session, SessionError
-from tuibench.ui.keymap import bindings
+from tuibench.ui.keys.keymap import bindings
 from tuibench.ui.messages import ComparisonWanted, ResumeWanted
 from tuibench.ui.screens.base import RunScreen
 from tuibench.ui.widgets.key_line import KeyLine

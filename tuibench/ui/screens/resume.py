@@ -12,10 +12,10 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from tuibench.core import format as fmt
-from tuibench.ui.keymap import bindings
+from tuibench.ui.keys.keymap import bindings
 
 if TYPE_CHECKING:
-    from tuibench.measure.resume_offer import ResumeOffer
+    from tuibench.measure.run.resume_offer import ResumeOffer
 
 
 class ResumeScreen(ModalScreen[bool | None]):

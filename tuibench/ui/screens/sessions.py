@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,10 +17,10 @@ from tuibench.core import format as fmt
 from tuibench.store.annotations import annotate
 from tuibench.store.schema import SessionError
 from tuibench.store.trash import delete, deleted, restore
-from tuibench.ui.keymap import bindings
+from tuibench.ui.keys.keymap import bindings
 from tuibench.ui.messages import ComparisonWanted, ResumeWanted, SessionChosen
 from tuibench.ui.screens.base import DashboardScreen
-from tuibench.ui.session_list import Order, search
+from tuibench.ui.text.session_list import Order, search
 from tuibench.ui.widgets.key_line import KeyLine
 from tuibench.ui.widgets.row_list import RowList
 from tuibench.ui.widgets.search_line import SearchLine
@@ -30,7 +30,6 @@ from tuibench.ui.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
     from tuibench.store.catalogue import SessionSummary
-    from tuibench.ui.app import TuibenchApp
     from tuibench.ui.services import Context
 
 _N_READ = 25
@@ -52,9 +51,10 @@ class SessionsScreen(DashboardScreen):
     status = query_one(StatusLine)
     query_line = query_one(SearchLine)
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, session_under_way: Callable[[], Path | None]) -> None:
         super().__init__()
         self.context = context
+        self._session_under_way = session_under_way
         self._sessions: dict[str, SessionSummary] = {}
         self._marked: set[str] = set()
         self._order = Order()
@@ -296,8 +296,8 @@ class SessionsScreen(DashboardScreen):
 
     def _may_change(self, chosen: Sequence[SessionSummary]) -> bool:
         """Whether these are the user's own, and finished: a recording that ships stays as it is."""
-        app: TuibenchApp = self.app  # type: ignore[assignment] # screen of this app only
-        if any(session.path == app.session_under_way for session in chosen):
+        under_way = self._session_under_way()
+        if any(session.path == under_way for session in chosen):
             self.notify("this session is being measured – F8 on the bench stops it", severity="warning")
             return False
         fixed = [session for session in chosen if paths.is_bundled(session.path)]

@@ -14,8 +14,8 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from tuibench.core import format as fmt
-from tuibench.ui.keymap import bindings
-from tuibench.ui.series import N_SERIES
+from tuibench.ui.keys.keymap import bindings
+from tuibench.ui.look.series import N_SERIES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from tuibench.ui.keymap import bindings
+from tuibench.ui.keys.keymap import bindings
 
 
 class Choice(Widget, can_focus=True):

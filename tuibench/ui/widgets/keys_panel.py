@@ -12,7 +12,7 @@ from textual.getters import query_one
 from textual.screen import Screen
 from textual.widgets import HelpPanel
 
-from tuibench.ui.keymap import KEYS, bindings
+from tuibench.ui.keys.keymap import KEYS, bindings
 from tuibench.ui.widgets.fact_sheet import Facts, FactSheet, Part
 
 _OURS = {key.id for keys in KEYS.values() for key in keys}

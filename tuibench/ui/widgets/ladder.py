@@ -10,16 +10,16 @@ from textual.content import Content
 from textual.message import Message
 from textual.reactive import var
 
-from tuibench.core.comparison import Row, compare, run_of_state
-from tuibench.core.spec import Method
-from tuibench.core.state import RunState
-from tuibench.ui import ladder_rows
-from tuibench.ui.columns import Widths, fit, heading
-from tuibench.ui.keymap import bindings
-from tuibench.ui.ladder_rows import COLUMNS, Rung
+from tuibench.core.results.comparison import Row, compare, run_of_state
+from tuibench.core.run.spec import Method
+from tuibench.core.run.state import RunState
+from tuibench.ui.keys.keymap import bindings
+from tuibench.ui.look.series import SeriesMap
 from tuibench.ui.messages import MethodPointed
-from tuibench.ui.series import SeriesMap
-from tuibench.ui.subtitle import write_subtitle
+from tuibench.ui.text import ladder_rows
+from tuibench.ui.text.columns import Widths, fit, heading
+from tuibench.ui.text.ladder_rows import COLUMNS, Rung
+from tuibench.ui.text.subtitle import write_subtitle
 from tuibench.ui.widgets.row_list import RowList
 
 _SELECTED_AT_FIRST = 2

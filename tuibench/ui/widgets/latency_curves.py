@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tuibench.core import format as fmt
-from tuibench.ui.braille import DOTS_X, Canvas, Columns, LogScale, log_scale
-from tuibench.ui.describe import Stream
+from tuibench.ui.look.braille import DOTS_X, Canvas, Columns, LogScale, log_scale
+from tuibench.ui.text.describe import Stream
 from tuibench.ui.widgets.plain_lines import PartRows, Row
 
 _LABEL = 7

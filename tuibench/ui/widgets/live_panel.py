@@ -13,12 +13,12 @@ from textual.reactive import var
 from textual.widgets import Static
 
 from tuibench.core import format as fmt
-from tuibench.core.spec import Method
-from tuibench.core.state import MethodState, MethodStatus, RunState
-from tuibench.ui import describe
-from tuibench.ui.describe import Stream
-from tuibench.ui.series import SeriesMap, series_classes
-from tuibench.ui.subtitle import write_subtitle
+from tuibench.core.run.spec import Method
+from tuibench.core.run.state import MethodState, MethodStatus, RunState
+from tuibench.ui.look.series import SeriesMap, series_classes
+from tuibench.ui.text import describe
+from tuibench.ui.text.describe import Stream
+from tuibench.ui.text.subtitle import write_subtitle
 from tuibench.ui.widgets.progress_line import ProgressLine
 from tuibench.ui.widgets.stat_tile import StatTile
 from tuibench.ui.widgets.stream_text import StreamText

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.reactive import var
 
 from tuibench.core import format as fmt
-from tuibench.core.state import RunState
+from tuibench.core.run.state import RunState
 from tuibench.ui.machine_sampler import MachineSample
 from tuibench.ui.widgets.plain_lines import Part, PartRows, Row
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from textual.message import Message
 from textual.widgets import TextArea
 
-from tuibench.ui.keymap import bindings
+from tuibench.ui.keys.keymap import bindings
 
 
 class PromptBox(TextArea):

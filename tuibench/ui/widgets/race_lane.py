@@ -7,10 +7,10 @@ from textual.content import Content
 from textual.reactive import var
 
 from tuibench.core import format as fmt
-from tuibench.core.state import MethodState, MethodStatus, RunState
-from tuibench.ui import describe
-from tuibench.ui.series import series_classes
-from tuibench.ui.subtitle import write_subtitle
+from tuibench.core.run.state import MethodState, MethodStatus, RunState
+from tuibench.ui.look.series import series_classes
+from tuibench.ui.text import describe
+from tuibench.ui.text.subtitle import write_subtitle
 from tuibench.ui.widgets.stream_text import StreamText
 
 _FRAME_WIDTH = 6

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from textual.content import Content
 from textual.widget import Widget
 
-from tuibench.core.comparison import Comparison, Row
-from tuibench.ui.compare_rows import bars
+from tuibench.core.results.comparison import Comparison, Row
+from tuibench.ui.text.compare_rows import bars
 
 
 class RatioBars(Widget):

@@ -14,7 +14,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.visual import Visual
 
-from tuibench.ui.keymap import bindings
+from tuibench.ui.keys.keymap import bindings
 
 
 class RowList(ScrollView, can_focus=True):

@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.widget import Widget
 
 from tuibench.core import format as fmt
-from tuibench.ui.braille import DOTS_X, DOTS_Y, Canvas, log_scale
+from tuibench.ui.look.braille import DOTS_X, DOTS_Y, Canvas, log_scale
 
 _LABEL = 10
 """Cells left of the axis: "100 tok/s" and a space."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from textual.message import Message
 from textual.widgets import Input
 
-from tuibench.ui.keymap import bindings
+from tuibench.ui.keys.keymap import bindings
 
 
 class SearchLine(Input):

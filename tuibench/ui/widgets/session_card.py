@@ -11,7 +11,7 @@ from tuibench.core import format as fmt
 
 if TYPE_CHECKING:
     from tuibench.store.catalogue import SessionSummary
-    from tuibench.ui.series import SeriesMap
+    from tuibench.ui.look.series import SeriesMap
 
 _BAR = 9
 

@@ -11,12 +11,12 @@ from textual.events import Click
 from textual.message import Message
 
 from tuibench.core import format as fmt
-from tuibench.ui.columns import Column, Widths, fit, heading
+from tuibench.ui.text.columns import Column, Widths, fit, heading
 from tuibench.ui.widgets.row_list import RowList
 
 if TYPE_CHECKING:
     from tuibench.store.catalogue import SessionSummary
-    from tuibench.ui.series import SeriesMap
+    from tuibench.ui.look.series import SeriesMap
 
 # The first five are those that a terminal of 80 columns shows.
 _COLUMNS = (

@@ -18,10 +18,10 @@ from textual.strip import Strip
 from textual.visual import Visual
 
 from tuibench.core.format import printable
-from tuibench.ui.describe import Stream
+from tuibench.ui.text.describe import Stream
+from tuibench.ui.text.wrap import StreamWrap
 from tuibench.ui.widgets.plain_lines import PlainLines
 from tuibench.ui.widgets.thumb import Thumb
-from tuibench.ui.wrap import StreamWrap
 
 _MOST_DRAWN = 512
 """Lines kept as they were drawn, more than any terminal shows."""

@@ -1,0 +1,1 @@
+"""What a comparison shows, for any surface."""

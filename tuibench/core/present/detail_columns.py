@@ -1,0 +1,113 @@
+"""What a result tells in full: closeness to the reference with its standard errors, and memory phase by phase."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tuibench.core import format as fmt
+from tuibench.core.present.columns import KLD, METHOD, Column
+from tuibench.core.results.comparison import REFERENCE, Comparison, Row
+from tuibench.core.run.record import QualityRecord, TrialRecord
+
+
+@dataclass(frozen=True, slots=True)
+class _Figure:
+    """A cell that one figure of the quality fills, with its standard error where it has one."""
+
+    of: Callable[[QualityRecord], float | None]
+    error_of: Callable[[QualityRecord], float | None]
+    text: Callable[[float], str]
+
+    def __call__(self, comparison: Comparison, row: Row) -> str:
+        del comparison
+        figure, error = (self.of(row.quality), self.error_of(row.quality)) if row.quality else (None, None)
+        if figure is None:
+            return fmt.MISSING
+        return self.text(figure) if error is None else f"{self.text(figure)} ± {self.text(error)}"
+
+
+def _divergence(of: Callable[[QualityRecord], float | None]) -> _Figure:
+    return _Figure(of, lambda _: None, fmt.divergence)
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.2f} %".replace("-", "−")
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}"
+
+
+def _agreed(comparison: Comparison, row: Row) -> str:
+    del comparison
+    if row.agreement is None:
+        return "reference" if row.method == REFERENCE else fmt.MISSING
+    index, n_compared = row.agreement.first_divergence, row.agreement.n_compared
+    return f"{n_compared if index is None else index} of {fmt.counted(n_compared, 'token')}"
+
+
+def _length(comparison: Comparison, row: Row) -> str:
+    """Return how long the outputs are: one number, unless trials ended early."""
+    lengths = {record.n_gen for record in _measured(comparison, row)}
+    return " – ".join(map(str, sorted({min(lengths), max(lengths)}))) if lengths else fmt.MISSING
+
+
+QUALITY = (
+    METHOD,
+    KLD,
+    Column("kld_median", "median", _divergence(lambda quality: quality.kld_median)),
+    Column("kld_p99", "p99", _divergence(lambda quality: quality.kld_p99)),
+    Column("delta_p", "Δp", _Figure(lambda each: each.delta_p_mean, lambda each: each.delta_p_mean_se, _percent)),
+    Column("delta_p_rms", "Δp RMS", _Figure(lambda each: each.delta_p_rms, lambda each: each.delta_p_rms_se, _percent)),
+    Column("top1", "top-1", _Figure(lambda each: each.top1, lambda each: each.top1_se, _percent)),
+    Column("perplexity", "PPL", _Figure(lambda each: each.perplexity, lambda each: each.perplexity_se, _number)),
+    Column("agreed", "text agrees for", _agreed),
+    Column("length", "output", _length),
+)
+"""Teacher-forced figures with their standard errors; the greedy text until it leaves the reference's."""
+
+
+def scored_on(quality: QualityRecord) -> str:
+    """Return what the figures of the quality were taken on; made harmless for a terminal."""
+    told = f"{quality.eval_name}: {fmt.counted(quality.n_scored, 'position')}"
+    if quality.reference_bytes is not None:
+        told += f", reference cached in {fmt.size(quality.reference_bytes)}"
+    return fmt.printable(told)
+
+
+def _measured(comparison: Comparison, row: Row) -> tuple[TrialRecord, ...]:
+    found = comparison.measured[row.run].get(row.method)
+    return found.records if found else ()
+
+
+def _greatest(of: Callable[[TrialRecord], int | None]) -> Callable[[Comparison, Row], str]:
+    """Return the cell of a memory figure: what is told once per worker comes with the warm-up."""
+
+    def cell(comparison: Comparison, row: Row) -> str:
+        records = (each for each in comparison.runs[row.run].trials if each.method == row.method and not each.failed)
+        return fmt.size(max((n_bytes for each in records if (n_bytes := of(each)) is not None), default=None))
+
+    return cell
+
+
+def _kv_cache(comparison: Comparison, row: Row) -> str:
+    records = [each for each in comparison.runs[row.run].trials if each.method == row.method and not each.failed]
+    kv_cache = next((each.kv_cache for each in records if each.kv_cache is not None), None)
+    length = max((each.n_prompt + each.n_gen for each in records if each.n_prompt is not None), default=None)
+    if kv_cache is None or length is None:
+        return fmt.MISSING
+    return f"{fmt.size(kv_cache.at(length))} at {fmt.counted(length, 'token')}"
+
+
+MEMORY = (
+    METHOD,
+    Column("prepare_peak_bytes", "prepared", _greatest(lambda record: record.prepare_peak_bytes)),
+    Column("load_peak_bytes", "loaded", _greatest(lambda record: record.load_peak_bytes)),
+    Column("prefill_peak_bytes", "prefilled", _greatest(lambda record: record.prefill_peak_bytes)),
+    Column("peak_rss_bytes", "decoded", _greatest(lambda record: record.peak_rss_bytes)),
+    Column("rss_anon_bytes", "private", _greatest(lambda record: record.rss_anon_bytes)),
+    Column("rss_file_bytes", "mapped", _greatest(lambda record: record.rss_file_bytes)),
+    Column("kv_cache", "KV-cache", _kv_cache),
+)
+"""The worker's high-water mark at the end of each phase, and what of its memory is its own or mapped from files."""

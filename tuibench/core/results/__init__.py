@@ -1,0 +1,1 @@
+"""What records say: metrics, comparisons, how sure they are, verdicts."""

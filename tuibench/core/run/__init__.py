@@ -1,0 +1,1 @@
+"""What a run is: its plan, the events it consists of, their state, the records that are kept."""

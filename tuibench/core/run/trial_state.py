@@ -1,0 +1,244 @@
+"""The reducer of one trial: what is known of it after each event, live, replayed or in a test, and what is kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from tuibench.core.machine.validity import Lamp
+from tuibench.core.run.events import (
+    EngineReady,
+    Event,
+    Heartbeat,
+    Memory,
+    Phase,
+    PhaseProgressed,
+    PhaseStarted,
+    PromptTokenised,
+    QualityMeasured,
+    TokenEmitted,
+    TrialAccepted,
+    TrialFinished,
+    TurnBegan,
+    TurnEnded,
+    WorkerFailed,
+    WorkerStarted,
+)
+from tuibench.core.run.record import Failure, TrialRecord
+
+
+@dataclass(slots=True)
+class TokenLog:
+    """The tokens of one trial, appended to and shared by all its states: copying it per token would be quadratic."""
+
+    at_ns: list[int] = field(default_factory=list)
+    """The worker's times, less what the trial had waited for its turns before."""
+    ids: list[int] = field(default_factory=list)
+    pieces: list[str] = field(default_factory=list)
+
+    def first(self, n: int) -> TokenLog:
+        """Return a log of its own with the first `n` tokens."""
+        return TokenLog(self.at_ns[:n], self.ids[:n], self.pieces[:n])
+
+
+@dataclass(frozen=True, slots=True)
+class TrialState:
+    """What is known of a trial that is under way."""
+
+    method: str
+    index: int
+    warmup: bool
+    n_expected: int
+    phase: Phase = Phase.START
+    phase_since_ns: int | None = None
+    progress: PhaseProgressed | None = None
+    ready: EngineReady | None = None
+    requested_ns: int | None = None
+    tokenised_ns: int | None = None
+    prompt: PromptTokenised | None = None
+    n_gen: int = 0
+    log: TokenLog = field(default_factory=TokenLog)
+    """Only its first `n_gen` entries belong to this state."""
+    turn_ended_ns: int | None = None
+    """Since when it waits for its next turn; None while it has one."""
+    waited_ns: int = 0
+    """For turns, so far."""
+    finished: TrialFinished | None = None
+    failed: WorkerFailed | None = None
+    rss_bytes: int | None = None
+    last_event_ns: int | None = None
+
+    @property
+    def n_prompt(self) -> int | None:
+        """Tokens of the prompt; None until they are counted."""
+        return self.prompt.n_prompt if self.prompt else None
+
+    @property
+    def ttft_ns(self) -> int | None:
+        """Request accepted to first token's text; None before there is one."""
+        if self.requested_ns is None or self.n_gen == 0:
+            return None
+        return self.log.at_ns[0] - self.requested_ns
+
+    @property
+    def decode_tps(self) -> float | None:
+        """Decode speed so far: gaps ÷ time from the first to the latest token; None below two tokens."""
+        if self.n_gen < 2:  # noqa: PLR2004 - a gap has two ends
+            return None
+        span_ns = self.log.at_ns[self.n_gen - 1] - self.log.at_ns[0]
+        return (self.n_gen - 1) * 1e9 / span_ns if span_ns > 0 else None
+
+    def step_ns(self, start: int = 0) -> list[int]:
+        """Return the gaps between consecutive tokens, from gap number `start` on."""
+        stamps = self.log.at_ns
+        return [stamps[i + 1] - stamps[i] for i in range(start, self.n_gen - 1)]
+
+    @property
+    def text(self) -> str:
+        """All text so far; a widget that appends should take `log.pieces` instead."""
+        tail = self.finished.text_tail if self.finished else ""
+        return "".join(self.log.pieces[: self.n_gen]) + tail
+
+
+def fold_trial(state: TrialState, event: Event) -> TrialState:  # noqa: C901, PLR0911, PLR0912 - one arm per event
+    """Return the trial's state after `event`."""
+    if isinstance(event, TokenEmitted):  # the one event that comes often: one copy of the state, not two
+        return _with_token(state, event)
+    state = replace(state, last_event_ns=event.at_ns)
+    match event:
+        case WorkerStarted():
+            return state
+        case PhaseStarted(phase=phase):
+            return replace(state, phase=phase, phase_since_ns=event.at_ns, progress=None)
+        case PhaseProgressed():
+            return replace(state, progress=event)
+        case EngineReady():
+            return replace(state, ready=event, phase=Phase.IDLE, phase_since_ns=event.at_ns, progress=None)
+        case TrialAccepted():
+            return replace(state, requested_ns=event.at_ns)
+        case PromptTokenised():
+            return replace(
+                state,
+                prompt=event,
+                tokenised_ns=event.at_ns,
+                phase=Phase.PREFILL,
+                phase_since_ns=event.at_ns,
+                progress=None,
+            )
+        case TurnEnded():
+            return replace(state, turn_ended_ns=event.at_ns)
+        case TurnBegan():
+            waited_ns = event.at_ns - state.turn_ended_ns if state.turn_ended_ns is not None else 0
+            return replace(state, turn_ended_ns=None, waited_ns=state.waited_ns + waited_ns)
+        case TrialFinished():
+            return replace(state, finished=event, phase=Phase.IDLE, phase_since_ns=event.at_ns)
+        case QualityMeasured():
+            return replace(state, phase=Phase.IDLE, phase_since_ns=event.at_ns, progress=None)
+        case Heartbeat(rss_bytes=rss_bytes):
+            return replace(state, rss_bytes=rss_bytes)
+        case WorkerFailed():
+            return replace(state, failed=event)
+
+
+def _with_token(state: TrialState, event: TokenEmitted) -> TrialState:
+    n = state.n_gen
+    # A log that has run ahead belongs to a later state: this one goes on in a copy of its own part.
+    log = state.log if len(state.log.ids) == n else state.log.first(n)
+    log.at_ns.append(event.at_ns - state.waited_ns)
+    log.ids.append(event.token_id)
+    log.pieces.append(event.text)
+    phase_since_ns = event.at_ns if n == 0 else state.phase_since_ns
+    return replace(
+        state,
+        log=log,
+        n_gen=n + 1,
+        phase=Phase.DECODE,
+        phase_since_ns=phase_since_ns,
+        last_event_ns=event.at_ns,
+    )
+
+
+def trial_record(
+    trial: TrialState,
+    *,
+    fresh: bool,
+    observer_cpu_ns: int | None,
+    validity: tuple[str, ...],
+    failure: Failure | None,
+    finished: datetime,
+    lamp: Lamp | None = None,
+    energy_uj: int | None = None,
+) -> TrialRecord:
+    """Return what is kept of a trial.
+
+    Args:
+        trial: Its final state.
+        fresh: Whether its worker was started for it, so that load time and the model's facts are told with it.
+        observer_cpu_ns: CPU time of the watching process in the timed window.
+        validity: Reasons to distrust the figures, beside what the worker said of the prompt.
+        failure: Why it has no result; None if it has.
+        finished: Now.
+        lamp: How bad the worst of those reasons is; None if conditions were not watched.
+        energy_uj: What the processor packages used; None where it cannot be read.
+    """
+    memory, done = _memory(trial), trial.finished
+    guesses = done.guesses if done else None
+    ready = trial.ready if fresh else None
+    kv_cache = ready.kv_cache if ready else None
+    tokenise_ns = None
+    if trial.tokenised_ns is not None and trial.requested_ns is not None:
+        tokenise_ns = trial.tokenised_ns - trial.requested_ns
+    return TrialRecord(
+        method=trial.method,
+        index=trial.index,
+        warmup=trial.warmup,
+        n_prompt=trial.n_prompt,
+        prompt_text_sha256=trial.prompt.text_sha256 if trial.prompt else None,
+        finish_reason=done.finish_reason if done else None,
+        failure_kind=failure.kind if failure else None,
+        failure_phase=failure.phase if failure else None,
+        failure_message=failure.message if failure else None,
+        log_tail=failure.log_tail if failure and failure.log_tail else None,
+        load_ns=ready.load_ns if ready else None,
+        prepare_ns=ready.prepare_ns if ready else None,
+        tokenise_ns=tokenise_ns,
+        prefill_ns=done.prefill_ns if done else None,
+        ttft_ns=trial.ttft_ns,
+        step_ns=tuple(trial.step_ns()),
+        sampling_ns=done.sampling_ns if done else None,
+        token_ids=tuple(trial.log.ids[: trial.n_gen]),
+        piece_chars=tuple(len(piece) for piece in trial.log.pieces[: trial.n_gen]),
+        text=trial.text,
+        prepare_peak_bytes=ready.prepare_peak_bytes if ready else None,
+        load_peak_bytes=ready.memory.peak_rss_bytes if ready else None,
+        prefill_peak_bytes=done.prefill_peak_bytes if done else None,
+        peak_rss_bytes=memory.peak_rss_bytes,
+        rss_anon_bytes=memory.rss_anon_bytes,
+        rss_file_bytes=memory.rss_file_bytes,
+        artifact_bytes=ready.artifact_bytes if ready else None,
+        weight_bytes=ready.weight_bytes if ready else None,
+        kv_bytes_per_token=kv_cache.bytes_per_token if kv_cache else None,
+        kv_sliding_bytes_per_token=(kv_cache.sliding_bytes_per_token or None) if kv_cache else None,
+        kv_window=kv_cache.window if kv_cache else None,
+        kv_fixed_bytes=(kv_cache.fixed_bytes or None) if kv_cache else None,
+        parameters=ready.parameters if ready else None,
+        context_window=ready.context_window if ready else None,
+        worker_cpu_ns=done.cpu_ns if done else None,
+        observer_cpu_ns=observer_cpu_ns,
+        n_model_steps=guesses.n_steps if guesses else None,
+        n_guessed=guesses.n_guessed if guesses else None,
+        n_guessed_right=guesses.n_right if guesses else None,
+        facts=tuple(f"{name}: {value}" for name, value in ready.facts.items()) if ready else (),
+        validity=(*([trial.prompt.doubt] if trial.prompt and trial.prompt.doubt else []), *validity),
+        lamp=lamp,
+        energy_uj=energy_uj,
+        finished=finished,
+    )
+
+
+def _memory(trial: TrialState) -> Memory:
+    if trial.finished:
+        return trial.finished.memory
+    if trial.failed:
+        return trial.failed.memory
+    return trial.ready.memory if trial.ready else Memory()

@@ -1,0 +1,1 @@
+"""Intervals, ratios and tests on numbers, whatever they measure."""

@@ -1,0 +1,1 @@
+"""Kernels, written in Python and LLVM's intermediate language, compiled by Numba."""

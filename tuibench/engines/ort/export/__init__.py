@@ -1,0 +1,1 @@
+"""The graph that PyTorch's exporter makes of a transformers model."""

@@ -1,0 +1,221 @@
+"""The PyTorch module as torch.onnx traces it: no operator is fused, nothing is computed ahead.
+
+Only the weights are laid out as `MatMul` reads them; otherwise every token would transpose all of them.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import torch
+from transformers import AutoModelForCausalLM
+
+from tuibench.engines.base import Progress
+from tuibench.engines.decoder.description import Decoder
+from tuibench.engines.decoder.read import read_decoder
+from tuibench.engines.ort.export.plain_cache import ATTENTION, buffered_cache
+from tuibench.engines.ort.export.plain_trial import try_plain
+from tuibench.engines.ort.graph.info import MODEL_FILE, GraphInfo
+from tuibench.engines.ort.graph.weights_file import WEIGHTS_FILE, WeightsFile
+from tuibench.engines.ort.plain_session import cache_names
+from tuibench.engines.ort.recipes import Exported
+from tuibench.models.artifacts import ArtifactError
+
+_aten = torch.ops.aten
+_IDENTITIES = frozenset({_aten.detach_.default, _aten.detach.default, _aten.lift_fresh_copy.default})
+_CONVERSIONS = frozenset({_aten.to.dtype, _aten.to.device, _aten.to.dtype_layout, _aten.to.other})
+_CAPACITY, _N_TOKENS, _N_KEPT = 7, 3, 2
+"""Example lengths; neither 0 nor 1, which torch.export would take for constants."""
+_INLINE_ELEMENTS = 256
+
+
+class _Step(torch.nn.Module):  # type: ignore[misc]  # torch ships no types that are followed here
+    """The model with its cache as plain tensors: `[key 0, value 0, key 1, …]`."""
+
+    def __init__(self, model: Any) -> None:  # noqa: ANN401 - transformers' own
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, tokens: torch.Tensor, positions: torch.Tensor, kept: torch.Tensor, past: list[torch.Tensor]
+    ) -> tuple[Any, ...]:
+        cache = buffered_cache(past, positions[0])
+        output = self.model(input_ids=tokens, position_ids=positions, cache=cache, use_cache=True, logits_to_keep=kept)
+        present = [tensor for layer in output.cache.layers for tensor in (layer.keys, layer.values)]
+        return (output.logits, *present)
+
+
+def write_plain(options: Exported, model_dir: Path, directory: Path, progress: Progress) -> None:
+    """Write the exported graph, its weights and its counts into a folder.
+
+    Raises:
+        ArtifactError: The export failed, or the exported graph gives no finite numbers.
+    """
+    decoder = read_decoder(model_dir)
+    progress("loading the PyTorch model", 0, 5)
+    model = AutoModelForCausalLM.from_pretrained(
+        model_dir,
+        dtype=torch.float32,
+        attn_implementation=ATTENTION,
+        local_files_only=True,
+        use_safetensors=True,
+        trust_remote_code=False,
+    ).eval()
+    parameters = model.num_parameters()
+    try:
+        exported = _export(model, decoder, options.opset, progress)
+    except (torch.onnx.errors.OnnxExporterError, RuntimeError, ValueError, TypeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ArtifactError(f"torch.onnx cannot export {decoder.model_type}: {reason}") from error
+    del model
+    progress("writing weights", 3, 5)
+    _write(exported, directory, parameters).save(directory)
+    writing_nodes = [_producer(value) for value in exported.graph.outputs[1:]]
+    del exported
+    gc.collect()  # traces are full of cycles; the weights they hold would lie beside those of the session
+    progress("trying the graph", 4, 5)
+    try_plain(directory, decoder, writing_nodes, options.timed_lengths)
+
+
+def _export(model: Any, decoder: Decoder, opset: int, progress: Progress) -> ir.Model:  # noqa: ANN401
+    progress("tracing the PyTorch model", 1, 5)
+    capacity, n_tokens, n_kept = (torch.export.Dim(name) for name in ("capacity", "n_tokens", "n_kept"))
+    sizes = ((decoder.head_dim, _CAPACITY), (_CAPACITY, decoder.head_dim)) * decoder.n_layers
+    # Each one its own: a tensor that is given twice is traced as one input.
+    past = [torch.zeros(1, decoder.n_kv_heads, 1, *size) for size in sizes]
+    tokens = torch.zeros(1, _N_TOKENS, dtype=torch.long)
+    positions = torch.arange(_N_TOKENS)[None]
+    with torch.no_grad():
+        program = torch.export.export(
+            _Step(model),
+            (tokens, positions, torch.arange(_N_KEPT), past),
+            dynamic_shapes=(
+                {1: n_tokens},
+                {1: n_tokens},
+                {0: n_kept},
+                [{4: capacity}, {3: capacity}] * decoder.n_layers,
+            ),
+        )
+    _simplify(program)
+    progress("translating to ONNX", 2, 5)
+    try:
+        with _without_decomposition(program):
+            return _translate(program, decoder, opset)
+    except torch.onnx.errors.OnnxExporterError:
+        return _translate(program, decoder, opset)
+
+
+def _translate(program: torch.export.ExportedProgram, decoder: Decoder, opset: int) -> ir.Model:
+    result = torch.onnx.export(
+        program,
+        input_names=["tokens", "positions", "kept", *cache_names("past", decoder.n_layers)],
+        output_names=["logits", *cache_names("present", decoder.n_layers)],
+        dynamo=True,
+        optimize=False,
+        verify=False,
+        opset_version=opset,
+    )
+    if result is None:
+        raise ArtifactError("torch.onnx returned no graph")
+    model: ir.Model = result.model
+    return model
+
+
+@contextmanager
+def _without_decomposition(program: torch.export.ExportedProgram) -> Iterator[None]:
+    """Have torch.onnx take a program as it is.
+
+    It would trace it a second time, half of the export's time, to decompose operators that it can translate anyway.
+    """
+    program.run_decompositions = lambda *_, **__: program
+    try:
+        yield
+    finally:
+        del program.run_decompositions
+
+
+def _simplify(program: torch.export.ExportedProgram) -> None:
+    """Remove what means nothing without training, and write conversions in the one way that can be translated."""
+    for node in list(program.graph.nodes):
+        if node.op != "call_function":
+            continue
+        same_type = node.target in _CONVERSIONS and node.args[0].meta["val"].dtype == node.meta["val"].dtype
+        if node.target in _IDENTITIES or same_type:
+            node.replace_all_uses_with(node.args[0])
+            program.graph.erase_node(node)
+        elif node.target is _aten._assert_tensor_metadata.default:  # noqa: SLF001 - the operator's name
+            program.graph.erase_node(node)
+        elif node.target in _CONVERSIONS:
+            node.target = _aten._to_copy.default  # noqa: SLF001 - the operator's name
+            node.args, node.kwargs = node.args[:1], {"dtype": node.meta["val"].dtype}
+
+
+def _producer(value: ir.Value) -> str:
+    """Return the name of the node that computes a value."""
+    node = value.producer()
+    return (node.name if node is not None else None) or ""
+
+
+def _write(model: ir.Model, directory: Path, parameters: int) -> GraphInfo:
+    graph = model.graph
+    for node in graph:
+        node.metadata_props.clear()  # a stack trace each: most of the file
+    with WeightsFile(directory) as file:
+        _store_transposed(graph, file)
+        for value in graph.initializers.values():
+            tensor = value.const_value
+            assert tensor is not None  # noqa: S101 - an initializer has one
+            if tensor.size > _INLINE_ELEMENTS and not isinstance(tensor, ir.ExternalTensor):
+                value.const_value = _stored(value, tensor.numpy(), file)
+    (directory / MODEL_FILE).write_bytes(ir.to_proto(model).SerializeToString())
+    seconds = [node.inputs[1] for node in graph if node.op_type in {"MatMul", "Gemm"}]
+    weights = [value.const_value for value in seconds if value is not None and value.is_initializer()]
+    sizes = [tensor.size for tensor in weights if tensor is not None]
+    return GraphInfo(
+        nodes=dict(Counter(node.op_type for node in graph if node.op_type != "Constant")),
+        products={"FP32": len(sizes)},
+        quantised_weights=0,
+        unquantised_weights=sum(sizes),
+        read_bytes=4 * sum(sizes),
+        parameters=parameters,
+    )
+
+
+def _store_transposed(graph: ir.Graph, file: WeightsFile) -> None:
+    """Replace each `Transpose` of a weight by the transposed weight."""
+    done: dict[str, ir.Value] = {}
+    for node in list(graph):
+        source = node.inputs[0] if node.op_type == "Transpose" else None
+        if source is None or not source.is_initializer() or source.name is None:
+            continue
+        if source.name not in done:
+            tensor = source.const_value
+            assert tensor is not None  # noqa: S101 - an initializer has one
+            value = ir.Value(name=f"{source.name}.transposed", type=source.type)
+            value.const_value = _stored(value, tensor.numpy().T, file)
+            value.shape = value.const_value.shape
+            graph.initializers.add(value)
+            done[source.name] = value
+        node.outputs[0].replace_all_uses_with(done[source.name])
+        graph.remove(node, safe=True)
+        if not source.uses():
+            graph.initializers.pop(source.name)
+
+
+def _stored(value: ir.Value, array: np.ndarray[Any, Any], file: WeightsFile) -> ir.ExternalTensor:
+    assert value.name is not None  # noqa: S101 - initializers have names
+    return ir.ExternalTensor(
+        WEIGHTS_FILE,
+        file.append(array),
+        array.nbytes,
+        ir.DataType.from_numpy(array.dtype),
+        shape=ir.Shape(array.shape),
+        name=value.name,
+    )

@@ -1,0 +1,1 @@
+"""Graphs of our own, assembled from a decoder's description."""

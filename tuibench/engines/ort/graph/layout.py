@@ -1,0 +1,96 @@
+"""What the graphs of both families share: inputs, embedding, attention over a cache in place, output head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from onnx import TensorProto
+
+from tuibench.engines.base import Progress
+from tuibench.engines.decoder.checkpoint import Checkpoint, Matrix
+from tuibench.engines.decoder.description import Decoder
+from tuibench.engines.ort.graph.projections import Projection, WeightTally
+from tuibench.engines.ort.graph.builder import CONTRIB, GraphBuilder, Value
+
+PRODUCTS_PER_LAYER = 4
+"""Packed query, key and value; attention output; feed-forward in and out."""
+
+
+@dataclass(slots=True)
+class Layout:
+    """One graph in the making."""
+
+    graph: GraphBuilder
+    decoder: Decoder
+    checkpoint: Checkpoint
+    projection: Projection
+    """For every matrix product that has none of its own."""
+    special: Mapping[str, Projection] = field(default_factory=dict)
+    """By the name of the product (`layers.3.mlp_out`), or by what follows the layer (`mlp_out`, `head`)."""
+    progress: Progress = lambda *_: None
+    tally: WeightTally = field(default_factory=WeightTally)
+
+    def project(self, name: str, x: Value, weight: Matrix, bias: Matrix | None) -> Value:
+        """Add a matrix product in the precision that is meant for it."""
+        n_done = sum(self.tally.operators.values())
+        self.progress("writing weights", n_done, self.decoder.n_layers * PRODUCTS_PER_LAYER + 1)
+        projection = self.special.get(name) or self.special.get(name.rpartition(".")[2]) or self.projection
+        return projection(self.graph, self.tally, name, x, weight, bias)
+
+    def read(self, index: int, role: str) -> Matrix:
+        """Return the weights of a role in a layer, which it has to have."""
+        return self.checkpoint.matrix(self.decoder.layers[index].weights, role)
+
+    def read_any(self, index: int, role: str) -> Matrix | None:
+        """Return the weights of a role in a layer, or None where it has none."""
+        return self.checkpoint.get(self.decoder.layers[index].weights, role)
+
+    def embed(self, table: Matrix) -> Value:
+        """Add the look-up of the tokens' embeddings."""
+        stored = self.graph.weight("embedding.weight", table)
+        self.tally.read_bytes += self.decoder.hidden * 4
+        return self.graph.node("Gather", [stored, "tokens"], ["embedded"])
+
+    def kept_positions(self, *values: Value) -> list[Value]:
+        """Keep only the positions that were asked for: the output head is the largest product of a small model."""
+        return [self.graph.node("Gather", [value, "kept"], [f"{value}.kept"], axis=1) for value in values]
+
+
+def declare_inputs(layout: Layout) -> None:
+    """Add the inputs of both families: tokens, which of them get logits, how far the cache is filled, and the cache."""
+    graph, decoder = layout.graph, layout.decoder
+    graph.input("tokens", TensorProto.INT64, [1, "n_tokens"])
+    graph.input("kept", TensorProto.INT64, ["n_kept"])
+    graph.input("last_index", TensorProto.INT32, [1])
+    graph.input("total_length", TensorProto.INT32, [])
+    shape: list[int | str] = [1, decoder.n_kv_heads, "capacity", decoder.head_dim]
+    for index in range(decoder.n_layers):
+        for part in ("key", "value"):
+            graph.input(f"past.{index}.{part}", TensorProto.FLOAT, shape)
+            graph.output(f"present.{index}.{part}", TensorProto.FLOAT, shape)
+
+
+def attention(
+    layout: Layout, index: int, qkv: tuple[Value, Value, Value], rotation: tuple[Value, Value] | None
+) -> Value:
+    """Add attention over everything so far; new keys and values go into the cache in place."""
+    described = layout.decoder.layers[index].attention
+    window = described.window
+    return layout.graph.node(
+        "GroupQueryAttention",
+        [*qkv, f"past.{index}.key", f"past.{index}.value", "last_index", "total_length", *(rotation or ())],
+        [f"layers.{index}.attended", f"present.{index}.key", f"present.{index}.value"],
+        CONTRIB,
+        num_heads=described.n_heads,
+        kv_num_heads=described.n_kv_heads,
+        scale=described.scale,
+        do_rotary=int(rotation is not None),
+        local_window_size=-1 if window is None else window,
+    )
+
+
+def head(layout: Layout, x: Value, table: Matrix) -> None:
+    """Add the output head; its result has shape `[1, n_kept, vocabulary]`."""
+    logits = layout.project("head", x, table, None)
+    layout.graph.output(logits, TensorProto.FLOAT, [1, "n_kept", layout.decoder.vocabulary])

@@ -1,0 +1,110 @@
+"""The graph of the Llama family: RMS norms, rotary positions, grouped KV heads, gated feed-forward.
+
+Llama, SmolLM2, Mistral, Qwen2 (biases) and Qwen3 (norms on queries and keys). Ten nodes a layer.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from onnx import TensorProto
+
+from tuibench.engines.decoder.checkpoint import Matrix
+from tuibench.engines.ort.graph.layout import Layout, attention, declare_inputs, head
+from tuibench.engines.ort.graph.builder import CONTRIB, Value
+
+
+def add_llama(layout: Layout) -> None:
+    """Add the whole decoder."""
+    graph, decoder, weights = layout.graph, layout.decoder, layout.checkpoint
+    declare_inputs(layout)
+    half = decoder.head_dim // 2
+    graph.input("cos", TensorProto.FLOAT, ["n_positions", half])
+    graph.input("sin", TensorProto.FLOAT, ["n_positions", half])
+    residual = layout.embed(weights.embedding)
+    normed = graph.node(
+        "SimplifiedLayerNormalization",
+        [residual, graph.weight("layers.0.input_norm", layout.read(0, "attention_norm"))],
+        ["layers.0.normed"],
+        epsilon=decoder.norm_epsilon,
+        axis=-1,
+    )
+    for index in range(decoder.n_layers):
+        prefix = f"layers.{index}"
+        attended = _attention(layout, index, normed)
+        residual, normed = _skip_norm(layout, f"{prefix}.mlp", residual, attended, layout.read(index, "feed_norm"))
+        fed = _feed_forward(layout, index, normed)
+        if index + 1 < decoder.n_layers:
+            scale = layout.read(index + 1, "attention_norm")
+            residual, normed = _skip_norm(layout, f"layers.{index + 1}.attention", residual, fed, scale)
+    kept = layout.kept_positions(residual, fed)
+    normed = graph.node(
+        "SkipSimplifiedLayerNormalization",
+        [*kept, graph.weight("final_norm", weights.matrix(decoder.weights, "final_norm"))],
+        ["final"],
+        CONTRIB,
+        epsilon=decoder.norm_epsilon,
+    )
+    head(layout, normed, weights.head)
+
+
+def _skip_norm(layout: Layout, name: str, residual: Value, update: Value, scale: Matrix) -> tuple[Value, Value]:
+    """Return the sum of the two and its norm: one node."""
+    total = f"{name}.residual"
+    normed = layout.graph.node(
+        "SkipSimplifiedLayerNormalization",
+        [residual, update, layout.graph.weight(f"{name}.norm", scale)],
+        [f"{name}.normed", "", "", total],
+        CONTRIB,
+        epsilon=layout.decoder.norm_epsilon,
+    )
+    return total, normed
+
+
+def _attention(layout: Layout, index: int, x: Value) -> Value:
+    packed = layout.project(f"layers.{index}.qkv", x, layout.read(index, "qkv"), layout.read_any(index, "qkv_bias"))
+    described = layout.decoder.layers[index].attention
+    qkv = _normalised_heads(layout, index, packed) if described.qk_norm else (packed, "", "")
+    attended = attention(layout, index, qkv, ("cos", "sin"))
+    weight, bias = layout.read(index, "attention_out"), layout.read_any(index, "attention_out_bias")
+    return layout.project(f"layers.{index}.attention_out", attended, weight, bias)
+
+
+def _normalised_heads(layout: Layout, index: int, packed: Value) -> tuple[Value, Value, Value]:
+    """Split queries, keys and values, and normalise each head of the first two."""
+    graph, prefix, described = layout.graph, f"layers.{index}", layout.decoder.layers[index].attention
+    query, key = described.query_width, described.key_width
+    parts = [f"{prefix}.query", f"{prefix}.key", f"{prefix}.value"]
+    sizes = graph.weight("qkv_sizes", np.array([query, key, key], np.int64))
+    graph.node("Split", [packed, sizes], parts, axis=-1)
+    scales = [layout.read(index, role) for role in ("query_norm", "key_norm")]
+    normed = [
+        _normalise_heads(layout, part, scale, width)
+        for part, scale, width in zip(parts, scales, (query, key), strict=False)
+    ]
+    return normed[0], normed[1], parts[2]
+
+
+def _normalise_heads(layout: Layout, x: Value, scale: Matrix, width: int) -> Value:
+    graph, decoder = layout.graph, layout.decoder
+    by_head = graph.weight("by_head", np.array([0, 0, -1, decoder.head_dim], np.int64))
+    flat = graph.weight(f"flat_{width}", np.array([0, 0, width], np.int64))
+    heads = graph.node("Reshape", [x, by_head], [f"{x}.heads"])
+    stored = graph.weight(f"{x}.norm", scale)
+    normed = graph.node(
+        "SimplifiedLayerNormalization", [heads, stored], [f"{x}.normed"], axis=-1, epsilon=decoder.norm_epsilon
+    )
+    return graph.node("Reshape", [normed, flat], [f"{x}.flat"])
+
+
+def _feed_forward(layout: Layout, index: int, x: Value) -> Value:
+    graph, prefix = layout.graph, f"layers.{index}"
+    packed = layout.project(
+        f"{prefix}.gate_up", x, layout.read(index, "feed_in"), layout.read_any(index, "feed_in_bias")
+    )
+    gate, up = f"{prefix}.gate", f"{prefix}.up"
+    graph.node("Split", [packed], [gate, up], axis=-1, num_outputs=2)
+    # QuickGelu with alpha 1 is SiLU.
+    active = graph.node("QuickGelu", [gate], [f"{prefix}.active"], CONTRIB, alpha=1.0)
+    gated = graph.node("Mul", [active, up], [f"{prefix}.gated"])
+    weight, bias = layout.read(index, "feed_out"), layout.read_any(index, "feed_out_bias")
+    return layout.project(f"{prefix}.mlp_out", gated, weight, bias)

@@ -1,0 +1,1 @@
+"""Readers of the machine that this process runs on."""

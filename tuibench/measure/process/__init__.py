@@ -1,0 +1,1 @@
+"""Worker processes: start, requests, events, time limits, end."""

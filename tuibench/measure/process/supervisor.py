@@ -1,0 +1,337 @@
+"""One worker process: started, listened to, timed out, ended. Whatever it does becomes events or one failure."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from time import process_time_ns
+from typing import Self
+
+import msgspec
+
+from tuibench.core.format import printable
+from tuibench.core.run.events import (
+    PROTOCOL_VERSION,
+    EngineReady,
+    Event,
+    FailureKind,
+    Phase,
+    PhaseProgressed,
+    PhaseStarted,
+    PromptTokenised,
+    QualityMeasured,
+    TokenEmitted,
+    TrialAccepted,
+    TrialFinished,
+    TurnBegan,
+    TurnEnded,
+    WorkerFailed,
+    WorkerStarted,
+    decode,
+)
+from tuibench.core.run.spec import GoOnRequest, LoadRequest, QualityRequest, Request, TrialRequest
+from tuibench.measure.process.event_pipe import EventPipe
+from tuibench.measure.process.failure import (
+    WorkerFailureError,
+    explain_exit,
+    explain_interruption,
+    log_tail,
+    oom_kill_count,
+)
+from tuibench.measure.process.time_limits import LOOK_S, Patience, TimeLimits
+
+WORKER_COMMAND = (sys.executable, "-m", "tuibench.worker")
+_MAX_LINE_BYTES = 1 << 20
+_GATHER_S = 0.08
+"""While tokens come, they are read so often: waking up for each of them costs more than reading it. Their times are the
+worker's; nobody sees a token later than the screen is painted."""
+_SHOWN_BYTES = 80
+_MAX_LOG_BYTES = 64 << 20
+"""A worker that never stops writing must not fill the disk that sessions go to."""
+
+
+def worker_environment(n_threads: int) -> dict[str, str]:
+    """Return the environment of a worker: thread counts must be set before any library starts its pool."""
+    threads = str(n_threads)
+    return os.environ | {
+        "OMP_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+        "OPENBLAS_NUM_THREADS": threads,
+        "NUMBA_NUM_THREADS": threads,
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_OFFLINE": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+class WorkerProcess:
+    """One worker, from `start` to `end`."""
+
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        pipe: EventPipe,
+        load: LoadRequest,
+        log: Path,
+        limits: TimeLimits,
+        oom_kills: int,
+    ) -> None:
+        """Take over a process; use `start`."""
+        self._process = process
+        self._pipe = pipe
+        self._load = load
+        self._log = log
+        self._terminate_s = limits.terminate_s
+        self._patience = Patience(limits)
+        self._oom_kills = oom_kills
+        self._interrupted: FailureKind | None = None
+        self._killer: asyncio.Task[None] | None = None
+        self._lines: deque[bytes] = deque()
+        self._rest = b""
+        self._n_tokens = self._max_tokens = 0
+        self._overdue = False
+        """Whether it was silent for too long before what was read last."""
+        self.observer_cpu_ns: int | None = None
+        """CPU time of this process between a trial's acceptance and its end, as events arrive."""
+
+    @classmethod
+    async def start(
+        cls, load: LoadRequest, log: Path, limits: TimeLimits | None = None, command: Sequence[str] = WORKER_COMMAND
+    ) -> Self:
+        """Start a process and send the load request; `end` must follow, whatever happens.
+
+        Args:
+            load: The worker's first request.
+            log: Where its output goes; overwritten.
+            limits: Time-outs.
+            command: How to start it; a launcher prefix may stand before the interpreter.
+
+        Raises:
+            WorkerFailureError: It could not be started.
+        """
+        log.parent.mkdir(parents=True, exist_ok=True)
+        oom_kills = oom_kill_count()
+        pipe = EventPipe()
+        try:
+            with log.open("wb") as log_file:
+                process = await asyncio.create_subprocess_exec(
+                    *command,
+                    stdin=asyncio.subprocess.PIPE,
+                    stdout=pipe.writing,
+                    stderr=log_file,
+                    env=worker_environment(load.n_threads),
+                    start_new_session=True,  # Ctrl+C in the terminal is ours to handle, and its children die with it
+                )
+        except OSError as error:
+            pipe.close()
+            message = f"the worker could not be started: {error.strerror}: {error.filename}"
+            raise WorkerFailureError(FailureKind.ERROR, message) from error
+        finally:
+            pipe.handed_over()
+        worker = cls(process, pipe, load, log, limits or TimeLimits(), oom_kills)
+        worker._send(load)
+        return worker
+
+    @property
+    def method(self) -> str:
+        """The method it runs."""
+        return self._load.method
+
+    @property
+    def pid(self) -> int:
+        """Its process id, which is also its process group."""
+        return self._process.pid
+
+    def close_input(self) -> None:
+        """Close its standard input, which a worker takes as the order to end."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
+    async def end(self) -> None:
+        """End the process: standard input closes and SIGTERM follows, then SIGKILL."""
+        self.close_input()
+        self.interrupt(FailureKind.CANCELLED)
+        if self._killer is not None:
+            await self._killer
+        await self._process.wait()
+        self._pipe.close()
+
+    def interrupt(self, kind: FailureKind) -> None:
+        """Make the worker end soon; whoever listens to its events gets a failure of this kind."""
+        if self._killer is None:
+            self._interrupted = kind
+            self._killer = asyncio.create_task(self._end())
+
+    async def _end(self) -> None:
+        self._signal(signal.SIGTERM)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._process.wait(), self._terminate_s)
+        # Also when the worker itself is gone: a child of its own may be left in its group.
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+
+    def _send(self, request: Request) -> None:
+        """Send a request without waiting until it is read: the events that must follow have their time limit."""
+        if self._process.stdin is not None:
+            self._process.stdin.write(msgspec.json.encode(request) + b"\n")
+
+    async def ready(self) -> AsyncIterator[Event]:
+        """Yield events up to `EngineReady`.
+
+        Raises:
+            WorkerFailureError: The worker will not get there.
+        """
+        async for event in self._events():
+            yield event
+            if isinstance(event, EngineReady):
+                return
+
+    async def trial(self, request: TrialRequest) -> AsyncIterator[Event]:
+        """Request a trial and yield its events up to `TrialFinished`, or `TurnEnded`, after which it must `go_on`.
+
+        Raises:
+            WorkerFailureError: The worker will not get there.
+        """
+        self.observer_cpu_ns = None
+        self._n_tokens, self._max_tokens = 0, request.max_new_tokens
+        self._patience.enter(Phase.PREFILL)
+        self._send(request)
+        async for event in self._turn():
+            yield event
+
+    async def go_on(self) -> AsyncIterator[Event]:
+        """Let a trial that waits take its next turn, and yield events as `trial` does.
+
+        Raises:
+            WorkerFailureError: The worker will not get there.
+        """
+        self._patience.enter(Phase.DECODE)
+        self._send(GoOnRequest())
+        async for event in self._turn():
+            yield event
+
+    async def _turn(self) -> AsyncIterator[Event]:
+        cpu_start_ns: int | None = None
+        async for event in self._events():
+            match event:
+                case TrialAccepted() | TurnBegan():
+                    cpu_start_ns = process_time_ns()
+                case TokenEmitted(index=index):
+                    if index != self._n_tokens or index >= self._max_tokens:
+                        raise await self._protocol_error(f"token number {index} is out of order")
+                    self._n_tokens += 1
+                case TrialFinished() | TurnEnded():
+                    if cpu_start_ns is not None:
+                        self.observer_cpu_ns = (self.observer_cpu_ns or 0) + process_time_ns() - cpu_start_ns
+                    yield event
+                    return
+                case _:
+                    pass
+            yield event
+
+    async def quality(self, request: QualityRequest) -> AsyncIterator[Event]:
+        """Have a text scored and yield events up to `QualityMeasured`.
+
+        Raises:
+            WorkerFailureError: The worker will not get there.
+        """
+        self._patience.enter(Phase.QUALITY)
+        self._send(request)
+        async for event in self._events():
+            yield event
+            if isinstance(event, QualityMeasured):
+                return
+
+    async def _events(self) -> AsyncIterator[Event]:
+        while True:
+            while not self._lines:
+                await self._read()
+            yield await self._checked(self._lines.popleft())
+
+    async def _read(self) -> None:
+        """Wait for more and cut it into lines."""
+        if self._log_bytes() > _MAX_LOG_BYTES:
+            message = f"the worker wrote more than {_MAX_LOG_BYTES >> 20} MiB to its log"
+            raise await self._failure(FailureKind.ERROR, message)
+        if self._patience.phase is Phase.DECODE and not self._rest:
+            await asyncio.sleep(_GATHER_S)
+        chunk = await self._chunk()
+        if not chunk:
+            raise await self._gone()
+        self._patience.heard()
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        if max(map(len, (*lines, self._rest))) > _MAX_LINE_BYTES:
+            raise await self._protocol_error(f"a line of more than {_MAX_LINE_BYTES} bytes")
+        self._lines.extend(lines)
+
+    async def _chunk(self) -> bytes:
+        """Wait for what comes next; empty at the end of the pipe. What is there is read before a worker is given up."""
+        while (left_s := self._patience.look()) > 0:
+            self._overdue = False
+            with contextlib.suppress(TimeoutError):
+                return await asyncio.wait_for(self._pipe.read(), min(left_s, LOOK_S))
+        chunk = None if self._overdue else self._pipe.read_waiting()  # who talks without getting on is not heard twice
+        if chunk is None:
+            raise await self._failure(*self._patience.verdict())
+        self._overdue = True
+        return chunk
+
+    async def _checked(self, line: bytes) -> Event:
+        try:
+            event = decode(line)
+        except msgspec.DecodeError:
+            shown = printable(line[:_SHOWN_BYTES].decode("utf-8", errors="replace").rstrip())
+            raise await self._protocol_error(f"no event: {shown}") from None
+        match event:
+            case WorkerStarted(protocol=protocol) if protocol != PROTOCOL_VERSION:
+                raise await self._protocol_error(f"it speaks protocol {protocol}, this is {PROTOCOL_VERSION}")
+            case PhaseStarted(phase=phase):
+                self._patience.enter(phase)
+            case EngineReady() | TrialFinished() | TurnEnded() | QualityMeasured():
+                self._patience.enter(Phase.IDLE)
+            case PhaseProgressed() if self._patience.phase is Phase.QUALITY:
+                self._patience.enter(Phase.QUALITY)
+            case PromptTokenised():
+                self._patience.enter(Phase.PREFILL)
+            case TokenEmitted():
+                self._patience.token()
+            case WorkerFailed(kind=kind, message=message):
+                raise await self._failure(kind, message)
+            case _:
+                pass
+        return event
+
+    def _log_bytes(self) -> int:
+        try:
+            return self._log.stat().st_size
+        except OSError:
+            return 0
+
+    async def _protocol_error(self, what: str) -> WorkerFailureError:
+        return await self._failure(FailureKind.PROTOCOL, f"the worker broke the protocol: {what}")
+
+    async def _gone(self) -> WorkerFailureError:
+        """Explain an event pipe that ended: the worker died, unless it only closed the pipe."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._process.wait(), self._terminate_s)
+        kind, message = explain_exit(self._process.returncode, self._patience.phase, oom_kill_count() - self._oom_kills)
+        return await self._failure(kind, message)
+
+    async def _failure(self, kind: FailureKind, message: str) -> WorkerFailureError:
+        """End the worker and return what to raise; an interruption that was asked for explains everything."""
+        phase = self._patience.phase
+        if self._interrupted is not None:
+            kind, message = self._interrupted, explain_interruption(self._interrupted, phase)
+        self.interrupt(kind)
+        if self._killer is not None:
+            await self._killer
+        return WorkerFailureError(kind, message, phase, log_tail(self._log))

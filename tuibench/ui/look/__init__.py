@@ -1,0 +1,1 @@
+"""Themes, glyphs, colours of methods."""

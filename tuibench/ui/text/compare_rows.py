@@ -1,0 +1,235 @@
+"""A comparison as a table that fits, as bars and as lines of text. Pure: no widget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from textual.content import Content
+
+from tuibench.core import format as fmt
+from tuibench.core.present.columns import Column as Field
+from tuibench.core.present.columns import comparison_columns, filled, varying
+from tuibench.core.results.changes import CAVEAT, changes
+from tuibench.core.results.comparison import REFERENCE, Comparison, Row
+from tuibench.core.results.evidence import Grade
+from tuibench.core.results.verdict import Recommendation, label_before, method_sentence, recommend
+from tuibench.core.statistics.stats import Outcome
+from tuibench.ui.text import ladder_rows
+from tuibench.ui.text.columns import Cell, Column, fit, heading, line
+
+SORTS: Mapping[str, str] = {
+    "": "as measured",
+    "decode_tps": "decode",
+    "ttft_ns": "TTFT",
+    "peak_rss_bytes": "peak RSS",
+    "kld": "KLD",
+}
+"""Column ids and what sorting by them is called."""
+
+_FIRST = (
+    "method", "session", "decode_tps", "baseline", "first", "kld", "peak_rss_bytes", "step", "ttft_ns", "top1", "text",
+)  # fmt: skip
+"""What a narrow table keeps, the most important first; all others come after these."""
+_SESSION = 16
+"""Cells for the name of a session where there is little room: a date with its time."""
+_OUTCOME_STYLES = {Outcome.GREATER: "$success", Outcome.LESS: "$error"}
+
+
+def key(row: Row) -> str:
+    """Return what tells a row from the others."""
+    return f"{row.run}:{row.method}"
+
+
+def name(comparison: Comparison, row: Row) -> str:
+    """Return a row's name: its method, and its session where there are several."""
+    method = fmt.printable(row.method)
+    return method if len(comparison.runs) == 1 else f"{method} · {fmt.printable_line(comparison.runs[row.run].label)}"
+
+
+def _short_name(comparison: Comparison, row: Row, width: int) -> str:
+    """Return a row's name in so many cells: its session stays, as far as it tells it from the others."""
+    whole = name(comparison, row)
+    if len(whole) <= width:
+        return whole
+    method = fmt.printable(row.method)
+    if len(comparison.runs) == 1:
+        return _cut(method, width)
+    room = width - len(" · ")
+    label = _cut(fmt.printable_line(comparison.runs[row.run].label), min(_SESSION, max(room // 2, room - len(method))))
+    return f"{_cut(method, max(1, width - len(label) - 3))} · {label}"[:width]
+
+
+def _cut(text: str, width: int) -> str:
+    """Return a text of at most so many cells: dates differ at their end, what was named by hand mostly before it."""
+    if len(text) <= width:
+        return text
+    tail = (width - 1) // 2
+    return f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"
+
+
+def arranged(comparison: Comparison, *, by: str, holding: Iterable[str] = ()) -> list[Row]:
+    """Return the rows that hold all words, the best first; rows without the figure come last."""
+    words = [word.casefold() for word in holding]
+    rows = [
+        row
+        for row in comparison.rows
+        if all(word in f"{row.method} {comparison.runs[row.run].label}".casefold() for word in words)
+    ]
+    if not by:
+        return rows
+    descending = by == "decode_tps"
+
+    def rank(row: Row) -> tuple[bool, float]:
+        value = divergence(row) if by == "kld" else _median(row, by)
+        return value is None, 0.0 if value is None else -value if descending else value
+
+    return sorted(rows, key=rank)
+
+
+def divergence(row: Row) -> float | None:
+    """Return the mean KL divergence; the reference's is 0 wherever others were scored."""
+    return 0.0 if row.method == REFERENCE and row.n_trials else row.kld
+
+
+def _median(row: Row, metric_id: str) -> float | None:
+    found = row.metrics.get(metric_id)
+    return found.median if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Heading, keys and lines."""
+
+    heading: Content
+    keys: tuple[str, ...]
+    lines: tuple[Content, ...]
+
+
+def table(comparison: Comparison, rows: Sequence[Row], width: int, accents: Mapping[str, str], sorted_by: str) -> Table:
+    """Return the rows as a table of a width; columns that say the same everywhere are left out."""
+    fields = varying(filled(comparison_columns(comparison), comparison, rows), comparison, rows)
+    columns = tuple(_column(field, comparison, rows) for field in fields)
+    lamp = Column("lamp", " ", 1, 900)
+    columns = (*columns, lamp)
+    widths = fit(columns, width)
+    lines = []
+    for row in rows:
+        cells: dict[str, Cell] = {field.id: _cell(field, comparison, row, widths, accents) for field in fields}
+        cells["lamp"] = ladder_rows.lamp(row)
+        lines.append(line(columns, widths, cells))
+    return Table(heading(columns, widths, sorted_by, " ▾"), tuple(map(key, rows)), tuple(lines))
+
+
+def _column(field: Field, comparison: Comparison, rows: Sequence[Row]) -> Column:
+    importance = 800 - 10 * _FIRST.index(field.id) if field.id in _FIRST else 100
+    long = max((len(field.cell(comparison, row)) for row in rows), default=0)
+    label = len(field.heading) + 2
+    if field.id == "session" and long > _SESSION:
+        return Column(field.id, field.heading, _SESSION, importance, long, importance - 400, left=True)
+    if field.short is None:
+        return Column(field.id, field.heading, max(long, label), importance, left=field.left)
+    short = max((len(field.short(comparison, row)) for row in rows), default=0)
+    width = max(short, label)
+    wide, wide_importance = (long, importance - 400) if long > width else (0, 0)
+    return Column(field.id, field.heading, width, importance, wide, wide_importance, field.left)
+
+
+def _cell(
+    field: Field, comparison: Comparison, row: Row, widths: Mapping[str, int], accents: Mapping[str, str]
+) -> Cell:
+    text = field.cell(comparison, row)
+    if field.short is not None and len(text) > widths.get(field.id, 0):
+        text = field.short(comparison, row)
+    if text == fmt.MISSING:
+        return text, "$muted"
+    if field.id == "session":
+        return _cut(text, widths.get(field.id, 0)), ""
+    if field.id == "method":
+        return text, accents[row.method]
+    if field.id == "pareto":
+        return text, "$accent"
+    ratio = {
+        "baseline": row.against_baseline.ratio if row.against_baseline else None,
+        "step": row.step.ratio if row.step else None,
+        "first": row.vs_first_session,
+    }.get(field.id)
+    if ratio is not None:
+        return text, _OUTCOME_STYLES.get(ratio.outcome, "")
+    return text
+
+
+def verdict(comparison: Comparison, pointed: Row | None) -> Content:
+    """Return what to take, what else to know, what the row pointed at amounts to, and then all that may be cut off."""
+    own = pointed.run if pointed is not None else 0
+    numbers = sorted(range(len(comparison.runs)), key=lambda number: number != own)
+    advice = {number: recommend(comparison, number) for number in numbers}
+    headlines = [_headline(comparison, number, advice[number]) for number in numbers]
+    found = advice[own]
+    parts = headlines[:_FIRST_HEADLINES]
+    parts += [Content("; ".join(found.remarks))] if found.remarks else []
+    if pointed is not None:
+        parts.append(Content(method_sentence(comparison, pointed)))
+        parts += [Content.styled(f"▲ {fmt.printable(flag)}", "$warning") for flag in pointed.flags[:2]]
+    parts += [Content.styled(fmt.printable(f"Pareto set: {', '.join(found.pareto)}"), "$muted")] if found.pareto else []
+    return Content("\n").join([*parts, *headlines[_FIRST_HEADLINES:]])
+
+
+_FIRST_HEADLINES = 2
+"""So many sessions' are told before anything else."""
+_GRADE_STYLES = {Grade.TAKE: "bold", Grade.CANNOT_TELL: "$warning"}
+
+
+def _headline(comparison: Comparison, run: int, found: Recommendation) -> Content:
+    style = _GRADE_STYLES.get(found.grade, "") if found.grade else ""
+    return Content.assemble((label_before(comparison, run), "$muted"), (found.headline, style))
+
+
+def change_lines(comparison: Comparison) -> list[Content]:
+    """Return what became of each method since the first run, and what the intervals do not hold."""
+    lines = []
+    for found in changes(comparison):
+        lines.append(Content.assemble(found.title, ("   ".join(("", *found.surroundings)), "$warning")))
+        for change in found.methods:
+            style = "$muted" if change.outcome is None else _OUTCOME_STYLES.get(change.outcome, "")
+            lines.append(Content.styled(str(change), style))
+    return [*lines, Content.styled(CAVEAT, "$muted")]
+
+
+def bars(comparison: Comparison, rows: Sequence[Row], width: int, accents: Mapping[str, str]) -> list[Content]:
+    """Return each row's speed against the baseline as a bar as long as its median, its interval over the bar's end."""
+    ratios = {key(row): row.against_baseline.ratio for row in rows if row.against_baseline is not None and row.n_trials}
+    share = 3 if len(comparison.runs) == 1 else 2
+    names = {key(row): _short_name(comparison, row, max(4, width // share)) for row in rows}
+    label = max(map(len, names.values()), default=0)
+    largest = max((ratio.high or ratio.value for ratio in ratios.values()), default=1.0)
+    largest = max(largest, 1.0)
+    room = max(1, width - label - 9)
+    lines = []
+    for row in rows:
+        ratio = ratios.get(key(row))
+        parts: list[Cell] = [(names[key(row)].ljust(label), accents[row.method]), " "]
+        if ratio is not None:
+            drawn = _bar(ratio.value, ratio.low, ratio.high, largest, room)
+            parts += [(f"{fmt.times(ratio.value):>7} ", ""), (drawn, accents[row.method])]
+        elif row.method == comparison.baseline and row.n_trials:
+            parts += [(f"{'1×':>7} ", "$muted"), (_bar(1.0, None, None, largest, room), "$line")]
+        else:
+            parts.append((f"{fmt.MISSING:>7}", "$muted"))
+        lines.append(Content.assemble(*parts))
+    return lines
+
+
+def _bar(value: float, low: float | None, high: float | None, largest: float, room: int) -> str:
+    """Return `████├██──┤`: whole up to the median, over it the interval as far as it goes."""
+
+    def cell(at: float) -> int:
+        return min(room, max(0, round(at / largest * room)))
+
+    median = max(1, cell(value))
+    start, end = (median, median) if low is None or high is None else (cell(low), max(cell(high), median))
+    if end - start < 2:  # noqa: PLR2004 - the interval's two ends
+        return "█" * median
+    drawn = list("█" * median + "─" * (end - median))
+    drawn[start], drawn[end - 1] = "├", "┤"
+    return "".join(drawn)

@@ -1,0 +1,181 @@
+"""The ladder in words and numbers: one row for each method, for any width. Pure: no widget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from textual.content import Content
+
+from tuibench.core import format as fmt
+from tuibench.core.machine.validity import Lamp
+from tuibench.core.results.comparison import REFERENCE, Against, Row
+from tuibench.core.results.metrics import PEAK_RSS, SIZE
+from tuibench.core.results.verdict import MAX_KLD
+from tuibench.core.run.spec import Method
+from tuibench.core.run.state import MethodState, MethodStatus
+from tuibench.core.statistics.stats import Outcome, Ratio
+from tuibench.ui.text import describe
+from tuibench.ui.text.columns import Cell, Column, Widths, line
+
+_BAR = 8
+
+COLUMNS = (
+    Column("method", "method", 16, 100, wide=18, wide_importance=20, left=True),
+    Column("state", "state", 12, 90, wide=16, wide_importance=35, left=True),
+    Column("ttft", "TTFT", 7, 50),
+    Column("decode", "decode", 11, 95),
+    Column("step", "step", 6, 70, wide=18, wide_importance=60),
+    Column("total", "total", 6, 80, wide=18, wide_importance=40),
+    Column("rss", "RSS", 8, 55),
+    Column("size", "size", 8, 30),
+    Column("kld", "KLD", 6, 75, wide=15, wide_importance=25),
+    Column("top1", "top-1", 7, 45),
+    Column("lamp", " ", 1, 85),
+)
+LAMPS: dict[Lamp, Cell] = {
+    Lamp.GREEN: ("●", "$success"),
+    Lamp.YELLOW: ("▲", "$warning"),
+    Lamp.RED: ("✗", "$error"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """What a row is made of."""
+
+    method_id: str
+    about: Method | None
+    chosen: bool | None
+    """Whether it takes part in the next run; None where nothing can be chosen."""
+    state: MethodState | None
+    compared: Row | None
+    """What the finished trials amount to; None before there is any."""
+    accent: str
+
+
+def row(rung: Rung, widths: Widths) -> Content:
+    """Return a rung as a line; nothing where not even names fit."""
+    if "method" not in widths:
+        return Content()
+    state = rung.state
+    if state is None:
+        style = "$warning" if rung.about and rung.about.problem else "$muted"
+        return _spanning(rung, widths, "", rung.about.explanation if rung.about else "", style)
+    failure = state.failure
+    if state.status is MethodStatus.FAILED and failure is not None:
+        kind = failure.failure_kind.value if failure.failure_kind else "failed"
+        reason = fmt.printable(failure.failure_message or "no reason given").partition("\n")[0]
+        return _spanning(rung, widths, kind, f"{reason} – d: details", "$error")
+    if not state.measured and not state.running:
+        note = rung.about.explanation if rung.about and state.status is MethodStatus.WAITING else ""
+        return _spanning(rung, widths, state_text(state, widths.get("state", 0)), note, "$muted")
+    return line(COLUMNS, widths, _figures(rung, state, widths))
+
+
+def _spanning(rung: Rung, widths: Widths, state: str, note: str, style: str) -> Content:
+    """Return a row without figures: a note stands in their place."""
+    names = ("method", "state")
+    cells: dict[str, Cell] = {"method": _name(rung), "state": (state, style)}
+    head = line(COLUMNS, {name: widths[name] for name in names if name in widths}, cells)
+    room = sum(widths.values()) + 2 * (len(widths) - 1) - head.cell_length - 2
+    if not state:
+        # Nothing to say about a state: the note begins in its column.
+        head = line(COLUMNS, {"method": widths["method"]}, cells)
+        room += widths.get("state", 0) + 2
+    return Content.assemble(head, "  ", (_cut(fmt.printable(note), room), style))
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: max(0, width - 1)] + "…"
+
+
+def _name(rung: Rung) -> Cell:
+    mark = describe.MARKS[rung.state.status] if rung.state else " "
+    box = "" if rung.chosen is None else "■ " if rung.chosen else "□ "
+    dim = rung.chosen is False and rung.state is None
+    return f"{box}{mark} {fmt.printable(rung.method_id)}", "$muted" if dim else rung.accent
+
+
+def _figures(rung: Rung, state: MethodState, widths: Widths) -> dict[str, Cell]:
+    compared = rung.compared
+    return {
+        "method": _name(rung),
+        "state": (state_text(state, widths.get("state", 0)), "" if state.running else "$muted"),
+        "ttft": number(fmt.duration(describe.ttft_ns(state))),
+        "decode": number(fmt.rate(describe.decode_tps(state))),
+        "step": gain(compared.step if compared else None, widths.get("step", 0)),
+        "total": gain(compared.total if compared else None, widths.get("total", 0)),
+        "rss": number(fmt.metric(PEAK_RSS, compared.median(PEAK_RSS) if compared else None)),
+        "size": number(fmt.metric(SIZE, compared.median(SIZE) if compared else None)),
+        "kld": divergence(compared, widths.get("kld", 0)),
+        "top1": number(fmt.share(compared.quality.top1 if compared and compared.quality else None)),
+        "lamp": lamp(compared),
+    }
+
+
+def number(text: str) -> Cell:
+    """Return a figure, in grey where there is none."""
+    return (text, "$muted") if text == fmt.MISSING else text
+
+
+def gain(against: Against | None, width: int) -> Cell:
+    """Return a speed-up, with its interval where there is room; coloured where the interval excludes no change."""
+    return ratio(against.ratio if against else None, width)
+
+
+def ratio(found: Ratio | None, width: int) -> Cell:
+    """Return a ratio as `gain` does."""
+    if found is None:
+        return fmt.MISSING, "$muted"
+    whole = fmt.gain(found)
+    text = whole if len(whole) <= width else fmt.times(found.value)
+    return text, {Outcome.GREATER: "$success", Outcome.LESS: "$error"}.get(found.outcome, "")
+
+
+def divergence(compared: Row | None, width: int) -> Cell:
+    """Return how far a method is from the reference, with the standard error where there is room."""
+    if compared is None or compared.kld is None:
+        return ("ref", "$muted") if compared and compared.method == REFERENCE else (fmt.MISSING, "$muted")
+    error = compared.quality.kld_mean_se if compared.quality else None
+    whole = fmt.divergence(compared.kld, error)
+    text = whole if len(whole) <= width else fmt.divergence(compared.kld)
+    return text, "$warning" if compared.kld > MAX_KLD else ""
+
+
+def lamp(compared: Row | None) -> Cell:
+    """Return whether the figures can be trusted: the shape says it, too."""
+    if compared is None or not compared.n_trials:
+        return ""
+    if compared.not_same_model:
+        return "≠", "$error"
+    if compared.lamp is None:
+        return ("▲", "$warning") if compared.flags else ("·", "$muted")
+    return LAMPS[compared.lamp]
+
+
+def state_text(state: MethodState, width: int) -> str:
+    """Return where a method stands: `2/5 ━━━━──── 9s` while it runs."""
+    if state.running and state.trial is not None:
+        if state.scoring:
+            which = "KLD"
+        else:
+            which = "warm" if state.trial.warmup else f"{state.trial.index + 1}/{state.n_planned}"
+        done, total = describe.progress(state)
+        if not total:
+            return f"{which} {describe.phase_word(state)}"
+        left_s = describe.eta_s(state)
+        eta = "" if left_s is None else f" {left_s:.0f}s"
+        n_bar = max(0, min(_BAR, width - len(which) - 1 - len(eta)))
+        filled = round(n_bar * min(done, total) / total)
+        return f"{which} {'━' * filled}{'─' * (n_bar - filled)}{eta}"
+    if state.status in (MethodStatus.SKIPPED, MethodStatus.STOPPED):
+        return f"{state.status.value} {len(state.measured)}/{state.n_planned}"
+    if state.status is MethodStatus.WAITING and not state.n_done:
+        return "waiting"
+    return f"{len(state.measured)}/{state.n_planned}"
+
+
+def hidden_columns(compared: Mapping[str, Row]) -> set[str]:
+    """Return the columns in which nobody has anything."""
+    return set() if any(row.kld is not None for row in compared.values()) else {"kld", "top1"}
