@@ -55,9 +55,10 @@ from tuibench.store.writer import SessionWriter
 
 _KILLED_BUILD_S = 2
 """A build that was killed with its worker is gone after this: what it left is removed with the run's end."""
-TURN_TOKENS = 16
-"""Of one method before another has its turn: long enough that what a turn begins with, cold caches and threads that
-sleep, is a small part of it, and short enough that a neighbour's burst or the machine's drift hits all alike."""
+TURN_NS = 50_000_000
+"""Of one method before another has its turn, or one token: short, so that a neighbour's burst or the machine's drift hits
+all alike, and long enough that what a turn begins with, cold caches and threads that sleep, is a small part of it."""
+MOST_TURN_TOKENS = 16
 WARMUP_TOKENS = 8
 """Enough to start thread pools and fill caches; a full-length warm-up without KV-cache would take minutes."""
 
@@ -102,6 +103,7 @@ class Measurement:
         self._watch = Watch(spec.n_threads)
         self._workers = Workers(spec, model.directory, self._writer.path.stem, limits, worker_command)
         self._measured = {method: Measured() for method in spec.methods}
+        self._turn_tokens: dict[str, int] = {}
         self._dropped: set[str] = set()
         self._skipped: set[str] = set()
         self._told: set[str] = set()
@@ -303,7 +305,7 @@ class Measurement:
     async def _interleaved(self, turns: Sequence[Turn]) -> None:
         """Measure trials side by side: what the machine does meanwhile happens to all of them.
 
-        Each loads and warms up in its turn; then they generate forward and backward, a few tokens each.
+        Each loads and warms up in its turn; then they generate forward and backward, one or a few tokens each.
         """
         await self._workers.end()
         going = [turn for turn in turns if await self._begins(turn)]
@@ -329,7 +331,7 @@ class Measurement:
             return
         else:
             trial = trials[turn.method] = self._trial(turn.method, turn.index, fresh=True)
-            await trial.begin(self._request(self._spec.max_new_tokens, TURN_TOKENS), anew=False, beside=True)
+            await trial.begin(self._request(self._spec.max_new_tokens, self._turn_tokens.get(turn.method, 1)), anew=False, beside=True)
         if trial.over:
             await self._keep(turn, trial.record())
 
@@ -369,6 +371,8 @@ class Measurement:
             record = record.sharing(measured.latest)
         self._save(record)
         self._emit(TrialEnded(record))
+        if record.step_ns:
+            self._turn_tokens[turn.method] = min(max(1, round(TURN_NS / median(record.step_ns))), MOST_TURN_TOKENS)
         if record.failure_kind is not None:
             await self._workers.end(turn.method)
             if ends_method(record):
