@@ -16,7 +16,7 @@ import msgspec
 from tuibench import paths
 from tuibench.core.control import is_control
 from tuibench.core.events import Event, FailureKind, PromptTokenised
-from tuibench.core.plan import Turn, by_round, trial_order, trial_round
+from tuibench.core.plan import MOST_TURN_TOKENS, Turn, by_round, trial_order, trial_round, turn_tokens
 from tuibench.core.record import QualityRecord, TrialRecord
 from tuibench.core.resume import ends_method
 from tuibench.core.roofline import roofline
@@ -55,10 +55,6 @@ from tuibench.store.writer import SessionWriter
 
 _KILLED_BUILD_S = 2
 """A build that was killed with its worker is gone after this: what it left is removed with the run's end."""
-TURN_NS = 50_000_000
-"""Of one method before another has its turn, or one token: short, so that a neighbour's burst or the machine's drift hits
-all alike, and long enough that what a turn begins with, cold caches and threads that sleep, is a small part of it."""
-MOST_TURN_TOKENS = 16
 WARMUP_TOKENS = 8
 """Enough to start thread pools and fill caches; a full-length warm-up without KV-cache would take minutes."""
 
@@ -331,7 +327,8 @@ class Measurement:
             return
         else:
             trial = trials[turn.method] = self._trial(turn.method, turn.index, fresh=True)
-            await trial.begin(self._request(self._spec.max_new_tokens, self._turn_tokens.get(turn.method, 1)), anew=False, beside=True)
+            request = self._request(self._spec.max_new_tokens, self._turn_tokens.get(turn.method, MOST_TURN_TOKENS))
+            await trial.begin(request, anew=False, beside=True)
         if trial.over:
             await self._keep(turn, trial.record())
 
@@ -372,7 +369,7 @@ class Measurement:
         self._save(record)
         self._emit(TrialEnded(record))
         if record.step_ns:
-            self._turn_tokens[turn.method] = min(max(1, round(TURN_NS / median(record.step_ns))), MOST_TURN_TOKENS)
+            self._turn_tokens[turn.method] = turn_tokens(record.step_ns)
         if record.failure_kind is not None:
             await self._workers.end(turn.method)
             if ends_method(record):
