@@ -2,7 +2,7 @@ import pytest
 
 from tests.scripted import FINISHED
 from tuibench.core.results.comparison import MeasuredRun, compare
-from tuibench.core.run.plan import Turn, by_round, trial_order, trial_round
+from tuibench.core.run.plan import Turn, by_round, trial_order, trial_round, turn_tokens
 from tuibench.core.run.record import TrialRecord
 
 PER_ROUND = 0.97
@@ -69,3 +69,8 @@ def test_mirrored_pairs_come_first_and_a_triple_ends_an_odd_number_of_rounds(n_r
 def test_rounds_that_precision_adds_are_mirrored_pairs_of_what_is_left():
     added = [[turn.method for turn in trial_round("bd", index, 5)] for index in range(5, 9)]
     assert added == [["b", "d"], ["d", "b"], ["d", "b"], ["b", "d"]]
+
+
+@pytest.mark.parametrize(("step_ms", "n_tokens"), [(1000, 1), (35, 1), (10, 5), (0.1, 16)])
+def test_a_turn_takes_about_as_long_whatever_the_method(step_ms, n_tokens):
+    assert turn_tokens([round(step_ms * 1e6)] * 7 + [10**10]) == n_tokens

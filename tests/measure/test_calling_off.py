@@ -1,6 +1,7 @@
 """Skip and stop, wherever they come: the moments are made, not waited for, so that none depends on who is faster."""
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -87,7 +88,7 @@ async def check_skipped(run, tmp_path, state, skipped="a"):
 @pytest.mark.parametrize("phase", [Phase.START, Phase.PREPARE, Phase.LOAD, Phase.DECODE])
 async def test_a_skip_ends_one_method_in_whatever_phase_it_is(tmp_path, phase):
     run = measurement(tmp_path, "a=hang" if phase is Phase.DECODE else f"a=hang-in-{phase}", n_warmup=0)
-    state = await drive(run, in_phase(phase), run.skip)
+    state = await drive(run, in_phase(phase), partial(run.skip, "a"))
     (failure,) = state.methods["a"].records
     assert failure.failure_kind is FailureKind.SKIPPED
     await check_skipped(run, tmp_path, state)
@@ -96,7 +97,7 @@ async def test_a_skip_ends_one_method_in_whatever_phase_it_is(tmp_path, phase):
 @pytest.mark.parametrize("warmup", [True, False], ids=["warm-up", "trial"])
 async def test_a_skip_after_a_trials_last_event_keeps_the_trial_and_ends_the_method(tmp_path, monkeypatch, warmup):
     run = measurement(tmp_path, n_warmup=int(warmup))
-    when_saved(monkeypatch, run.skip, of=lambda record: record.method == "a")
+    when_saved(monkeypatch, partial(run.skip, "a"), of=lambda record: record.method == "a")
     _, state = await collect(run)
     first, last = state.methods["a"].records
     assert (first.failed, first.warmup) == (False, warmup)
@@ -112,12 +113,13 @@ async def test_a_skip_while_the_worker_is_being_started_is_not_lost(tmp_path, mo
     await check_skipped(run, tmp_path, state)
 
 
-async def test_a_skip_while_the_worker_before_is_being_ended_means_the_method_whose_turn_it_is(tmp_path, monkeypatch):
+async def test_a_skip_between_two_rounds_means_the_method_that_had_the_last_turn(tmp_path, monkeypatch):
     run = measurement(tmp_path, n_warmup=0)
     around(monkeypatch, "end", run.skip, of="a")
     _, state = await collect(run)
-    assert [record.failure_message for record in state.methods["b"].records] == [None, "skipped before it began"]
-    await check_skipped(run, tmp_path, state, skipped="b")
+    (skipped,) = (method for method, status in statuses(state).items() if status is MethodStatus.SKIPPED)
+    assert [record.failure_message for record in state.methods[skipped].records] == [None, "skipped before it began"]
+    await check_skipped(run, tmp_path, state, skipped=skipped)
 
 
 async def test_a_skip_before_anything_is_under_way_skips_nothing(tmp_path):
@@ -129,7 +131,7 @@ async def test_a_skip_before_anything_is_under_way_skips_nothing(tmp_path):
 
 async def test_a_skip_after_the_last_planned_trial_ends_the_rounds_that_precision_adds(tmp_path, monkeypatch):
     run = measurement(tmp_path, n_trials=1, n_warmup=0, precision=1e-9, max_trials=3)
-    when_saved(monkeypatch, run.skip, of=lambda record: record.method == "a")
+    when_saved(monkeypatch, partial(run.skip, "a"), of=lambda record: record.method == "a")
     events, state = await collect(run)
     assert [len(state.methods[method].measured) for method in ("a", "b")] == [1, 3]
     assert [len(event.turns) for event in events if isinstance(event, TurnsAdded)] == [2, 1]
@@ -138,7 +140,8 @@ async def test_a_skip_after_the_last_planned_trial_ends_the_rounds_that_precisio
 
 @pytest.mark.parametrize("phase", [Phase.START, Phase.PREPARE, Phase.LOAD, Phase.DECODE])
 async def test_a_stop_ends_the_run_in_whatever_phase_it_is(tmp_path, phase):
-    run = measurement(tmp_path, "hang" if phase is Phase.DECODE else f"hang-in-{phase}", n_warmup=0)
+    behaviour = "hang" if phase is Phase.DECODE else f"hang-in-{phase}"
+    run = measurement(tmp_path, behaviour, methods=("a",), n_warmup=0)  # with two, both may be in that phase
     state = await drive(run, in_phase(phase), run.stop)
     check_stopped(run, state, [FailureKind.CANCELLED])
     [trial] = load(run.session_path).trials
@@ -195,7 +198,7 @@ def kinds_of_scores(events):
 
 async def test_a_skip_between_the_last_trial_and_the_scores_skips_the_score(tiny_llama, tmp_path, monkeypatch):
     run = scored(tiny_llama, tmp_path)
-    when_saved(monkeypatch, run.skip, of=lambda record: record.method == "b")
+    when_saved(monkeypatch, partial(run.skip, "b"), of=lambda record: record.method == "b")
     events, state = await collect(run)
     assert kinds_of_scores(events) == {"kv-cache": None, "b": FailureKind.SKIPPED}
     assert set(statuses(state).values()) == {MethodStatus.DONE}  # every trial was measured
@@ -203,7 +206,7 @@ async def test_a_skip_between_the_last_trial_and_the_scores_skips_the_score(tiny
 
 async def test_a_skipped_method_is_not_scored(tiny_llama, tmp_path, monkeypatch):
     run = scored(tiny_llama, tmp_path, n_trials=2)
-    when_saved(monkeypatch, run.skip, of=lambda record: record.method == "b")
+    when_saved(monkeypatch, partial(run.skip, "b"), of=lambda record: record.method == "b")
     events, state = await collect(run)
     assert kinds_of_scores(events) == {"kv-cache": None}
     assert statuses(state) == {"kv-cache": MethodStatus.DONE, "b": MethodStatus.SKIPPED}
@@ -211,7 +214,7 @@ async def test_a_skipped_method_is_not_scored(tiny_llama, tmp_path, monkeypatch)
 
 async def test_the_reference_is_made_although_its_own_trials_were_skipped(tiny_llama, tmp_path, monkeypatch):
     run = scored(tiny_llama, tmp_path, n_trials=2)
-    when_saved(monkeypatch, run.skip, of=lambda record: record.method == "kv-cache")
+    when_saved(monkeypatch, partial(run.skip, "kv-cache"), of=lambda record: record.method == "kv-cache")
     events, _ = await collect(run)
     assert kinds_of_scores(events) == {"b": None}
     assert [event.method for event in events if isinstance(event, QualityStarted)] == ["b"]

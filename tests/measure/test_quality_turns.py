@@ -141,7 +141,7 @@ async def test_skipping_ends_one_score_and_stopping_all(tiny_llama, tmp_path):
     def on_event(event):
         match event:
             case TrialObserved(method="b", event=PhaseProgressed()):
-                run.skip()
+                run.skip("b")
             case TrialObserved(method="c", event=PhaseProgressed()):
                 run.stop()
 

@@ -24,10 +24,10 @@ from tuibench.store.schema import SessionError
 from tuibench.ui.keys.keymap import bindings
 from tuibench.ui.keys.remapping import remap
 from tuibench.ui.look.series import SeriesMap
-from tuibench.ui.themed_app import ThemedApp
 from tuibench.ui.messages import ComparisonWanted, MethodToggled, ResumeWanted, SessionChosen
 from tuibench.ui.screens.bench import BenchScreen
 from tuibench.ui.services import Context, Services
+from tuibench.ui.themed_app import ThemedApp
 
 if TYPE_CHECKING:
     from textual.command import Provider

@@ -9,9 +9,9 @@ import pytest
 
 from tests.engines.ort.generation import divergence, forced, greedy, opened
 from tuibench.engines.decoder.description import SCORED_TOKENS
+from tuibench.engines.ort.graph.builder import GraphBuilder
 from tuibench.engines.ort.graph.info import MODEL_FILE
 from tuibench.engines.ort.graph.projections import BlockwiseProjection, Fp32Projection, StaticProjection, WeightTally
-from tuibench.engines.ort.graph.builder import GraphBuilder
 from tuibench.engines.ort.session import session_options
 
 TEXT = [int(token) for token in np.random.default_rng(3).integers(3, 384, 2 * SCORED_TOKENS + 7)]

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 MAX_TURNS = 200_000
 """More than any run takes; what reads sessions relies on it."""
+
+_TURN_NS = 50_000_000
+"""Short, so that a neighbour's burst or the machine's drift hits all methods alike: most noise is slower than a step of
+a model, and the shorter the turns, the less of it remains (`tests/campaigns/planted.py`). Long enough that what a turn
+begins with (cold caches, threads that sleep) is a small part of it."""
+MOST_TURN_TOKENS = 16
 
 _LAST = 3
 """Rounds that end an odd number of them: no two can be mirrored without one being left."""
@@ -75,3 +82,8 @@ def _balanced_triple(n_methods: int) -> tuple[Sequence[int], Sequence[int], Sequ
     for position, method in enumerate(latest_first):
         third[method] = position
     return first, second, third
+
+
+def turn_tokens(step_ns: Sequence[int]) -> int:
+    """Return how many tokens a method generates before another has its turn, given some of its steps."""
+    return min(max(1, round(_TURN_NS / median(step_ns))), MOST_TURN_TOKENS)

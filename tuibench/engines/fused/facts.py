@@ -7,13 +7,13 @@ from pathlib import Path
 
 from tuibench.core.run.spec import Method
 from tuibench.engines.base import EngineInfo
-from tuibench.machine.cpu import instruction_sets
 from tuibench.engines.fused.compiler import CACHE_FOLDER
 from tuibench.engines.fused.kernels.tile_ir import TILE_COLUMNS
 from tuibench.engines.fused.kernels.vector_ir import GROUP
 from tuibench.engines.fused.matrices import FP32_BYTES, INT4_BLOCK, LANES
 from tuibench.engines.fused.model import weight_bytes
 from tuibench.engines.fused.session import Session
+from tuibench.machine.cpu import instruction_sets
 from tuibench.models.folder import weight_files
 
 _WEIGHTS = {

@@ -6,9 +6,9 @@ from importlib.metadata import version
 
 from tuibench.core.run.spec import Method
 from tuibench.engines.base import EngineInfo
-from tuibench.machine.cpu import has_vnni, instruction_sets
 from tuibench.engines.decoder.description import Decoder
 from tuibench.engines.ort.graph.info import GraphInfo, read_graph_info
+from tuibench.machine.cpu import has_vnni, instruction_sets
 from tuibench.models.artifacts import CachedArtifact
 
 FUSED_OPERATORS = {

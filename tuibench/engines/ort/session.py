@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime as ort
 
-from tuibench.machine.cpu import has_vnni
 from tuibench.engines.decoder.description import SCORED_TOKENS, Decoder
 from tuibench.engines.decoder.rope import rope_tables
 from tuibench.engines.ort.binding import bound, cache_parts
 from tuibench.engines.ort.graph.info import MODEL_FILE
+from tuibench.machine.cpu import has_vnni
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -18,7 +18,7 @@ from tuibench.core.results.roofline import roofline
 from tuibench.core.results.stopping import Measured, precise_enough
 from tuibench.core.run.control import is_control
 from tuibench.core.run.events import Event, FailureKind, PromptTokenised
-from tuibench.core.run.plan import Turn, by_round, trial_order, trial_round
+from tuibench.core.run.plan import MOST_TURN_TOKENS, Turn, by_round, trial_order, trial_round, turn_tokens
 from tuibench.core.run.record import QualityRecord, TrialRecord
 from tuibench.core.run.resume import ends_method
 from tuibench.core.run.run_events import (
@@ -55,9 +55,6 @@ from tuibench.store.writer import SessionWriter
 
 _KILLED_BUILD_S = 2
 """A build that was killed with its worker is gone after this: what it left is removed with the run's end."""
-TURN_TOKENS = 16
-"""Of one method before another has its turn: long enough that what a turn begins with, cold caches and threads that
-sleep, is a small part of it, and short enough that a neighbour's burst or the machine's drift hits all alike."""
 WARMUP_TOKENS = 8
 """Enough to start thread pools and fill caches; a full-length warm-up without KV-cache would take minutes."""
 
@@ -102,6 +99,7 @@ class Measurement:
         self._watch = Watch(spec.n_threads)
         self._workers = Workers(spec, model.directory, self._writer.path.stem, limits, worker_command)
         self._measured = {method: Measured() for method in spec.methods}
+        self._turn_tokens: dict[str, int] = {}
         self._dropped: set[str] = set()
         self._skipped: set[str] = set()
         self._told: set[str] = set()
@@ -303,7 +301,7 @@ class Measurement:
     async def _interleaved(self, turns: Sequence[Turn]) -> None:
         """Measure trials side by side: what the machine does meanwhile happens to all of them.
 
-        Each loads and warms up in its turn; then they generate forward and backward, a few tokens each.
+        Each loads and warms up in its turn; then they generate forward and backward, one or a few tokens each.
         """
         await self._workers.end()
         going = [turn for turn in turns if await self._begins(turn)]
@@ -329,7 +327,8 @@ class Measurement:
             return
         else:
             trial = trials[turn.method] = self._trial(turn.method, turn.index, fresh=True)
-            await trial.begin(self._request(self._spec.max_new_tokens, TURN_TOKENS), anew=False, beside=True)
+            request = self._request(self._spec.max_new_tokens, self._turn_tokens.get(turn.method, MOST_TURN_TOKENS))
+            await trial.begin(request, anew=False, beside=True)
         if trial.over:
             await self._keep(turn, trial.record())
 
@@ -369,6 +368,8 @@ class Measurement:
             record = record.sharing(measured.latest)
         self._save(record)
         self._emit(TrialEnded(record))
+        if record.step_ns:
+            self._turn_tokens[turn.method] = turn_tokens(record.step_ns)
         if record.failure_kind is not None:
             await self._workers.end(turn.method)
             if ends_method(record):

@@ -14,12 +14,12 @@ from tuibench.engines.base import Progress
 from tuibench.engines.decoder.checkpoint import Checkpoint
 from tuibench.engines.decoder.description import Decoder
 from tuibench.engines.decoder.read import read_decoder
+from tuibench.engines.ort.graph.builder import GraphBuilder
 from tuibench.engines.ort.graph.gpt2 import add_gpt2
 from tuibench.engines.ort.graph.info import GraphInfo, read_graph_info
 from tuibench.engines.ort.graph.layout import Layout
 from tuibench.engines.ort.graph.llama import add_llama
 from tuibench.engines.ort.graph.projections import Fp32Projection, Projection
-from tuibench.engines.ort.graph.builder import GraphBuilder
 from tuibench.models.artifacts import ArtifactError
 
 PROBE_TOKENS = 8

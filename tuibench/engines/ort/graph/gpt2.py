@@ -6,8 +6,8 @@ from onnx import TensorProto
 
 from tuibench.engines.decoder.checkpoint import Matrix
 from tuibench.engines.decoder.description import Weights
-from tuibench.engines.ort.graph.layout import Layout, attention, declare_inputs, head
 from tuibench.engines.ort.graph.builder import CONTRIB, Value
+from tuibench.engines.ort.graph.layout import Layout, attention, declare_inputs, head
 
 
 def add_gpt2(layout: Layout) -> None:

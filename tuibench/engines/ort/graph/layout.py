@@ -10,8 +10,8 @@ from onnx import TensorProto
 from tuibench.engines.base import Progress
 from tuibench.engines.decoder.checkpoint import Checkpoint, Matrix
 from tuibench.engines.decoder.description import Decoder
-from tuibench.engines.ort.graph.projections import Projection, WeightTally
 from tuibench.engines.ort.graph.builder import CONTRIB, GraphBuilder, Value
+from tuibench.engines.ort.graph.projections import Projection, WeightTally
 
 PRODUCTS_PER_LAYER = 4
 """Packed query, key and value; attention output; feed-forward in and out."""

@@ -9,8 +9,8 @@ import numpy as np
 from onnx import TensorProto
 
 from tuibench.engines.decoder.checkpoint import Matrix
-from tuibench.engines.ort.graph.layout import Layout, attention, declare_inputs, head
 from tuibench.engines.ort.graph.builder import CONTRIB, Value
+from tuibench.engines.ort.graph.layout import Layout, attention, declare_inputs, head
 
 
 def add_llama(layout: Layout) -> None:

@@ -12,9 +12,9 @@ from tuibench.engines.base import Progress
 from tuibench.engines.decoder.checkpoint import Checkpoint
 from tuibench.engines.decoder.read import read_decoder
 from tuibench.engines.ort.graph.assemble import lay_out, try_graph
+from tuibench.engines.ort.graph.builder import GraphBuilder, Value
 from tuibench.engines.ort.graph.info import read_graph_info
 from tuibench.engines.ort.graph.projections import BlockwiseProjection, Matrix, WeightTally, add_blockwise
-from tuibench.engines.ort.graph.builder import GraphBuilder, Value
 from tuibench.engines.ort.quantise.blockwise import pick_block_size, quantise_blockwise
 from tuibench.engines.ort.quantise.calibration import Calibration, Channels
 from tuibench.engines.ort.quantise.gptq import quantise_compensated
