@@ -69,8 +69,8 @@ def compare(options, method, prompts, eos_ids):
         print(
             f"{method:11} {options.threads} threads  {text:10} plain {other:6.2f} ms  lookup {mine:6.2f} ms  "
             f"{other / mine:5.2f} x  "
-            f"guessed {found.n_guessed:3}  right {found.n_right / max(1, found.n_guessed):4.0%}  "
-            f"{1 + found.n_right / found.n_steps:.2f} tokens a step  {'same' if same else 'OTHER'} tokens",
+            f"guessed {found.n_guessed:3}  right {found.n_accepted / max(1, found.n_guessed):4.0%}  "
+            f"{1 + found.n_accepted / found.n_steps:.2f} tokens a step  {'same' if same else 'OTHER'} tokens",
             flush=True,
         )
     plain.close()
@@ -87,7 +87,7 @@ def time_steps(options, method, prompt):
             start = perf_counter_ns()
             steps.append(prompt[:n])
             times.append((perf_counter_ns() - start) / 1e6)
-            steps.take_back(n)
+            steps.rollback(n)
     one = statistics.median(taken[1])
     ratios = (f"{n}: {statistics.median(times) / one:.2f}" for n, times in taken.items())
     print(method, "  ".join(ratios), f"x {one:.2f} ms")

@@ -36,10 +36,10 @@ def open_export(folder, model_dir, n_threads):
     import onnxruntime as ort
 
     from tuibench.engines.decoder.read import read_decoder
-    from tuibench.engines.ort.plain_session import PlainSession
     from tuibench.engines.ort.session import session_options
+    from tuibench.engines.ort.unfused_session import UnfusedSession
 
-    session = PlainSession(Path(folder), read_decoder(model_dir), session_options(n_threads))
+    session = UnfusedSession(Path(folder), read_decoder(model_dir), session_options(n_threads))
     session._session = ort.InferenceSession(Path(folder) / "model.onnx", session_options(n_threads))
     return lambda n_tokens: decode(session, n_tokens), read_bytes(folder)
 

@@ -7,7 +7,7 @@ from tests.engines.stored_weights import stored_weights
 from tests.tiny_onnx_models import MAKERS
 from tuibench.engines.fused.engine import FusedFp32, FusedInt4, FusedInt8
 from tuibench.engines.fused.packing import Fp32Writer
-from tuibench.engines.fused.session import Session
+from tuibench.engines.fused.session import FusedSession
 from tuibench.engines.torch.eager import KvCache
 
 TOKENS = [int(token) for token in np.random.default_rng(1).integers(3, 380, 40)]
@@ -41,21 +41,21 @@ def test_fp32_logits_are_those_of_transformers(model_dir, n_prompt, n_threads):
 def with_expanded_weights(session):
     """Return a session that computes in FP32 with the weights that rounding left of another's."""
     model, shape = session.model, session.model.shape
-    widths = {"attention_out": shape.n_heads * shape.head_dim, "feed_out": shape.intermediate}
+    widths = {"attention_out": shape.n_heads * shape.head_dim, "mlp_down": shape.intermediate}
     heights = {
         "qkv": shape.qkv_rows,
-        "feed_in": (2 if shape.gated else 1) * shape.intermediate,
+        "mlp_up": (2 if shape.gated else 1) * shape.intermediate,
         "head": session.decoder.vocabulary,
     }
     matrices = {}
-    for name in ("qkv", "attention_out", "feed_in", "feed_out", "head"):
+    for name in ("qkv", "attention_out", "mlp_up", "mlp_down", "head"):
         size = heights.get(name, shape.hidden), widths.get(name, shape.hidden)
         weights = stored_weights(getattr(model, name), *size)
         writer = Fp32Writer(len(weights), *size)
         for layer, matrix in enumerate(weights):
             writer.put(layer, matrix)
         matrices[name] = writer.stack()
-    return Session(session.decoder, model._replace(**matrices), session._embedding, 1)
+    return FusedSession(session.decoder, model._replace(**matrices), session._embedding, 1)
 
 
 @pytest.mark.parametrize("engine_class", [FusedInt8, FusedInt4])

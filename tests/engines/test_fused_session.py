@@ -181,7 +181,7 @@ def test_tokens_taken_back_leave_no_trace(tiny_llama):
     expected = [engine.decode(token).copy() for token in (8, 9)]
     engine.prefill([5, 6, 7], 16)
     engine._session.append([8, 100, 200, 300])
-    engine._session.take_back(3)
+    engine._session.rollback(3)
     np.testing.assert_array_equal(engine.decode(9), expected[1])
     engine.close()
 

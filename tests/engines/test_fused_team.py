@@ -11,7 +11,7 @@ from tuibench.engines.fused.compiler import kernel
 
 X86, ARM = "x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"
 STATE = np.ones(64, np.int64)
-PARKING = (team.await_order, (STATE, 1, 0))
+PARKING = (team.wait_for_task, (STATE, 1, 0))
 CALLING = (team.next_parked, (STATE, 0))
 
 

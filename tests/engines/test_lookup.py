@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tuibench.engines.base import GuessingEngine
 from tuibench.engines.fused.engine import FusedInt8, FusedInt8Lookup
-from tuibench.engines.lookup import Guesser, Policy, PromptLookup
+from tuibench.engines.lookup import Drafter, Policy, PromptLookup
 from tuibench.engines.torch.eager import KvCache
 from tuibench.engines.torch.lookup import KvCacheLookup
 
@@ -52,12 +52,12 @@ class CountingModel:
             rows.append(row)
         return np.stack(rows)
 
-    def take_back(self, n_tokens):
+    def rollback(self, n_tokens):
         del self.text[len(self.text) - n_tokens :]
 
 
 def generate(model, prompt, first, n_tokens):
-    guesser = Guesser(model, prompt, len(prompt) + n_tokens, 8, model.clock)
+    guesser = Drafter(model, prompt, len(prompt) + n_tokens, 8, model.clock)
     made, token = [], first
     for _ in range(n_tokens):
         made.append(token)
@@ -72,7 +72,7 @@ def test_right_guesses_cost_no_step():
     made, guesses = generate(model, prompt, 4, 32)
     assert made == period * 8
     assert guesses.n_steps == len(model.widths) < 16
-    assert guesses.n_steps + guesses.n_right == 32
+    assert guesses.n_steps + guesses.n_accepted == 32
 
 
 def test_a_text_that_repeats_itself_is_made_in_the_widest_steps():
@@ -92,7 +92,7 @@ def test_a_text_that_is_never_guessed_right_costs_hardly_more_than_one_token_at_
     prompt = [4, 5, 6]
     model = CountingModel(unforeseen, prompt, cost=float)  # eight tokens at once cost as much as eight steps
     made, guesses = generate(model, prompt, 4, 60)
-    assert guesses.n_right < 3
+    assert guesses.n_accepted < 3
     assert model.time_ns <= 1.05 * 60_000
     assert made[:6] == [4, 5, 7, 4, 5, 8]
 
@@ -135,7 +135,7 @@ def test_any_model_makes_the_text_that_it_makes_token_by_token(prompt, seed, roo
         return hash((seed, tuple(text[-2:]))) % 6
 
     model = CountingModel(next_of, prompt)
-    guesser = Guesser(model, prompt, len(prompt) + room, most_at_once)
+    guesser = Drafter(model, prompt, len(prompt) + room, most_at_once)
     text, token = list(prompt), next_of(prompt)
     for _ in range(room):
         text.append(token)
@@ -163,6 +163,6 @@ def test_lookup_makes_the_same_tokens_in_fewer_steps(tiny_llama, tiny_gpt2, plai
         engine = guessing()
         assert greedy(engine, model.directory, prompt, 48) == expected
         assert isinstance(engine, GuessingEngine)
-        assert engine.guesses.n_steps + engine.guesses.n_right == 48
-        assert engine.guesses.n_right > 0  # a tiny model soon repeats itself
+        assert engine.guesses.n_steps + engine.guesses.n_accepted == 48
+        assert engine.guesses.n_accepted > 0  # a tiny model soon repeats itself
         engine.close()

@@ -162,7 +162,7 @@ def test_attention_and_masks_are_registered_by_name():
     from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-    from tuibench.engines.ort.export import plain_cache
+    from tuibench.engines.ort.export import cache as plain_cache
 
     assert plain_cache.ATTENTION in ALL_ATTENTION_FUNCTIONS
     assert plain_cache.ATTENTION in ALL_MASK_ATTENTION_FUNCTIONS

@@ -78,5 +78,5 @@ def test_several_guessed_tokens_across_the_switch_come_out_one_by_one(folder):
     engine.prefill(TEXT[: ORIGINAL - 2], len(TEXT))
     expected = fresh_predictions(folder)[ORIGINAL - 2 : ORIGINAL + 3]
     np.testing.assert_allclose(engine.append(TEXT[ORIGINAL - 2 : ORIGINAL + 3]), expected, atol=1e-4)
-    engine.take_back(4)
+    engine.rollback(4)
     np.testing.assert_allclose(engine.append(TEXT[ORIGINAL - 1 : ORIGINAL]), expected[1:2], atol=1e-4)

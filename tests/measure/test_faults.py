@@ -19,7 +19,7 @@ from tuibench.core.run.events import FailureKind, Phase
 from tuibench.core.run.spec import RunSpec
 from tuibench.core.run.state import MethodStatus, RunState, fold
 from tuibench.measure.process.supervisor import WORKER_COMMAND
-from tuibench.measure.process.time_limits import Patience, TimeLimits
+from tuibench.measure.process.time_limits import Deadlines, TimeLimits
 from tuibench.measure.run.measurement import Measurement
 from tuibench.models.folder import open_folder
 from tuibench.store.session import load
@@ -104,13 +104,13 @@ async def test_a_worker_that_hangs_is_ended_when_its_time_is_over(model, tmp_pat
 
 async def test_a_worker_without_a_sign_of_life_is_hung_before_its_time_is_over(model, tmp_path, monkeypatch):
     monkeypatch.setenv("TUIBENCH_TEST_FAULT", "load:hold-the-interpreter")
-    real = Patience.enter
+    real = Deadlines.enter
 
     def enter(self, phase):
         real(self, phase)
         self._limits = replace(PATIENT, heartbeat_s=2.5) if phase is Phase.LOAD else PATIENT  # not while Python starts
 
-    monkeypatch.setattr(Patience, "enter", enter)
+    monkeypatch.setattr(Deadlines, "enter", enter)
     found = await run(model, tmp_path, methods=("faulty",))
     check(*found, FailureKind.HUNG, Phase.LOAD, "no sign of life for 2 s")
 

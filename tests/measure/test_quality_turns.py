@@ -13,7 +13,7 @@ from tuibench.core.run.events import FailureKind, Phase, PhaseProgressed
 from tuibench.core.run.run_events import Noticed, QualityEnded, QualityStarted, TrialObserved
 from tuibench.core.run.spec import EvalText, RunSpec
 from tuibench.core.run.state import MethodStatus, RunState, fold
-from tuibench.measure.process.time_limits import Patience, TimeLimits
+from tuibench.measure.process.time_limits import Deadlines, TimeLimits
 from tuibench.measure.run.evaluation_text import EvalFileError, shipped_text, text_from
 from tuibench.measure.run.measurement import Measurement
 from tuibench.store.replay import Replay, stored_state
@@ -154,14 +154,14 @@ async def test_skipping_ends_one_score_and_stopping_all(tiny_llama, tmp_path):
 
 async def test_reports_of_progress_keep_a_slow_score_alive(tiny_llama, tmp_path, monkeypatch):
     """Each report takes 400 s, by a clock that only the reports move; 600 s are allowed."""
-    clock_s, real = 0.0, Patience.enter
+    clock_s, real = 0.0, Deadlines.enter
 
     def enter(self, phase):
         nonlocal clock_s
         real(self, phase)
         clock_s += 400 if phase is Phase.QUALITY else 0
 
-    monkeypatch.setattr(Patience, "enter", enter)
+    monkeypatch.setattr(Deadlines, "enter", enter)
     monkeypatch.setattr("tuibench.measure.process.time_limits._now_s", lambda: clock_s)
     monkeypatch.setattr("tuibench.measure.process.time_limits.LOOK_S", 1e9)  # nobody stood still
     events, _ = await collect(scripted(tiny_llama, tmp_path, ("kv-cache",), **{"kv-cache": "slow"}))

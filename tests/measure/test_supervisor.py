@@ -13,7 +13,7 @@ from tuibench.core.run.events import PROTOCOL_VERSION, FailureKind, Phase, Token
 from tuibench.core.run.spec import LoadRequest, TrialRequest
 from tuibench.measure.process.failure import WorkerFailureError
 from tuibench.measure.process.supervisor import WorkerProcess
-from tuibench.measure.process.time_limits import Patience, TimeLimits
+from tuibench.measure.process.time_limits import Deadlines, TimeLimits
 
 SCRIPT = Path(__file__).with_name("scripted_worker.py")
 
@@ -168,7 +168,7 @@ async def test_what_a_worker_said_while_nobody_listened_counts(tmp_path):
 async def test_a_worker_that_stood_still_together_with_this_process_has_its_time_left(tmp_path, monkeypatch):
     """As when a container is frozen: when it goes on, nothing is in the pipe yet."""
     worker = await start(tmp_path, "gated")
-    n_looks, real, waiting, judged = 0, Patience.look, asyncio.Event(), asyncio.Event()
+    n_looks, real, waiting, judged = 0, Deadlines.look, asyncio.Event(), asyncio.Event()
 
     def look(self):
         nonlocal n_looks
@@ -177,7 +177,7 @@ async def test_a_worker_that_stood_still_together_with_this_process_has_its_time
             judged.set()
         return real(self)
 
-    monkeypatch.setattr(Patience, "look", look)
+    monkeypatch.setattr(Deadlines, "look", look)
     listening = asyncio.create_task(listen(worker, waiting.set))
     try:
         await waiting.wait()

@@ -20,7 +20,7 @@ from tuibench import paths
 from tuibench.models.cache import cached_models, open_staging, remove_cached
 from tuibench.models.local import DEFAULT_MODEL, ModelError
 from tuibench.models.origin import pull, wheel
-from tuibench.models.origin.pull_events import Progress, Pulled, PullFailed, decode, encode
+from tuibench.models.origin.pull_events import Pulled, PullFailed, PullProgress, decode, encode
 from tuibench.models.origin.pull_process import pull_in_child
 from tuibench.models.origin.sources import find_model
 from tuibench.models.tether import tethered
@@ -279,7 +279,7 @@ def test_tethered_child_dies_with_its_parent():
     assert gone
 
 
-@pytest.mark.parametrize("event", [Progress("a", 1, None), Pulled("m"), PullFailed("no")])
+@pytest.mark.parametrize("event", [PullProgress("a", 1, None), Pulled("m"), PullFailed("no")])
 def test_events_survive_the_wire(event):
     assert decode(encode(event)) == event
 
@@ -294,7 +294,7 @@ async def test_child_reports_failure():
     events = [event async for event in pull_in_child("nobody/nothing")]
     assert isinstance(events[-1], PullFailed)
     assert "nobody/nothing" in events[-1].message
-    assert all(isinstance(event, Progress) for event in events[:-1])
+    assert all(isinstance(event, PullProgress) for event in events[:-1])
 
 
 def children():

@@ -13,7 +13,7 @@ from tuibench.core.run.run_events import Noticed, RunEnded, RunStarted, TurnsDro
 from tuibench.core.run.spec import Method
 from tuibench.core.run.state import fold
 from tuibench.models.local import ModelError
-from tuibench.models.origin.pull_process import Progress, Pulled, PullFailed
+from tuibench.models.origin.pull_process import Pulled, PullFailed, PullProgress
 from tuibench.ui.screens.bench import BenchScreen
 from tuibench.ui.screens.details import DetailsScreen
 from tuibench.ui.screens.prompts import PromptsScreen
@@ -478,7 +478,7 @@ async def test_leaving_ends_the_run():
 
 async def test_a_missing_model_is_offered_pulled_and_then_measured():
     program = Program(model=None)
-    program.pull_steps = [Progress("wheel", 5, 10), MODEL, Pulled(MODEL.name)]
+    program.pull_steps = [PullProgress("wheel", 5, 10), MODEL, Pulled(MODEL.name)]
     async with program.app().run_test(size=(80, 24)) as pilot:
         await start(pilot)
         await until(pilot, lambda: isinstance(pilot.app.screen, PullScreen))
@@ -490,7 +490,11 @@ async def test_a_missing_model_is_offered_pulled_and_then_measured():
 
 async def test_a_step_of_a_pull_without_end_shows_its_time_and_no_bar():
     program = Program(model=None)
-    program.pull_steps = [Progress("downloading", 3 << 20, 9 << 20), Progress("reading\x1b", 0, None, "steps"), HOLD]
+    program.pull_steps = [
+        PullProgress("downloading", 3 << 20, 9 << 20),
+        PullProgress("reading\x1b", 0, None, "steps"),
+        HOLD,
+    ]
     async with program.app().run_test(size=(80, 24)) as pilot:
         await start(pilot)
         await until(pilot, lambda: isinstance(pilot.app.screen, PullScreen))
@@ -505,7 +509,7 @@ async def test_a_step_of_a_pull_without_end_shows_its_time_and_no_bar():
 
 async def test_a_pull_is_cancelled_by_escape():
     program = Program(model=None)
-    program.pull_steps = [Progress("wheel", 5, 10), HOLD]
+    program.pull_steps = [PullProgress("wheel", 5, 10), HOLD]
     async with program.app().run_test(size=(80, 24)) as pilot:
         await start(pilot)
         await until(pilot, lambda: isinstance(pilot.app.screen, PullScreen))

@@ -1,13 +1,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuibench.ui.text.columns import Column, fit, heading, line
+from tuibench.ui.text.columns import TableColumn, fit, heading, line
 
 COLUMNS = (
-    Column("name", "name", 6, 100, left=True),
-    Column("speed", "speed", 5, 90, wide=12, wide_importance=50),
-    Column("size", "size", 4, 60),
-    Column("note", "note", 4, 10),
+    TableColumn("name", "name", 6, 100, left=True),
+    TableColumn("speed", "speed", 5, 90, wide=12, wide_importance=50),
+    TableColumn("size", "size", 4, 60),
+    TableColumn("note", "note", 4, 10),
 )
 
 

@@ -9,7 +9,7 @@ from textual.widgets import Static
 
 from tests.ui.scripted import FOUR, PARENTS, Program, compared, scored_session, until
 from tuibench.core.machine.validity import Lamp
-from tuibench.core.results.comparison import Against, compare
+from tuibench.core.results.comparison import Speedup, compare
 from tuibench.core.statistics.stats import Ratio
 from tuibench.store.export.facts import measured_run
 from tuibench.store.schema import SessionError
@@ -252,7 +252,7 @@ def test_bars_reach_to_the_median_and_whiskers_stand_over_their_ends():
     found = compared()
     ratios = {"baseline": (5.0, 2.0, 10.0), "onnx": (5.0, None, None), "int8-torch": (9.99, 9.98, 10.0)}
     rows = [
-        dataclasses.replace(found.row(0, method), against_baseline=Against("kv-cache", Ratio(*ratio, 3, paired=True)))
+        dataclasses.replace(found.row(0, method), against_baseline=Speedup("kv-cache", Ratio(*ratio, 3, paired=True)))
         for method, ratio in ratios.items()
     ]
     width = len("int8-torch") + 9 + 20

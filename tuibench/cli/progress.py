@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import rich.progress
 
 
-class Progress(Protocol):
+class RunProgress(Protocol):
     """Shows a run to somebody who waits for it."""
 
     def update(self, state: RunState, event: RunEvent) -> None:
@@ -126,12 +126,12 @@ def _quality(record: QualityRecord) -> str:
     return f"perplexity {record.perplexity:.2f}, KLD {kld}, top-1 {fmt.share(record.top1)}, {scored}"
 
 
-class _OpenBar(AbstractContextManager[Progress]):
+class _OpenBar(AbstractContextManager[RunProgress]):
     def __init__(self) -> None:
         from rich.console import Console  # noqa: PLC0415 - only for somebody who watches
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415
+        from rich.progress import BarColumn, MofNCompleteColumn, RunProgress, TextColumn  # noqa: PLC0415
 
-        self._bar = Progress(
+        self._bar = RunProgress(
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TextColumn("{task.description}", markup=False),
@@ -141,7 +141,7 @@ class _OpenBar(AbstractContextManager[Progress]):
             transient=True,
         )
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> RunProgress:
         self._bar.start()
         return BarProgress(self._bar)
 
@@ -150,6 +150,6 @@ class _OpenBar(AbstractContextManager[Progress]):
             self._bar.stop()
 
 
-def open_progress() -> AbstractContextManager[Progress]:
+def open_progress() -> AbstractContextManager[RunProgress]:
     """Return what fits standard error: a bar on a terminal, else lines."""
     return _OpenBar() if sys.stderr.isatty() else nullcontext(PlainProgress())

@@ -14,7 +14,7 @@ from tuibench import paths
 from tuibench.cli import INTERRUPTED, OK, SOME_FAILED
 from tuibench.cli.arguments import UsageError, run_spec
 from tuibench.cli.models import ensure_model
-from tuibench.cli.progress import Progress, open_progress
+from tuibench.cli.progress import RunProgress, open_progress
 from tuibench.cli.result_table import result_json, result_lines
 from tuibench.cli.resume import resumed_run
 from tuibench.cli.temporary_cache import writable_cache
@@ -79,7 +79,7 @@ def _report(output: str, state: RunState, measurement: Measurement) -> None:
         print(printable(str(measurement.session_path)), file=sys.stderr)
 
 
-async def _measure(measurement: Measurement, progress: Progress, *, stream: bool) -> RunState:
+async def _measure(measurement: Measurement, progress: RunProgress, *, stream: bool) -> RunState:
     """Run to the end; Ctrl+C, SIGTERM or a lost terminal stop it in order."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -98,7 +98,7 @@ class Guesses:
     n_steps: int = 0
     """Steps of the model after the prompt; a step yields one token, and each guessed one that was right."""
     n_guessed: int = 0
-    n_right: int = 0
+    n_accepted: int = 0
 
 
 @runtime_checkable

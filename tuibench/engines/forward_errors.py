@@ -8,7 +8,7 @@ _MOST_CHARS = 300
 
 
 def raise_if_out_of_memory(error: BaseException) -> None:
-    """Raise the error again if the allocator gave up: that is no fault of the model."""
+    """Raise the error again if the allocator gave up: that is not the fault of the model."""
     if "allocate memory" in str(error):
         raise error
 

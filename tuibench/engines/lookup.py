@@ -121,11 +121,11 @@ class Steps(Protocol):
     def append(self, token_ids: Sequence[int]) -> NDArray[np.float32]:
         """Process tokens and return the logits that follow each, `[tokens, vocabulary]`."""
 
-    def take_back(self, n_tokens: int) -> None:
+    def rollback(self, n_tokens: int) -> None:
         """Forget the last tokens."""
 
 
-class Guesser:
+class Drafter:
     """Decoding with guesses, token by token for the caller."""
 
     def __init__(
@@ -163,10 +163,10 @@ class Guesser:
         self._length += 1
         if self._logits is not None and self._row < len(self._guessed) and self._guessed[self._row] == token_id:
             self._row += 1
-            self.guesses.n_right += 1
+            self.guesses.n_accepted += 1
             accepted: Logits = self._logits[self._row]
             return accepted
-        self._steps.take_back(len(self._guessed) - self._row)
+        self._steps.rollback(len(self._guessed) - self._row)
         room = min(self._most_at_once - 1, self._max_length - self._length)
         guessed = self._lookup.guess(room) if room > 0 else []
         self._guessed = guessed[: self._policy.n_guesses(len(guessed))]

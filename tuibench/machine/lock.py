@@ -89,7 +89,7 @@ class _Lock:
         """Return whether the lock is ours now.
 
         Raises:
-            OSError: The file cannot be opened, or is no file that can be locked.
+            OSError: The file cannot be opened, or is not a file that can be locked.
         """
         while True:
             if self._descriptor is None:

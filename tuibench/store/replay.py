@@ -81,7 +81,7 @@ def trial_events(record: TrialRecord) -> Iterator[Event]:
 def _guesses(record: TrialRecord) -> GuessCounts | None:
     if record.n_model_steps is None or record.n_guessed is None or record.n_guessed_right is None:
         return None
-    return GuessCounts(n_steps=record.n_model_steps, n_guessed=record.n_guessed, n_right=record.n_guessed_right)
+    return GuessCounts(n_steps=record.n_model_steps, n_guessed=record.n_guessed, n_accepted=record.n_guessed_right)
 
 
 def _started(record: TrialRecord) -> TrialStarted:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tuibench.measure.run.resume import Continuation
     from tuibench.measure.run.resume_offer import ResumeOffer
     from tuibench.models.local import LocalModel
-    from tuibench.models.origin.pull_process import Progress, Pulled, PullFailed
+    from tuibench.models.origin.pull_process import Pulled, PullFailed, PullProgress
     from tuibench.store.catalogue import SessionSummary
     from tuibench.store.prompts import PromptHistory, PromptLibrary
     from tuibench.store.schema import Session
@@ -106,7 +106,7 @@ def _eval_text() -> EvalText:
     return shipped_text()
 
 
-def _pull(name: str) -> AsyncGenerator[Progress | Pulled | PullFailed, None]:
+def _pull(name: str) -> AsyncGenerator[PullProgress | Pulled | PullFailed, None]:
     from tuibench.models.origin.pull_process import pull_in_child
 
     return pull_in_child(name)
@@ -211,7 +211,7 @@ class Services:
     """What to measure, with which model, and the `Continuation` of the session to go on with, or None."""
     resume_offer: Callable[[Path, str], ResumeOffer] = _resume_offer
     """The model as the user named it is its second argument."""
-    pull: Callable[[str], AsyncGenerator[Progress | Pulled | PullFailed, None]] = _pull
+    pull: Callable[[str], AsyncGenerator[PullProgress | Pulled | PullFailed, None]] = _pull
     eval_text: Callable[[], EvalText] = _eval_text
     """What quality is measured on."""
     cpus: Callable[[], Cpus] = _cpus

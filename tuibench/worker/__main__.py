@@ -10,7 +10,7 @@ import sys  # noqa: E402
 
 from tuibench.core.run.events import PROTOCOL_VERSION, WorkerStarted  # noqa: E402
 from tuibench.worker.pipe import EventWriter, RequestReader, claim_stdout  # noqa: E402
-from tuibench.worker.standstill import Standstill  # noqa: E402
+from tuibench.worker.stall_detector import StallDetector  # noqa: E402
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
 
     from tuibench.worker.serve import HEARTBEAT_S, beat, report_failure, serve  # noqa: PLC0415 - numpy, after the first event
 
-    standstill = Standstill(HEARTBEAT_S)
+    standstill = StallDetector(HEARTBEAT_S)
     beat(emit, standstill)
     try:
         serve(requests, emit, _STARTED_NS, standstill)

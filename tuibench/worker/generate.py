@@ -22,7 +22,7 @@ from tuibench.models.text.prompt_reading import read_prompt
 from tuibench.models.text.tokenizer import PromptError, PromptTokenizer
 from tuibench.worker.memory import own_memory, peak_rss_bytes
 from tuibench.worker.sampling import Sampler
-from tuibench.worker.standstill import Standstill
+from tuibench.worker.stall_detector import StallDetector
 from tuibench.worker.turns import Turns, rest
 
 
@@ -44,7 +44,7 @@ def generate(
     window: int | None,
     request: TrialRequest,
     emit: Callable[[Event], None],
-    standstill: Standstill,
+    standstill: StallDetector,
     turns: Turns,
 ) -> None:
     """Run one trial and emit its events, turn by turn if the request says so.
@@ -117,7 +117,7 @@ def _guesses(engine: Engine) -> GuessCounts | None:
     if not isinstance(engine, GuessingEngine):
         return None
     found = engine.guesses
-    return GuessCounts(n_steps=found.n_steps, n_guessed=found.n_guessed, n_right=found.n_right)
+    return GuessCounts(n_steps=found.n_steps, n_guessed=found.n_guessed, n_accepted=found.n_accepted)
 
 
 def _rise(before_ns: int | None, after_ns: int | None) -> int | None:

@@ -103,6 +103,6 @@ class RequestReader:
         """Wait for the next request.
 
         Raises:
-            msgspec.DecodeError: The line is no request.
+            msgspec.DecodeError: The line is not a request.
         """
         return decode_request(self._requests.get())

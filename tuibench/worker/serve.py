@@ -34,13 +34,13 @@ from tuibench.worker.memory import own_memory
 from tuibench.worker.pipe import EventWriter, RequestReader, UnexpectedRequestError
 from tuibench.worker.score import MissingReferenceError, score
 from tuibench.worker.self_check import SelfCheck, WrongModelError
-from tuibench.worker.standstill import Standstill
+from tuibench.worker.stall_detector import StallDetector
 from tuibench.worker.turns import Turns
 
 HEARTBEAT_S = 1.0
 
 
-def serve(requests: RequestReader, emit: EventWriter, started_ns: int, standstill: Standstill) -> None:
+def serve(requests: RequestReader, emit: EventWriter, started_ns: int, standstill: StallDetector) -> None:
     """Serve requests; returns only by an exception.
 
     Args:
@@ -105,7 +105,7 @@ def _load(engine: Engine, load: LoadRequest, emit: EventWriter, started_ns: int)
     return info
 
 
-def beat(emit: Callable[[Event], None], standstill: Standstill) -> None:
+def beat(emit: Callable[[Event], None], standstill: StallDetector) -> None:
     """Send a heartbeat every second from a thread of its own, until the process ends."""
 
     def run() -> None:

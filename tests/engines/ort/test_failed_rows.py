@@ -86,7 +86,7 @@ async def test_a_calibration_text_that_is_no_text(tmp_path, copied, empty_cache)
     (tmp_path / "image.txt").write_bytes(b"\x89PNG" * 100)
     failed = await failure(tmp_path, copied, "int8-static", calibration=Calibration(file=str(tmp_path / "image.txt")))
     assert (failed.kind, failed.phase) == (FailureKind.BAD_INPUT, Phase.PREPARE)
-    assert failed.message == "the calibration text image.txt is no UTF-8 text (byte 0)"
+    assert failed.message == "the calibration text image.txt is not UTF-8 text (byte 0)"
     assert left_in(empty_cache, "int8-static") == []
 
 

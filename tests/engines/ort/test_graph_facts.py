@@ -16,10 +16,10 @@ from safetensors.numpy import load_file, save_file
 from tests.engines.ort.generation import greedy, opened
 from tuibench.engines.base import UnsupportedModelError
 from tuibench.engines.decoder.read import read_decoder
-from tuibench.engines.ort import plain_session
-from tuibench.engines.ort.plain_session import PlainSession
+from tuibench.engines.ort import unfused_session as plain_session
 from tuibench.engines.ort.prepared import cached_artifact
 from tuibench.engines.ort.session import session_options
+from tuibench.engines.ort.unfused_session import UnfusedSession
 from tuibench.models.artifacts import ArtifactError
 
 
@@ -64,7 +64,7 @@ def test_no_kernel_of_the_exported_graph_gives_out_a_whole_cache(tiny_model, tmp
     options.enable_profiling = True
     options.profile_file_prefix = str(tmp_path / "profile")
     decoder = read_decoder(folder)
-    session = PlainSession(cached_artifact("onnx", folder).directory, decoder, options)
+    session = UnfusedSession(cached_artifact("onnx", folder).directory, decoder, options)
     session.pretend(capacity - 1)
     session.decode(0)
     cache_elements = decoder.n_kv_heads * capacity * decoder.head_dim

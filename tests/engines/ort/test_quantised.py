@@ -11,7 +11,7 @@ from tuibench.core.run.spec import Calibration
 from tuibench.engines.base import CalibrationError
 from tuibench.engines.ort import facts, session
 from tuibench.engines.ort.build import build
-from tuibench.engines.ort.quantise import compensated
+from tuibench.engines.ort.quantise import gptq_int4 as compensated
 from tuibench.engines.ort.recipes import OPTIONS
 from tuibench.methods import engine_class
 

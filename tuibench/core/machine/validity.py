@@ -85,20 +85,20 @@ LIMITS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
+class Disturbance:
     """A reason to distrust a trial."""
 
     lamp: Lamp
     reason: str
 
 
-def lamp_of(doubts: Iterable[Doubt]) -> Lamp:
+def lamp_of(doubts: Iterable[Disturbance]) -> Lamp:
     """Return the colour of the worst reason; green without any."""
     lamps = {doubt.lamp for doubt in doubts}
     return next((lamp for lamp in (Lamp.RED, Lamp.YELLOW) if lamp in lamps), Lamp.GREEN)
 
 
-def doubts_between(before: Conditions, after: Conditions) -> tuple[Doubt, ...]:
+def doubts_between(before: Conditions, after: Conditions) -> tuple[Disturbance, ...]:
     """Return what happened between two readings that a trial's figures may suffer from."""
     judged = [
         _judge("others", others_share(before, after), "other processes used {:.0%} of the CPU"),
@@ -145,7 +145,7 @@ def without_pause(before: Conditions, paused: Conditions, resumed: Conditions) -
     return replace(before, energy_uj=energy, **moved)
 
 
-def standstill_doubt(stood_still_ns: int | None) -> Doubt | None:
+def standstill_doubt(stood_still_ns: int | None) -> Disturbance | None:
     """Return what the worker's own account of having stood still says about a trial."""
     seconds = None if stood_still_ns is None else stood_still_ns / 1e9
     return _judge("stood_still", seconds, "the worker stood still for {:.1f} s: stopped, frozen or held up by a disk")
@@ -205,25 +205,25 @@ def _capacity_cpus(reading: Conditions) -> float:
     return reading.n_cpus if reading.capacity_cpus is None else reading.capacity_cpus
 
 
-def _judge(name: str, value: float | None, sentence: str) -> Doubt | None:
+def _judge(name: str, value: float | None, sentence: str) -> Disturbance | None:
     limits = LIMITS[name]
     if value is None or value < limits.yellow:
         return None
     lamp = Lamp.RED if limits.red is not None and value >= limits.red else Lamp.YELLOW
-    return Doubt(lamp, sentence.format(value))
+    return Disturbance(lamp, sentence.format(value))
 
 
 def _rise(before: int | None, after: int | None) -> int | None:
     return None if before is None or after is None else max(0, after - before)
 
 
-def _throttled(before: Conditions, after: Conditions) -> Doubt | None:
+def _throttled(before: Conditions, after: Conditions) -> Disturbance | None:
     waited_ms = (_rise(before.throttled_ns, after.throttled_ns) or 0) / 1e6
     sentence = "periods in which the CPU quota held threads back: {:.0f}" + f" ({waited_ms:.0f} ms in all)"
     return _judge("throttled", _rise(before.n_throttled, after.n_throttled), sentence)
 
 
-def _clock(before: Conditions, after: Conditions) -> Doubt | None:
+def _clock(before: Conditions, after: Conditions) -> Disturbance | None:
     if not before.clock_khz or not after.clock_khz:
         return None
     rates = f"{after.clock_khz / 1e6:.2f} GHz, {before.clock_khz / 1e6:.2f} before"
@@ -242,7 +242,7 @@ def _wall_jump_s(before: Conditions, after: Conditions) -> float | None:
     return abs((after.wall_ns - before.wall_ns) - (end_ns - start_ns)) / 1e9
 
 
-def _power(before: Conditions, after: Conditions) -> Doubt | None:
+def _power(before: Conditions, after: Conditions) -> Disturbance | None:
     if before.on_battery is not None and after.on_battery is not None and before.on_battery != after.on_battery:
-        return Doubt(Lamp.RED, f"the power source changed to {'battery' if after.on_battery else 'mains'}")
-    return Doubt(Lamp.YELLOW, "running on battery") if after.on_battery else None
+        return Disturbance(Lamp.RED, f"the power source changed to {'battery' if after.on_battery else 'mains'}")
+    return Disturbance(Lamp.YELLOW, "running on battery") if after.on_battery else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from tuibench.core import format as fmt
-from tuibench.core.results.comparison import REFERENCE, Against, Comparison, Row
+from tuibench.core.results.comparison import REFERENCE, Comparison, Row, Speedup
 from tuibench.core.results.metrics import (
     ACCEPTANCE,
     DECODE,
@@ -61,13 +61,13 @@ def _metric_with_interval(metric: Metric, comparison: Comparison, row: Row) -> s
     return f"{text} {fmt.interval(found.low, found.high)}".rstrip() if found else text
 
 
-def _gain(which: Callable[[Row], Against | None], comparison: Comparison, row: Row) -> str:
+def _gain(which: Callable[[Row], Speedup | None], comparison: Comparison, row: Row) -> str:
     del comparison
     against = which(row)
     return fmt.gain(against.ratio if against else None)
 
 
-def _short_gain(which: Callable[[Row], Against | None], comparison: Comparison, row: Row) -> str:
+def _short_gain(which: Callable[[Row], Speedup | None], comparison: Comparison, row: Row) -> str:
     del comparison
     against = which(row)
     return fmt.times(against.ratio.value if against else None)
@@ -131,15 +131,15 @@ def _percentile(share: float, comparison: Comparison, row: Row) -> str:
     return fmt.duration(row.itl_ns.get(share))
 
 
-def _step(row: Row) -> Against | None:
+def _step(row: Row) -> Speedup | None:
     return row.step
 
 
-def _total(row: Row) -> Against | None:
+def _total(row: Row) -> Speedup | None:
     return row.total
 
 
-def _baseline(row: Row) -> Against | None:
+def _baseline(row: Row) -> Speedup | None:
     return row.against_baseline
 
 

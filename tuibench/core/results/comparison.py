@@ -67,7 +67,7 @@ def run_of_state(state: RunState, label: str = "") -> MeasuredRun:
 
 
 @dataclass(frozen=True, slots=True)
-class Against:
+class Speedup:
     """A decode speed relative to another row's."""
 
     method: str
@@ -98,11 +98,11 @@ class Row:
     """By metric id; a metric that no trial has is missing."""
     itl_ns: Mapping[float, float | None]
     """Percentiles of the gaps between tokens, all trials together; None where they are too few (MLPerf's rule)."""
-    step: Against | None = None
+    step: Speedup | None = None
     """Gain over the nearest measured rung below."""
-    total: Against | None = None
+    total: Speedup | None = None
     """Gain over the lowest measured rung below."""
-    against_baseline: Against | None = None
+    against_baseline: Speedup | None = None
     """Gain over the comparison's baseline; None in a run that did not measure it, whose speeds were of another day."""
     vs_first_session: Ratio | None = None
     """Speed relative to the same method in the first run; None in the first run itself."""
@@ -302,10 +302,10 @@ class _Rows:
         speed_tps = trials.metrics[DECODE.id].median
         return roofline([told, *trials.records], machine, self.run.n_threads, speed_tps) if told else None
 
-    def _against(self, method: str | None, ours: MethodTrials) -> Against | None:
+    def _against(self, method: str | None, ours: MethodTrials) -> Speedup | None:
         theirs = None if method is None else self.measured[self.number].get(method)
         ratio = ratio_within_run(ours, theirs) if theirs else None
-        return Against(method, ratio) if method and ratio else None
+        return Speedup(method, ratio) if method and ratio else None
 
     def _identity(self, method: str, records: Sequence[TrialRecord], quality: QualityRecord | None) -> SameModel:
         reference = self.measured[self.number].get(REFERENCE)

@@ -42,7 +42,7 @@ class Evidence:
     rival: str | None = None
     """A method that the fastest is not told apart from."""
     example: str | None = None
-    """What disturbed the worst of the trials; None where disturbance is no reason."""
+    """What disturbed the worst of the trials; None where disturbance is not the reason."""
 
 
 def evidence(

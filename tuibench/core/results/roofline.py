@@ -32,7 +32,7 @@ class Bound(StrEnum):
     COMPUTE = "compute"
     """Arithmetic, or the time between operations."""
     CACHE = "cache"
-    """The weights stay in the processor's cache: memory is no limit."""
+    """The weights stay in the processor's cache: memory is not the limit."""
     UNKNOWN = "unknown"
     """Faster than the roof, which therefore is wrong."""
 

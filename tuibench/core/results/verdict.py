@@ -199,7 +199,7 @@ def recommend(comparison: Comparison, run: int = 0, max_kld: float = MAX_KLD) ->
 
 
 def _why_unjudged(row: Row, *, scored: bool) -> str | None:
-    """Return what keeps a method from being recommended; where nothing was scored, that is no method's own fault."""
+    """Return what keeps a method from being recommended; where nothing was scored, no method is to blame."""
     if is_control(row.method):
         return None
     if row.median(DECODE) is None:

@@ -148,7 +148,7 @@ class GuessCounts(msgspec.Struct, frozen=True, kw_only=True):
     """Steps of the model after the prompt."""
     n_guessed: int
     """Tokens guessed and checked."""
-    n_right: int
+    n_accepted: int
     """Guessed tokens that were picked: they took no step of their own."""
 
 
@@ -244,7 +244,7 @@ def decode(line: bytes) -> Event:
     """Return the event that a line holds.
 
     Raises:
-        msgspec.DecodeError: The line is no event of this protocol (`ValidationError` is a subclass).
+        msgspec.DecodeError: The line is not an event of this protocol (`ValidationError` is a subclass).
     """
     try:
         event: Event = _decoder.decode(line)

@@ -94,7 +94,7 @@ class TurnsDropped:
 
 @dataclass(frozen=True, slots=True)
 class Noticed:
-    """Something the user should know that is no trial: a lock waited for, a session that could not be saved."""
+    """Something the user should know that is not a trial: a lock waited for, a session that could not be saved."""
 
     text: str
 

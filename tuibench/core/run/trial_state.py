@@ -227,7 +227,7 @@ def trial_record(
         observer_cpu_ns=observer_cpu_ns,
         n_model_steps=guesses.n_steps if guesses else None,
         n_guessed=guesses.n_guessed if guesses else None,
-        n_guessed_right=guesses.n_right if guesses else None,
+        n_guessed_right=guesses.n_accepted if guesses else None,
         facts=tuple(f"{name}: {value}" for name, value in ready.facts.items()) if ready else (),
         validity=(*([trial.prompt.doubt] if trial.prompt and trial.prompt.doubt else []), *validity),
         lamp=lamp,

@@ -39,8 +39,8 @@ def packed_shape(parts: tuple[Stored, ...]) -> tuple[int, int]:
 Weights = Mapping[str, tuple[Stored, ...]]
 """Role → the tensors that make it up, the outputs of one after those of the other; roles that a model lacks are absent.
 
-Outside of layers: `embedding`, `positions`, `final_norm`, `head`. In a layer: `qkv`, `attention_out`, `feed_in` (gate
-before up projection), `feed_out`, `attention_norm`, `feed_norm`, `query_norm`, `key_norm`. All but tables may have a
+Outside of layers: `embedding`, `positions`, `final_norm`, `head`. In a layer: `qkv`, `attention_out`, `mlp_up` (gate
+before up projection), `mlp_down`, `attention_norm`, `feed_norm`, `query_norm`, `key_norm`. All but tables may have a
 `…_bias`.
 """
 

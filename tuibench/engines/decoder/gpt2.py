@@ -54,8 +54,8 @@ def _layer(name: str, hidden: int, n_heads: int, scale: float, feed: Feed) -> La
     products = {
         "qkv": ("attn.c_attn", hidden, 3 * hidden),
         "attention_out": ("attn.c_proj", hidden, hidden),
-        "feed_in": ("mlp.c_fc", hidden, feed.width),
-        "feed_out": ("mlp.c_proj", feed.width, hidden),
+        "mlp_up": ("mlp.c_fc", hidden, feed.width),
+        "mlp_down": ("mlp.c_proj", feed.width, hidden),
     }
     weights: dict[str, tuple[Stored, ...]] = {}
     for role, (part, n_inputs, n_outputs) in products.items():

@@ -101,12 +101,12 @@ def _layer(name: str, hidden: int, attention: Attention, feed: Feed) -> Layer:
     products = {
         "qkv": (("self_attn.q_proj", query), ("self_attn.k_proj", key), ("self_attn.v_proj", key)),
         "attention_out": (("self_attn.o_proj", hidden),),
-        "feed_in": (("mlp.gate_proj", feed.width), ("mlp.up_proj", feed.width)),
-        "feed_out": (("mlp.down_proj", hidden),),
+        "mlp_up": (("mlp.gate_proj", feed.width), ("mlp.up_proj", feed.width)),
+        "mlp_down": (("mlp.down_proj", hidden),),
     }
-    n_inputs = {"qkv": hidden, "attention_out": query, "feed_in": hidden, "feed_out": feed.width}
-    biased = {"qkv": attention.qkv_bias, "attention_out": attention.out_bias, "feed_in": feed.bias}
-    biased["feed_out"] = feed.bias
+    n_inputs = {"qkv": hidden, "attention_out": query, "mlp_up": hidden, "mlp_down": feed.width}
+    biased = {"qkv": attention.qkv_bias, "attention_out": attention.out_bias, "mlp_up": feed.bias}
+    biased["mlp_down"] = feed.bias
     norms = {"attention_norm": ("input_layernorm", hidden), "feed_norm": ("post_attention_layernorm", hidden)}
     if attention.qk_norm:
         norms["query_norm"] = ("self_attn.q_norm", attention.head_dim)

@@ -21,7 +21,7 @@ from tuibench.engines.fused.kernels.matrix import Inputs, Tokens, multiply, new_
 from tuibench.engines.fused.kernels.vector import Vector, add, copy, gelu, norm, rotate, silu_gate
 from tuibench.engines.fused.matrices import LANES, Matrix, padded
 from tuibench.engines.fused.model import Model
-from tuibench.engines.fused.team import await_order, barrier, order_of, share
+from tuibench.engines.fused.team import barrier, share, task_of, wait_for_task
 
 
 class Scratch(NamedTuple):
@@ -203,12 +203,12 @@ def _feed_in(layer: int, step: Step, model: Model, scratch: Scratch, inputs: Inp
     for t in range(step.n_tokens):
         out = inputs.values[t][: shape.hidden]
         norm(scratch.residual[t], vectors.feed_norm[layer], vectors.feed_norm_bias[layer], shape.epsilon, out)
-        prepare_inputs(model.feed_in, inputs, t, shape.hidden)
+        prepare_inputs(model.mlp_up, inputs, t, shape.hidden)
     rows = 2 if shape.gated else 1
     first, last, begin, end = panel_share(rows * shape.intermediate, step.worker, step.n_workers)
     outputs = scratch.outputs[step.worker]
-    multiply(model.feed_in, layer, first, last, inputs, step.n_tokens, outputs)
-    bias = vectors.feed_in_bias[layer]
+    multiply(model.mlp_up, layer, first, last, inputs, step.n_tokens, outputs)
+    bias = vectors.mlp_up_bias[layer]
     for t in range(step.n_tokens):
         mine, hidden = outputs[t][begin:end], scratch.hidden[t]
         if bias.size:
@@ -225,8 +225,8 @@ def _feed_out(layer: int, step: Step, model: Model, scratch: Scratch, inputs: In
     n_hidden = model.shape.intermediate
     for t in range(step.n_tokens):
         copy(scratch.hidden[t], inputs.values[t])
-        prepare_inputs(model.feed_out, inputs, t, n_hidden)
-    _add_product(model.feed_out, model.vectors.feed_out_bias[layer], layer, step, scratch, inputs)
+        prepare_inputs(model.mlp_down, inputs, t, n_hidden)
+    _add_product(model.mlp_down, model.vectors.mlp_down_bias[layer], layer, step, scratch, inputs)
 
 
 @kernel
@@ -271,9 +271,9 @@ def decode_tokens(
 
     The embedded tokens are in `scratch.residual`; their logits are left in `logits`, `[tokens, whole panels]`.
     """
-    while await_order(team, worker, seen):
+    while wait_for_task(team, worker, seen):
         seen += 1
-        position, n_tokens = order_of(team)
+        position, n_tokens = task_of(team)
         step = Step(worker, n_workers, position, n_tokens)
         inputs = part_of(scratch.inputs, worker, scratch.residual.shape[0])
         _through_layers(step, team, model, cache, scratch, inputs)

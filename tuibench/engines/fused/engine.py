@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tuibench.engines.base import Logits
     from tuibench.engines.fused.packing import StackWriter
-    from tuibench.engines.fused.session import Session
+    from tuibench.engines.fused.session import FusedSession
 
 _REQUIRES = ("numba",)
 
@@ -26,7 +26,7 @@ class _FusedEngine:
     method: ClassVar[Method]
 
     def __init__(self) -> None:
-        self._session: Session | None = None
+        self._session: FusedSession | None = None
 
     def prepare(self, model_dir: Path, progress: Progress) -> bool:
         from tuibench.engines.decoder.checkpoint import Checkpoint
@@ -132,10 +132,10 @@ class FusedInt8Lookup(FusedInt8):
 
     def prefill(self, token_ids: Sequence[int], max_length: int) -> Logits:
         from tuibench.engines.fused.session import MOST_AT_ONCE
-        from tuibench.engines.lookup import Guesser
+        from tuibench.engines.lookup import Drafter
 
         assert self._session is not None  # noqa: S101 - the protocol loads first
-        self._guesser = Guesser(self._session, token_ids, max_length, MOST_AT_ONCE)
+        self._guesser = Drafter(self._session, token_ids, max_length, MOST_AT_ONCE)
         return super().prefill(token_ids, max_length)
 
     def decode(self, token_id: int) -> Logits:

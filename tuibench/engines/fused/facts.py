@@ -12,7 +12,7 @@ from tuibench.engines.fused.kernels.tile_ir import TILE_COLUMNS
 from tuibench.engines.fused.kernels.vector_ir import GROUP
 from tuibench.engines.fused.matrices import FP32_BYTES, INT4_BLOCK, LANES
 from tuibench.engines.fused.model import weight_bytes
-from tuibench.engines.fused.session import Session
+from tuibench.engines.fused.session import FusedSession
 from tuibench.machine.cpu import instruction_sets
 from tuibench.models.folder import weight_files
 
@@ -24,7 +24,7 @@ _WEIGHTS = {
 _BARRIERS_PER_LAYER = 5
 
 
-def describe(method: Method, session: Session, parameters: int, model_dir: Path) -> EngineInfo:
+def describe(method: Method, session: FusedSession, parameters: int, model_dir: Path) -> EngineInfo:
     """Return the facts of a loaded session."""
     exact = method.precision == "fp32"
     facts = {

@@ -19,7 +19,7 @@ Array = NDArray[np.float32]
 _UNLIMITED = 2**31 - 1
 TOY_WIDTH = 32
 _NONE = np.zeros(0, np.float32)
-_LAYER_MATRICES = ("qkv", "attention_out", "feed_in", "feed_out")
+_LAYER_MATRICES = ("qkv", "attention_out", "mlp_up", "mlp_down")
 _LAYER_VECTORS = (
     *(f"{name}_bias" for name in _LAYER_MATRICES),
     *("attention_norm", "attention_norm_bias", "feed_norm", "feed_norm_bias", "query_norm", "key_norm"),
@@ -48,8 +48,8 @@ class Vectors(NamedTuple):
     attention_scales: Array
     qkv_bias: Array
     attention_out_bias: Array
-    feed_in_bias: Array
-    feed_out_bias: Array
+    mlp_up_bias: Array
+    mlp_down_bias: Array
     attention_norm: Array
     attention_norm_bias: Array
     feed_norm: Array
@@ -67,15 +67,15 @@ class Model(NamedTuple):
     vectors: Vectors
     qkv: Matrix
     attention_out: Matrix
-    feed_in: Matrix
+    mlp_up: Matrix
     """Gated: row 2i is the gate of hidden unit i, row 2i + 1 its up projection."""
-    feed_out: Matrix
+    mlp_down: Matrix
     head: Matrix
 
 
 def _read(weights: Checkpoint, layer: Layer, name: str) -> Array | None:
     """Return what a role of a layer is packed from, a row an output; None where the model has no such weight."""
-    if layer.feed.gated and name.startswith("feed_in"):
+    if layer.feed.gated and name.startswith("mlp_up"):
         parts = weights.parts(layer.weights, name)
         return _side_by_side(parts) if parts else None
     return weights.get(layer.weights, name)
@@ -182,8 +182,8 @@ def toy_model(writer: type[StackWriter]) -> Model:
         _toy_vectors(),
         qkv=matrix(3 * width, width),
         attention_out=matrix(width, width),
-        feed_in=matrix(2 * width, width),
-        feed_out=matrix(width, width),
+        mlp_up=matrix(2 * width, width),
+        mlp_down=matrix(width, width),
         head=matrix(width, width),
     )
 
@@ -202,5 +202,5 @@ def _toy_vectors() -> Vectors:
 
 def weight_bytes(model: Model) -> int:
     """Return the bytes of weights that one token reads: all of them, once."""
-    matrices = (model.qkv, model.attention_out, model.feed_in, model.feed_out, model.head)
+    matrices = (model.qkv, model.attention_out, model.mlp_up, model.mlp_down, model.head)
     return sum(vector.nbytes for vector in model.vectors) + sum(stored_bytes(matrix) for matrix in matrices)

@@ -22,7 +22,7 @@ from tuibench.engines.fused.kernels.vector import Vector, add, copy, gelu, norm,
 from tuibench.engines.fused.kernels.vector_ir import GROUP
 from tuibench.engines.fused.matrices import LANES, Matrix, padded
 from tuibench.engines.fused.model import Model
-from tuibench.engines.fused.team import await_order, barrier, order_of, share
+from tuibench.engines.fused.team import barrier, share, task_of, wait_for_task
 
 _STAGGER = 2 * LANES
 
@@ -176,10 +176,10 @@ def _feed_forward(
     shape, vectors = model.shape, model.vectors
     first, last = share(prompt.residual.shape[0], worker, n_workers)
     weight, bias = vectors.feed_norm[layer], vectors.feed_norm_bias[layer]
-    _norm_inputs(model.feed_in, weight, bias, shape.epsilon, first, last, prompt)
+    _norm_inputs(model.mlp_up, weight, bias, shape.epsilon, first, last, prompt)
     barrier(team, n_workers)
     rows = 2 * shape.intermediate if shape.gated else shape.intermediate
-    _project(model.feed_in, vectors.feed_in_bias[layer], layer, worker, n_workers, rows, prompt)
+    _project(model.mlp_up, vectors.mlp_up_bias[layer], layer, worker, n_workers, rows, prompt)
     barrier(team, n_workers)
     for t in range(first, last):
         hidden = prompt.inputs.values[t][: shape.intermediate]
@@ -187,9 +187,9 @@ def _feed_forward(
             silu_gate(prompt.outputs[t][:rows], hidden)
         else:
             gelu(prompt.outputs[t][:rows], hidden)
-        prepare_group_inputs(model.feed_out, prompt.inputs, prompt.groups, t, shape.intermediate)
+        prepare_group_inputs(model.mlp_down, prompt.inputs, prompt.groups, t, shape.intermediate)
     barrier(team, n_workers)
-    mine = _project(model.feed_out, vectors.feed_out_bias[layer], layer, worker, n_workers, shape.hidden, prompt)
+    mine = _project(model.mlp_down, vectors.mlp_down_bias[layer], layer, worker, n_workers, shape.hidden, prompt)
     _add_outputs(prompt, mine[0], mine[1])
     barrier(team, n_workers)
 
@@ -207,7 +207,7 @@ def prefill_prompt(
     prompt: Prompt,
 ) -> int:
     """Do this worker's share of a prompt; see `Team`. The cache is filled, the last token's logits are left."""
-    while await_order(team, worker, seen):
+    while wait_for_task(team, worker, seen):
         seen += 1
         shape, vectors, space = model.shape, model.vectors, scratch.heads[worker][: model.shape.head_dim]
         for layer in range(vectors.windows.size):
@@ -245,9 +245,9 @@ def score_block(
 
     `prefill_prompt` comes first. `logits` has a row for each position of the block, rounded up to 4.
     """
-    while await_order(team, worker, seen):
+    while wait_for_task(team, worker, seen):
         seen += 1
-        shape, vectors, start = model.shape, model.vectors, order_of(team)[0]
+        shape, vectors, start = model.shape, model.vectors, task_of(team)[0]
         first, last = share(n_positions, worker, n_workers)
         for t in range(first, last):
             out = prompt.inputs.values[t][: shape.hidden]

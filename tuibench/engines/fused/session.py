@@ -40,7 +40,7 @@ class Embedding:
         return rows
 
 
-class Session:
+class FusedSession:
     """One sequence at a time."""
 
     def __init__(self, decoder: Decoder, model: Model, embedding: Embedding, n_threads: int) -> None:
@@ -67,7 +67,7 @@ class Session:
             n_positions = min(SCORED_TOKENS, len(token_ids) - start)
             logits = np.empty((padded(n_positions, FEW), self._logits.shape[1]), np.float32)
             self._team.set_work(score_block, self.model, prompt, n_positions, logits)
-            self._team.order(start)
+            self._team.submit(start)
             yield logits[:n_positions, : self.decoder.vocabulary]
 
     def decode(self, token_id: int) -> NDArray[np.float32]:
@@ -87,11 +87,11 @@ class Session:
         if self._length + n_tokens > self._max_length:
             raise IndexError(f"the KV-cache has room for {self._max_length} positions")
         self._scratch.residual[:n_tokens] = self._embedding.rows(token_ids, self._length)
-        self._team.order(self._length, n_tokens)
+        self._team.submit(self._length, n_tokens)
         self._length += n_tokens
         return self._logits[:n_tokens, : self.decoder.vocabulary]
 
-    def take_back(self, n_tokens: int) -> None:
+    def rollback(self, n_tokens: int) -> None:
         """Forget the last tokens; the next ones take their places in the cache."""
         self._length -= n_tokens
 
@@ -99,7 +99,7 @@ class Session:
         """Fill the cache; leave the last position's logits in `_logits`, what the layers made of each in the prompt."""
         prompt = new_prompt(self.model, self._embedding.rows(token_ids, 0), self.n_workers)
         self._team.set_work(prefill_prompt, self.model, cache, scratch, self._logits, prompt)
-        self._team.order(0)
+        self._team.submit(0)
         return prompt
 
     @property
@@ -131,10 +131,10 @@ def new_cache(decoder: Decoder, weights: Matrix, capacity: int) -> Cache:
 
 def open_session(
     decoder: Decoder, weights: Checkpoint, writer: type[StackWriter], n_threads: int, progress: Progress
-) -> Session:
+) -> FusedSession:
     """Pack the weights of a model."""
     model = pack_model(decoder, weights, writer, n_threads, progress)
-    return Session(decoder, model, Embedding(decoder, weights), n_threads)
+    return FusedSession(decoder, model, Embedding(decoder, weights), n_threads)
 
 
 def compile_kernels(writer: type[StackWriter]) -> bool:
@@ -145,10 +145,10 @@ def compile_kernels(writer: type[StackWriter]) -> bool:
     scratch, logits = new_scratch(model, 1, 2), np.zeros((1, TOY_WIDTH), np.float32)
     team = Team(1)
     team.set_work(decode_tokens, model, cache, scratch, logits)
-    team.order(1)
+    team.submit(1)
     prompt = new_prompt(model, np.zeros((1, TOY_WIDTH), np.float32), 1)
     team.set_work(prefill_prompt, model, cache, scratch, logits, prompt)
-    team.order(0)
+    team.submit(0)
     team.set_work(score_block, model, prompt, 1, np.zeros((FEW, TOY_WIDTH), np.float32))
-    team.order(0)
+    team.submit(0)
     return any(was_compiled(function) for function in (decode_tokens, prefill_prompt, score_block))

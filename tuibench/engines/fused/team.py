@@ -109,7 +109,7 @@ def share(n_items: int, worker: int, n_workers: int) -> tuple[int, int]:
 
 
 @kernel
-def await_order(team: NDArray[np.int64], worker: int, seen: int) -> bool:
+def wait_for_task(team: NDArray[np.int64], worker: int, seen: int) -> bool:
     """Wait for an order after `seen`; False: there is none, the worker has parked and must leave."""
     waits = 0
     while _load(team, _ORDERS) == seen:
@@ -128,7 +128,7 @@ def await_order(team: NDArray[np.int64], worker: int, seen: int) -> bool:
 
 
 @kernel
-def order_of(team: NDArray[np.int64]) -> tuple[int, int]:
+def task_of(team: NDArray[np.int64]) -> tuple[int, int]:
     """Return the position that the last order named, and its number of tokens."""
     return int(_load(team, _POSITION)), int(_load(team, _N_TOKENS))
 
@@ -153,7 +153,7 @@ class Team:
     """The calling thread, which is worker 0, and helpers. Work is a compiled function of a kind:
 
     `work(worker, n_workers, team, seen, *arguments) -> seen`: worker 0 does the one order after `seen`; a helper does
-    all, until `await_order` sends it away.
+    all, until `wait_for_task` sends it away.
     """
 
     def __init__(self, n_workers: int) -> None:
@@ -179,7 +179,7 @@ class Team:
             self._work, self._arguments = work, arguments
         self._state[_LEAVE] = 0
 
-    def order(self, position: int, n_tokens: int = 1) -> None:
+    def submit(self, position: int, n_tokens: int = 1) -> None:
         """Have all workers do the work at a position, and return when it is done."""
         assert self._work is not None  # noqa: S101 - set_work comes first
         number = give_order(self._state, position, n_tokens)

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from tuibench.engines.base import CalibrationError, Progress, UnsupportedModelError
-from tuibench.engines.ort.recipes import OPTIONS, Compensated, Exported, Fused, Options, Smoothed, Static, recipe_for
+from tuibench.engines.ort.recipes import OPTIONS, Exported, Fused, Gptq, Options, SmoothQuant, Static, recipe_for
 from tuibench.models.artifacts import ArtifactError, CachedArtifact, discard_unfinished, make_artifact
 from tuibench.models.local import ModelError
 from tuibench.models.tether import tethered
@@ -85,7 +85,7 @@ def build(method: str, options: Options, model_dir: Path, progress: Progress) ->
 
 def _write(options: Options, model_dir: Path, staging: Path, progress: Progress) -> None:
     if isinstance(options, Exported):
-        from tuibench.engines.ort.export.plain_export import write_plain
+        from tuibench.engines.ort.export.exporter import write_plain
 
         write_plain(options, model_dir, staging, progress)
     elif isinstance(options, Fused):
@@ -96,25 +96,23 @@ def _write(options: Options, model_dir: Path, staging: Path, progress: Progress)
         _write_calibrated(options, model_dir, staging, progress)
 
 
-def _write_calibrated(
-    options: Smoothed | Static | Compensated, model_dir: Path, staging: Path, progress: Progress
-) -> None:
+def _write_calibrated(options: SmoothQuant | Static | Gptq, model_dir: Path, staging: Path, progress: Progress) -> None:
     """Read the calibration text with the FP32 graph first."""
     fused = build("onnx-fused", OPTIONS["onnx-fused"], model_dir, progress).directory
     n_threads = len(os.sched_getaffinity(0))
     match options:
-        case Smoothed():
-            from tuibench.engines.ort.quantise.smoothed_int8 import write_smoothed
+        case SmoothQuant():
+            from tuibench.engines.ort.quantise.smoothquant_int8 import write_smoothquant
 
-            write_smoothed(options, fused, model_dir, staging, progress, n_threads)
+            write_smoothquant(options, fused, model_dir, staging, progress, n_threads)
         case Static():
             from tuibench.engines.ort.quantise.static_int8 import write_static
 
             write_static(options, fused, model_dir, staging, progress, n_threads)
-        case Compensated():
-            from tuibench.engines.ort.quantise.compensated import write_compensated
+        case Gptq():
+            from tuibench.engines.ort.quantise.gptq_int4 import write_gptq
 
-            write_compensated(options, fused, model_dir, staging, progress, n_threads)
+            write_gptq(options, fused, model_dir, staging, progress, n_threads)
 
 
 def _estimate(options: Options, model_dir: Path) -> int:

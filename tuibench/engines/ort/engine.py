@@ -126,9 +126,9 @@ class Onnx(_GraphEngine):
         return unsupported_export(decoder)
 
     def _open(self, directory: Path, decoder: Decoder, options: ort.SessionOptions) -> Session:
-        from tuibench.engines.ort.plain_session import PlainSession
+        from tuibench.engines.ort.unfused_session import UnfusedSession
 
-        return PlainSession(directory, decoder, options)
+        return UnfusedSession(directory, decoder, options)
 
 
 class OnnxFused(_GraphEngine):

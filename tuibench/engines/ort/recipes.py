@@ -36,7 +36,7 @@ class Fused(msgspec.Struct, frozen=True, kw_only=True, tag="fused"):
     """FP32 weights in the fused graph."""
 
 
-class Smoothed(msgspec.Struct, frozen=True, kw_only=True, tag="smoothed"):
+class SmoothQuant(msgspec.Struct, frozen=True, kw_only=True, tag="smoothed"):
     """INT8 weights in blocks, activations quantised to INT8 block by block while decoding; outliers evened out before.
 
     Blocks of 64 take 10 % fewer bytes than blocks of 32. An outlier coarsens twice as many neighbours then; moved into
@@ -70,7 +70,7 @@ class Static(msgspec.Struct, frozen=True, kw_only=True, tag="static"):
     """Most tokens of the text that are used."""
 
 
-class Compensated(msgspec.Struct, frozen=True, kw_only=True, tag="compensated"):
+class Gptq(msgspec.Struct, frozen=True, kw_only=True, tag="compensated"):
     """Weights rounded in blocks so that what they compute on a text changes least (GPTQ)."""
 
     calibration: str = str(CALIBRATION_TEXT)
@@ -85,14 +85,14 @@ class Compensated(msgspec.Struct, frozen=True, kw_only=True, tag="compensated"):
     head_block: int
 
 
-Options = Exported | Fused | Smoothed | Static | Compensated
+Options = Exported | Fused | SmoothQuant | Static | Gptq
 
 OPTIONS: Mapping[str, Options] = {
     "onnx": Exported(),
     "onnx-fused": Fused(),
-    "int8-dynamic": Smoothed(),
+    "int8-dynamic": SmoothQuant(),
     "int8-static": Static(),
-    "int4-onnx": Compensated(body_bits=4, body_block=64, head_bits=8, head_block=64),
+    "int4-onnx": Gptq(body_bits=4, body_block=64, head_bits=8, head_block=64),
 }
 
 
@@ -110,7 +110,7 @@ def recipe_for(method: str, options: Options, model_dir: Path) -> Recipe:
     values = msgspec.structs.asdict(options)
     if not isinstance(options, Exported) and _has_untied_head(model_dir):
         values["head"] = "stored apart"  # taken for the embedding by earlier layouts, whose files are of no use
-    if isinstance(options, Smoothed | Static | Compensated):
+    if isinstance(options, SmoothQuant | Static | Gptq):
         # The text's content decides, not where it lies; the tokenizer decides what the content means.
         text = _calibration_bytes(Path(options.calibration))
         values["calibration"] = hashlib.sha256(text + _read_if_any(model_dir / "tokenizer.json")).hexdigest()

@@ -76,7 +76,7 @@ def layers_that_keep_all(cache: Any) -> list[str]:  # noqa: ANN401 - transformer
 
 
 def held_bytes(cache: Any) -> KvCacheSize | None:  # noqa: ANN401 - transformers' own
-    """Return what a cache that holds a few tokens tells about its size at any length; None if it is no list of layers.
+    """Return what a cache that holds a few tokens tells about its size at any length; None if it has no list of layers.
 
     Keys and values are counted as they lie there, so that shared layers, latent attention and unequal heads come out
     right; states of convolutions and recurrences do not grow.

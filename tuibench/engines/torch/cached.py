@@ -111,7 +111,7 @@ class CachedText:
         rotation, start = self._rotation, self._length
         return rotation is None or rotation.at(start + 1) == rotation.at(start + n_tokens)
 
-    def take_back(self, n_tokens: int) -> None:
+    def rollback(self, n_tokens: int) -> None:
         """Forget the last tokens."""
         self.cache.crop(-n_tokens)
         self._length -= n_tokens

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tuibench.core.run.spec import Method
 from tuibench.engines.base import EngineInfo, Guesses, Progress, UnsupportedModelError
-from tuibench.engines.lookup import Guesser
+from tuibench.engines.lookup import Drafter
 from tuibench.engines.torch.eager import KvCache
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class KvCacheLookup(KvCache):
 
     def prefill(self, token_ids: Sequence[int], max_length: int) -> Logits:
         logits = super().prefill(token_ids, max_length)
-        self._guesser = Guesser(self, token_ids, max_length, _MOST_AT_ONCE)
+        self._guesser = Drafter(self, token_ids, max_length, _MOST_AT_ONCE)
         return logits
 
     def decode(self, token_id: int) -> Logits:
@@ -70,9 +70,9 @@ class KvCacheLookup(KvCache):
             logits: NDArray[np.float32] = self._text.append(token_ids, **every).logits[0, -len(token_ids) :].numpy()
         return logits
 
-    def take_back(self, n_tokens: int) -> None:
+    def rollback(self, n_tokens: int) -> None:
         """Forget the last tokens; see `lookup.Steps`."""
-        self._text.take_back(n_tokens)
+        self._text.rollback(n_tokens)
 
     @property
     def guesses(self) -> Guesses:

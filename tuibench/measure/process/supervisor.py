@@ -44,7 +44,7 @@ from tuibench.measure.process.failure import (
     log_tail,
     oom_kill_count,
 )
-from tuibench.measure.process.time_limits import LOOK_S, Patience, TimeLimits
+from tuibench.measure.process.time_limits import LOOK_S, Deadlines, TimeLimits
 
 WORKER_COMMAND = (sys.executable, "-m", "tuibench.worker")
 _MAX_LINE_BYTES = 1 << 20
@@ -90,7 +90,7 @@ class WorkerProcess:
         self._load = load
         self._log = log
         self._terminate_s = limits.terminate_s
-        self._patience = Patience(limits)
+        self._patience = Deadlines(limits)
         self._oom_kills = oom_kills
         self._interrupted: FailureKind | None = None
         self._killer: asyncio.Task[None] | None = None

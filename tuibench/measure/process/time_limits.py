@@ -41,7 +41,7 @@ class TimeLimits:
         return cls(phase_s=dict.fromkeys(Phase, seconds), token_s=seconds, decode_s=seconds)
 
 
-class Patience:
+class Deadlines:
     """The phase that a worker is in, and how long it may still keep silent there.
 
     Only time in which it was watched counts. Where nobody looked for longer than `LOOK_S` – this process was stopped

@@ -27,7 +27,7 @@ def text_from(path: Path) -> EvalText:
     """Return a user's text.
 
     Raises:
-        EvalFileError: It cannot be read, is empty or no UTF-8 text.
+        EvalFileError: It cannot be read, is empty or not UTF-8 text.
     """
     try:
         if path.stat().st_size > _MAX_BYTES:
@@ -37,7 +37,7 @@ def text_from(path: Path) -> EvalText:
         raise EvalFileError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise EvalFileError(
-            f"{path}: no UTF-8 text (byte {error.start}); convert it first, for example with `iconv -t utf-8`"
+            f"{path}: not UTF-8 text (byte {error.start}); convert it first, for example with `iconv -t utf-8`"
         ) from error
     if not text.strip():
         raise EvalFileError(f"{path}: empty: quality is measured on a text of a thousand words or more")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from tuibench.core.machine.validity import (
     Conditions,
-    Doubt,
+    Disturbance,
     Lamp,
     doubts_between,
     energy_uj,
@@ -20,7 +20,7 @@ from tuibench.machine.effective_cpus import effective_cpus
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class TrialHealth:
     """What was seen of one trial."""
 
     reasons: tuple[str, ...]
@@ -41,7 +41,7 @@ class Watch:
             read: Takes a reading while the worker with this process id waits.
         """
         found = effective_cpus().doubt(n_threads)
-        self.known = (Doubt(Lamp.RED if found[1] else Lamp.YELLOW, found[0]),) if found else ()
+        self.known = (Disturbance(Lamp.RED if found[1] else Lamp.YELLOW, found[0]),) if found else ()
         self.read = read
         self.fastest_khz = 0
         """That a trial ended with so far."""
@@ -50,9 +50,9 @@ class Watch:
         """Take a reading before a trial, with its worker loaded and idle."""
         return TrialWatch(self, worker_pid)
 
-    def give_up(self) -> Watched:
+    def give_up(self) -> TrialHealth:
         """Return what is known of a trial that failed."""
-        return Watched(tuple(doubt.reason for doubt in self.known), None)
+        return TrialHealth(tuple(doubt.reason for doubt in self.known), None)
 
 
 class TrialWatch:
@@ -75,7 +75,7 @@ class TrialWatch:
             self._before = without_pause(self._before, self._paused, self._run.read(self._pid))
             self._paused = None
 
-    def end(self, stood_still_ns: int | None = None) -> Watched:
+    def end(self, stood_still_ns: int | None = None) -> TrialHealth:
         """Take the last reading, and judge the trial.
 
         Args:
@@ -89,4 +89,4 @@ class TrialWatch:
         still = standstill_doubt(stood_still_ns)
         found = (*self._run.known, *doubts_between(before, after), *([still] if still else ()))
         doubts = sorted(found, key=lambda doubt: doubt.lamp is not Lamp.RED)
-        return Watched(tuple(doubt.reason for doubt in doubts), lamp_of(doubts), energy_uj(before, after))
+        return TrialHealth(tuple(doubt.reason for doubt in doubts), lamp_of(doubts), energy_uj(before, after))

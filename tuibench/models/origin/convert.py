@@ -1,6 +1,6 @@
 """GGUF to safetensors, in a process of its own: `python -m tuibench.models.origin.convert GGUF OUT`.
 
-Progress goes to standard output as JSON lines, everything else to standard error. The weights come out as FP32.
+PullProgress goes to standard output as JSON lines, everything else to standard error. The weights come out as FP32.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tuibench.models.local import ModelError
 from tuibench.models.origin.gguf.description import Description, read_description
 from tuibench.models.origin.gguf.fields import REMEDY
 from tuibench.models.origin.gguf.header import read_header
-from tuibench.models.origin.pull_events import OnProgress, Progress, PullFailed, decode, encode
+from tuibench.models.origin.pull_events import OnProgress, PullFailed, PullProgress, decode, encode
 from tuibench.models.tether import tethered
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _relay(line: bytes, on_progress: OnProgress) -> None:
     event = decode(line)
     if isinstance(event, PullFailed):
         raise ModelError(f"it cannot be converted: {event.message}")
-    if isinstance(event, Progress):
+    if isinstance(event, PullProgress):
         on_progress(event)
 
 
@@ -75,7 +75,7 @@ def main() -> None:
     events = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
 
-    def report(progress: Progress) -> None:
+    def report(progress: PullProgress) -> None:
         events.write(encode(progress))
 
     sys.tracebacklimit = 0
@@ -87,17 +87,17 @@ def main() -> None:
 
 
 def _convert(gguf: Path, out: Path, report: OnProgress) -> None:
-    report(Progress("reading the GGUF file", 0, None, "steps"))
+    report(PullProgress("reading the GGUF file", 0, None, "steps"))
     description = read_description(gguf)
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = PreTrainedTokenizerFast.from_pretrained(str(gguf.parent), gguf_file=gguf.name, trust_remote_code=False)
     model = described_model(description, report)
-    report(Progress("saving", 0, None, "steps"))
+    report(PullProgress("saving", 0, None, "steps"))
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
     del model
-    report(Progress("checking", 0, None, "steps"))
+    report(PullProgress("checking", 0, None, "steps"))
     _check(out)
 
 
@@ -124,9 +124,9 @@ def described_model(description: Description, report: OnProgress) -> PreTrainedM
     description.check_complete(expected)
     state: dict[str, torch.Tensor] = {}
     for name, values in description.parameters(expected):
-        report(Progress("unpacking the weights", len(state), len(expected), "tensors"))
+        report(PullProgress("unpacking the weights", len(state), len(expected), "tensors"))
         state[name] = torch.from_numpy(np.array(values, order="C"))
-    report(Progress("unpacking the weights", len(state), len(expected), "tensors"))
+    report(PullProgress("unpacking the weights", len(state), len(expected), "tensors"))
     state |= {twin: state[original] for twin, original in twins.items()}
     model.load_state_dict(state, assign=True)
     model.tie_weights()

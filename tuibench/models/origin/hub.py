@@ -11,7 +11,7 @@ from tuibench.models.cache import Origin, Staging
 from tuibench.models.digest import sha256
 from tuibench.models.folder import PICKLE_PATTERNS
 from tuibench.models.local import ModelError
-from tuibench.models.origin.pull_events import OnProgress, Progress
+from tuibench.models.origin.pull_events import OnProgress, PullProgress
 from tuibench.models.origin.watch import watching
 
 _TIMEOUT_S = 5.0
@@ -36,7 +36,7 @@ class HubSource:
         Raises:
             ModelError: The hub cannot be reached, or has no such model, or no safetensors of it.
         """
-        on_progress(Progress("asking the Hugging Face hub", 0, None, "steps"))
+        on_progress(PullProgress("asking the Hugging Face hub", 0, None, "steps"))
         info = self._ask()
         files = _wanted(self.repo_id, info.siblings or [])
         target = staging.downloads / f"hub-{info.sha}"
@@ -109,7 +109,7 @@ def _verify(path: Path, file: Any, on_progress: OnProgress) -> None:  # noqa: AN
         intact = path.stat().st_size == file.size
     else:
         size = file.lfs.size
-        digest = sha256([path], lambda done: on_progress(Progress(f"checking {path.name}", done, size)))
+        digest = sha256([path], lambda done: on_progress(PullProgress(f"checking {path.name}", done, size)))
         intact = digest == file.lfs.sha256
     if not intact:
         path.unlink()

@@ -14,7 +14,7 @@ from tuibench import paths
 from tuibench.models.cache import find_cached, open_staging, place, pull_lock
 from tuibench.models.local import LocalModel, ModelError
 from tuibench.models.origin.fetch import Source, sources_of
-from tuibench.models.origin.pull_events import OnProgress, Progress, Pulled, PullEvent, PullFailed, encode
+from tuibench.models.origin.pull_events import OnProgress, Pulled, PullEvent, PullFailed, PullProgress, encode
 from tuibench.models.origin.sources import find_model
 
 _MIN_REPORT_GAP_S = 0.1
@@ -48,7 +48,7 @@ def pull_from(name: str, sources: Iterable[Source], on_progress: OnProgress) -> 
     """
 
     def say_waiting() -> None:
-        on_progress(Progress("waiting for another pull of this model", 0, None, "steps"))
+        on_progress(PullProgress("waiting for another pull of this model", 0, None, "steps"))
 
     try:
         with pull_lock(name, say_waiting):
@@ -68,7 +68,7 @@ def _fetch(name: str, sources: Iterable[Source], on_progress: OnProgress) -> Loc
         staging = open_staging(name)
         try:
             origin = source.fetch(staging, on_progress)
-            on_progress(Progress("storing", 0, None, "steps"))
+            on_progress(PullProgress("storing", 0, None, "steps"))
             return place(name, staging, origin)
         except ModelError as error:
             tried.append(f"{source.title}: {error}")
@@ -104,7 +104,7 @@ class _Reporter:
         with self._lock:
             os.write(self._descriptor, encode(event))
 
-    def progress(self, progress: Progress) -> None:
+    def progress(self, progress: PullProgress) -> None:
         now_s = time.monotonic()
         is_news = progress.label != self._last_label or progress.done == progress.total
         if is_news or now_s - self._last_s >= _MIN_REPORT_GAP_S:

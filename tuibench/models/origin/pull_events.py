@@ -13,7 +13,7 @@ class _PullEvent(msgspec.Struct, frozen=True, tag_field="pull", tag=str.lower):
     pass
 
 
-class Progress(_PullEvent, frozen=True):
+class PullProgress(_PullEvent, frozen=True):
     """A step moved on."""
 
     label: str
@@ -45,8 +45,8 @@ class PullFailed(_PullEvent, frozen=True):
     message: str
 
 
-PullEvent = Progress | Pulled | PullFailed
-OnProgress = Callable[[Progress], None]
+PullEvent = PullProgress | Pulled | PullFailed
+OnProgress = Callable[[PullProgress], None]
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(PullEvent)

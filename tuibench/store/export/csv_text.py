@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator
 
 from tuibench.core.format import printable
-from tuibench.core.results.comparison import Against, Comparison, Row
+from tuibench.core.results.comparison import Comparison, Row, Speedup
 from tuibench.core.results.metrics import METRICS
 from tuibench.core.results.verdict import Recommendation, recommend
 from tuibench.core.statistics.stats import PERCENTILES, Ratio
@@ -78,7 +78,7 @@ def _cells(comparison: Comparison, row: Row, advice: Recommendation) -> Iterator
     yield "failure_message", row.failure.failure_message if row.failure else None
 
 
-def _against(name: str, against: Against | None) -> Iterator[tuple[str, Value]]:
+def _against(name: str, against: Speedup | None) -> Iterator[tuple[str, Value]]:
     yield f"{name}_method", against.method if against else None
     yield from _ratio(name, against.ratio if against else None)
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from tuibench.core.format import inert_json
-from tuibench.core.results.comparison import Against, Comparison, Row
+from tuibench.core.results.comparison import Comparison, Row, Speedup
 from tuibench.core.results.verdict import MAX_KLD, method_sentence, recommend
 from tuibench.core.run.record import QualityRecord, TrialRecord
 from tuibench.core.statistics.stats import Ratio
@@ -94,7 +94,7 @@ def _row(comparison: Comparison, row: Row, status: str | None) -> dict[str, obje
     }
 
 
-def _against(against: Against | None) -> dict[str, object] | None:
+def _against(against: Speedup | None) -> dict[str, object] | None:
     return {"method": against.method, **(_ratio(against.ratio) or {})} if against else None
 
 

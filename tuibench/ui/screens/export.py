@@ -10,10 +10,10 @@ from textual.getters import query_one
 from textual.screen import ModalScreen
 
 from tuibench.ui.keys.keymap import bindings
-from tuibench.ui.text.columns import Column, heading, line
+from tuibench.ui.text.columns import TableColumn, heading, line
 from tuibench.ui.widgets.row_list import RowList
 
-_COLUMNS = (Column("format", "format", 10, 2, left=True), Column("what", "what it is for", 50, 1, left=True))
+_COLUMNS = (TableColumn("format", "format", 10, 2, left=True), TableColumn("what", "what it is for", 50, 1, left=True))
 _WIDTHS = {"format": 10, "what": 50}
 
 

@@ -17,14 +17,14 @@ from tuibench import paths
 from tuibench.core import format as fmt
 from tuibench.store.prompts import Prompt
 from tuibench.ui.keys.keymap import bindings
-from tuibench.ui.text.columns import Column, heading, line
+from tuibench.ui.text.columns import TableColumn, heading, line
 from tuibench.ui.widgets.row_list import RowList
 
 if TYPE_CHECKING:
     from tuibench.ui.services import Context
 
 _NAME = 14
-_COLUMNS = (Column("name", "from", _NAME, 2, left=True), Column("text", "prompt", 1, 1, left=True))
+_COLUMNS = (TableColumn("name", "from", _NAME, 2, left=True), TableColumn("text", "prompt", 1, 1, left=True))
 
 
 class PromptsScreen(ModalScreen[str | None]):

@@ -13,7 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import ProgressBar, Static
 
 from tuibench.core import format as fmt
-from tuibench.models.origin.pull_process import Progress, Pulled, PullFailed
+from tuibench.models.origin.pull_process import Pulled, PullFailed, PullProgress
 from tuibench.ui.keys.keymap import bindings
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class PullScreen(ModalScreen[bool]):
         super().__init__()
         self.context = context
         self._pulling = False
-        self._steps: list[Progress] = []
+        self._steps: list[PullProgress] = []
         """The latest of each, the one under way last."""
         self._step_since_s = 0.0
 
@@ -66,7 +66,7 @@ class PullScreen(ModalScreen[bool]):
         async with aclosing(self.context.services.pull(self.context.model)) as steps:
             async for step in steps:
                 match step:
-                    case Progress():
+                    case PullProgress():
                         self._take(step)
                         self._write()
                     case Pulled():
@@ -78,7 +78,7 @@ class PullScreen(ModalScreen[bool]):
                         self.message.update(fmt.printable(message))
                         self.query_one("#dialog").border_subtitle = "enter tries again · esc closes"
 
-    def _take(self, step: Progress) -> None:
+    def _take(self, step: PullProgress) -> None:
         if self._steps and self._steps[-1].label == step.label:
             self._steps[-1] = step
         else:

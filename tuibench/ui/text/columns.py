@@ -11,7 +11,7 @@ _GAP = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class TableColumn:
     """One column of a table."""
 
     id: str
@@ -31,7 +31,7 @@ Widths = dict[str, int]
 """Cells of each column that is shown, in the order of the table."""
 
 
-def fit(columns: Sequence[Column], width: int, *, hidden: Iterable[str] = ()) -> Widths:
+def fit(columns: Sequence[TableColumn], width: int, *, hidden: Iterable[str] = ()) -> Widths:
     """Return the columns that fit into a width, and how wide each is: what is more important gets its room first."""
     left_out = set(hidden)
     room = width + _GAP
@@ -51,7 +51,7 @@ Cell = str | tuple[str, str]
 """A text, or a text and its style."""
 
 
-def line(columns: Sequence[Column], widths: Widths, cells: Mapping[str, Cell]) -> Content:
+def line(columns: Sequence[TableColumn], widths: Widths, cells: Mapping[str, Cell]) -> Content:
     """Return a row; a text that is too long ends in an ellipsis."""
     parts: list[Cell] = []
     for column in columns:
@@ -62,7 +62,7 @@ def line(columns: Sequence[Column], widths: Widths, cells: Mapping[str, Cell]) -
     return Content.assemble(*parts)
 
 
-def heading(columns: Sequence[Column], widths: Widths, marked: str | None = None, mark: str = "") -> Content:
+def heading(columns: Sequence[TableColumn], widths: Widths, marked: str | None = None, mark: str = "") -> Content:
     """Return the labels; the one that a table is sorted by carries a mark."""
     return line(
         columns,

@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from textual.content import Content
 
 from tuibench.core import format as fmt
-from tuibench.core.present.columns import Column as Field
-from tuibench.core.present.columns import comparison_columns, filled, varying
+from tuibench.core.present.columns import Column, comparison_columns, filled, varying
 from tuibench.core.results.changes import CAVEAT, changes
 from tuibench.core.results.comparison import REFERENCE, Comparison, Row
 from tuibench.core.results.evidence import Grade
 from tuibench.core.results.verdict import Recommendation, label_before, method_sentence, recommend
 from tuibench.core.statistics.stats import Outcome
 from tuibench.ui.text import ladder_rows
-from tuibench.ui.text.columns import Cell, Column, fit, heading, line
+from tuibench.ui.text.columns import Cell, TableColumn, fit, heading, line
 
 SORTS: Mapping[str, str] = {
     "": "as measured",
@@ -110,7 +109,7 @@ def table(comparison: Comparison, rows: Sequence[Row], width: int, accents: Mapp
     """Return the rows as a table of a width; columns that say the same everywhere are left out."""
     fields = varying(filled(comparison_columns(comparison), comparison, rows), comparison, rows)
     columns = tuple(_column(field, comparison, rows) for field in fields)
-    lamp = Column("lamp", " ", 1, 900)
+    lamp = TableColumn("lamp", " ", 1, 900)
     columns = (*columns, lamp)
     widths = fit(columns, width)
     lines = []
@@ -121,22 +120,22 @@ def table(comparison: Comparison, rows: Sequence[Row], width: int, accents: Mapp
     return Table(heading(columns, widths, sorted_by, " ▾"), tuple(map(key, rows)), tuple(lines))
 
 
-def _column(field: Field, comparison: Comparison, rows: Sequence[Row]) -> Column:
+def _column(field: Column, comparison: Comparison, rows: Sequence[Row]) -> TableColumn:
     importance = 800 - 10 * _FIRST.index(field.id) if field.id in _FIRST else 100
     long = max((len(field.cell(comparison, row)) for row in rows), default=0)
     label = len(field.heading) + 2
     if field.id == "session" and long > _SESSION:
-        return Column(field.id, field.heading, _SESSION, importance, long, importance - 400, left=True)
+        return TableColumn(field.id, field.heading, _SESSION, importance, long, importance - 400, left=True)
     if field.short is None:
-        return Column(field.id, field.heading, max(long, label), importance, left=field.left)
+        return TableColumn(field.id, field.heading, max(long, label), importance, left=field.left)
     short = max((len(field.short(comparison, row)) for row in rows), default=0)
     width = max(short, label)
     wide, wide_importance = (long, importance - 400) if long > width else (0, 0)
-    return Column(field.id, field.heading, width, importance, wide, wide_importance, field.left)
+    return TableColumn(field.id, field.heading, width, importance, wide, wide_importance, field.left)
 
 
 def _cell(
-    field: Field, comparison: Comparison, row: Row, widths: Mapping[str, int], accents: Mapping[str, str]
+    field: Column, comparison: Comparison, row: Row, widths: Mapping[str, int], accents: Mapping[str, str]
 ) -> Cell:
     text = field.cell(comparison, row)
     if field.short is not None and len(text) > widths.get(field.id, 0):

@@ -9,29 +9,29 @@ from textual.content import Content
 
 from tuibench.core import format as fmt
 from tuibench.core.machine.validity import Lamp
-from tuibench.core.results.comparison import REFERENCE, Against, Row
+from tuibench.core.results.comparison import REFERENCE, Row, Speedup
 from tuibench.core.results.metrics import PEAK_RSS, SIZE
 from tuibench.core.results.verdict import MAX_KLD
 from tuibench.core.run.spec import Method
 from tuibench.core.run.state import MethodState, MethodStatus
 from tuibench.core.statistics.stats import Outcome, Ratio
 from tuibench.ui.text import describe
-from tuibench.ui.text.columns import Cell, Column, Widths, line
+from tuibench.ui.text.columns import Cell, TableColumn, Widths, line
 
 _BAR = 8
 
 COLUMNS = (
-    Column("method", "method", 16, 100, wide=18, wide_importance=20, left=True),
-    Column("state", "state", 12, 90, wide=16, wide_importance=35, left=True),
-    Column("ttft", "TTFT", 7, 50),
-    Column("decode", "decode", 11, 95),
-    Column("step", "step", 6, 70, wide=18, wide_importance=60),
-    Column("total", "total", 6, 80, wide=18, wide_importance=40),
-    Column("rss", "RSS", 8, 55),
-    Column("size", "size", 8, 30),
-    Column("kld", "KLD", 6, 75, wide=15, wide_importance=25),
-    Column("top1", "top-1", 7, 45),
-    Column("lamp", " ", 1, 85),
+    TableColumn("method", "method", 16, 100, wide=18, wide_importance=20, left=True),
+    TableColumn("state", "state", 12, 90, wide=16, wide_importance=35, left=True),
+    TableColumn("ttft", "TTFT", 7, 50),
+    TableColumn("decode", "decode", 11, 95),
+    TableColumn("step", "step", 6, 70, wide=18, wide_importance=60),
+    TableColumn("total", "total", 6, 80, wide=18, wide_importance=40),
+    TableColumn("rss", "RSS", 8, 55),
+    TableColumn("size", "size", 8, 30),
+    TableColumn("kld", "KLD", 6, 75, wide=15, wide_importance=25),
+    TableColumn("top1", "top-1", 7, 45),
+    TableColumn("lamp", " ", 1, 85),
 )
 LAMPS: dict[Lamp, Cell] = {
     Lamp.GREEN: ("●", "$success"),
@@ -119,7 +119,7 @@ def number(text: str) -> Cell:
     return (text, "$muted") if text == fmt.MISSING else text
 
 
-def gain(against: Against | None, width: int) -> Cell:
+def gain(against: Speedup | None, width: int) -> Cell:
     """Return a speed-up, with its interval where there is room; coloured where the interval excludes no change."""
     return ratio(against.ratio if against else None, width)
 

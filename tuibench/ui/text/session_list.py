@@ -15,7 +15,7 @@ def _recorded(session: SessionSummary) -> tuple[float, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class SortKey:
     """Something that sessions can be sorted by."""
 
     id: str
@@ -25,11 +25,11 @@ class Column:
 
 
 SORTED_BY = (
-    Column("recorded", _recorded, descending=True),
-    Column("name", lambda session: session.title.casefold()),
-    Column("fastest", lambda session: session.fastest[1] if session.fastest else 0.0, descending=True),
-    Column("trials", lambda session: session.n_trials, descending=True),
-    Column("model", lambda session: session.model.casefold()),
+    SortKey("recorded", _recorded, descending=True),
+    SortKey("name", lambda session: session.title.casefold()),
+    SortKey("fastest", lambda session: session.fastest[1] if session.fastest else 0.0, descending=True),
+    SortKey("trials", lambda session: session.n_trials, descending=True),
+    SortKey("model", lambda session: session.model.casefold()),
 )
 
 

@@ -11,7 +11,7 @@ from textual.events import Click
 from textual.message import Message
 
 from tuibench.core import format as fmt
-from tuibench.ui.text.columns import Column, Widths, fit, heading
+from tuibench.ui.text.columns import TableColumn, Widths, fit, heading
 from tuibench.ui.widgets.row_list import RowList
 
 if TYPE_CHECKING:
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 # The first five are those that a terminal of 80 columns shows.
 _COLUMNS = (
-    Column("mark", "", 1, 100, left=True),
-    Column("recorded", "recorded", 16, 90, left=True),
-    Column("name", "name", 19, 99, left=True),
-    Column("fastest", "fastest", 23, 80, left=True),
-    Column("trials", "trials", 6, 50),
-    Column("tags", "tags", 16, 40, left=True),
-    Column("model", "model", 22, 30, left=True),
-    Column("methods", "methods", 40, 20, left=True),
+    TableColumn("mark", "", 1, 100, left=True),
+    TableColumn("recorded", "recorded", 16, 90, left=True),
+    TableColumn("name", "name", 19, 99, left=True),
+    TableColumn("fastest", "fastest", 23, 80, left=True),
+    TableColumn("trials", "trials", 6, 50),
+    TableColumn("tags", "tags", 16, 40, left=True),
+    TableColumn("model", "model", 22, 30, left=True),
+    TableColumn("methods", "methods", 40, 20, left=True),
 )
 _READING = "…"
 

@@ -25,7 +25,7 @@ def add_gpt2(layout: Layout) -> None:
         attended = _attention(layout, index, normed)
         bias = layout.read(index, "attention_out_bias")
         residual, normed = _skip_norm(layout, f"h.{index}.ln_2", residual, attended, bias, between)
-        update, bias = _feed_forward(layout, index, normed), layout.read(index, "feed_out_bias")
+        update, bias = _feed_forward(layout, index, normed), layout.read(index, "mlp_down_bias")
     kept = layout.kept_positions(residual, update)
     _, normed = _skip_norm(layout, "ln_f", kept[0], kept[1], bias, _norm(layout, decoder.weights, "final_norm"))
     head(layout, normed, weights.head)
@@ -57,7 +57,7 @@ def _attention(layout: Layout, index: int, x: Value) -> Value:
 
 def _feed_forward(layout: Layout, index: int, x: Value) -> Value:
     graph, prefix = layout.graph, f"h.{index}"
-    opened = layout.project(f"{prefix}.mlp_in", x, layout.read(index, "feed_in"), None)
-    bias = graph.weight(f"{prefix}.mlp_in.bias", layout.read(index, "feed_in_bias"))
+    opened = layout.project(f"{prefix}.mlp_in", x, layout.read(index, "mlp_up"), None)
+    bias = graph.weight(f"{prefix}.mlp_in.bias", layout.read(index, "mlp_up_bias"))
     active = graph.node("FastGelu", [opened, bias], [f"{prefix}.active"], CONTRIB)
-    return layout.project(f"{prefix}.mlp_out", active, layout.read(index, "feed_out"), None)
+    return layout.project(f"{prefix}.mlp_out", active, layout.read(index, "mlp_down"), None)

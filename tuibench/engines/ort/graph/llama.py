@@ -98,13 +98,11 @@ def _normalise_heads(layout: Layout, x: Value, scale: Matrix, width: int) -> Val
 
 def _feed_forward(layout: Layout, index: int, x: Value) -> Value:
     graph, prefix = layout.graph, f"layers.{index}"
-    packed = layout.project(
-        f"{prefix}.gate_up", x, layout.read(index, "feed_in"), layout.read_any(index, "feed_in_bias")
-    )
+    packed = layout.project(f"{prefix}.gate_up", x, layout.read(index, "mlp_up"), layout.read_any(index, "mlp_up_bias"))
     gate, up = f"{prefix}.gate", f"{prefix}.up"
     graph.node("Split", [packed], [gate, up], axis=-1, num_outputs=2)
     # QuickGelu with alpha 1 is SiLU.
     active = graph.node("QuickGelu", [gate], [f"{prefix}.active"], CONTRIB, alpha=1.0)
     gated = graph.node("Mul", [active, up], [f"{prefix}.gated"])
-    weight, bias = layout.read(index, "feed_out"), layout.read_any(index, "feed_out_bias")
+    weight, bias = layout.read(index, "mlp_down"), layout.read_any(index, "mlp_down_bias")
     return layout.project(f"{prefix}.mlp_out", gated, weight, bias)

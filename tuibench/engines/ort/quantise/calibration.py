@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from tuibench.engines.base import CalibrationError, Progress
 from tuibench.engines.decoder.description import Decoder
 from tuibench.engines.ort.graph.info import MODEL_FILE
-from tuibench.engines.ort.recipes import Compensated, Smoothed, Static
+from tuibench.engines.ort.recipes import Gptq, SmoothQuant, Static
 from tuibench.engines.ort.session import DecoderSession, session_options
 from tuibench.models.text.tokenizer import PromptTokenizer
 
@@ -51,7 +51,7 @@ class Calibration:
     """The FP32 graph with the inputs of all its products as additional outputs, and a text to read."""
 
     def __init__(
-        self, options: Smoothed | Static | Compensated, fused: Path, model_dir: Path, decoder: Decoder, n_threads: int
+        self, options: SmoothQuant | Static | Gptq, fused: Path, model_dir: Path, decoder: Decoder, n_threads: int
     ) -> None:
         """Read the text and open the graph.
 
@@ -172,7 +172,7 @@ def _chunks(path: Path, model_dir: Path, n_tokens: int, vocabulary: int) -> list
     except OSError as error:
         raise CalibrationError(f"the calibration text {path.name} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise CalibrationError(f"the calibration text {path.name} is no UTF-8 text (byte {error.start})") from error
+        raise CalibrationError(f"the calibration text {path.name} is not UTF-8 text (byte {error.start})") from error
     encoded = PromptTokenizer(model_dir).encode(text[: n_tokens * _MOST_CHARACTERS_A_TOKEN], raw=True)
     ids = [token for token in encoded if token < vocabulary]
     if len(ids) < MIN_TOKENS:

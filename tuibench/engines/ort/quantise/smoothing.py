@@ -91,8 +91,8 @@ def _folds(layer: Layer) -> Iterator[_Fold]:
     norm = (*weights["attention_norm"], *weights.get("attention_norm_bias", ()))
     yield _Fold(f"{layer.name}.qkv", norm, weights["qkv"])
     norm = (*weights["feed_norm"], *weights.get("feed_norm_bias", ()))
-    yield _Fold(f"{layer.name}.{'gate_up' if gated else 'mlp_in'}", norm, weights["feed_in"])
+    yield _Fold(f"{layer.name}.{'gate_up' if gated else 'mlp_in'}", norm, weights["mlp_up"])
     if gated:
         # act(gate) * up is linear in up, the last part: its rows may be divided.
-        up = (*weights["feed_in"][-1:], *weights.get("feed_in_bias", ())[-1:])
-        yield _Fold(f"{layer.name}.mlp_out", up, weights["feed_out"])
+        up = (*weights["mlp_up"][-1:], *weights.get("mlp_up_bias", ())[-1:])
+        yield _Fold(f"{layer.name}.mlp_out", up, weights["mlp_down"])

@@ -11,11 +11,11 @@ from tuibench.engines.ort.graph.assemble import lay_out, try_graph
 from tuibench.engines.ort.graph.projections import BlockwiseProjection
 from tuibench.engines.ort.quantise.calibration import Calibration
 from tuibench.engines.ort.quantise.smoothing import smooth
-from tuibench.engines.ort.recipes import Smoothed
+from tuibench.engines.ort.recipes import SmoothQuant
 
 
-def write_smoothed(
-    options: Smoothed, fused: Path, model_dir: Path, directory: Path, progress: Progress, n_threads: int
+def write_smoothquant(
+    options: SmoothQuant, fused: Path, model_dir: Path, directory: Path, progress: Progress, n_threads: int
 ) -> None:
     """Find the outliers with the FP32 graph, then write the INT8 one.
 

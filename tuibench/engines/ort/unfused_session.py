@@ -27,7 +27,7 @@ def cache_names(side: str, n_layers: int) -> list[str]:
     return [f"{side}.{part}" for part in cache_parts(n_layers)]
 
 
-class PlainSession:
+class UnfusedSession:
     """An exported graph with its cache."""
 
     def __init__(self, directory: Path, decoder: Decoder, options: ort.SessionOptions) -> None:

@@ -18,14 +18,14 @@ from tuibench.engines.ort.graph.projections import BlockwiseProjection, Matrix, 
 from tuibench.engines.ort.quantise.blockwise import pick_block_size, quantise_blockwise
 from tuibench.engines.ort.quantise.calibration import Calibration, Channels
 from tuibench.engines.ort.quantise.gptq import quantise_compensated
-from tuibench.engines.ort.recipes import Compensated
+from tuibench.engines.ort.recipes import Gptq
 
 _MOMENTS_BYTES = 256_000_000
 """Of moments in memory at once; the text is read again for the next products."""
 
 
-def write_compensated(
-    options: Compensated, fused: Path, model_dir: Path, directory: Path, progress: Progress, n_threads: int
+def write_gptq(
+    options: Gptq, fused: Path, model_dir: Path, directory: Path, progress: Progress, n_threads: int
 ) -> None:
     """Read the text with the FP32 graph, then write the INT4 one.
 

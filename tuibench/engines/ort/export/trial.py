@@ -13,8 +13,8 @@ import numpy as np
 from tuibench.engines.decoder.description import Decoder
 from tuibench.engines.ort.graph.info import read_graph_info
 from tuibench.engines.ort.graph.kernels import read_profile
-from tuibench.engines.ort.plain_session import PlainSession
 from tuibench.engines.ort.session import session_options
+from tuibench.engines.ort.unfused_session import UnfusedSession
 from tuibench.models.artifacts import ArtifactError
 
 WRITING_NOTE = "writing into the KV-cache"
@@ -37,7 +37,7 @@ def try_plain(directory: Path, decoder: Decoder, writing_nodes: Iterable[str], l
     options.enable_profiling = True
     options.profile_file_prefix = str(directory / "profile")
     options.add_session_config_entry("session.disable_prepacking", "1")  # a second copy of all weights, for a few steps
-    session = PlainSession(directory, decoder, options)
+    session = UnfusedSession(directory, decoder, options)
     finite = np.isfinite(session.prefill([0], 2)).all() and np.isfinite(session.decode(0)).all()
     reachable = [length for length in lengths if length <= (decoder.context_window or length)]
     for length in reachable:

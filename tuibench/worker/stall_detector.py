@@ -15,7 +15,7 @@ _SHORTEST_NS = 100_000_000
 """What a timer, a collection or the interpreter's lock may hold up a look by."""
 
 
-class Standstill:
+class StallDetector:
     """Adds up what each look finds. One thread looks every `interval_s`, any other when it likes."""
 
     def __init__(self, interval_s: float, tasks: Path = _TASKS) -> None:

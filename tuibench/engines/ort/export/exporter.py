@@ -20,12 +20,12 @@ from transformers import AutoModelForCausalLM
 from tuibench.engines.base import Progress
 from tuibench.engines.decoder.description import Decoder
 from tuibench.engines.decoder.read import read_decoder
-from tuibench.engines.ort.export.plain_cache import ATTENTION, buffered_cache
-from tuibench.engines.ort.export.plain_trial import try_plain
+from tuibench.engines.ort.export.cache import ATTENTION, buffered_cache
+from tuibench.engines.ort.export.trial import try_plain
 from tuibench.engines.ort.graph.info import MODEL_FILE, GraphInfo
 from tuibench.engines.ort.graph.weights_file import WEIGHTS_FILE, WeightsFile
-from tuibench.engines.ort.plain_session import cache_names
 from tuibench.engines.ort.recipes import Exported
+from tuibench.engines.ort.unfused_session import cache_names
 from tuibench.models.artifacts import ArtifactError
 
 _aten = torch.ops.aten
