@@ -129,9 +129,9 @@ def _quality(record: QualityRecord) -> str:
 class _OpenBar(AbstractContextManager[RunProgress]):
     def __init__(self) -> None:
         from rich.console import Console  # noqa: PLC0415 - only for somebody who watches
-        from rich.progress import BarColumn, MofNCompleteColumn, RunProgress, TextColumn  # noqa: PLC0415
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415
 
-        self._bar = RunProgress(
+        self._bar = Progress(
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TextColumn("{task.description}", markup=False),
