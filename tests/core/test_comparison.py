@@ -62,6 +62,22 @@ def test_rounds_that_both_survived_are_paired_and_too_few_of_them_are_not():
     assert not compare([run], parents=PARENTS).row(0, "int8").against_baseline.ratio.paired
 
 
+def test_who_generated_less_than_was_asked_for_is_marked():
+    run = measured(kv_cache=10, int8=30)
+    short, *others = of(run, "int8")
+    shorter = msgspec.structs.replace(short, token_ids=short.token_ids[:1])
+    asked = dataclasses.replace(run, n_asked=len(short.token_ids), trials=(*others, shorter, *of(run, "kv-cache")))
+    found = compare([asked], parents=PARENTS)
+    assert found.row(0, "int8").flags[0] == f"1 token was generated where {asked.n_asked} were asked for"
+    assert found.row(0, "kv-cache").flags == ()
+    sampled = dataclasses.replace(asked, greedy=False)
+    assert compare([sampled], parents=PARENTS).row(0, "int8").flags == ()
+
+
+def of(run, method):
+    return tuple(each for each in run.trials if each.method == method)
+
+
 def test_a_round_that_an_interruption_tore_apart_is_no_pair():
     # The machine of the next day is a tenth faster; the fourth round's second method was measured on it.
     resumed = FINISHED + timedelta(days=1)

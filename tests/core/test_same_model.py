@@ -66,6 +66,6 @@ def test_nothing_measured_is_not_known():
 
 def test_a_forced_length_is_met_unless_the_window_ends_first():
     assert wrong_length(trial(1, 2), 2) is None
-    assert wrong_length(trial(1), 2) == "1 tokens were generated where 2 were asked for"
+    assert wrong_length(trial(1), 2) == "1 token was generated where 2 were asked for"
     assert wrong_length(trial(1, finish_reason=FinishReason.WINDOW), 2) is None
     assert wrong_length(trial(failure_kind=FailureKind.CRASHED), 2) is None

@@ -21,7 +21,8 @@ from tuibench.machine import memory_room
 from tuibench.machine.bandwidth import BandwidthError
 from tuibench.machine.lock import measuring
 from tuibench.measure.process.time_limits import TimeLimits
-from tuibench.measure.run.measurement import WARMUP_TOKENS, Measurement
+from tuibench.measure.run.measurement import Measurement
+from tuibench.measure.run.rounds import WARMUP_TOKENS
 from tuibench.models.local import LocalModel
 from tuibench.store.replay import stored_state
 from tuibench.store.session import load, load_header
@@ -289,7 +290,7 @@ async def test_a_settled_method_takes_no_more_turns(tmp_path, monkeypatch):
         looks.append((len(speeds_tps), precision))
         return len(looks) % 2 == 1  # methods are looked at in their order
 
-    monkeypatch.setattr("tuibench.measure.run.measurement.precise_enough", precise_enough)
+    monkeypatch.setattr("tuibench.measure.run.rounds.precise_enough", precise_enough)
     _, state = await collect(measurement(tmp_path, n_trials=1, precision=0.05, max_trials=3, n_warmup=0))
     assert looks[:2] == [(1, 0.05), (1, 0.05)]
     assert [len(method.measured) for method in state.methods.values()] == [1, 3]

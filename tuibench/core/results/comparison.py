@@ -19,7 +19,7 @@ from tuibench.core.results.method_trials import (
 from tuibench.core.results.metrics import DECODE, Metric, first_divergence
 from tuibench.core.results.observer import observer_share
 from tuibench.core.results.roofline import Roofline, roofline
-from tuibench.core.results.same_model import MOST_KLD, SameModel, same_model
+from tuibench.core.results.same_model import MOST_KLD, SameModel, same_model, wrong_length
 from tuibench.core.run.control import is_control, method_of
 from tuibench.core.run.record import QualityRecord, TrialRecord
 from tuibench.core.run.state import RunState
@@ -49,6 +49,8 @@ class MeasuredRun:
     n_threads: int = 1
     greedy: bool = True
     """Whether tokens were the most likely ones, so that texts can be compared."""
+    n_asked: int | None = None
+    """Tokens that each measured trial was to generate; None where it is not known."""
     resumed: tuple[datetime, ...] = ()
     """When it went on after an interruption, in order."""
 
@@ -273,7 +275,9 @@ class _Rows:
         reasons = dict.fromkeys(reason for record in records for reason in record.validity)
         quality = next((each for each in reversed(self.run.quality) if each.method == method), None)
         identity = self._identity(method, records, quality)
-        doubts = (identity.reason,) if identity.same is None and identity.reason else ()
+        doubts = self._wrong_lengths(records)
+        if identity.same is None and identity.reason:
+            doubts = (*doubts, identity.reason)
         return Row(
             run=self.number,
             method=method,
@@ -312,6 +316,12 @@ class _Rows:
         if method not in self.exact or method == REFERENCE or not records:
             return SameModel(same=None)
         return same_model(records if self.run.greedy else (), reference.records if reference else (), quality)
+
+    def _wrong_lengths(self, records: Sequence[TrialRecord]) -> tuple[str, ...]:
+        """Return what is wrong with the lengths of greedy trials: who does less work is not faster."""
+        asked = self.run.n_asked if self.run.greedy else None
+        found = [wrong_length(record, asked) for record in records] if asked is not None else []
+        return tuple(dict.fromkeys(filter(None, found)))
 
     def _agreement(self, method: str, records: Sequence[TrialRecord]) -> Agreement | None:
         reference = self.measured[self.number].get(REFERENCE)

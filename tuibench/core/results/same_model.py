@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tuibench.core import format as fmt
 from tuibench.core.results.metrics import first_divergence
 from tuibench.core.run.record import QualityRecord, TrialRecord
 
@@ -57,7 +58,8 @@ def wrong_length(record: TrialRecord, n_asked: int) -> str | None:
     """Return what is wrong with a greedy trial's length, which is forced: only the context window may cut it short."""
     if record.failed or record.n_gen == n_asked or (record.finish_reason == "window" and record.n_gen < n_asked):
         return None
-    return f"{record.n_gen} tokens were generated where {n_asked} were asked for"
+    generated = f"{fmt.counted(record.n_gen, 'token')} {'was' if record.n_gen == 1 else 'were'} generated"
+    return f"{generated} where {n_asked} were asked for"
 
 
 def same_model(

@@ -23,6 +23,7 @@ def measured_run(session: Session, label: str | None = None) -> MeasuredRun:
         machine=session.header.machine,
         n_threads=session.header.settings.n_threads,
         greedy=session.header.settings.sampling.greedy,
+        n_asked=session.header.settings.max_new_tokens,
         resumed=tuple(each.resumed for each in session.resumed),
     )
 

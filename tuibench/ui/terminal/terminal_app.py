@@ -64,9 +64,10 @@ class TerminalApp(App[int]):
         return [*filters, self._glyph_filter] if self._glyph_filter.enabled else filters
 
     def get_driver_class(self) -> type[Driver]:
-        """Use our own driver, unless the environment names one."""
+        """Use our own driver, unless the environment names one, or asks for Textual's (`TUIBENCH_STOCK_DRIVER=1`)."""
         usual = super().get_driver_class()
-        return TerminalDriver if usual is LinuxDriver else usual
+        stock = os.environ.get("TUIBENCH_STOCK_DRIVER") == "1"
+        return TerminalDriver if usual is LinuxDriver and not stock else usual
 
     def get_key_display(self, binding: Binding) -> str:
         """Write function keys as they are printed on the keyboard."""

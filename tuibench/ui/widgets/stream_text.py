@@ -18,6 +18,7 @@ from textual.strip import Strip
 from textual.visual import Visual
 
 from tuibench.core.format import printable
+from tuibench.ui.terminal.scrollbars import start_scrollbar
 from tuibench.ui.text.describe import Stream
 from tuibench.ui.text.wrap import StreamWrap
 from tuibench.ui.widgets.plain_lines import PlainLines
@@ -56,7 +57,7 @@ class StreamText(PlainLines, ScrollView, can_focus=True):
         if self._vertical_scrollbar is None:
             self._vertical_scrollbar = Thumb(vertical=True, name="vertical", thickness=self.scrollbar_size_vertical)
             self._vertical_scrollbar.display = False
-            self.app._start_widget(self, self._vertical_scrollbar)  # noqa: SLF001 - as Textual does in the same place
+            start_scrollbar(self, self._vertical_scrollbar)
         return self._vertical_scrollbar
 
     @property
