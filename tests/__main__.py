@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+N_AT_ONCE = min(8, len(os.sched_getaffinity(0)) + 1)
+"""Files of tests that run at a time: many tests wait for what another process does."""
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 
 
@@ -18,7 +21,7 @@ def checks(pytest_arguments: list[str]) -> dict[str, list[str]]:
         "format": [str(SCRIPTS / "ruff"), "format", "--check"],
         "import contracts": [str(SCRIPTS / "lint-imports")],
         "types": [sys.executable, "-m", "mypy"],
-        "tests": [sys.executable, "-m", "pytest", *pytest_arguments],
+        "tests": [sys.executable, "-m", "pytest", f"--numprocesses={N_AT_ONCE}", "--dist=loadfile", *pytest_arguments],
     }
 
 

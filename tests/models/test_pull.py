@@ -344,7 +344,8 @@ def test_pull_program_ends_when_its_parent_is_gone(tiny_llama):
 
 
 def test_light_modules_load_no_model_library():
-    light = ["cache", "folder", "local", "pull", "pull_events", "pull_process", "sources", "tokenizer", "convert"]
+    origin = ["pull", "pull_events", "pull_process", "sources", "convert"]
+    light = ["cache", "folder", "local", "text.tokenizer", *(f"origin.{name}" for name in origin)]
     script = (
         f"import sys\nfor name in {light!r}: __import__('tuibench.models.' + name)\n"
         "print([m for m in ('torch', 'transformers', 'numpy', 'huggingface_hub', 'textual', 'rich') "

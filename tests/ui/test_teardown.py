@@ -55,7 +55,7 @@ SCREENS = {
     "race": lambda context: ReplayScreen(context, session(), play=True),
     "results": lambda context: ReplayScreen(context, session()),
     "resume": lambda _context: ResumeScreen(offer()),
-    "sessions": SessionsScreen,
+    "sessions": lambda context: SessionsScreen(context, lambda: None),
     "themes": lambda _context: ThemeScreen(("graphite", "paper")),
 }
 
