@@ -34,7 +34,9 @@ BLOCK = 16
 _ENGINES = f"""\
 import time
 import msgspec
-from tuibench.engines.torch.eager import KvCache
+from tuibench.methods import engine_class
+
+KvCache = engine_class("kv-cache")
 
 class Twin(KvCache):
     method = msgspec.structs.replace(KvCache.method, id="twin", parent="kv-cache")

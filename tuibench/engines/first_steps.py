@@ -54,6 +54,18 @@ class FirstSteps:
         return largest_kld(self.logits, np.concatenate([np.array(block) for block in blocks]))
 
 
+def are_logits(values: Logits) -> bool:
+    """Return whether every row can be predicted from: a vocabulary that was padded has tokens that are ruled out (−inf).
+
+    Args:
+        values: `[vocabulary]` or `[positions, vocabulary]`.
+    """
+    import numpy as np
+
+    no_numbers = np.isnan(values).any() or np.isposinf(values).any()
+    return not no_numbers and bool(np.isfinite(values).any(axis=-1).all())
+
+
 def first_tokens(vocabulary: int, config: Mapping[str, Any]) -> tuple[int, ...]:
     """Return tokens to check with, none of which stands for an image, a pad or the like.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tuibench.core.run.spec import Method
 from tuibench.engines.base import EngineInfo, Progress, UnsupportedModelError
-from tuibench.engines.first_steps import MOST_NATS, N_PROMPT, FirstSteps, first_tokens, largest_kld
+from tuibench.engines.first_steps import MOST_NATS, N_PROMPT, FirstSteps, are_logits, first_tokens, largest_kld
 from tuibench.engines.forward_errors import FORWARD_ERRORS, one_line, raise_if_out_of_memory
 from tuibench.engines.score_by_decoding import score_by_decoding
 
@@ -100,10 +100,8 @@ class _TorchEager:
 
     def _refuse_unless_causal(self) -> None:
         """Refuse a model whose predictions depend on the tokens that follow."""
-        import numpy as np
-
         expected = self.first_steps.logits
-        if not bool(np.isfinite(expected).any(axis=1).all()) or bool(np.isnan(expected).any()):
+        if not are_logits(expected):
             raise UnsupportedModelError("the model's own forward pass gives values that are not numbers")
         prompt = self.first_steps.token_ids[:N_PROMPT]
         if largest_kld(expected[N_PROMPT - 1 : N_PROMPT], self.uncached(prompt)[-1:]) > MOST_NATS:

@@ -150,7 +150,9 @@ def _check(out: Path) -> None:
     ids = tokenizer.encode("Hello, world", raw=False)
     with torch.inference_mode():
         logits = model(torch.tensor([ids])).logits
-    if max(ids) >= logits.shape[-1] or not bool(torch.isfinite(logits).all()):
+    ruled_out = torch.isneginf(logits)  # as the tokens of a padded vocabulary are
+    numbers = bool((torch.isfinite(logits) | ruled_out).all()) and not bool(ruled_out.all(dim=-1).any())
+    if max(ids) >= logits.shape[-1] or not numbers:
         raise ModelError("the converted model does not compute; the file is damaged or of an unknown kind")
 
 

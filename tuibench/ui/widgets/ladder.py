@@ -110,7 +110,7 @@ class Ladder(RowList):
         if measured != self._measured:
             self._measured = measured
             parents = {name: method.parent for name, method in self._known.items()}
-            exact = [name for name, method in self._known.items() if method.precision == "fp32"]
+            exact = [name for name, method in self._known.items() if method.promises_the_model]
             found = compare([run_of_state(self.run)], parents=parents, exact=exact)
             self._compared = {row.method: row for row in found.rows}
         widths = self._widths()

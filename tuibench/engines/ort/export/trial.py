@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
 from tuibench.engines.decoder.description import Decoder
+from tuibench.engines.first_steps import are_logits
 from tuibench.engines.ort.graph.info import read_graph_info
 from tuibench.engines.ort.graph.kernels import read_profile
 from tuibench.engines.ort.session import session_options
@@ -31,21 +31,21 @@ def try_plain(directory: Path, decoder: Decoder, writing_nodes: Iterable[str], l
         lengths: Positions, the new one included, at which writing is timed; those beyond the context window are not.
 
     Raises:
-        ArtifactError: A logit is NaN or infinite.
+        ArtifactError: A logit is not a number, or none of a position is finite.
     """
     options = session_options(1)
     options.enable_profiling = True
     options.profile_file_prefix = str(directory / "profile")
     options.add_session_config_entry("session.disable_prepacking", "1")  # a second copy of all weights, for a few steps
     session = UnfusedSession(directory, decoder, options)
-    finite = np.isfinite(session.prefill([0], 2)).all() and np.isfinite(session.decode(0)).all()
+    sound = are_logits(session.prefill([0], 2)) and are_logits(session.decode(0))
     reachable = [length for length in lengths if length <= (decoder.context_window or length)]
     for length in reachable:
         for _ in range(_REPEATS):
             session.pretend(length - 1)
             session.decode(0)
     runs = read_profile(session.end_profiling())
-    if not finite:
+    if not sound:
         raise ArtifactError("the exported graph gives logits that are not finite; the weights do not stand this method")
     names = set(writing_nodes)
     written_us = [sum(kernel.duration_us for kernel in run if kernel.node in names) for run in runs[2:]]

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
 from tuibench.engines.base import Progress
 from tuibench.engines.decoder.checkpoint import Checkpoint
 from tuibench.engines.decoder.description import Decoder
 from tuibench.engines.decoder.read import read_decoder
+from tuibench.engines.first_steps import are_logits
 from tuibench.engines.ort.graph.builder import GraphBuilder
 from tuibench.engines.ort.graph.gpt2 import add_gpt2
 from tuibench.engines.ort.graph.info import GraphInfo, read_graph_info
@@ -68,7 +68,7 @@ def try_graph(directory: Path, decoder: Decoder, progress: Progress) -> None:
     """Run a few tokens, and note which kernels a decoded token went through.
 
     Raises:
-        ArtifactError: A logit is NaN or infinite.
+        ArtifactError: A logit is not a number, or none of a position is finite.
     """
     from tuibench.engines.ort.graph.kernels import read_profile
     from tuibench.engines.ort.session import DecoderSession, session_options
@@ -79,8 +79,8 @@ def try_graph(directory: Path, decoder: Decoder, progress: Progress) -> None:
     options.profile_file_prefix = str(directory / "profile")
     session = DecoderSession(directory, decoder, options)
     n_tokens = int(min(PROBE_TOKENS, decoder.vocabulary - 1, (decoder.context_window or math.inf) - 1))
-    finite = np.isfinite(session.prefill(range(n_tokens), n_tokens + 1)).all() and np.isfinite(session.decode(0)).all()
+    sound = are_logits(session.prefill(range(n_tokens), n_tokens + 1)) and are_logits(session.decode(0))
     kernels = dict(Counter(kernel.operator for kernel in read_profile(session.end_profiling())[-1]))
-    if not finite:
+    if not sound:
         raise ArtifactError("the finished graph gives logits that are not finite; the weights do not stand this method")
     msgspec.structs.replace(read_graph_info(directory), kernels=kernels).save(directory)
