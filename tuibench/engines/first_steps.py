@@ -55,7 +55,7 @@ class FirstSteps:
 
 
 def are_logits(values: Logits) -> bool:
-    """Return whether every row can be predicted from: a vocabulary that was padded has tokens that are ruled out (−inf).
+    """Return whether every row predicts something: a padded vocabulary has tokens that are ruled out (−inf).
 
     Args:
         values: `[vocabulary]` or `[positions, vocabulary]`.
