@@ -71,6 +71,18 @@ MAKERS = {
             "original_max_position_embeddings": 64,
         },
     ),
+    "granite": lambda path: _save_llama_like(
+        path,
+        "granite",
+        rms_norm_eps=0.01,
+        tie_word_embeddings=True,
+        attention_bias=True,
+        mlp_bias=True,
+        embedding_multiplier=12.0,
+        residual_multiplier=0.22,
+        attention_multiplier=0.125,
+        logits_scaling=5.0,
+    ),
     "mistral-window": lambda path: _save_llama_like(path, "mistral", sliding_window=12, tie_word_embeddings=False),
     "qwen2": lambda path: _save_llama_like(path, "qwen2", tie_word_embeddings=True),
     "qwen2-two-windows": lambda path: _save_llama_like(

@@ -26,7 +26,7 @@ def test_every_setting_of_transformers_is_known_with_its_default(model_type):
     general = {field.name for field in dataclasses.fields(PreTrainedConfig)}
     config_class = CONFIG_MAPPING[model_type]
     fields = {field.name: field.default for field in dataclasses.fields(config_class) if field.name not in general}
-    if model_type == "qwen2":
+    if model_type in {"granite", "qwen2"}:
         fields["head_dim"] = None  # no field of its class, but its code uses one that a file sets
     deciding = {name: default for name, default in fields.items() if name not in WITHOUT_EFFECT}
     assert deciding == dict(DEFAULTS[model_type])
@@ -87,6 +87,15 @@ def test_the_setting_and_its_value_are_named(tmp_path):
         read(tmp_path, model_type="llama", **SIZES, logit_scale=0.0625)
 
 
+@pytest.mark.parametrize("value", [0, -1.0, float("inf"), True, None, "12"])
+@pytest.mark.parametrize(
+    "key", ["embedding_multiplier", "residual_multiplier", "attention_multiplier", "logits_scaling"]
+)
+def test_factors_that_cannot_be_folded_are_refused(key, value, tmp_path):
+    with pytest.raises(UnsupportedModelError, match=f"^config.json sets {key} to .* a number above 0 was expected"):
+        read(tmp_path, model_type="granite", **SIZES, **{key: value})
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -113,6 +122,7 @@ def test_what_changes_nothing_is_let_through(changes, tmp_path):
         ("llama", {}),
         ("llama", {"num_key_value_heads": None, "head_dim": None}),
         ("llama", {"attention_bias": True, "num_key_value_heads": 2}),
+        ("granite", {"num_key_value_heads": 2, "attention_bias": True, "mlp_bias": True, "head_dim": 8}),
         ("mistral", {"num_attention_heads": 16}),
         ("mistral", {"sliding_window": None, "num_key_value_heads": 2}),
         ("qwen2", {"num_attention_heads": 32}),

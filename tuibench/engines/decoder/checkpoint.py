@@ -120,6 +120,7 @@ class Checkpoint:
         tensor = self._tensor(stored.name)
         change = self._changes.get(stored.name)
         tensor = tensor.T if stored.transposed else tensor
+        tensor = tensor if stored.factor == 1 else tensor * np.float32(stored.factor)
         return tensor if change is None else change(tensor)
 
     def _tensor(self, name: str) -> Matrix:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -35,6 +36,15 @@ _QWEN = {
 }
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "llama": {**_LLAMA, "attention_bias": False, "mlp_bias": False},
+    "granite": {
+        **_LLAMA,
+        "attention_bias": False,
+        "mlp_bias": False,
+        "embedding_multiplier": 1.0,
+        "residual_multiplier": 1.0,
+        "attention_multiplier": 1.0,
+        "logits_scaling": 1.0,
+    },
     "mistral": {
         **_LLAMA,
         "intermediate_size": 14336,
@@ -155,6 +165,18 @@ def size(settings: Mapping[str, Any], key: str) -> int:
             f"config.json sets {key} to {shortened(value)}; a whole number above 0 was expected"
         )
     return value
+
+
+def factor(settings: Mapping[str, Any], key: str) -> float:
+    """Return a setting that has to be a finite number above zero.
+
+    Raises:
+        UnsupportedModelError: It is not.
+    """
+    value = settings[key]
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
+        raise UnsupportedModelError(f"config.json sets {key} to {shortened(value)}; a number above 0 was expected")
+    return float(value)
 
 
 def shortened(value: object) -> str:

@@ -28,6 +28,8 @@ class Stored:
     """As it is stored."""
     transposed: bool = False
     """Whether that is `[inputs, outputs]`."""
+    factor: float = 1.0
+    """What its numbers are multiplied by."""
 
 
 def packed_shape(parts: tuple[Stored, ...]) -> tuple[int, int]:
@@ -105,6 +107,8 @@ class Decoder:
     norm: Literal["rms", "layer"]
     """What normalises the residual; layer norms have biases."""
     norm_epsilon: float
+    embedding_scale: float = 1.0
+    """What the residual begins with, in embeddings of the tokens."""
     layers: tuple[Layer, ...]
     weights: Weights
     """Those outside of layers."""

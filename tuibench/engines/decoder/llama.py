@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from tuibench.engines.base import UnsupportedModelError
-from tuibench.engines.decoder.configuration import check_activation, shortened, size
+from tuibench.engines.decoder.configuration import check_activation, factor, shortened, size
 from tuibench.engines.decoder.description import Attention, Decoder, Feed, Layer, Stored, Weights
 from tuibench.engines.decoder.rope import check_rope
 
@@ -19,6 +20,25 @@ Windows = tuple[int | None, ...]
 def read_llama(settings: Mapping[str, Any]) -> Decoder:
     """Describe a Llama, SmolLM2 among them."""
     return _read(settings, "llama", _no_windows(settings))  # `completed` refuses a Llama with a window
+
+
+def read_granite(settings: Mapping[str, Any]) -> Decoder:
+    """Describe a Granite: a Llama with factors.
+
+    All are divided by the one on what is added to the residual, which norms undo if their epsilon is divided by its
+    square: matrices stay as they are stored.
+    """
+    residual = factor(settings, "residual_multiplier")
+    decoder = _read(settings, "granite", _no_windows(settings), scale=factor(settings, "attention_multiplier"))
+    final_norm = tuple(
+        replace(stored, factor=1 / factor(settings, "logits_scaling")) for stored in decoder.weights["final_norm"]
+    )
+    return replace(
+        decoder,
+        norm_epsilon=decoder.norm_epsilon / residual**2,
+        embedding_scale=factor(settings, "embedding_multiplier") / residual,
+        weights={**decoder.weights, "final_norm": final_norm},
+    )
 
 
 def read_mistral(settings: Mapping[str, Any]) -> Decoder:
@@ -46,6 +66,7 @@ def _read(
     qkv_bias: bool | None = None,
     out_bias: bool | None = None,
     qk_norm: bool = False,
+    scale: float | None = None,
 ) -> Decoder:
     check_activation(settings["hidden_act"], _SILU)
     hidden, n_heads = size(settings, "hidden_size"), size(settings, "num_attention_heads")
@@ -71,7 +92,7 @@ def _read(
             out_bias=biased if out_bias is None else out_bias,
             qk_norm=qk_norm,
             window=window,
-            scale=head_dim**-0.5,
+            scale=head_dim**-0.5 if scale is None else scale,
         )
         for window in windows
     ]

@@ -30,11 +30,12 @@ class Embedding:
 
     def __init__(self, decoder: Decoder, weights: Checkpoint) -> None:
         self._tokens = weights.embedding
+        self._scale = np.float32(decoder.embedding_scale)
         self._positions = weights.get(decoder.weights, "positions")
 
     def rows(self, token_ids: Sequence[int], start: int) -> NDArray[np.float32]:
         """Return `[tokens, hidden]` for tokens at positions from `start` on."""
-        rows: NDArray[np.float32] = self._tokens[np.asarray(token_ids)]
+        rows: NDArray[np.float32] = self._tokens[np.asarray(token_ids)] * self._scale
         if self._positions is not None:
             rows = rows + self._positions[start : start + len(token_ids)]
         return rows

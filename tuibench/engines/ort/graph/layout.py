@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
 from onnx import TensorProto
 
 from tuibench.engines.base import Progress
@@ -50,7 +51,11 @@ class Layout:
         """Add the look-up of the tokens' embeddings."""
         stored = self.graph.weight("embedding.weight", table)
         self.tally.read_bytes += self.decoder.hidden * 4
-        return self.graph.node("Gather", [stored, "tokens"], ["embedded"])
+        embedded = self.graph.node("Gather", [stored, "tokens"], ["embedded"])
+        if self.decoder.embedding_scale == 1:
+            return embedded
+        scale = self.graph.weight("embedding.scale", np.array(self.decoder.embedding_scale, np.float32))
+        return self.graph.node("Mul", [embedded, scale], ["embedded.scaled"])
 
     def kept_positions(self, *values: Value) -> list[Value]:
         """Keep only the positions that were asked for: the output head is the largest product of a small model."""
