@@ -84,6 +84,16 @@ MAKERS = {
         logits_scaling=5.0,
     ),
     "mistral-window": lambda path: _save_llama_like(path, "mistral", sliding_window=12, tie_word_embeddings=False),
+    "ministral-two-windows": lambda path: _save_llama_like(
+        path,
+        "ministral",
+        head_dim=32,
+        sliding_window=12,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+    ),
+    "seed-oss": lambda path: _save_llama_like(
+        path, "seed_oss", head_dim=32, attention_out_bias=True, mlp_bias=True, tie_word_embeddings=True
+    ),
     "qwen2": lambda path: _save_llama_like(path, "qwen2", tie_word_embeddings=True),
     "qwen2-two-windows": lambda path: _save_llama_like(
         path,

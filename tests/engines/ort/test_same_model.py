@@ -10,7 +10,16 @@ from tests.tiny_onnx_models import MAKERS
 
 N_TOKENS = 24
 TOLERANCE = 2e-4
-EXPORTED = ("gpt2", "llama", "granite", "mistral-window", "qwen2-two-windows", "qwen3")
+EXPORTED = (
+    "gpt2",
+    "llama",
+    "granite",
+    "ministral-two-windows",
+    "seed-oss",
+    "mistral-window",
+    "qwen2-two-windows",
+    "qwen3",
+)
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,13 @@ _LLAMA = {
     "tie_word_embeddings": False,
     "rope_parameters": None,
 }
+_MISTRAL = {
+    **_LLAMA,
+    "intermediate_size": 14336,
+    "num_key_value_heads": 8,
+    "max_position_embeddings": 131072,
+    "sliding_window": 4096,
+}
 _QWEN = {
     **_LLAMA,
     "vocab_size": 151936,
@@ -45,15 +52,23 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "attention_multiplier": 1.0,
         "logits_scaling": 1.0,
     },
-    "mistral": {
-        **_LLAMA,
-        "intermediate_size": 14336,
-        "num_key_value_heads": 8,
-        "max_position_embeddings": 131072,
-        "sliding_window": 4096,
-    },
+    "mistral": _MISTRAL,
+    "ministral": {**_MISTRAL, "layer_types": None},
     "qwen2": _QWEN,
     "qwen3": {**_QWEN, "head_dim": 128, "attention_bias": False},
+    "seed_oss": {
+        **_LLAMA,
+        "vocab_size": 155136,
+        "intermediate_size": 27648,
+        "num_hidden_layers": 64,
+        "num_attention_heads": 80,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "max_position_embeddings": 524288,
+        "attention_bias": True,
+        "attention_out_bias": False,
+        "mlp_bias": False,
+    },
     "gpt2": {
         "vocab_size": 50257,
         "n_positions": 1024,
@@ -84,7 +99,14 @@ ALIASES: Mapping[str, Mapping[str, str]] = {
 WITHOUT_EFFECT = frozenset(
     {
         *("initializer_range", "use_cache", "bos_token_id", "eos_token_id", "pad_token_id", "pretraining_tp"),
-        *("attention_dropout", "attn_pdrop", "embd_pdrop", "resid_pdrop", "reorder_and_upcast_attn"),
+        *(
+            "attention_dropout",
+            "residual_dropout",
+            "attn_pdrop",
+            "embd_pdrop",
+            "resid_pdrop",
+            "reorder_and_upcast_attn",
+        ),
         *("summary_type", "summary_use_proj", "summary_activation", "summary_proj_to_labels", "summary_first_dropout"),
     }
 )

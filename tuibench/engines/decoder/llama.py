@@ -45,7 +45,14 @@ def read_mistral(settings: Mapping[str, Any]) -> Decoder:
     """Describe a Mistral: a Llama that may look back only so far."""
     windowed = settings["sliding_window"] is not None
     window = size(settings, "sliding_window") if windowed else None
-    return _read(settings, "mistral", (window,) * size(settings, "num_hidden_layers"))
+    return _read(settings, "mistral", (window,) * _n_layers(settings))
+
+
+def read_ministral(settings: Mapping[str, Any]) -> Decoder:
+    """Describe a Ministral: a Mistral whose layers may differ in whether they look back only so far."""
+    windowed = settings["sliding_window"] is not None
+    window = size(settings, "sliding_window") if windowed else None
+    return _read(settings, "ministral", _windows_by_type(settings, window) or (window,) * _n_layers(settings))
 
 
 def read_qwen2(settings: Mapping[str, Any]) -> Decoder:
@@ -56,6 +63,11 @@ def read_qwen2(settings: Mapping[str, Any]) -> Decoder:
 def read_qwen3(settings: Mapping[str, Any]) -> Decoder:
     """Describe a Qwen3: queries and keys are normalised."""
     return _read(settings, "qwen3", _qwen_windows(settings), qk_norm=True)
+
+
+def read_seed_oss(settings: Mapping[str, Any]) -> Decoder:
+    """Describe a Seed-OSS: a Llama whose attention has biases of its own at the end."""
+    return _read(settings, "seed_oss", _no_windows(settings), out_bias=bool(settings["attention_out_bias"]))
 
 
 def _read(
@@ -147,16 +159,27 @@ def _layer(name: str, hidden: int, attention: Attention, feed: Feed) -> Layer:
     return Layer(name=name, attention=attention, feed=feed, weights=weights)
 
 
+def _n_layers(settings: Mapping[str, Any]) -> int:
+    return size(settings, "num_hidden_layers")
+
+
 def _no_windows(settings: Mapping[str, Any]) -> Windows:
-    return (None,) * size(settings, "num_hidden_layers")
+    return (None,) * _n_layers(settings)
 
 
 def _qwen_windows(settings: Mapping[str, Any]) -> Windows:
-    n_layers, kinds = size(settings, "num_hidden_layers"), settings.get("layer_types")
     windowed = bool(settings.get("use_sliding_window")) and settings["sliding_window"] is not None
     window = size(settings, "sliding_window") if windowed else None
+    return _windows_by_type(settings, window) or tuple(
+        window if index >= settings["max_window_layers"] else None for index in range(_n_layers(settings))
+    )
+
+
+def _windows_by_type(settings: Mapping[str, Any], window: int | None) -> Windows | None:
+    """Return the windows that `layer_types` gives the layers, or None where it is not set."""
+    n_layers, kinds = _n_layers(settings), settings["layer_types"]
     if kinds is None:
-        return tuple(window if index >= settings["max_window_layers"] else None for index in range(n_layers))
+        return None
     meant = {"full_attention": None} if window is None else {"full_attention": None, "sliding_attention": window}
     if not isinstance(kinds, list) or len(kinds) != n_layers or any(kind not in meant for kind in kinds):
         raise UnsupportedModelError(

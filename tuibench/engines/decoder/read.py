@@ -10,15 +10,25 @@ from tuibench.engines.base import UnsupportedModelError
 from tuibench.engines.decoder.configuration import completed
 from tuibench.engines.decoder.description import Decoder
 from tuibench.engines.decoder.gpt2 import read_gpt2
-from tuibench.engines.decoder.llama import read_granite, read_llama, read_mistral, read_qwen2, read_qwen3
+from tuibench.engines.decoder.llama import (
+    read_granite,
+    read_llama,
+    read_ministral,
+    read_mistral,
+    read_qwen2,
+    read_qwen3,
+    read_seed_oss,
+)
 from tuibench.models.folder import read_config
 
 READERS: Mapping[str, Callable[[Mapping[str, Any]], Decoder]] = {
     "llama": read_llama,
     "granite": read_granite,
     "mistral": read_mistral,
+    "ministral": read_ministral,
     "qwen2": read_qwen2,
     "qwen3": read_qwen3,
+    "seed_oss": read_seed_oss,
     "gpt2": read_gpt2,
 }
 """By the `model_type` of `config.json`; each takes settings that `completed` has gone through."""
