@@ -71,6 +71,7 @@ MAKERS = {
             "original_max_position_embeddings": 64,
         },
     ),
+    "ernie": lambda path: _save_llama_like(path, "ernie4_5", head_dim=32, use_bias=True),
     "granite": lambda path: _save_llama_like(
         path,
         "granite",
@@ -93,6 +94,13 @@ MAKERS = {
     ),
     "seed-oss": lambda path: _save_llama_like(
         path, "seed_oss", head_dim=32, attention_out_bias=True, mlp_bias=True, tie_word_embeddings=True
+    ),
+    "phi3-partly-rotated": lambda path: _save_llama_like(
+        path,
+        "phi3",
+        sliding_window=12,
+        pad_token_id=None,
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.75},
     ),
     "qwen2": lambda path: _save_llama_like(path, "qwen2", tie_word_embeddings=True),
     "qwen2-two-windows": lambda path: _save_llama_like(

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from tuibench.engines.base import UnsupportedModelError
-from tuibench.engines.decoder.configuration import ALIASES, DEFAULTS, WITHOUT_EFFECT
+from tuibench.engines.decoder.configuration import ALIASES, DEFAULT_THETAS, DEFAULTS, WITHOUT_EFFECT
 from tuibench.engines.decoder.read import read_decoder
 
 SIZES = {"hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 3, "max_position_embeddings": 256}
@@ -26,11 +26,12 @@ def test_every_setting_of_transformers_is_known_with_its_default(model_type):
     general = {field.name for field in dataclasses.fields(PreTrainedConfig)}
     config_class = CONFIG_MAPPING[model_type]
     fields = {field.name: field.default for field in dataclasses.fields(config_class) if field.name not in general}
-    if model_type in {"granite", "qwen2"}:
+    if model_type in {"granite", "phi3", "qwen2"}:
         fields["head_dim"] = None  # no field of its class, but its code uses one that a file sets
     deciding = {name: default for name, default in fields.items() if name not in WITHOUT_EFFECT}
     assert deciding == dict(DEFAULTS[model_type])
     assert dict(ALIASES.get(model_type, {})) == config_class.attribute_map
+    assert DEFAULT_THETAS.get(model_type, 10_000.0) == config_class.default_theta
 
 
 @pytest.mark.parametrize(
@@ -87,6 +88,23 @@ def test_the_setting_and_its_value_are_named(tmp_path):
         read(tmp_path, model_type="llama", **SIZES, logit_scale=0.0625)
 
 
+@pytest.mark.parametrize(
+    ("rope", "told"),
+    [
+        ({"rope_type": "longrope", "short_factor": [1.0] * 8, "long_factor": [2.0] * 8}, "'longrope' has no graph"),
+        ({"type": "su", "short_factor": [1.0] * 8, "long_factor": [2.0] * 8}, "'su' has no graph"),
+        ({"rope_type": "yarn", "factor": 4.0}, "a Phi-3 with a yarn rotary embedding has no graph"),
+        ({"rope_type": "default", "partial_rotary_factor": 0.35}, "5 elements of a head 16 wide cannot be rotated"),
+        ({"rope_type": "default", "partial_rotary_factor": 1.5}, "24 elements of a head 16 wide cannot be rotated"),
+        ({"rope_type": "default", "partial_rotary_factor": "half"}, "partial_rotary_factor .* to 'half'; a number"),
+    ],
+    ids=lambda case: case if isinstance(case, str) else "",
+)
+def test_rotations_of_a_phi3_that_no_table_has_are_refused(rope, told, tmp_path):
+    with pytest.raises(UnsupportedModelError, match=told):
+        read(tmp_path, model_type="phi3", **SIZES, rope_scaling={"rope_theta": 1e4, **rope})
+
+
 @pytest.mark.parametrize("value", [0, -1.0, float("inf"), True, None, "12"])
 @pytest.mark.parametrize(
     "key", ["embedding_multiplier", "residual_multiplier", "attention_multiplier", "logits_scaling"]
@@ -122,6 +140,8 @@ def test_what_changes_nothing_is_let_through(changes, tmp_path):
         ("llama", {}),
         ("llama", {"num_key_value_heads": None, "head_dim": None}),
         ("llama", {"attention_bias": True, "num_key_value_heads": 2}),
+        ("ernie4_5", {}),
+        ("ernie4_5", {"use_bias": True, "head_dim": None}),
         ("granite", {"num_key_value_heads": 2, "attention_bias": True, "mlp_bias": True, "head_dim": 8}),
         ("mistral", {"num_attention_heads": 16}),
         ("mistral", {"sliding_window": None, "num_key_value_heads": 2}),
@@ -136,6 +156,8 @@ def test_what_changes_nothing_is_let_through(changes, tmp_path):
                 "layer_types": ["full_attention", "sliding_attention", "full_attention"],
             },
         ),
+        ("phi3", {"pad_token_id": 0, "num_key_value_heads": 2, "sliding_window": 8}),
+        ("phi3", {"pad_token_id": 0, "head_dim": 8, "partial_rotary_factor": 0.5, "tie_word_embeddings": True}),
         ("seed_oss", {"num_key_value_heads": 2}),
         ("seed_oss", {"num_key_value_heads": 2, "attention_out_bias": True, "mlp_bias": True, "head_dim": None}),
         ("qwen2", {"num_attention_heads": 32}),

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tuibench.engines.decoder.rope import check_rope, rope_tables
+from tuibench.engines.decoder.rope import check_rope, head_order, rope_tables, rotated_width
 
 BASE = {"max_position_embeddings": 4096, "hidden_size": 64, "num_attention_heads": 2}
 VARIANTS = {
@@ -66,6 +66,24 @@ def test_files_are_understood_as_transformers_understands_them(written):
     found_cos, found_sin = rope_tables(check_rope({**BASE, **written}), 32, 300)
     np.testing.assert_allclose(found_cos, cos[0, :, :16], atol=3e-5)
     np.testing.assert_allclose(found_sin, sin[0, :, :16], atol=3e-5)
+
+
+@pytest.mark.parametrize("part", [0.25, 0.75, 1.0])
+def test_a_part_of_each_head_is_turned_as_by_transformers_in_another_order(part):
+    import torch
+    from transformers import Phi3Config
+    from transformers.models.phi3.modeling_phi3 import Phi3RotaryEmbedding, apply_rotary_pos_emb
+
+    config = {**BASE, "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": part}}
+    heads = np.random.default_rng(0).normal(size=(40, 32)).astype(np.float32)
+    angles = Phi3RotaryEmbedding(Phi3Config(**config))(torch.zeros(1, 1), torch.arange(40)[None])
+    expected = apply_rotary_pos_emb(*[torch.tensor(heads)[None, None]] * 2, *angles)[0].numpy()[0, 0]
+    rope = check_rope(config, may_be_partial=True)
+    order = list(head_order(rotated_width(rope, 32), 32, neighbours=False)) or slice(None)
+    cosine, sine = rope_tables(rope, 32, 40)
+    first, second = np.split(heads[:, order], 2, axis=1)
+    found = np.hstack([first * cosine - second * sine, second * cosine + first * sine])
+    np.testing.assert_allclose(found, expected[:, order], atol=1e-5)
 
 
 def test_names_of_older_configurations_are_understood():

@@ -53,7 +53,7 @@ class Checkpoint:
         """
         self._tied = decoder.tied_head
         self._embedding, self._head = _table_names(decoder)
-        self._changes: Mapping[str, Callable[[Matrix], Matrix]] = {}
+        self._changes: Mapping[Stored, Callable[[Matrix], Matrix]] = {}
         self._places = _places(model_dir, decoder)
         _check(self._places, decoder, model_dir.name)
 
@@ -87,7 +87,7 @@ class Checkpoint:
             return self._head
         return self._embedding if _equal(self._places[self._embedding], self._places[self._head]) else self._head
 
-    def changed(self, changes: Mapping[str, Callable[[Matrix], Matrix]]) -> Checkpoint:
+    def changed(self, changes: Mapping[Stored, Callable[[Matrix], Matrix]]) -> Checkpoint:
         """Return a checkpoint that gives some of its tensors changed; a change is given a row an output."""
         other = copy(self)
         other._changes = changes  # noqa: SLF001 - the same class
@@ -117,10 +117,14 @@ class Checkpoint:
 
     def part(self, stored: Stored) -> Matrix:
         """Return one tensor, a row an output."""
-        tensor = self._tensor(stored.name)
-        change = self._changes.get(stored.name)
-        tensor = tensor.T if stored.transposed else tensor
+        place = self._places[stored.name].mapped()
+        rows = slice(None) if stored.rows is None else slice(stored.rows.start, stored.rows.stop)
+        tensor: Matrix = np.asarray((place.T if stored.transposed else place)[rows], dtype=np.float32)
+        if stored.head_order:
+            heads = tensor.reshape(-1, len(stored.head_order), *tensor.shape[1:])
+            tensor = heads[:, list(stored.head_order)].reshape(tensor.shape)
         tensor = tensor if stored.factor == 1 else tensor * np.float32(stored.factor)
+        change = self._changes.get(stored)
         return tensor if change is None else change(tensor)
 
     def _tensor(self, name: str) -> Matrix:

@@ -43,6 +43,20 @@ _QWEN = {
 }
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "llama": {**_LLAMA, "attention_bias": False, "mlp_bias": False},
+    "ernie4_5": {
+        **_LLAMA,
+        "vocab_size": 103424,
+        "hidden_size": 1024,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 18,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 2,
+        "head_dim": 128,
+        "max_position_embeddings": 131072,
+        "rms_norm_eps": 1e-5,
+        "tie_word_embeddings": True,
+        "use_bias": False,
+    },
     "granite": {
         **_LLAMA,
         "attention_bias": False,
@@ -56,6 +70,16 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "ministral": {**_MISTRAL, "layer_types": None},
     "qwen2": _QWEN,
     "qwen3": {**_QWEN, "head_dim": 128, "attention_bias": False},
+    "phi3": {
+        **_LLAMA,
+        "vocab_size": 32064,
+        "hidden_size": 3072,
+        "intermediate_size": 8192,
+        "max_position_embeddings": 4096,
+        "original_max_position_embeddings": 4096,
+        "rms_norm_eps": 1e-5,
+        "sliding_window": None,
+    },
     "seed_oss": {
         **_LLAMA,
         "vocab_size": 155136,
@@ -86,6 +110,9 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 }
 """What decides the arithmetic of each type, with the values that transformers takes where a file says nothing."""
 
+DEFAULT_THETAS: Mapping[str, float] = {"ernie4_5": 500_000.0}
+"""Base wavelength of the rotary embedding where a file says nothing; that of all others is 10,000."""
+
 ALIASES: Mapping[str, Mapping[str, str]] = {
     "gpt2": {
         "hidden_size": "n_embd",
@@ -99,14 +126,8 @@ ALIASES: Mapping[str, Mapping[str, str]] = {
 WITHOUT_EFFECT = frozenset(
     {
         *("initializer_range", "use_cache", "bos_token_id", "eos_token_id", "pad_token_id", "pretraining_tp"),
-        *(
-            "attention_dropout",
-            "residual_dropout",
-            "attn_pdrop",
-            "embd_pdrop",
-            "resid_pdrop",
-            "reorder_and_upcast_attn",
-        ),
+        *("attention_dropout", "residual_dropout", "attn_pdrop", "embd_pdrop", "resid_pdrop"),
+        "reorder_and_upcast_attn",
         *("summary_type", "summary_use_proj", "summary_activation", "summary_proj_to_labels", "summary_first_dropout"),
     }
 )
@@ -140,6 +161,8 @@ def completed(config: Mapping[str, Any], model_type: str) -> dict[str, Any]:
     if config.get("is_encoder_decoder"):
         raise UnsupportedModelError("config.json tells of an encoder-decoder model; only decoders generate here")
     settings = {**DEFAULTS[model_type], **config}
+    if model_type in DEFAULT_THETAS:
+        settings.setdefault("rope_theta", DEFAULT_THETAS[model_type])
     for alias, key in ALIASES.get(model_type, {}).items():
         if alias in config:
             settings[key] = settings.pop(alias)

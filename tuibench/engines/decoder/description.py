@@ -28,14 +28,22 @@ class Stored:
     """As it is stored."""
     transposed: bool = False
     """Whether that is `[inputs, outputs]`."""
+    rows: range | None = None
+    """Which of its outputs are meant, where it holds others, too."""
+    head_order: tuple[int, ...] = ()
+    """In which order the outputs of each head are taken; empty where they stay as they are."""
     factor: float = 1.0
     """What its numbers are multiplied by."""
+
+    @property
+    def n_outputs(self) -> int:
+        """How many outputs are meant."""
+        return (self.shape[-1] if self.transposed else self.shape[0]) if self.rows is None else len(self.rows)
 
 
 def packed_shape(parts: tuple[Stored, ...]) -> tuple[int, int]:
     """Return `[outputs, inputs]` of the matrices of a role as one."""
-    shapes = [stored.shape[::-1] if stored.transposed else stored.shape for stored in parts]
-    return sum(n_outputs for n_outputs, _ in shapes), shapes[0][1]
+    return sum(stored.n_outputs for stored in parts), parts[0].shape[0 if parts[0].transposed else 1]
 
 
 Weights = Mapping[str, tuple[Stored, ...]]

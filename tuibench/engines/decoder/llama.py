@@ -1,85 +1,57 @@
-"""Llama and its relatives: RMS norms, rotary positions, grouped KV heads, a feed-forward with a gate."""
+"""What Llama and its relatives share: RMS norms, rotary positions, grouped KV heads, a feed-forward with a gate."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
 
 from tuibench.engines.base import UnsupportedModelError
-from tuibench.engines.decoder.configuration import check_activation, factor, shortened, size
+from tuibench.engines.decoder.configuration import check_activation, size
 from tuibench.engines.decoder.description import Attention, Decoder, Feed, Layer, Stored, Weights
-from tuibench.engines.decoder.rope import check_rope
+from tuibench.engines.decoder.rope import check_rope, head_order, rotated_width
 
 _SILU = ("silu", "swish")
 _BUFFERS = re.compile(r"rotary_emb\.inv_freq")
 Windows = tuple[int | None, ...]
+Parts = tuple[Stored, ...]
 
 
-def read_llama(settings: Mapping[str, Any]) -> Decoder:
-    """Describe a Llama, SmolLM2 among them."""
-    return _read(settings, "llama", _no_windows(settings))  # `completed` refuses a Llama with a window
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """What the code of a relative does otherwise than Llama's; no setting shows it."""
+
+    qkv_bias: bool | None = None
+    """Whether queries, keys and values have biases; None where `attention_bias` says so."""
+    out_bias: bool | None = None
+    """The same of attention's output."""
+    qk_norm: bool = False
+    scale: float | None = None
+    """The factor on query times key; None where it follows from a head's width."""
+    packed: bool = False
+    """Whether queries, keys and values are one tensor, gate and up projection another."""
+    rotates_neighbours: bool = False
+    """Whether it turns elements 2i and 2i + 1 of a head together, not those half a head apart."""
+    partly_rotated: bool = False
+    """Whether `partial_rotary_factor` means something to it."""
 
 
-def read_granite(settings: Mapping[str, Any]) -> Decoder:
-    """Describe a Granite: a Llama with factors.
+LLAMA = Traits()
 
-    All are divided by the one on what is added to the residual, which norms undo if their epsilon is divided by its
-    square: matrices stay as they are stored.
+
+def describe(settings: Mapping[str, Any], windows: Windows, traits: Traits = LLAMA) -> Decoder:
+    """Describe a Llama or a relative.
+
+    Args:
+        settings: What `completed` has gone through.
+        windows: How far each layer looks back.
+        traits: What differs from a Llama.
+
+    Raises:
+        UnsupportedModelError: It uses what cannot be described.
     """
-    residual = factor(settings, "residual_multiplier")
-    decoder = _read(settings, "granite", _no_windows(settings), scale=factor(settings, "attention_multiplier"))
-    final_norm = tuple(
-        replace(stored, factor=1 / factor(settings, "logits_scaling")) for stored in decoder.weights["final_norm"]
-    )
-    return replace(
-        decoder,
-        norm_epsilon=decoder.norm_epsilon / residual**2,
-        embedding_scale=factor(settings, "embedding_multiplier") / residual,
-        weights={**decoder.weights, "final_norm": final_norm},
-    )
-
-
-def read_mistral(settings: Mapping[str, Any]) -> Decoder:
-    """Describe a Mistral: a Llama that may look back only so far."""
-    windowed = settings["sliding_window"] is not None
-    window = size(settings, "sliding_window") if windowed else None
-    return _read(settings, "mistral", (window,) * _n_layers(settings))
-
-
-def read_ministral(settings: Mapping[str, Any]) -> Decoder:
-    """Describe a Ministral: a Mistral whose layers may differ in whether they look back only so far."""
-    windowed = settings["sliding_window"] is not None
-    window = size(settings, "sliding_window") if windowed else None
-    return _read(settings, "ministral", _windows_by_type(settings, window) or (window,) * _n_layers(settings))
-
-
-def read_qwen2(settings: Mapping[str, Any]) -> Decoder:
-    """Describe a Qwen2; its code, not its settings, says that queries, keys and values have biases."""
-    return _read(settings, "qwen2", _qwen_windows(settings), qkv_bias=True, out_bias=False)
-
-
-def read_qwen3(settings: Mapping[str, Any]) -> Decoder:
-    """Describe a Qwen3: queries and keys are normalised."""
-    return _read(settings, "qwen3", _qwen_windows(settings), qk_norm=True)
-
-
-def read_seed_oss(settings: Mapping[str, Any]) -> Decoder:
-    """Describe a Seed-OSS: a Llama whose attention has biases of its own at the end."""
-    return _read(settings, "seed_oss", _no_windows(settings), out_bias=bool(settings["attention_out_bias"]))
-
-
-def _read(
-    settings: Mapping[str, Any],
-    model_type: str,
-    windows: Windows,
-    *,
-    qkv_bias: bool | None = None,
-    out_bias: bool | None = None,
-    qk_norm: bool = False,
-    scale: float | None = None,
-) -> Decoder:
     check_activation(settings["hidden_act"], _SILU)
     hidden, n_heads = size(settings, "hidden_size"), size(settings, "num_attention_heads")
     n_kv_heads = n_heads if settings["num_key_value_heads"] is None else size(settings, "num_key_value_heads")
@@ -100,22 +72,32 @@ def _read(
             n_heads=n_heads,
             n_kv_heads=n_kv_heads,
             head_dim=head_dim,
-            qkv_bias=biased if qkv_bias is None else qkv_bias,
-            out_bias=biased if out_bias is None else out_bias,
-            qk_norm=qk_norm,
+            qkv_bias=biased if traits.qkv_bias is None else traits.qkv_bias,
+            out_bias=biased if traits.out_bias is None else traits.out_bias,
+            qk_norm=traits.qk_norm,
             window=window,
-            scale=head_dim**-0.5 if scale is None else scale,
+            scale=head_dim**-0.5 if traits.scale is None else traits.scale,
         )
         for window in windows
     ]
+    rope = check_rope(settings, may_be_partial=traits.partly_rotated)
+    order = head_order(rotated_width(rope, head_dim), head_dim, neighbours=traits.rotates_neighbours)
     table = (size(settings, "vocab_size"), hidden)
     return Decoder(
-        model_type=model_type,
+        model_type=settings["model_type"],
         vocabulary=table[0],
         hidden=hidden,
         norm="rms",
         norm_epsilon=settings["rms_norm_eps"],
-        layers=tuple(_layer(f"layers.{index}", hidden, each, feed) for index, each in enumerate(attentions)),
+        layers=tuple(
+            Layer(
+                name=f"layers.{index}",
+                attention=attention,
+                feed=feed,
+                weights=_in_order(_layer_weights(f"layers.{index}", hidden, attention, feed, traits.packed), order),
+            )
+            for index, attention in enumerate(attentions)
+        ),
         weights={
             "embedding": (Stored("embed_tokens.weight", table),),
             "final_norm": (Stored("norm.weight", (hidden,)),),
@@ -125,65 +107,50 @@ def _read(
         buffers=_BUFFERS,
         tied_head=bool(settings["tie_word_embeddings"]),
         context_window=size(settings, "max_position_embeddings"),
-        rope=check_rope(settings),
+        rope=rope,
     )
 
 
-def _layer(name: str, hidden: int, attention: Attention, feed: Feed) -> Layer:
+def _layer_weights(name: str, hidden: int, attention: Attention, feed: Feed, packed: bool) -> dict[str, Parts]:
     query, key = attention.query_width, attention.key_width
+    qkv = ("qkv_proj",) * 3 if packed else ("q_proj", "k_proj", "v_proj")
+    gate_up = ("gate_up_proj",) * 2 if packed else ("gate_proj", "up_proj")
     products = {
-        "qkv": (("self_attn.q_proj", query), ("self_attn.k_proj", key), ("self_attn.v_proj", key)),
-        "attention_out": (("self_attn.o_proj", hidden),),
-        "mlp_up": (("mlp.gate_proj", feed.width), ("mlp.up_proj", feed.width)),
-        "mlp_down": (("mlp.down_proj", hidden),),
+        "qkv": ("self_attn", qkv, (query, key, key), hidden, attention.qkv_bias),
+        "attention_out": ("self_attn", ("o_proj",), (hidden,), query, attention.out_bias),
+        "mlp_up": ("mlp", gate_up, (feed.width, feed.width), hidden, feed.bias),
+        "mlp_down": ("mlp", ("down_proj",), (hidden,), feed.width, feed.bias),
     }
-    n_inputs = {"qkv": hidden, "attention_out": query, "mlp_up": hidden, "mlp_down": feed.width}
-    biased = {"qkv": attention.qkv_bias, "attention_out": attention.out_bias, "mlp_up": feed.bias}
-    biased["mlp_down"] = feed.bias
     norms = {"attention_norm": ("input_layernorm", hidden), "feed_norm": ("post_attention_layernorm", hidden)}
     if attention.qk_norm:
         norms["query_norm"] = ("self_attn.q_norm", attention.head_dim)
         norms["key_norm"] = ("self_attn.k_norm", attention.head_dim)
-    weights: Weights = {
-        **{
-            role: tuple(Stored(f"{name}.{part}.weight", (n_outputs, n_inputs[role])) for part, n_outputs in parts)
-            for role, parts in products.items()
-        },
-        **{
-            f"{role}_bias": tuple(Stored(f"{name}.{part}.bias", (n_outputs,)) for part, n_outputs in parts)
-            for role, parts in products.items()
-            if biased[role]
-        },
-        **{role: (Stored(f"{name}.{part}.weight", (width,)),) for role, (part, width) in norms.items()},
-    }
-    return Layer(name=name, attention=attention, feed=feed, weights=weights)
+    weights = {role: (Stored(f"{name}.{part}.weight", (width,)),) for role, (part, width) in norms.items()}
+    for role, (block, tensors, sizes, n_inputs, biased) in products.items():
+        parts = _consecutive([f"{name}.{block}.{tensor}" for tensor in tensors], sizes)
+        weights[role] = tuple(
+            replace(part, name=f"{part.name}.weight", shape=(*part.shape, n_inputs)) for part in parts
+        )
+        if biased:
+            weights[f"{role}_bias"] = tuple(replace(part, name=f"{part.name}.bias") for part in parts)
+    return weights
 
 
-def _n_layers(settings: Mapping[str, Any]) -> int:
-    return size(settings, "num_hidden_layers")
-
-
-def _no_windows(settings: Mapping[str, Any]) -> Windows:
-    return (None,) * _n_layers(settings)
-
-
-def _qwen_windows(settings: Mapping[str, Any]) -> Windows:
-    windowed = bool(settings.get("use_sliding_window")) and settings["sliding_window"] is not None
-    window = size(settings, "sliding_window") if windowed else None
-    return _windows_by_type(settings, window) or tuple(
-        window if index >= settings["max_window_layers"] else None for index in range(_n_layers(settings))
+def _consecutive(names: Sequence[str], sizes: Sequence[int]) -> Parts:
+    """Return the outputs of a role's parts; those of one name lie in one tensor, one after the other."""
+    if len(set(names)) == len(names):
+        return tuple(Stored(name, (size,)) for name, size in zip(names, sizes, strict=True))
+    ends = list(accumulate(sizes))
+    return tuple(
+        Stored(name, (ends[-1],), rows=range(end - size, end))
+        for name, size, end in zip(names, sizes, ends, strict=True)
     )
 
 
-def _windows_by_type(settings: Mapping[str, Any], window: int | None) -> Windows | None:
-    """Return the windows that `layer_types` gives the layers, or None where it is not set."""
-    n_layers, kinds = _n_layers(settings), settings["layer_types"]
-    if kinds is None:
-        return None
-    meant = {"full_attention": None} if window is None else {"full_attention": None, "sliding_attention": window}
-    if not isinstance(kinds, list) or len(kinds) != n_layers or any(kind not in meant for kind in kinds):
-        raise UnsupportedModelError(
-            f"config.json sets layer_types to {shortened(kinds)}, which does not fit {n_layers} layers "
-            f"{'without a window' if window is None else f'with a window of {window}'}"
-        )
-    return tuple(meant[kind] for kind in kinds)
+def _in_order(weights: dict[str, Parts], order: tuple[int, ...]) -> Weights:
+    """Return the same with the heads of queries and keys in another order."""
+    turned = {role: weights[role] for role in ("qkv", "qkv_bias") if role in weights}
+    return weights | {
+        role: (*(replace(part, head_order=order) for part in (query, key)), value)
+        for role, (query, key, value) in turned.items()
+    }

@@ -10,11 +10,13 @@ from tuibench.engines.base import UnsupportedModelError
 from tuibench.engines.decoder.configuration import completed
 from tuibench.engines.decoder.description import Decoder
 from tuibench.engines.decoder.gpt2 import read_gpt2
-from tuibench.engines.decoder.llama import (
+from tuibench.engines.decoder.relatives import (
+    read_ernie,
     read_granite,
     read_llama,
     read_ministral,
     read_mistral,
+    read_phi3,
     read_qwen2,
     read_qwen3,
     read_seed_oss,
@@ -23,9 +25,11 @@ from tuibench.models.folder import read_config
 
 READERS: Mapping[str, Callable[[Mapping[str, Any]], Decoder]] = {
     "llama": read_llama,
+    "ernie4_5": read_ernie,
     "granite": read_granite,
     "mistral": read_mistral,
     "ministral": read_ministral,
+    "phi3": read_phi3,
     "qwen2": read_qwen2,
     "qwen3": read_qwen3,
     "seed_oss": read_seed_oss,

@@ -24,8 +24,12 @@ _GENERAL = frozenset(
 )
 
 
-def check_rope(config: Mapping[str, Any]) -> dict[str, Any]:
+def check_rope(config: Mapping[str, Any], *, may_be_partial: bool = False) -> dict[str, Any]:
     """Return a configuration's rotary parameters, in the names that transformers 5 uses.
+
+    Args:
+        config: `config.json`.
+        may_be_partial: Whether the model's code asks how much of each head is rotated.
 
     Raises:
         UnsupportedModelError: The variant has no fixed table, is not known here, or lacks a parameter.
@@ -41,8 +45,10 @@ def check_rope(config: Mapping[str, Any]) -> dict[str, Any]:
     kind = str(rope.setdefault("rope_type", rope.get("type", "default")))
     if kind not in _SETTINGS:
         raise UnsupportedModelError(f"rotary embedding {kind!r} has no graph; known: {', '.join(_SETTINGS)}")
-    if (rope.get("partial_rotary_factor") or config.get("partial_rotary_factor") or 1.0) != 1.0:
-        raise UnsupportedModelError("a rotary embedding of only a part of each head has no graph here")
+    part = rope.get("partial_rotary_factor") or config.get("partial_rotary_factor") or 1.0
+    if part != 1.0 and not (may_be_partial and kind == "default"):
+        raise UnsupportedModelError(f"a {kind} rotary embedding of only a part of each head has no graph here")
+    rope["partial_rotary_factor"] = part
     for key in rope.keys() - _GENERAL - _SETTINGS[kind]:
         if rope[key] and rope[key] != 1:
             raise UnsupportedModelError(
@@ -50,7 +56,7 @@ def check_rope(config: Mapping[str, Any]) -> dict[str, Any]:
             )
     if kind in {"llama3", "yarn"}:
         _complete_lengths(rope, config)
-    for key in ("rope_theta", *_NEEDED.get(kind, ())):
+    for key in ("rope_theta", "partial_rotary_factor", *_NEEDED.get(kind, ())):
         if not isinstance(rope.get(key), int | float) or rope[key] <= 0:
             raise UnsupportedModelError(
                 f"config.json sets {key} of a {kind} rotary embedding to {shortened(rope.get(key))}; "
@@ -70,11 +76,45 @@ def _complete_lengths(rope: dict[str, Any], config: Mapping[str, Any]) -> None:
         rope["factor"] = window / original
 
 
+def rotated_width(rope: Mapping[str, Any], head_dim: int) -> int:
+    """Return how many elements of a head are rotated, its first ones.
+
+    Raises:
+        UnsupportedModelError: There are not so many, or they are not pairs.
+    """
+    width = int(head_dim * rope["partial_rotary_factor"])
+    if width % 2 or not 0 < width <= head_dim:
+        raise UnsupportedModelError(f"{width} elements of a head {head_dim} wide cannot be rotated; see config.json")
+    return width
+
+
+def head_order(width: int, head_dim: int, *, neighbours: bool) -> tuple[int, ...]:
+    """Return the order of a head's elements in which those of a pair lie half a head apart; empty if they do already.
+
+    Scores stay the same if queries and keys are taken in the same order.
+
+    Args:
+        width: How many elements are rotated.
+        head_dim: How many there are.
+        neighbours: Whether the model pairs neighbours, and not elements half of `width` apart.
+    """
+    pairs = np.arange(width).reshape(-1, 2) if neighbours else np.arange(width).reshape(2, -1).T
+    others = np.arange(width, head_dim).reshape(2, -1)
+    order = [*pairs[:, 0], *others[0], *pairs[:, 1], *others[1]]
+    return () if order == list(range(head_dim)) else tuple(map(int, order))
+
+
 def rope_tables(rope: dict[str, Any], head_dim: int, length: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return cosine and sine for positions below `length`, each of shape `[length, head_dim / 2]`."""
-    frequencies, factor = _frequencies(rope, head_dim)
+    """Return cosine and sine for positions below `length`, each of shape `[length, head_dim / 2]`.
+
+    Element i of a head is meant to be paired with i + head_dim / 2; what is not rotated is turned by 0.
+    """
+    width = rotated_width(rope, head_dim)
+    frequencies, factor = _frequencies(rope, width)
     angles = np.arange(length, dtype=np.float32)[:, None] * frequencies[None, :]
-    return (np.cos(angles) * factor).astype(np.float32), (np.sin(angles) * factor).astype(np.float32)
+    others = ((0, 0), (0, (head_dim - width) // 2))
+    cosine, sine = (np.cos(angles) * factor).astype(np.float32), (np.sin(angles) * factor).astype(np.float32)
+    return np.pad(cosine, others, constant_values=1), np.pad(sine, others)
 
 
 def _frequencies(rope: dict[str, Any], head_dim: int) -> tuple[NDArray[np.float32], float]:

@@ -53,16 +53,16 @@ def smooth(
     if alpha == 0:
         return Smoothing(checkpoint, {}, largest)
     by_product = {product: largest[value] for product, value in calibration.inputs.items()}
-    changes: dict[str, Callable[[Matrix], Matrix]] = {}
+    changes: dict[Stored, Callable[[Matrix], Matrix]] = {}
     divisors: dict[str, Channels] = {}
     for fold in (fold for layer in decoder.layers for fold in _folds(layer)):
         weight = np.max([np.abs(checkpoint.part(stored)).max(axis=0) for stored in fold.readers], axis=0)
         divisor = _divisor(by_product[fold.product], weight, alpha)
         divisors[fold.product] = divisor
         for stored in fold.sources:
-            _chain(changes, stored.name, partial(_divide_rows, by=divisor))
+            _chain(changes, stored, partial(_divide_rows, by=divisor))
         for stored in fold.readers:
-            _chain(changes, stored.name, partial(_multiply_columns, by=divisor))
+            _chain(changes, stored, partial(_multiply_columns, by=divisor))
     return Smoothing(checkpoint.changed(changes), divisors, largest)
 
 
@@ -74,10 +74,12 @@ def _multiply_columns(tensor: Matrix, by: Channels) -> Matrix:
     return tensor * by
 
 
-def _chain(changes: dict[str, Callable[[Matrix], Matrix]], name: str, change: Callable[[Matrix], Matrix]) -> None:
+def _chain(
+    changes: dict[Stored, Callable[[Matrix], Matrix]], stored: Stored, change: Callable[[Matrix], Matrix]
+) -> None:
     """Add a change after those that a tensor has already: a matrix can be read by one fold and divided by the next."""
-    earlier = changes.get(name)
-    changes[name] = change if earlier is None else lambda tensor: change(earlier(tensor))
+    earlier = changes.get(stored)
+    changes[stored] = change if earlier is None else lambda tensor: change(earlier(tensor))
 
 
 def _divisor(activation: Channels, weight: Channels, alpha: float) -> Channels:
