@@ -102,6 +102,15 @@ MAKERS = {
         pad_token_id=None,
         rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.75},
     ),
+    "smollm3-two-windows": lambda path: _save_llama_like(
+        path,
+        "smollm3",
+        no_rope_layers=[1, 0, 1],
+        use_sliding_window=True,
+        sliding_window=12,
+        attention_bias=True,
+        pad_token_id=None,
+    ),
     "qwen2": lambda path: _save_llama_like(path, "qwen2", tie_word_embeddings=True),
     "qwen2-two-windows": lambda path: _save_llama_like(
         path,

@@ -26,7 +26,7 @@ def test_every_setting_of_transformers_is_known_with_its_default(model_type):
     general = {field.name for field in dataclasses.fields(PreTrainedConfig)}
     config_class = CONFIG_MAPPING[model_type]
     fields = {field.name: field.default for field in dataclasses.fields(config_class) if field.name not in general}
-    if model_type in {"granite", "phi3", "qwen2"}:
+    if model_type in {"granite", "phi3", "qwen2", "smollm3"}:
         fields["head_dim"] = None  # no field of its class, but its code uses one that a file sets
     deciding = {name: default for name, default in fields.items() if name not in WITHOUT_EFFECT}
     assert deciding == dict(DEFAULTS[model_type])
@@ -160,6 +160,19 @@ def test_what_changes_nothing_is_let_through(changes, tmp_path):
         ("phi3", {"pad_token_id": 0, "head_dim": 8, "partial_rotary_factor": 0.5, "tie_word_embeddings": True}),
         ("seed_oss", {"num_key_value_heads": 2}),
         ("seed_oss", {"num_key_value_heads": 2, "attention_out_bias": True, "mlp_bias": True, "head_dim": None}),
+        ("smollm3", {"pad_token_id": 0, "num_hidden_layers": 9}),
+        ("smollm3", {"pad_token_id": 0, "num_hidden_layers": 9, "no_rope_layer_interval": 2, "sliding_window": 8}),
+        ("smollm3", {"pad_token_id": 0, "no_rope_layers": [0, 1, 0], "use_sliding_window": True, "sliding_window": 8}),
+        (
+            "smollm3",
+            {
+                "pad_token_id": 0,
+                "no_rope_layers": [0, 1, 0, 1],
+                "use_sliding_window": True,
+                "sliding_window": 8,
+                "layer_types": ["full_attention", "sliding_attention", "full_attention"],
+            },
+        ),
         ("qwen2", {"num_attention_heads": 32}),
         ("qwen2", {"num_key_value_heads": 2, "use_sliding_window": True, "num_hidden_layers": 30}),
         ("qwen2", {"num_key_value_heads": 2, "use_sliding_window": True, "sliding_window": 8, "max_window_layers": 1}),
@@ -196,3 +209,11 @@ def test_sizes_and_windows_are_those_of_transformers(model_type, changes, tmp_pa
         if hasattr(config, "sliding_window")
     ]
     assert [layer.attention.window for layer in decoder.layers] == (windows or [None] * decoder.n_layers)
+    rotate = [getattr(layer.self_attn, "use_rope", True) for layer in layers] or [False] * decoder.n_layers
+    assert [layer.attention.rotated for layer in decoder.layers] == [bool(each) for each in rotate]
+
+
+@pytest.mark.parametrize("flags", [[1, 0], [1, 0, 2], "101", [], 3])
+def test_flags_of_rotation_that_are_none_for_each_layer_are_refused(flags, tmp_path):
+    with pytest.raises(UnsupportedModelError, match=r"^config\.json sets no_rope_layers to .* for each of 3 layers"):
+        read(tmp_path, model_type="smollm3", **SIZES, num_key_value_heads=2, no_rope_layers=flags)

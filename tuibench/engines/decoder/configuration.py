@@ -93,6 +93,23 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "attention_out_bias": False,
         "mlp_bias": False,
     },
+    "smollm3": {
+        **_LLAMA,
+        "vocab_size": 128256,
+        "hidden_size": 2048,
+        "num_hidden_layers": 36,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 4,
+        "max_position_embeddings": 32768,
+        "tie_word_embeddings": True,
+        "attention_bias": False,
+        "mlp_bias": False,
+        "use_sliding_window": False,
+        "sliding_window": None,
+        "no_rope_layers": None,
+        "no_rope_layer_interval": 4,
+        "layer_types": None,
+    },
     "gpt2": {
         "vocab_size": 50257,
         "n_positions": 1024,
@@ -110,7 +127,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 }
 """What decides the arithmetic of each type, with the values that transformers takes where a file says nothing."""
 
-DEFAULT_THETAS: Mapping[str, float] = {"ernie4_5": 500_000.0}
+DEFAULT_THETAS: Mapping[str, float] = {"ernie4_5": 500_000.0, "smollm3": 2_000_000.0}
 """Base wavelength of the rotary embedding where a file says nothing; that of all others is 10,000."""
 
 ALIASES: Mapping[str, Mapping[str, str]] = {

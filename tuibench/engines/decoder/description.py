@@ -66,6 +66,8 @@ class Attention:
     out_bias: bool
     qk_norm: bool
     """Whether queries and keys are normalised per head before they are rotated."""
+    rotated: bool
+    """Whether queries and keys are turned by the angles of their positions."""
     window: int | None
     """How many positions it attends to, its own included; None where it sees all."""
     scale: float
@@ -147,8 +149,9 @@ class Decoder:
 
     @property
     def is_uniform(self) -> bool:
-        """Whether layers differ in nothing but windows and scales."""
-        return len({(replace(layer.attention, window=None, scale=1.0), layer.feed) for layer in self.layers}) == 1
+        """Whether layers differ in nothing but windows, scales and rotation."""
+        attentions = [replace(layer.attention, window=None, scale=1.0, rotated=False) for layer in self.layers]
+        return len(set(zip(attentions, (layer.feed for layer in self.layers), strict=True))) == 1
 
     def stored_shapes(self) -> dict[str, Shape]:
         """Return the shape of every tensor in the checkpoint, by its name without the base model's prefix."""

@@ -72,6 +72,7 @@ def _layer(name: str, hidden: int, n_heads: int, scale: float, feed: Feed) -> La
         qkv_bias=True,
         out_bias=True,
         qk_norm=False,
+        rotated=False,
         window=None,
         scale=scale,
     )

@@ -36,6 +36,8 @@ class Traits:
     """Whether it turns elements 2i and 2i + 1 of a head together, not those half a head apart."""
     partly_rotated: bool = False
     """Whether `partial_rotary_factor` means something to it."""
+    unrotated: frozenset[int] = frozenset()
+    """Layers that do not rotate at all."""
 
 
 LLAMA = Traits()
@@ -75,10 +77,11 @@ def describe(settings: Mapping[str, Any], windows: Windows, traits: Traits = LLA
             qkv_bias=biased if traits.qkv_bias is None else traits.qkv_bias,
             out_bias=biased if traits.out_bias is None else traits.out_bias,
             qk_norm=traits.qk_norm,
+            rotated=index not in traits.unrotated,
             window=window,
             scale=head_dim**-0.5 if traits.scale is None else traits.scale,
         )
-        for window in windows
+        for index, window in enumerate(windows)
     ]
     rope = check_rope(settings, may_be_partial=traits.partly_rotated)
     order = head_order(rotated_width(rope, head_dim), head_dim, neighbours=traits.rotates_neighbours)

@@ -20,6 +20,7 @@ from tuibench.engines.decoder.relatives import (
     read_qwen2,
     read_qwen3,
     read_seed_oss,
+    read_smollm3,
 )
 from tuibench.models.folder import read_config
 
@@ -33,6 +34,7 @@ READERS: Mapping[str, Callable[[Mapping[str, Any]], Decoder]] = {
     "qwen2": read_qwen2,
     "qwen3": read_qwen3,
     "seed_oss": read_seed_oss,
+    "smollm3": read_smollm3,
     "gpt2": read_gpt2,
 }
 """By the `model_type` of `config.json`; each takes settings that `completed` has gone through."""

@@ -77,6 +77,27 @@ def read_seed_oss(settings: Mapping[str, Any]) -> Decoder:
     return describe(settings, _no_windows(settings), Traits(out_bias=bool(settings["attention_out_bias"])))
 
 
+def read_smollm3(settings: Mapping[str, Any]) -> Decoder:
+    """Describe a SmolLM3: some of its layers do not rotate, and where it has a window, those have it."""
+    unrotated, window = _unrotated(settings), _window(settings) if settings["use_sliding_window"] else None
+    windows = _windows_by_type(settings, window) or tuple(
+        window if index in unrotated else None for index in range(_n_layers(settings))
+    )
+    return describe(settings, windows, Traits(unrotated=unrotated))
+
+
+def _unrotated(settings: Mapping[str, Any]) -> frozenset[int]:
+    n_layers, flags = _n_layers(settings), settings["no_rope_layers"]
+    if flags is None:
+        interval = size(settings, "no_rope_layer_interval")
+        return frozenset(range(interval - 1, n_layers, interval))
+    if not isinstance(flags, list) or len(flags) < n_layers or any(flag not in {0, 1} for flag in flags):
+        raise UnsupportedModelError(
+            f"config.json sets no_rope_layers to {shortened(flags)}; 0 or 1 for each of {n_layers} layers was expected"
+        )
+    return frozenset(index for index, rotates in enumerate(flags[:n_layers]) if not rotates)
+
+
 def _n_layers(settings: Mapping[str, Any]) -> int:
     return size(settings, "num_hidden_layers")
 

@@ -104,16 +104,19 @@ def _project_qkv(layer: int, step: Step, model: Model, scratch: Scratch, inputs:
 
 @kernel
 def _head(
-    qkv: Vector, index: int, norms: Vector, model: Model, cache: Cache, position: int, space: Vector, out: Vector
+    layer: int, qkv: Vector, index: int, model: Model, cache: Cache, position: int, space: Vector, out: Vector
 ) -> None:
     """Bring one head of queries or keys into its final form: normalised (Qwen3), then rotated."""
-    head_dim = model.shape.head_dim
-    head = qkv[index * head_dim : (index + 1) * head_dim]
+    shape, vectors = model.shape, model.vectors
+    head = qkv[index * shape.head_dim : (index + 1) * shape.head_dim]
+    norms = vectors.query_norm[layer] if index < shape.n_heads else vectors.key_norm[layer]
+    n_pairs = vectors.rotated_pairs[layer]
+    cosine, sine = cache.cosine[position][:n_pairs], cache.sine[position][:n_pairs]
     if norms.size:
-        norm(head, norms, norms[:0], model.shape.epsilon, space)
-        rotate(space, cache.cosine[position], cache.sine[position], out)
+        norm(head, norms, norms[:0], shape.epsilon, space)
+        rotate(space, cosine, sine, out)
     else:
-        rotate(head, cache.cosine[position], cache.sine[position], out)
+        rotate(head, cosine, sine, out)
 
 
 @kernel
@@ -122,8 +125,7 @@ def _store_key_and_value(
 ) -> None:
     shape = model.shape
     index, key = layer * shape.n_kv_heads + kv_head, space[: shape.head_dim]
-    norms = model.vectors.key_norm[layer]
-    _head(qkv, shape.n_heads + kv_head, norms, model, cache, position, space[shape.head_dim :], key)
+    _head(layer, qkv, shape.n_heads + kv_head, model, cache, position, space[shape.head_dim :], key)
     put_key(cache.store, index, position, key)
     value = (shape.n_heads + shape.n_kv_heads + kv_head) * shape.head_dim
     put_value(cache.store, index, position, qkv[value : value + shape.head_dim])
@@ -161,8 +163,8 @@ def _attend(layer: int, step: Step, token: int, model: Model, cache: Cache, scra
             _store_key_and_value(layer, kv_head, qkv, model, cache, position, space)
         if unit == first or chunk == 0:
             for i in range(group):
-                query, norms = queries.values[i][: shape.head_dim], model.vectors.query_norm[layer]
-                _head(qkv, heads + i, norms, model, cache, position, space[shape.head_dim :], query)
+                query = queries.values[i][: shape.head_dim]
+                _head(layer, qkv, heads + i, model, cache, position, space[shape.head_dim :], query)
                 prepare_inputs(cache.store.keys, queries, i, shape.head_dim)
         begin, behind = share(n_panels, chunk, n_chunks)
         positions = (max(start, (start // LANES + begin) * LANES), min(end, (start // LANES + behind) * LANES))

@@ -45,6 +45,8 @@ class Vectors(NamedTuple):
 
     windows: NDArray[np.int64]
     """For each layer, how many positions it sees."""
+    rotated_pairs: NDArray[np.int64]
+    """For each layer, how many pairs of a head are turned: all or none."""
     attention_scales: Array
     qkv_bias: Array
     attention_out_bias: Array
@@ -137,6 +139,7 @@ def _vectors(decoder: Decoder, weights: Checkpoint, layers: list[dict[str, Array
     final_norm_bias = weights.get(decoder.weights, "final_norm_bias")
     return Vectors(
         windows=np.array([_UNLIMITED if each.window is None else each.window for each in attentions], np.int64),
+        rotated_pairs=np.array([each.head_dim // 2 if each.rotated else 0 for each in attentions], np.int64),
         attention_scales=np.array([each.scale for each in attentions], np.float32),
         final_norm=np.array(weights.matrix(decoder.weights, "final_norm")),
         final_norm_bias=_NONE if final_norm_bias is None else np.array(final_norm_bias),
@@ -193,6 +196,7 @@ def _toy_vectors() -> Vectors:
     present = dict.fromkeys(("attention_norm", "feed_norm"), row)
     return Vectors(
         windows=np.array([_UNLIMITED], np.int64),
+        rotated_pairs=np.array([TOY_WIDTH // 2], np.int64),
         attention_scales=np.ones(1, np.float32),
         final_norm=row[0],
         final_norm_bias=_NONE,

@@ -68,7 +68,8 @@ def _final_head(layer: int, token: int, index: int, model: Model, cache: Cache, 
     if norms.size:
         norm(head, norms, norms[:0], shape.epsilon, out)
         copy(out, head)
-    rotate(head, cache.cosine[token], cache.sine[token], out)
+    n_pairs = vectors.rotated_pairs[layer]
+    rotate(head, cache.cosine[token][:n_pairs], cache.sine[token][:n_pairs], out)
 
 
 @kernel

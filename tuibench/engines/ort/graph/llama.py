@@ -1,6 +1,6 @@
 """The graph of the Llama family: RMS norms, rotary positions, grouped KV heads, gated feed-forward.
 
-Llama, SmolLM2, Mistral, Qwen2 (biases) and Qwen3 (norms on queries and keys). Ten nodes a layer.
+Biases (Qwen2), norms on queries and keys (Qwen3) and layers without rotation (SmolLM3) included. Ten nodes a layer.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _attention(layout: Layout, index: int, x: Value) -> Value:
     packed = layout.project(f"layers.{index}.qkv", x, layout.read(index, "qkv"), layout.read_any(index, "qkv_bias"))
     described = layout.decoder.layers[index].attention
     qkv = _normalised_heads(layout, index, packed) if described.qk_norm else (packed, "", "")
-    attended = attention(layout, index, qkv, ("cos", "sin"))
+    attended = attention(layout, index, qkv, ("cos", "sin") if described.rotated else None)
     weight, bias = layout.read(index, "attention_out"), layout.read_any(index, "attention_out_bias")
     return layout.project(f"layers.{index}.attention_out", attended, weight, bias)
 
