@@ -34,7 +34,9 @@ def train_byte_level_bpe(vocab_size=384):
     return tokenizer
 
 
-def _save(directory: Path, model_class, config, eos_token: str, chat_template: str | None) -> Path:
+def _save(
+    directory: Path, model_class, config, eos_token: str, chat_template: str | None, *, vectors: float = 0.0
+) -> Path:
     import torch
     from transformers import PreTrainedTokenizerFast
 
@@ -46,6 +48,8 @@ def _save(directory: Path, model_class, config, eos_token: str, chat_template: s
             for parameter in model.parameters():
                 if parameter.dim() > 1:
                     parameter.normal_(0.0, 0.15)
+                elif vectors:  # biases of 0 and norms of 1 would test nothing, either
+                    parameter.add_(torch.randn_like(parameter), alpha=vectors)
     model.save_pretrained(directory)
     fast = PreTrainedTokenizerFast(
         tokenizer_object=train_byte_level_bpe(), bos_token=SPECIAL_TOKENS[0], eos_token=eos_token

@@ -23,14 +23,15 @@ def _save_llama_like(directory: Path, model_type: str, **options) -> Path:
     from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING
 
     config = CONFIG_MAPPING[model_type](**{**_BASE, **options})
-    return _save(directory, MODEL_FOR_CAUSAL_LM_MAPPING[type(config)], config, "<|im_end|>", CHAT_TEMPLATE)
+    model_class = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+    return _save(directory, model_class, config, "<|im_end|>", CHAT_TEMPLATE, vectors=0.1)
 
 
 def _save_gpt2_like(directory: Path, **options) -> Path:
     from transformers import GPT2Config, GPT2LMHeadModel
 
     sizes = {"vocab_size": 384, "n_positions": 256, "bos_token_id": 0, "eos_token_id": 0}
-    return _save(directory, GPT2LMHeadModel, GPT2Config(**{**sizes, **options}), "<|endoftext|>", None)
+    return _save(directory, GPT2LMHeadModel, GPT2Config(**{**sizes, **options}), "<|endoftext|>", None, vectors=0.1)
 
 
 MAKERS = {
