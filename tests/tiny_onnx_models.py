@@ -112,6 +112,8 @@ MAKERS = {
         attention_bias=True,
         pad_token_id=None,
     ),
+    "stablelm": lambda path: _save_llama_like(path, "stablelm", use_qkv_bias=True),
+    "starcoder2-window": lambda path: _save_llama_like(path, "starcoder2", sliding_window=12, tie_word_embeddings=True),
     "qwen2": lambda path: _save_llama_like(path, "qwen2", tie_word_embeddings=True),
     "qwen2-two-windows": lambda path: _save_llama_like(
         path,

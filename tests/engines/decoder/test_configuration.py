@@ -26,7 +26,7 @@ def test_every_setting_of_transformers_is_known_with_its_default(model_type):
     general = {field.name for field in dataclasses.fields(PreTrainedConfig)}
     config_class = CONFIG_MAPPING[model_type]
     fields = {field.name: field.default for field in dataclasses.fields(config_class) if field.name not in general}
-    if model_type in {"granite", "phi3", "qwen2", "smollm3"}:
+    if model_type in {"granite", "phi3", "qwen2", "smollm3", "starcoder2"}:
         fields["head_dim"] = None  # no field of its class, but its code uses one that a file sets
     deciding = {name: default for name, default in fields.items() if name not in WITHOUT_EFFECT}
     assert deciding == dict(DEFAULTS[model_type])
@@ -105,6 +105,12 @@ def test_rotations_of_a_phi3_that_no_table_has_are_refused(rope, told, tmp_path)
         read(tmp_path, model_type="phi3", **SIZES, rope_scaling={"rope_theta": 1e4, **rope})
 
 
+@pytest.mark.parametrize("key", ["qk_layernorm", "use_parallel_residual"])
+def test_what_some_stablelms_do_is_refused(key, tmp_path):
+    with pytest.raises(UnsupportedModelError, match=rf"^config\.json sets {key} to True, which has no graph$"):
+        read(tmp_path, model_type="stablelm", **SIZES, num_key_value_heads=2, **{key: True})
+
+
 @pytest.mark.parametrize("value", [0, -1.0, float("inf"), True, None, "12"])
 @pytest.mark.parametrize(
     "key", ["embedding_multiplier", "residual_multiplier", "attention_multiplier", "logits_scaling"]
@@ -173,6 +179,10 @@ def test_what_changes_nothing_is_let_through(changes, tmp_path):
                 "layer_types": ["full_attention", "sliding_attention", "full_attention"],
             },
         ),
+        ("stablelm", {"num_key_value_heads": 2}),
+        ("stablelm", {"num_key_value_heads": 4, "use_qkv_bias": True, "partial_rotary_factor": 0.5}),
+        ("starcoder2", {}),
+        ("starcoder2", {"use_bias": False, "sliding_window": 8, "head_dim": 8}),
         ("qwen2", {"num_attention_heads": 32}),
         ("qwen2", {"num_key_value_heads": 2, "use_sliding_window": True, "num_hidden_layers": 30}),
         ("qwen2", {"num_key_value_heads": 2, "use_sliding_window": True, "sliding_window": 8, "max_window_layers": 1}),

@@ -110,6 +110,38 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "no_rope_layer_interval": 4,
         "layer_types": None,
     },
+    "stablelm": {
+        "vocab_size": 50304,
+        "hidden_size": 2560,
+        "intermediate_size": 6912,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 32,
+        "hidden_act": "silu",
+        "max_position_embeddings": 4096,
+        "layer_norm_eps": 1e-5,
+        "tie_word_embeddings": False,
+        "rope_parameters": None,
+        "use_qkv_bias": False,
+        "qk_layernorm": False,
+        "use_parallel_residual": False,
+    },
+    "starcoder2": {
+        "vocab_size": 49152,
+        "hidden_size": 3072,
+        "intermediate_size": 12288,
+        "num_hidden_layers": 30,
+        "num_attention_heads": 24,
+        "num_key_value_heads": 2,
+        "head_dim": None,
+        "hidden_act": "gelu_pytorch_tanh",
+        "max_position_embeddings": 4096,
+        "norm_epsilon": 1e-5,
+        "tie_word_embeddings": True,
+        "rope_parameters": None,
+        "sliding_window": None,
+        "use_bias": True,
+    },
     "gpt2": {
         "vocab_size": 50257,
         "n_positions": 1024,
@@ -127,6 +159,10 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 }
 """What decides the arithmetic of each type, with the values that transformers takes where a file says nothing."""
 
+SILU = ("silu", "swish")
+GELU_TANH = ("gelu_new", "gelu_pytorch_tanh", "gelu_python_tanh", "gelu_fast")
+"""What transformers calls an activation that the graphs and kernels have."""
+
 DEFAULT_THETAS: Mapping[str, float] = {"ernie4_5": 500_000.0, "smollm3": 2_000_000.0}
 """Base wavelength of the rotary embedding where a file says nothing; that of all others is 10,000."""
 
@@ -143,8 +179,8 @@ ALIASES: Mapping[str, Mapping[str, str]] = {
 WITHOUT_EFFECT = frozenset(
     {
         *("initializer_range", "use_cache", "bos_token_id", "eos_token_id", "pad_token_id", "pretraining_tp"),
-        *("attention_dropout", "residual_dropout", "attn_pdrop", "embd_pdrop", "resid_pdrop"),
-        "reorder_and_upcast_attn",
+        *("attention_dropout", "residual_dropout", "embedding_dropout", "hidden_dropout"),
+        *("attn_pdrop", "embd_pdrop", "resid_pdrop", "reorder_and_upcast_attn"),
         *("summary_type", "summary_use_proj", "summary_activation", "summary_proj_to_labels", "summary_first_dropout"),
     }
 )

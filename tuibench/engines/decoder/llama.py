@@ -1,4 +1,4 @@
-"""What Llama and its relatives share: RMS norms, rotary positions, grouped KV heads, a feed-forward with a gate."""
+"""What Llama and its relatives share: norms before, rotary positions, grouped KV heads, the names of tensors."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import Any
+from typing import Any, Literal
 
 from tuibench.engines.base import UnsupportedModelError
-from tuibench.engines.decoder.configuration import check_activation, size
+from tuibench.engines.decoder.configuration import GELU_TANH, SILU, check_activation, size
 from tuibench.engines.decoder.description import Attention, Decoder, Feed, Layer, Stored, Weights
 from tuibench.engines.decoder.rope import check_rope, head_order, rotated_width
 
-_SILU = ("silu", "swish")
 _BUFFERS = re.compile(r"rotary_emb\.inv_freq")
 Windows = tuple[int | None, ...]
 Parts = tuple[Stored, ...]
@@ -30,6 +29,9 @@ class Traits:
     qk_norm: bool = False
     scale: float | None = None
     """The factor on query times key; None where it follows from a head's width."""
+    norm: Literal["rms", "layer"] = "rms"
+    gated: bool = True
+    """Whether the feed-forward is SiLU with a gate, else GELU without."""
     packed: bool = False
     """Whether queries, keys and values are one tensor, gate and up projection another."""
     rotates_neighbours: bool = False
@@ -54,19 +56,19 @@ def describe(settings: Mapping[str, Any], windows: Windows, traits: Traits = LLA
     Raises:
         UnsupportedModelError: It uses what cannot be described.
     """
-    check_activation(settings["hidden_act"], _SILU)
+    check_activation(settings["hidden_act"], SILU if traits.gated else GELU_TANH)
     hidden, n_heads = size(settings, "hidden_size"), size(settings, "num_attention_heads")
     n_kv_heads = n_heads if settings["num_key_value_heads"] is None else size(settings, "num_key_value_heads")
     if n_heads % n_kv_heads:
         raise UnsupportedModelError(f"{n_heads} attention heads cannot share {n_kv_heads} KV heads; see config.json")
-    head_dim = hidden // n_heads if settings["head_dim"] is None else size(settings, "head_dim")
+    head_dim = hidden // n_heads if settings.get("head_dim") is None else size(settings, "head_dim")
     if head_dim % 2:
         raise UnsupportedModelError(f"a head {head_dim} wide cannot be rotated in pairs; see config.json")
     biased = bool(settings.get("attention_bias"))
     feed = Feed(
         width=size(settings, "intermediate_size"),
-        activation="silu",
-        gated=True,
+        activation="silu" if traits.gated else "gelu_tanh",
+        gated=traits.gated,
         bias=bool(settings.get("mlp_bias")),
     )
     attentions = [
@@ -90,20 +92,20 @@ def describe(settings: Mapping[str, Any], windows: Windows, traits: Traits = LLA
         model_type=settings["model_type"],
         vocabulary=table[0],
         hidden=hidden,
-        norm="rms",
+        norm=traits.norm,
         norm_epsilon=settings["rms_norm_eps"],
         layers=tuple(
             Layer(
                 name=f"layers.{index}",
                 attention=attention,
                 feed=feed,
-                weights=_in_order(_layer_weights(f"layers.{index}", hidden, attention, feed, traits.packed), order),
+                weights=_in_order(_layer_weights(f"layers.{index}", hidden, attention, feed, traits), order),
             )
             for index, attention in enumerate(attentions)
         ),
         weights={
             "embedding": (Stored("embed_tokens.weight", table),),
-            "final_norm": (Stored("norm.weight", (hidden,)),),
+            **_norm("final_norm", "norm", hidden, traits),
             "head": (Stored("lm_head.weight", table),),
         },
         prefix="model.",
@@ -114,21 +116,22 @@ def describe(settings: Mapping[str, Any], windows: Windows, traits: Traits = LLA
     )
 
 
-def _layer_weights(name: str, hidden: int, attention: Attention, feed: Feed, packed: bool) -> dict[str, Parts]:
+def _layer_weights(name: str, hidden: int, attention: Attention, feed: Feed, traits: Traits) -> dict[str, Parts]:
     query, key = attention.query_width, attention.key_width
-    qkv = ("qkv_proj",) * 3 if packed else ("q_proj", "k_proj", "v_proj")
-    gate_up = ("gate_up_proj",) * 2 if packed else ("gate_proj", "up_proj")
+    qkv = ("qkv_proj",) * 3 if traits.packed else ("q_proj", "k_proj", "v_proj")
+    gate_up = ("gate_up_proj",) * 2 if traits.packed else ("gate_proj", "up_proj")
+    up, down = (gate_up, "down_proj") if feed.gated else (("c_fc",), "c_proj")
     products = {
         "qkv": ("self_attn", qkv, (query, key, key), hidden, attention.qkv_bias),
         "attention_out": ("self_attn", ("o_proj",), (hidden,), query, attention.out_bias),
-        "mlp_up": ("mlp", gate_up, (feed.width, feed.width), hidden, feed.bias),
-        "mlp_down": ("mlp", ("down_proj",), (hidden,), feed.width, feed.bias),
+        "mlp_up": ("mlp", up, (feed.width,) * len(up), hidden, feed.bias),
+        "mlp_down": ("mlp", (down,), (hidden,), feed.width, feed.bias),
     }
-    norms = {"attention_norm": ("input_layernorm", hidden), "feed_norm": ("post_attention_layernorm", hidden)}
+    weights = _norm("attention_norm", f"{name}.input_layernorm", hidden, traits)
+    weights |= _norm("feed_norm", f"{name}.post_attention_layernorm", hidden, traits)
     if attention.qk_norm:
-        norms["query_norm"] = ("self_attn.q_norm", attention.head_dim)
-        norms["key_norm"] = ("self_attn.k_norm", attention.head_dim)
-    weights = {role: (Stored(f"{name}.{part}.weight", (width,)),) for role, (part, width) in norms.items()}
+        weights["query_norm"] = (Stored(f"{name}.self_attn.q_norm.weight", (attention.head_dim,)),)
+        weights["key_norm"] = (Stored(f"{name}.self_attn.k_norm.weight", (attention.head_dim,)),)
     for role, (block, tensors, sizes, n_inputs, biased) in products.items():
         parts = _consecutive([f"{name}.{block}.{tensor}" for tensor in tensors], sizes)
         weights[role] = tuple(
@@ -137,6 +140,12 @@ def _layer_weights(name: str, hidden: int, attention: Attention, feed: Feed, pac
         if biased:
             weights[f"{role}_bias"] = tuple(replace(part, name=f"{part.name}.bias") for part in parts)
     return weights
+
+
+def _norm(role: str, name: str, width: int, traits: Traits) -> dict[str, Parts]:
+    """Return the tensors of a norm of the residual."""
+    suffixes = {"": "weight"} if traits.norm == "rms" else {"": "weight", "_bias": "bias"}
+    return {f"{role}{ending}": (Stored(f"{name}.{suffix}", (width,)),) for ending, suffix in suffixes.items()}
 
 
 def _consecutive(names: Sequence[str], sizes: Sequence[int]) -> Parts:

@@ -21,6 +21,8 @@ from tuibench.engines.decoder.relatives import (
     read_qwen3,
     read_seed_oss,
     read_smollm3,
+    read_stablelm,
+    read_starcoder2,
 )
 from tuibench.models.folder import read_config
 
@@ -35,6 +37,8 @@ READERS: Mapping[str, Callable[[Mapping[str, Any]], Decoder]] = {
     "qwen3": read_qwen3,
     "seed_oss": read_seed_oss,
     "smollm3": read_smollm3,
+    "stablelm": read_stablelm,
+    "starcoder2": read_starcoder2,
     "gpt2": read_gpt2,
 }
 """By the `model_type` of `config.json`; each takes settings that `completed` has gone through."""

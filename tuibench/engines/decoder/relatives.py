@@ -86,6 +86,24 @@ def read_smollm3(settings: Mapping[str, Any]) -> Decoder:
     return describe(settings, windows, Traits(unrotated=unrotated))
 
 
+def read_stablelm(settings: Mapping[str, Any]) -> Decoder:
+    """Describe a StableLM: layer norms, and a quarter of each head rotated if nothing else is said."""
+    for key in ("qk_layernorm", "use_parallel_residual"):
+        if settings[key]:
+            raise UnsupportedModelError(f"config.json sets {key} to {shortened(settings[key])}, which has no graph")
+    named = {"partial_rotary_factor": 0.25, **settings, "rms_norm_eps": settings["layer_norm_eps"]}
+    biased = bool(settings["use_qkv_bias"])
+    traits = Traits(norm="layer", qkv_bias=biased, out_bias=False, partly_rotated=True)
+    return describe(named, _no_windows(settings), traits)
+
+
+def read_starcoder2(settings: Mapping[str, Any]) -> Decoder:
+    """Describe a StarCoder2: layer norms, a feed-forward without a gate, biases everywhere or nowhere."""
+    biases = dict.fromkeys(("attention_bias", "mlp_bias"), settings["use_bias"])
+    named = {**settings, **biases, "rms_norm_eps": settings["norm_epsilon"]}
+    return describe(named, (_window(settings),) * _n_layers(settings), Traits(norm="layer", gated=False))
+
+
 def _unrotated(settings: Mapping[str, Any]) -> frozenset[int]:
     n_layers, flags = _n_layers(settings), settings["no_rope_layers"]
     if flags is None:

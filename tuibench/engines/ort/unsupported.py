@@ -6,7 +6,10 @@ from tuibench.engines.decoder.description import Decoder
 
 _HEAD_STEP, _ROTATED_HEAD_STEP = 8, 16
 """What `GroupQueryAttention` asks of a head's width on a CPU, without and with rotation."""
-_LAYOUTS = {("rms", "silu", True, True), ("layer", "gelu_tanh", False, False)}
+_LAYOUTS = {
+    *((norm, *feed, True) for norm in ("rms", "layer") for feed in (("silu", True), ("gelu_tanh", False))),
+    ("layer", "gelu_tanh", False, False),
+}
 """Norm, activation, whether gated and whether rotated, of `llama` and `gpt2`."""
 
 
@@ -15,9 +18,11 @@ def unsupported(decoder: Decoder) -> str | None:
     if reason := unsupported_export(decoder):
         return reason
     feed = decoder.layers[0].feed
-    if (decoder.norm, feed.activation, feed.gated, bool(decoder.rope)) not in _LAYOUTS:
+    lacks_bias = decoder.norm == "layer" and "final_norm_bias" not in decoder.weights
+    if lacks_bias or (decoder.norm, feed.activation, feed.gated, bool(decoder.rope)) not in _LAYOUTS:
         return (
-            f"no graph of fused operators has {decoder.norm} norms, {feed.activation} "
+            f"no graph of fused operators has {decoder.norm} norms{' without biases' if lacks_bias else ''}, "
+            f"{feed.activation} "
             f"{'with' if feed.gated else 'without'} a gate and {'rotated' if decoder.rope else 'learned'} positions "
             "at once; the method onnx runs it"
         )

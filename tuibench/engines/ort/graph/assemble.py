@@ -50,7 +50,7 @@ def lay_out(
     graph = GraphBuilder(directory)
     layout = Layout(graph, decoder, checkpoint, projection, special, progress=progress)
     with graph:
-        (add_llama if decoder.norm == "rms" else add_gpt2)(layout)
+        (add_llama if decoder.rope else add_gpt2)(layout)
         graph.save()
     tally = layout.tally
     GraphInfo(

@@ -1,6 +1,7 @@
-"""The graph of the Llama family: RMS norms, rotary positions, grouped KV heads, gated feed-forward.
+"""The graph of the Llama family: norms before, rotary positions, grouped KV heads.
 
-Biases (Qwen2), norms on queries and keys (Qwen3) and layers without rotation (SmolLM3) included. Ten nodes a layer.
+With biases (Qwen2), norms on queries and keys (Qwen3), layers without rotation (SmolLM3), layer norms (StableLM), or no
+gate (StarCoder2). Ten nodes a layer.
 """
 
 from __future__ import annotations
@@ -9,8 +10,12 @@ import numpy as np
 from onnx import TensorProto
 
 from tuibench.engines.decoder.checkpoint import Matrix
+from tuibench.engines.decoder.description import Weights
 from tuibench.engines.ort.graph.builder import CONTRIB, Value
 from tuibench.engines.ort.graph.layout import Layout, attention, declare_inputs, head
+
+_NORMS = {"rms": "SimplifiedLayerNormalization", "layer": "LayerNormalization"}
+_SKIP_NORMS = {"rms": "SkipSimplifiedLayerNormalization", "layer": "SkipLayerNormalization"}
 
 
 def add_llama(layout: Layout) -> None:
@@ -22,8 +27,8 @@ def add_llama(layout: Layout) -> None:
     graph.input("sin", TensorProto.FLOAT, ["n_positions", half])
     residual = layout.embed(weights.embedding)
     normed = graph.node(
-        "SimplifiedLayerNormalization",
-        [residual, graph.weight("layers.0.input_norm", layout.read(0, "attention_norm"))],
+        _NORMS[decoder.norm],
+        [residual, *_norm(layout, "layers.0.input_norm", decoder.layers[0].weights, "attention_norm")],
         ["layers.0.normed"],
         epsilon=decoder.norm_epsilon,
         axis=-1,
@@ -31,15 +36,17 @@ def add_llama(layout: Layout) -> None:
     for index in range(decoder.n_layers):
         prefix = f"layers.{index}"
         attended = _attention(layout, index, normed)
-        residual, normed = _skip_norm(layout, f"{prefix}.mlp", residual, attended, layout.read(index, "feed_norm"))
+        norm = _norm(layout, f"{prefix}.mlp.norm", decoder.layers[index].weights, "feed_norm")
+        residual, normed = _skip_norm(layout, f"{prefix}.mlp", residual, attended, norm)
         fed = _feed_forward(layout, index, normed)
         if index + 1 < decoder.n_layers:
-            scale = layout.read(index + 1, "attention_norm")
-            residual, normed = _skip_norm(layout, f"layers.{index + 1}.attention", residual, fed, scale)
+            following = f"layers.{index + 1}.attention"
+            norm = _norm(layout, f"{following}.norm", decoder.layers[index + 1].weights, "attention_norm")
+            residual, normed = _skip_norm(layout, following, residual, fed, norm)
     kept = layout.kept_positions(residual, fed)
     normed = graph.node(
-        "SkipSimplifiedLayerNormalization",
-        [*kept, graph.weight("final_norm", weights.matrix(decoder.weights, "final_norm"))],
+        _SKIP_NORMS[decoder.norm],
+        [*kept, *_norm(layout, "final_norm", decoder.weights, "final_norm")],
         ["final"],
         CONTRIB,
         epsilon=decoder.norm_epsilon,
@@ -47,12 +54,19 @@ def add_llama(layout: Layout) -> None:
     head(layout, normed, weights.head)
 
 
-def _skip_norm(layout: Layout, name: str, residual: Value, update: Value, scale: Matrix) -> tuple[Value, Value]:
+def _norm(layout: Layout, name: str, weights: Weights, role: str) -> list[Value]:
+    """Return the scale of a norm and, where it has one, its bias."""
+    scale, bias = layout.checkpoint.matrix(weights, role), layout.checkpoint.get(weights, f"{role}_bias")
+    stored = [layout.graph.weight(name, scale)]
+    return stored if bias is None else [*stored, layout.graph.weight(f"{name}.bias", bias)]
+
+
+def _skip_norm(layout: Layout, name: str, residual: Value, update: Value, norm: list[Value]) -> tuple[Value, Value]:
     """Return the sum of the two and its norm: one node."""
     total = f"{name}.residual"
     normed = layout.graph.node(
-        "SkipSimplifiedLayerNormalization",
-        [residual, update, layout.graph.weight(f"{name}.norm", scale)],
+        _SKIP_NORMS[layout.decoder.norm],
+        [residual, update, *norm],
         [f"{name}.normed", "", "", total],
         CONTRIB,
         epsilon=layout.decoder.norm_epsilon,
@@ -97,12 +111,20 @@ def _normalise_heads(layout: Layout, x: Value, scale: Matrix, width: int) -> Val
 
 
 def _feed_forward(layout: Layout, index: int, x: Value) -> Value:
-    graph, prefix = layout.graph, f"layers.{index}"
-    packed = layout.project(f"{prefix}.gate_up", x, layout.read(index, "mlp_up"), layout.read_any(index, "mlp_up_bias"))
-    gate, up = f"{prefix}.gate", f"{prefix}.up"
-    graph.node("Split", [packed], [gate, up], axis=-1, num_outputs=2)
+    graph, prefix, gated = layout.graph, f"layers.{index}", layout.decoder.layers[index].feed.gated
+    weight, bias = layout.read(index, "mlp_up"), layout.read_any(index, "mlp_up_bias")
+    opened = layout.project(f"{prefix}.{'gate_up' if gated else 'mlp_in'}", x, weight, bias)
+    if gated:
+        hidden = _gated(layout, prefix, opened)
+    else:
+        hidden = graph.node("FastGelu", [opened], [f"{prefix}.active"], CONTRIB)
+    weight, bias = layout.read(index, "mlp_down"), layout.read_any(index, "mlp_down_bias")
+    return layout.project(f"{prefix}.mlp_out", hidden, weight, bias)
+
+
+def _gated(layout: Layout, prefix: str, gate_up: Value) -> Value:
+    graph, gate, up = layout.graph, f"{prefix}.gate", f"{prefix}.up"
+    graph.node("Split", [gate_up], [gate, up], axis=-1, num_outputs=2)
     # QuickGelu with alpha 1 is SiLU.
     active = graph.node("QuickGelu", [gate], [f"{prefix}.active"], CONTRIB, alpha=1.0)
-    gated = graph.node("Mul", [active, up], [f"{prefix}.gated"])
-    weight, bias = layout.read(index, "mlp_down"), layout.read_any(index, "mlp_down_bias")
-    return layout.project(f"{prefix}.mlp_out", gated, weight, bias)
+    return graph.node("Mul", [active, up], [f"{prefix}.gated"])
