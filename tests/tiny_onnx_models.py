@@ -72,6 +72,7 @@ MAKERS = {
             "original_max_position_embeddings": 64,
         },
     ),
+    "arcee": lambda path: _save_llama_like(path, "arcee", attention_bias=True, mlp_bias=True),
     "ernie": lambda path: _save_llama_like(path, "ernie4_5", head_dim=32, use_bias=True),
     "granite": lambda path: _save_llama_like(
         path,

@@ -146,6 +146,8 @@ def test_what_changes_nothing_is_let_through(changes, tmp_path):
         ("llama", {}),
         ("llama", {"num_key_value_heads": None, "head_dim": None}),
         ("llama", {"attention_bias": True, "num_key_value_heads": 2}),
+        ("arcee", {"num_key_value_heads": 2, "head_dim": 8}),
+        ("arcee", {"attention_bias": True, "mlp_bias": True}),
         ("ernie4_5", {}),
         ("ernie4_5", {"use_bias": True, "head_dim": None}),
         ("granite", {"num_key_value_heads": 2, "attention_bias": True, "mlp_bias": True, "head_dim": 8}),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tuibench.engines.base import UnsupportedModelError
+from tuibench.engines.decoder.description import Activation
 
 _LLAMA = {
     "vocab_size": 32000,
@@ -43,6 +44,16 @@ _QWEN = {
 }
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "llama": {**_LLAMA, "attention_bias": False, "mlp_bias": False},
+    "arcee": {
+        **_LLAMA,
+        "hidden_size": 2560,
+        "intermediate_size": 18432,
+        "hidden_act": "relu2",
+        "max_position_embeddings": 4096,
+        "rms_norm_eps": 1e-5,
+        "attention_bias": False,
+        "mlp_bias": False,
+    },
     "ernie4_5": {
         **_LLAMA,
         "vocab_size": 103424,
@@ -159,9 +170,12 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 }
 """What decides the arithmetic of each type, with the values that transformers takes where a file says nothing."""
 
-SILU = ("silu", "swish")
-GELU_TANH = ("gelu_new", "gelu_pytorch_tanh", "gelu_python_tanh", "gelu_fast")
-"""What transformers calls an activation that the graphs and kernels have."""
+ACTIVATIONS: Mapping[Activation, tuple[str, ...]] = {
+    "silu": ("silu", "swish"),
+    "gelu_tanh": ("gelu_new", "gelu_pytorch_tanh", "gelu_python_tanh", "gelu_fast"),
+    "relu_squared": ("relu2",),
+}
+"""Those that there are graphs and kernels of, with the names that transformers has for them."""
 
 DEFAULT_THETAS: Mapping[str, float] = {"ernie4_5": 500_000.0, "smollm3": 2_000_000.0}
 """Base wavelength of the rotary embedding where a file says nothing; that of all others is 10,000."""
@@ -241,12 +255,13 @@ def _is_off(key: str, value: object, settings: Mapping[str, Any]) -> bool:
     return not value or (value == 1 and not isinstance(value, bool) and _FACTORS.search(key) is not None)
 
 
-def check_activation(name: object, known: tuple[str, ...]) -> None:
-    """Refuse an activation that is not one of those.
+def check_activation(name: object, meant: Activation) -> None:
+    """Refuse an activation that is not the one meant.
 
     Raises:
         UnsupportedModelError: It is not.
     """
+    known = ACTIVATIONS[meant]
     if name not in known:
         raise UnsupportedModelError(f"the activation {shortened(name)} has no graph; known: {', '.join(known)}")
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from tuibench.core.run.kv_cache import KvCacheSize
 
+Activation = Literal["silu", "gelu_tanh", "relu_squared"]
 SCORED_TOKENS = 64
 """Positions that are scored at once; their logits are the largest array then."""
 Shape = tuple[int, ...]
@@ -89,7 +90,7 @@ class Feed:
     """Feed-forward of one layer."""
 
     width: int
-    activation: Literal["silu", "gelu_tanh"]
+    activation: Activation
     gated: bool
     """Whether the activation of one product is multiplied with another product."""
     bias: bool

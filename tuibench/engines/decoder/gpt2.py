@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tuibench.engines.base import UnsupportedModelError
-from tuibench.engines.decoder.configuration import GELU_TANH, check_activation, size
+from tuibench.engines.decoder.configuration import check_activation, size
 from tuibench.engines.decoder.description import Attention, Decoder, Feed, Layer, Stored
 
 _BUFFERS = re.compile(r"^h\.\d+\.attn\.(masked_)?bias$")
@@ -15,7 +15,7 @@ _BUFFERS = re.compile(r"^h\.\d+\.attn\.(masked_)?bias$")
 
 def read_gpt2(settings: Mapping[str, Any]) -> Decoder:
     """Describe a GPT-2."""
-    check_activation(settings["activation_function"], GELU_TANH)
+    check_activation(settings["activation_function"], "gelu_tanh")
     if settings["add_cross_attention"]:
         raise UnsupportedModelError("cross-attention belongs to an encoder-decoder model; only decoders generate here")
     hidden, n_heads, n_layers = (size(settings, key) for key in ("n_embd", "n_head", "n_layer"))

@@ -9,11 +9,17 @@ from itertools import accumulate
 from typing import Any, Literal
 
 from tuibench.engines.base import UnsupportedModelError
-from tuibench.engines.decoder.configuration import GELU_TANH, SILU, check_activation, size
-from tuibench.engines.decoder.description import Attention, Decoder, Feed, Layer, Stored, Weights
+from tuibench.engines.decoder.configuration import check_activation, size
+from tuibench.engines.decoder.description import Activation, Attention, Decoder, Feed, Layer, Stored, Weights
 from tuibench.engines.decoder.rope import check_rope, head_order, rotated_width
 
 _BUFFERS = re.compile(r"rotary_emb\.inv_freq")
+_UP: Mapping[Activation, tuple[str, ...]] = {
+    "silu": ("gate_proj", "up_proj"),
+    "gelu_tanh": ("c_fc",),
+    "relu_squared": ("up_proj",),
+}
+_DOWN: Mapping[Activation, str] = {"silu": "down_proj", "gelu_tanh": "c_proj", "relu_squared": "down_proj"}
 Windows = tuple[int | None, ...]
 Parts = tuple[Stored, ...]
 
@@ -30,8 +36,8 @@ class Traits:
     scale: float | None = None
     """The factor on query times key; None where it follows from a head's width."""
     norm: Literal["rms", "layer"] = "rms"
-    gated: bool = True
-    """Whether the feed-forward is SiLU with a gate, else GELU without."""
+    activation: Activation = "silu"
+    """SiLU is that of a gate; the others go without."""
     packed: bool = False
     """Whether queries, keys and values are one tensor, gate and up projection another."""
     rotates_neighbours: bool = False
@@ -56,7 +62,7 @@ def describe(settings: Mapping[str, Any], windows: Windows, traits: Traits = LLA
     Raises:
         UnsupportedModelError: It uses what cannot be described.
     """
-    check_activation(settings["hidden_act"], SILU if traits.gated else GELU_TANH)
+    check_activation(settings["hidden_act"], traits.activation)
     hidden, n_heads = size(settings, "hidden_size"), size(settings, "num_attention_heads")
     n_kv_heads = n_heads if settings["num_key_value_heads"] is None else size(settings, "num_key_value_heads")
     if n_heads % n_kv_heads:
@@ -67,8 +73,8 @@ def describe(settings: Mapping[str, Any], windows: Windows, traits: Traits = LLA
     biased = bool(settings.get("attention_bias"))
     feed = Feed(
         width=size(settings, "intermediate_size"),
-        activation="silu" if traits.gated else "gelu_tanh",
-        gated=traits.gated,
+        activation=traits.activation,
+        gated=traits.activation == "silu",
         bias=bool(settings.get("mlp_bias")),
     )
     attentions = [
@@ -119,13 +125,12 @@ def describe(settings: Mapping[str, Any], windows: Windows, traits: Traits = LLA
 def _layer_weights(name: str, hidden: int, attention: Attention, feed: Feed, traits: Traits) -> dict[str, Parts]:
     query, key = attention.query_width, attention.key_width
     qkv = ("qkv_proj",) * 3 if traits.packed else ("q_proj", "k_proj", "v_proj")
-    gate_up = ("gate_up_proj",) * 2 if traits.packed else ("gate_proj", "up_proj")
-    up, down = (gate_up, "down_proj") if feed.gated else (("c_fc",), "c_proj")
+    up = ("gate_up_proj",) * 2 if traits.packed else _UP[feed.activation]
     products = {
         "qkv": ("self_attn", qkv, (query, key, key), hidden, attention.qkv_bias),
         "attention_out": ("self_attn", ("o_proj",), (hidden,), query, attention.out_bias),
         "mlp_up": ("mlp", up, (feed.width,) * len(up), hidden, feed.bias),
-        "mlp_down": ("mlp", (down,), (hidden,), feed.width, feed.bias),
+        "mlp_down": ("mlp", (_DOWN[feed.activation],), (hidden,), feed.width, feed.bias),
     }
     weights = _norm("attention_norm", f"{name}.input_layernorm", hidden, traits)
     weights |= _norm("feed_norm", f"{name}.post_attention_layernorm", hidden, traits)

@@ -11,6 +11,7 @@ from tuibench.engines.decoder.configuration import completed
 from tuibench.engines.decoder.description import Decoder
 from tuibench.engines.decoder.gpt2 import read_gpt2
 from tuibench.engines.decoder.relatives import (
+    read_arcee,
     read_ernie,
     read_granite,
     read_llama,
@@ -28,6 +29,7 @@ from tuibench.models.folder import read_config
 
 READERS: Mapping[str, Callable[[Mapping[str, Any]], Decoder]] = {
     "llama": read_llama,
+    "arcee": read_arcee,
     "ernie4_5": read_ernie,
     "granite": read_granite,
     "mistral": read_mistral,

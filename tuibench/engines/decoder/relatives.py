@@ -17,6 +17,11 @@ def read_llama(settings: Mapping[str, Any]) -> Decoder:
     return describe(settings, _no_windows(settings))  # `completed` refuses a Llama with a window
 
 
+def read_arcee(settings: Mapping[str, Any]) -> Decoder:
+    """Describe an Arcee (AFM): a feed-forward without a gate."""
+    return describe(settings, _no_windows(settings), Traits(activation="relu_squared"))
+
+
 def read_ernie(settings: Mapping[str, Any]) -> Decoder:
     """Describe a dense ERNIE 4.5: all of its products have biases or none, and it rotates neighbours."""
     biases = dict.fromkeys(("attention_bias", "mlp_bias"), settings["use_bias"])
@@ -101,7 +106,7 @@ def read_starcoder2(settings: Mapping[str, Any]) -> Decoder:
     """Describe a StarCoder2: layer norms, a feed-forward without a gate, biases everywhere or nowhere."""
     biases = dict.fromkeys(("attention_bias", "mlp_bias"), settings["use_bias"])
     named = {**settings, **biases, "rms_norm_eps": settings["norm_epsilon"]}
-    return describe(named, (_window(settings),) * _n_layers(settings), Traits(norm="layer", gated=False))
+    return describe(named, (_window(settings),) * _n_layers(settings), Traits(norm="layer", activation="gelu_tanh"))
 
 
 def _unrotated(settings: Mapping[str, Any]) -> frozenset[int]:

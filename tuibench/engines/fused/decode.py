@@ -18,7 +18,7 @@ from tuibench.engines.fused.cache import Cache, put_key, put_value
 from tuibench.engines.fused.compiler import entry, kernel
 from tuibench.engines.fused.kernels.attention import CHUNK, attend_chunk, chunks_of, combine_chunks
 from tuibench.engines.fused.kernels.matrix import Inputs, Tokens, multiply, new_inputs, part_of, prepare_inputs
-from tuibench.engines.fused.kernels.vector import Vector, add, copy, gelu, norm, rotate, silu_gate
+from tuibench.engines.fused.kernels.vector import Vector, add, copy, gelu, norm, relu_squared, rotate, silu_gate
 from tuibench.engines.fused.matrices import LANES, Matrix, padded
 from tuibench.engines.fused.model import Model
 from tuibench.engines.fused.team import barrier, share, task_of, wait_for_task
@@ -200,7 +200,7 @@ def _add_product(matrix: Matrix, bias: Vector, layer: int, step: Step, scratch: 
 
 @kernel
 def _feed_in(layer: int, step: Step, model: Model, scratch: Scratch, inputs: Inputs) -> None:
-    """`hidden = silu(W_gate · n) · (W_up · n)` or `gelu(W · n + b)`, with `n = norm(x)`."""
+    """`hidden = silu(W_gate · n) · (W_up · n)`, `gelu(W · n + b)` or `relu(W · n + b)²`, with `n = norm(x)`."""
     shape, vectors = model.shape, model.vectors
     for t in range(step.n_tokens):
         out = inputs.values[t][: shape.hidden]
@@ -217,6 +217,8 @@ def _feed_in(layer: int, step: Step, model: Model, scratch: Scratch, inputs: Inp
             add(mine, bias[begin:end])
         if shape.gated:
             silu_gate(mine, hidden[begin // 2 : end // 2])
+        elif shape.squared:
+            relu_squared(mine, hidden[begin:end])
         else:
             gelu(mine, hidden[begin:end])
 

@@ -36,7 +36,9 @@ class Shape(NamedTuple):
     intermediate: int
     qkv_rows: int
     gated: bool
-    """Whether the feed-forward is SiLU with a gate (Llama), else GELU (GPT-2)."""
+    """Whether the feed-forward is SiLU with a gate (Llama)."""
+    squared: bool
+    """Whether it is ReLU² (Arcee), if not that; else it is GELU (GPT-2)."""
     epsilon: float
 
 
@@ -157,6 +159,7 @@ def _shape(decoder: Decoder) -> Shape:
         intermediate=layer.feed.width,
         qkv_rows=layer.attention.query_width + 2 * layer.attention.key_width,
         gated=layer.feed.gated,
+        squared=layer.feed.activation == "relu_squared",
         epsilon=decoder.norm_epsilon,
     )
 
@@ -178,6 +181,7 @@ def toy_model(writer: type[StackWriter]) -> Model:
         intermediate=width,
         qkv_rows=3 * width,
         gated=True,
+        squared=False,
         epsilon=1e-5,
     )
     return Model(

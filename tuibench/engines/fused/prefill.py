@@ -18,7 +18,7 @@ from tuibench.engines.fused.kernels.groups import FEW, Groups, multiply_groups, 
 from tuibench.engines.fused.kernels.matrix import Inputs, Tokens, new_inputs, part_of
 from tuibench.engines.fused.kernels.prompt_attention import QUERY_BLOCK, Heads, attend_block, new_heads
 from tuibench.engines.fused.kernels.tile_ir import TILE_COLUMNS
-from tuibench.engines.fused.kernels.vector import Vector, add, copy, gelu, norm, rotate, silu_gate
+from tuibench.engines.fused.kernels.vector import Vector, add, copy, gelu, norm, relu_squared, rotate, silu_gate
 from tuibench.engines.fused.kernels.vector_ir import GROUP
 from tuibench.engines.fused.matrices import LANES, Matrix, padded
 from tuibench.engines.fused.model import Model
@@ -186,6 +186,8 @@ def _feed_forward(
         hidden = prompt.inputs.values[t][: shape.intermediate]
         if shape.gated:
             silu_gate(prompt.outputs[t][:rows], hidden)
+        elif shape.squared:
+            relu_squared(prompt.outputs[t][:rows], hidden)
         else:
             gelu(prompt.outputs[t][:rows], hidden)
         prepare_group_inputs(model.mlp_down, prompt.inputs, prompt.groups, t, shape.intermediate)

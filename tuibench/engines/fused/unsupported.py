@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tuibench.engines.decoder.description import Decoder
 
-_FEEDS = {("silu", True), ("gelu_tanh", False)}
+_FEEDS = {("silu", True), ("gelu_tanh", False), ("relu_squared", False)}
 
 
 def unsupported(decoder: Decoder) -> str | None:

@@ -144,6 +144,14 @@ def gelu(x: Vector, out: Vector) -> None:
 
 
 @kernel
+def relu_squared(x: Vector, out: Vector) -> None:
+    """`out = max(x, 0)²`"""
+    for i in range(out.size):
+        positive = max(x[i], np.float32(0))
+        out[i] = positive * positive
+
+
+@kernel
 def add(x: Vector, update: Vector) -> None:
     """`x += update`"""
     for i in range(x.size):

@@ -111,15 +111,20 @@ def _normalise_heads(layout: Layout, x: Value, scale: Matrix, width: int) -> Val
 
 
 def _feed_forward(layout: Layout, index: int, x: Value) -> Value:
-    graph, prefix, gated = layout.graph, f"layers.{index}", layout.decoder.layers[index].feed.gated
+    prefix, gated = f"layers.{index}", layout.decoder.layers[index].feed.gated
     weight, bias = layout.read(index, "mlp_up"), layout.read_any(index, "mlp_up_bias")
     opened = layout.project(f"{prefix}.{'gate_up' if gated else 'mlp_in'}", x, weight, bias)
-    if gated:
-        hidden = _gated(layout, prefix, opened)
-    else:
-        hidden = graph.node("FastGelu", [opened], [f"{prefix}.active"], CONTRIB)
+    hidden = _gated(layout, prefix, opened) if gated else _active(layout, index, opened)
     weight, bias = layout.read(index, "mlp_down"), layout.read_any(index, "mlp_down_bias")
     return layout.project(f"{prefix}.mlp_out", hidden, weight, bias)
+
+
+def _active(layout: Layout, index: int, x: Value) -> Value:
+    graph, active = layout.graph, f"layers.{index}.active"
+    if layout.decoder.layers[index].feed.activation == "gelu_tanh":
+        return graph.node("FastGelu", [x], [active], CONTRIB)
+    positive = graph.node("Relu", [x], [f"layers.{index}.positive"])
+    return graph.node("Mul", [positive, positive], [active])
 
 
 def _gated(layout: Layout, prefix: str, gate_up: Value) -> Value:
