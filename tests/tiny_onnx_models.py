@@ -74,6 +74,7 @@ MAKERS = {
     ),
     "arcee": lambda path: _save_llama_like(path, "arcee", attention_bias=True, mlp_bias=True),
     "ernie": lambda path: _save_llama_like(path, "ernie4_5", head_dim=32, use_bias=True),
+    "exaone4-two-windows": lambda path: _save_llama_like(path, "exaone4", sliding_window=12, sliding_window_pattern=2),
     "granite": lambda path: _save_llama_like(
         path,
         "granite",
@@ -97,6 +98,7 @@ MAKERS = {
     "seed-oss": lambda path: _save_llama_like(
         path, "seed_oss", head_dim=32, attention_out_bias=True, mlp_bias=True, tie_word_embeddings=True
     ),
+    "olmo2": lambda path: _save_llama_like(path, "olmo2", pad_token_id=None, attention_bias=True),
     "phi3-partly-rotated": lambda path: _save_llama_like(
         path,
         "phi3",
@@ -128,3 +130,5 @@ MAKERS = {
     "qwen3": lambda path: _save_llama_like(path, "qwen3", head_dim=32, tie_word_embeddings=False),
     "qwen3-tied": lambda path: _save_llama_like(path, "qwen3", head_dim=16, tie_word_embeddings=True),
 }
+WITHOUT_KERNELS = frozenset({"exaone4-two-windows", "olmo2"})
+"""Those that graphs compute and our own kernels do not."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.engines.stored_weights import stored_weights
-from tests.tiny_onnx_models import MAKERS
+from tests.tiny_onnx_models import MAKERS, WITHOUT_KERNELS
 from tuibench.engines.fused.engine import FusedFp32, FusedInt4, FusedInt8
 from tuibench.engines.fused.packing import Fp32Writer
 from tuibench.engines.fused.session import FusedSession
@@ -18,7 +18,7 @@ def no_progress(label, done, total):
     pass
 
 
-@pytest.fixture(scope="module", params=sorted(MAKERS))
+@pytest.fixture(scope="module", params=sorted(MAKERS.keys() - WITHOUT_KERNELS))
 def model_dir(request, tmp_path_factory):
     return MAKERS[request.param](tmp_path_factory.mktemp("models") / request.param)
 

@@ -26,7 +26,7 @@ def test_every_setting_of_transformers_is_known_with_its_default(model_type):
     general = {field.name for field in dataclasses.fields(PreTrainedConfig)}
     config_class = CONFIG_MAPPING[model_type]
     fields = {field.name: field.default for field in dataclasses.fields(config_class) if field.name not in general}
-    if model_type in {"granite", "phi3", "qwen2", "smollm3", "starcoder2"}:
+    if model_type in {"exaone4", "granite", "olmo2", "phi3", "qwen2", "smollm3", "starcoder2"}:
         fields["head_dim"] = None  # no field of its class, but its code uses one that a file sets
     deciding = {name: default for name, default in fields.items() if name not in WITHOUT_EFFECT}
     assert deciding == dict(DEFAULTS[model_type])
@@ -150,6 +150,18 @@ def test_what_changes_nothing_is_let_through(changes, tmp_path):
         ("arcee", {"attention_bias": True, "mlp_bias": True}),
         ("ernie4_5", {}),
         ("ernie4_5", {"use_bias": True, "head_dim": None}),
+        ("exaone4", {"num_key_value_heads": 2, "head_dim": 8}),
+        ("exaone4", {"num_key_value_heads": 2, "num_hidden_layers": 9, "sliding_window": 8}),
+        ("exaone4", {"num_key_value_heads": 2, "sliding_window": None, "layer_types": ["full_attention"] * 3}),
+        (
+            "exaone4",
+            {
+                "num_key_value_heads": 2,
+                "sliding_window": 8,
+                "sliding_window_pattern": "LGL",
+                "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+            },
+        ),
         ("granite", {"num_key_value_heads": 2, "attention_bias": True, "mlp_bias": True, "head_dim": 8}),
         ("mistral", {"num_attention_heads": 16}),
         ("mistral", {"sliding_window": None, "num_key_value_heads": 2}),
@@ -164,6 +176,7 @@ def test_what_changes_nothing_is_let_through(changes, tmp_path):
                 "layer_types": ["full_attention", "sliding_attention", "full_attention"],
             },
         ),
+        ("olmo2", {"num_key_value_heads": 2, "head_dim": 8, "attention_bias": True}),
         ("phi3", {"pad_token_id": 0, "num_key_value_heads": 2, "sliding_window": 8}),
         ("phi3", {"pad_token_id": 0, "head_dim": 8, "partial_rotary_factor": 0.5, "tie_word_embeddings": True}),
         ("seed_oss", {"num_key_value_heads": 2}),
@@ -221,7 +234,10 @@ def test_sizes_and_windows_are_those_of_transformers(model_type, changes, tmp_pa
         if hasattr(config, "sliding_window")
     ]
     assert [layer.attention.window for layer in decoder.layers] == (windows or [None] * decoder.n_layers)
-    rotate = [getattr(layer.self_attn, "use_rope", True) for layer in layers] or [False] * decoder.n_layers
+    if model_type == "exaone4":
+        rotate = [not layer.self_attn.sliding_window or layer.self_attn.is_sliding for layer in layers]
+    else:
+        rotate = [getattr(layer.self_attn, "use_rope", True) for layer in layers] or [False] * decoder.n_layers
     assert [layer.attention.rotated for layer in decoder.layers] == [bool(each) for each in rotate]
 
 

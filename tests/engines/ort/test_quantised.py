@@ -33,7 +33,9 @@ def exact(tiny_model):
 
 
 @pytest.mark.usefixtures("warm_cache")
-@pytest.mark.parametrize("kind", ["gpt2", "llama-untied-biased", "granite", "phi3-partly-rotated", "qwen3", "stablelm"])
+@pytest.mark.parametrize(
+    "kind", ["gpt2", "llama-untied-biased", "granite", "olmo2", "phi3-partly-rotated", "qwen3", "stablelm"]
+)
 @pytest.mark.parametrize("method", LARGEST_DIVERGENCE)
 def test_quantised_logits_stay_near_fp32(method, kind, tiny_model, exact):
     engine, info, _ = opened(method, tiny_model(kind))

@@ -12,7 +12,17 @@ N_TOKENS = 24
 TOLERANCE = 2e-4
 EXPORTED = (
     *("gpt2", "llama", "mistral-window", "qwen2-two-windows", "qwen3"),
-    *("arcee", "ernie", "granite", "ministral-two-windows", "phi3-partly-rotated", "seed-oss", "smollm3-two-windows"),
+    *(
+        "arcee",
+        "ernie",
+        "exaone4-two-windows",
+        "granite",
+        "ministral-two-windows",
+        "olmo2",
+        "phi3-partly-rotated",
+        "seed-oss",
+        "smollm3-two-windows",
+    ),
     *("stablelm", "starcoder2-window"),
 )
 

@@ -68,6 +68,16 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "tie_word_embeddings": True,
         "use_bias": False,
     },
+    "exaone4": {
+        **_LLAMA,
+        "vocab_size": 102400,
+        "intermediate_size": 16384,
+        "num_key_value_heads": 32,
+        "rms_norm_eps": 1e-5,
+        "sliding_window": 4096,
+        "sliding_window_pattern": 4,
+        "layer_types": None,
+    },
     "granite": {
         **_LLAMA,
         "attention_bias": False,
@@ -81,6 +91,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "ministral": {**_MISTRAL, "layer_types": None},
     "qwen2": _QWEN,
     "qwen3": {**_QWEN, "head_dim": 128, "attention_bias": False},
+    "olmo2": {**_LLAMA, "vocab_size": 50304, "rms_norm_eps": 1e-5, "attention_bias": False},
     "phi3": {
         **_LLAMA,
         "vocab_size": 32064,

@@ -1,7 +1,7 @@
 """What a decoder computes, layer by layer, and which tensors hold its weights: all that an engine builds from.
 
-Every model described here is pre-norm: attention and feed-forward each read a norm of the residual, one after the
-other, and add to it.
+Attention and feed-forward, one after the other, read the residual and add to it. A norm of each is taken of what it
+reads, or of what it adds.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ class Attention:
     head_dim: int
     qkv_bias: bool
     out_bias: bool
-    qk_norm: bool
-    """Whether queries and keys are normalised per head before they are rotated."""
+    qk_norm: Literal["head", "all"] | None
+    """Whether queries and keys are normalised before they are rotated, each head or all heads together."""
     rotated: bool
     """Whether queries and keys are turned by the angles of their positions."""
     window: int | None
@@ -117,6 +117,8 @@ class Decoder:
     hidden: int
     norm: Literal["rms", "layer"]
     """What normalises the residual; layer norms have biases."""
+    norms_after: bool = False
+    """Whether a layer's norms are taken of what is added to the residual, not of what is read from it."""
     norm_epsilon: float
     embedding_scale: float = 1.0
     """What the residual begins with, in embeddings of the tokens."""

@@ -70,7 +70,7 @@ def _layer(name: str, hidden: int, n_heads: int, scale: float, feed: Feed) -> La
         head_dim=hidden // n_heads,
         qkv_bias=True,
         out_bias=True,
-        qk_norm=False,
+        qk_norm=None,
         rotated=False,
         window=None,
         scale=scale,

@@ -32,7 +32,8 @@ class Traits:
     """Whether queries, keys and values have biases; None where `attention_bias` says so."""
     out_bias: bool | None = None
     """The same of attention's output."""
-    qk_norm: bool = False
+    qk_norm: Literal["head", "all"] | None = None
+    norms_after: bool = False
     scale: float | None = None
     """The factor on query times key; None where it follows from a head's width."""
     norm: Literal["rms", "layer"] = "rms"
@@ -99,6 +100,7 @@ def describe(settings: Mapping[str, Any], windows: Windows, traits: Traits = LLA
         vocabulary=table[0],
         hidden=hidden,
         norm=traits.norm,
+        norms_after=traits.norms_after,
         norm_epsilon=settings["rms_norm_eps"],
         layers=tuple(
             Layer(
@@ -132,11 +134,14 @@ def _layer_weights(name: str, hidden: int, attention: Attention, feed: Feed, tra
         "mlp_up": ("mlp", up, (feed.width,) * len(up), hidden, feed.bias),
         "mlp_down": ("mlp", (_DOWN[feed.activation],), (hidden,), feed.width, feed.bias),
     }
-    weights = _norm("attention_norm", f"{name}.input_layernorm", hidden, traits)
-    weights |= _norm("feed_norm", f"{name}.post_attention_layernorm", hidden, traits)
-    if attention.qk_norm:
-        weights["query_norm"] = (Stored(f"{name}.self_attn.q_norm.weight", (attention.head_dim,)),)
-        weights["key_norm"] = (Stored(f"{name}.self_attn.k_norm.weight", (attention.head_dim,)),)
+    names = ("post_attention_layernorm", "post_feedforward_layernorm")
+    first, second = names if traits.norms_after else ("input_layernorm", "post_attention_layernorm")
+    weights = _norm("attention_norm", f"{name}.{first}", hidden, traits)
+    weights |= _norm("feed_norm", f"{name}.{second}", hidden, traits)
+    if attention.qk_norm is not None:
+        widths = (query, key) if attention.qk_norm == "all" else (attention.head_dim,) * 2
+        for role, tensor, width in zip(("query_norm", "key_norm"), ("q_norm", "k_norm"), widths, strict=True):
+            weights[role] = (Stored(f"{name}.self_attn.{tensor}.weight", (width,)),)
     for role, (block, tensors, sizes, n_inputs, biased) in products.items():
         parts = _consecutive([f"{name}.{block}.{tensor}" for tensor in tensors], sizes)
         weights[role] = tuple(

@@ -28,6 +28,18 @@ def read_ernie(settings: Mapping[str, Any]) -> Decoder:
     return describe({**settings, **biases}, _no_windows(settings), Traits(rotates_neighbours=True))
 
 
+def read_exaone4(settings: Mapping[str, Any]) -> Decoder:
+    """Describe an EXAONE 4: norms after; where some of its layers have a window, the others do not rotate."""
+    window, n_layers = _window(settings), _n_layers(settings)
+    windows = _windows_by_type(settings, window)
+    if windows is None:
+        interval = n_layers + 1 if window is None else size(settings, "sliding_window_pattern")
+        windows = tuple(window if index % interval else None for index in range(1, n_layers + 1))
+    unrotated = frozenset(index for index, each in enumerate(windows) if window is not None and each is None)
+    traits = Traits(qkv_bias=False, out_bias=False, qk_norm="head", norms_after=True, unrotated=unrotated)
+    return describe(settings, windows, traits)
+
+
 def read_granite(settings: Mapping[str, Any]) -> Decoder:
     """Describe a Granite: a Llama with factors.
 
@@ -58,6 +70,11 @@ def read_ministral(settings: Mapping[str, Any]) -> Decoder:
     return describe(settings, _windows_by_type(settings, window) or (window,) * _n_layers(settings))
 
 
+def read_olmo2(settings: Mapping[str, Any]) -> Decoder:
+    """Describe an OLMo 2: norms after; those of queries and keys are of all heads together."""
+    return describe(settings, _no_windows(settings), Traits(qk_norm="all", norms_after=True))
+
+
 def read_phi3(settings: Mapping[str, Any]) -> Decoder:
     """Describe a Phi-3: its weights are packed, and it may rotate the first elements of each head only."""
     windows = (_window(settings),) * _n_layers(settings)
@@ -74,7 +91,7 @@ def read_qwen2(settings: Mapping[str, Any]) -> Decoder:
 
 def read_qwen3(settings: Mapping[str, Any]) -> Decoder:
     """Describe a Qwen3: queries and keys are normalised."""
-    return describe(settings, _qwen_windows(settings), Traits(qk_norm=True))
+    return describe(settings, _qwen_windows(settings), Traits(qk_norm="head"))
 
 
 def read_seed_oss(settings: Mapping[str, Any]) -> Decoder:

@@ -14,6 +14,12 @@ def unsupported(decoder: Decoder) -> str | None:
     if (decoder.norm == "layer") != ("final_norm_bias" in decoder.weights):
         # They tell the two norms apart by that.
         return f"the kernels have no {decoder.norm} norm with this model's biases; the method kv-cache runs it"
+    if decoder.norms_after:
+        return (
+            "the kernels take norms of what a layer reads, not of what it adds; the method onnx-fused runs this model"
+        )
+    if decoder.layers[0].attention.qk_norm == "all":
+        return "the kernels normalise queries and keys head by head only; the method onnx-fused runs this model"
     feed = decoder.layers[0].feed
     if (feed.activation, feed.gated) not in _FEEDS:
         gate = "with" if feed.gated else "without"

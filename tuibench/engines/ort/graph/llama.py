@@ -25,7 +25,14 @@ def add_llama(layout: Layout) -> None:
     half = decoder.head_dim // 2
     graph.input("cos", TensorProto.FLOAT, ["n_positions", half])
     graph.input("sin", TensorProto.FLOAT, ["n_positions", half])
-    residual = layout.embed(weights.embedding)
+    through = _norms_after if decoder.norms_after else _norms_before
+    normed = through(layout, layout.embed(weights.embedding))
+    head(layout, normed, weights.head)
+
+
+def _norms_before(layout: Layout, residual: Value) -> Value:
+    """Add the layers; return the norm of what they leave. A sum and the norm that reads it are one node."""
+    graph, decoder = layout.graph, layout.decoder
     normed = graph.node(
         _NORMS[decoder.norm],
         [residual, *_norm(layout, "layers.0.input_norm", decoder.layers[0].weights, "attention_norm")],
@@ -44,14 +51,30 @@ def add_llama(layout: Layout) -> None:
             norm = _norm(layout, f"{following}.norm", decoder.layers[index + 1].weights, "attention_norm")
             residual, normed = _skip_norm(layout, following, residual, fed, norm)
     kept = layout.kept_positions(residual, fed)
-    normed = graph.node(
+    return graph.node(
         _SKIP_NORMS[decoder.norm],
         [*kept, *_norm(layout, "final_norm", decoder.weights, "final_norm")],
         ["final"],
         CONTRIB,
         epsilon=decoder.norm_epsilon,
     )
-    head(layout, normed, weights.head)
+
+
+def _norms_after(layout: Layout, residual: Value) -> Value:
+    """Add the layers; return the norm of what they leave."""
+    graph, decoder = layout.graph, layout.decoder
+
+    def normed(name: str, x: Value, weights: Weights, role: str) -> Value:
+        norm = _norm(layout, f"{name}.norm", weights, role)
+        return graph.node(_NORMS[decoder.norm], [x, *norm], [name], epsilon=decoder.norm_epsilon, axis=-1)
+
+    for index, layer in enumerate(decoder.layers):
+        update = normed(f"{layer.name}.attention", _attention(layout, index, residual), layer.weights, "attention_norm")
+        residual = graph.node("Add", [residual, update], [f"{layer.name}.attention.residual"])
+        update = normed(f"{layer.name}.mlp", _feed_forward(layout, index, residual), layer.weights, "feed_norm")
+        residual = graph.node("Add", [residual, update], [f"{layer.name}.mlp.residual"])
+    (kept,) = layout.kept_positions(residual)
+    return normed("final", kept, decoder.weights, "final_norm")
 
 
 def _norm(layout: Layout, name: str, weights: Weights, role: str) -> list[Value]:
@@ -77,25 +100,31 @@ def _skip_norm(layout: Layout, name: str, residual: Value, update: Value, norm: 
 def _attention(layout: Layout, index: int, x: Value) -> Value:
     packed = layout.project(f"layers.{index}.qkv", x, layout.read(index, "qkv"), layout.read_any(index, "qkv_bias"))
     described = layout.decoder.layers[index].attention
-    qkv = _normalised_heads(layout, index, packed) if described.qk_norm else (packed, "", "")
+    qkv = (packed, "", "") if described.qk_norm is None else _normalised_heads(layout, index, packed)
     attended = attention(layout, index, qkv, ("cos", "sin") if described.rotated else None)
     weight, bias = layout.read(index, "attention_out"), layout.read_any(index, "attention_out_bias")
     return layout.project(f"layers.{index}.attention_out", attended, weight, bias)
 
 
 def _normalised_heads(layout: Layout, index: int, packed: Value) -> tuple[Value, Value, Value]:
-    """Split queries, keys and values, and normalise each head of the first two."""
+    """Split queries, keys and values, and normalise the first two."""
     graph, prefix, described = layout.graph, f"layers.{index}", layout.decoder.layers[index].attention
     query, key = described.query_width, described.key_width
     parts = [f"{prefix}.query", f"{prefix}.key", f"{prefix}.value"]
     sizes = graph.weight("qkv_sizes", np.array([query, key, key], np.int64))
     graph.node("Split", [packed, sizes], parts, axis=-1)
     scales = [layout.read(index, role) for role in ("query_norm", "key_norm")]
+    normalise = _normalise_all if described.qk_norm == "all" else _normalise_heads
     normed = [
-        _normalise_heads(layout, part, scale, width)
-        for part, scale, width in zip(parts, scales, (query, key), strict=False)
+        normalise(layout, part, scale, width) for part, scale, width in zip(parts, scales, (query, key), strict=False)
     ]
     return normed[0], normed[1], parts[2]
+
+
+def _normalise_all(layout: Layout, x: Value, scale: Matrix, _width: int) -> Value:
+    graph, epsilon = layout.graph, layout.decoder.norm_epsilon
+    stored = graph.weight(f"{x}.norm", scale)
+    return graph.node("SimplifiedLayerNormalization", [x, stored], [f"{x}.normed"], axis=-1, epsilon=epsilon)
 
 
 def _normalise_heads(layout: Layout, x: Value, scale: Matrix, width: int) -> Value:
