@@ -8,7 +8,7 @@ import json
 import pytest
 
 from tuibench.engines.base import UnsupportedModelError
-from tuibench.engines.decoder.configuration import ALIASES, DEFAULT_THETAS, DEFAULTS, WITHOUT_EFFECT
+from tuibench.engines.decoder.defaults import ALIASES, DEFAULT_THETAS, DEFAULTS, WITHOUT_EFFECT
 from tuibench.engines.decoder.read import read_decoder
 
 SIZES = {"hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 3, "max_position_embeddings": 256}
@@ -241,7 +241,7 @@ def test_sizes_and_windows_are_those_of_transformers(model_type, changes, tmp_pa
     assert [layer.attention.rotated for layer in decoder.layers] == [bool(each) for each in rotate]
 
 
-@pytest.mark.parametrize("flags", [[1, 0], [1, 0, 2], "101", [], 3])
+@pytest.mark.parametrize("flags", [[1, 0], [1, 0, 2], [1, 0, [1]], "101", [], 3])
 def test_flags_of_rotation_that_are_none_for_each_layer_are_refused(flags, tmp_path):
     with pytest.raises(UnsupportedModelError, match=r"^config\.json sets no_rope_layers to .* for each of 3 layers"):
         read(tmp_path, model_type="smollm3", **SIZES, num_key_value_heads=2, no_rope_layers=flags)

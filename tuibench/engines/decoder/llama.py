@@ -1,4 +1,4 @@
-"""What Llama and its relatives share: norms before, rotary positions, grouped KV heads, the names of tensors."""
+"""What Llama and its relatives share: rotary positions, grouped KV heads, the names of their tensors."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def _unrotated(settings: Mapping[str, Any]) -> frozenset[int]:
     if flags is None:
         interval = size(settings, "no_rope_layer_interval")
         return frozenset(range(interval - 1, n_layers, interval))
-    if not isinstance(flags, list) or len(flags) < n_layers or any(flag not in {0, 1} for flag in flags):
+    if not isinstance(flags, list) or len(flags) < n_layers or any(flag not in (0, 1) for flag in flags):
         raise UnsupportedModelError(
             f"config.json sets no_rope_layers to {shortened(flags)}; 0 or 1 for each of {n_layers} layers was expected"
         )

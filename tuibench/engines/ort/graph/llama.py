@@ -1,7 +1,7 @@
-"""The graph of the Llama family: norms before, rotary positions, grouped KV heads.
+"""The graph of the Llama family: rotary positions, grouped KV heads. Ten nodes a layer.
 
-With biases (Qwen2), norms on queries and keys (Qwen3), layers without rotation (SmolLM3), layer norms (StableLM), or no
-gate (StarCoder2). Ten nodes a layer.
+Relatives have biases (Qwen2), norms on queries and keys (Qwen3), layers without rotation (SmolLM3), layer norms
+(StableLM), no gate (StarCoder2, Arcee), or norms after (OLMo 2).
 """
 
 from __future__ import annotations
