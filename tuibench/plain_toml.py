@@ -16,7 +16,7 @@ from msgspec import Meta
 
 _Array = list[Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)] | str]
 _KEY = r"[A-Za-z0-9_-]++"
-_PLAIN = r'[^"\\\x00-\x1f\x7f]*+'
+_PLAIN = r'[^"\\\x00-\x08\x0a-\x1f\x7f]*+'
 # JSON writes what is beyond U+FFFF as two escapes, which TOML forbids.
 STRING = rf'"{_PLAIN}(?:\\(?:["\\bfnrt]|u(?![dD][89A-Fa-f])[0-9A-Fa-f]{{4}}){_PLAIN})*+"'
 _NUMBER = r"-?+(?:0|[1-9][0-9]{0,17}+)(?:\.[0-9]{1,32}+)?+(?:[eE][+-]?[0-9]{1,3}+)?+"
@@ -62,6 +62,7 @@ def plain_table(text: str) -> dict[str, Any] | None:
 
 
 def _value(text: str) -> Any:  # noqa: ANN401 - whatever TOML knows
+    text = text.replace("\t", r"\t")  # in a string; JSON has none as such
     return _read_array(text.replace(",\n]", "\n]")) if text[0] == "[" else _read(text)
 
 

@@ -36,7 +36,7 @@ _SPELLINGS: dict[type[inspect.Type], str] = {
 }
 
 _read_counts = msgspec.json.Decoder(tuple[Annotated[int, Meta(ge=0, le=(1 << 63) - 1)], ...]).decode
-_read_string = msgspec.json.Decoder(str).decode
+_decode_string = msgspec.json.Decoder(str).decode
 
 
 class _TrialLayout(NamedTuple):
@@ -107,6 +107,10 @@ class Outlines:
         if token_ids:
             self._said[who] = said
         return said
+
+
+def _read_string(text: bytes) -> str:
+    return _decode_string(text.replace(b"\t", rb"\t"))  # JSON has no tab as such
 
 
 def _counts(array: bytes | None) -> tuple[int, ...]:
