@@ -80,7 +80,7 @@ def list_sessions(
     Args:
         folders: Where to look; those that do not exist are empty.
         index: A file that remembers what was read of each session, so that only new ones need to be read.
-        n_read: How many files to read whole at most (1 ms each); of further ones only the header is read (0.3 ms).
+        n_read: How many files to read whole at most (2 ms each); of further ones only the header is read (0.3 ms).
         n_headers: How many headers to read at most, those of the files changed last; further ones stay unread.
     """
     known = SessionIndex(index, SessionSummary)
