@@ -1,5 +1,9 @@
+import subprocess
+import sys
+
 import pytest
 
+from tests.permissions import obey_modes
 from tuibench.config import Config, load_config, save_theme
 
 
@@ -71,6 +75,57 @@ def test_a_saved_theme_leaves_the_rest_of_the_file_alone(file):
     save_theme(file, 'odd "name"')
     save_theme(file, "paper")
     assert file.read_text() == 'theme = "paper"\n# mine\nmouse = false\n\n[keys]\ntheme = "f6"\n'
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"theme = 'old'  # at home\nmouse = false\n", b'theme = "paper"  # at home\nmouse = false\n'),
+        (b"mouse = false\n  theme='old'\n", b'mouse = false\n  theme="paper"\n'),
+        (b"'theme' = 'old'", b"'theme' = \"paper\""),
+        (b"# theme = 'old'\nmouse = false\n", b"theme = \"paper\"\n# theme = 'old'\nmouse = false\n"),
+        (b'[keys]\ntheme = "f6"\n', b'theme = "paper"\n[keys]\ntheme = "f6"\n'),
+        (b'glyphs = """\ntheme = 1\n"""\n', b'theme = "paper"\nglyphs = """\ntheme = 1\n"""\n'),
+        (b'theme = """\nold\n"""\nmouse = false', b'theme = "paper"\nmouse = false'),
+        (b"# mine\r\ntheme = 'old' # it\r\n[keys]\r\n", b'# mine\r\ntheme = "paper" # it\r\n[keys]\r\n'),
+        (b"# mine\r\nmouse = false\r\n", b'theme = "paper"\r\n# mine\r\nmouse = false\r\n'),
+        (b"\xef\xbb\xbf# mine\ntheme = 'old'\n", b'\xef\xbb\xbf# mine\ntheme = "paper"\n'),
+        (b"\xef\xbb\xbfmouse = false\n", b'\xef\xbb\xbftheme = "paper"\nmouse = false\n'),
+        (b"", b'theme = "paper"\n'),
+    ],
+    ids=[
+        "comment", "indented", "quoted", "commented-out", "tables", "in-a-string", "lines", "crlf", "crlf-new", "mark",
+        "mark-new", "empty",
+    ],
+)  # fmt: skip
+def test_a_saved_theme_changes_nothing_but_the_theme(file, before, after):
+    written(file, "").write_bytes(before)
+    save_theme(file, "paper")
+    assert file.read_bytes() == after
+    assert load_config(file).config.theme == "paper"
+
+
+def test_a_link_to_the_settings_stays_one_and_the_mode_stays(file, tmp_path):
+    kept = tmp_path / "dotfiles.toml"
+    kept.write_text("mouse = false\n")
+    kept.chmod(0o640)
+    file.parent.mkdir()
+    file.symlink_to(kept)
+    save_theme(file, "paper")
+    assert file.is_symlink()
+    assert kept.read_text() == 'theme = "paper"\nmouse = false\n'
+    assert kept.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_read_only_file_stays_as_it_is(file):
+    written(file, "theme = 'old'\n").chmod(0o444)
+    script = "import sys, pathlib, tuibench.config as c; c.save_theme(pathlib.Path(sys.argv[1]), 'paper')"
+    ended = subprocess.run(
+        [sys.executable, "-c", script, file], preexec_fn=obey_modes, stderr=subprocess.PIPE, text=True, check=False
+    )
+    assert "PermissionError: [Errno 13] it is read-only" in ended.stderr
+    assert file.read_text() == "theme = 'old'\n"
+    assert list(file.parent.iterdir()) == [file]
 
 
 def test_a_theme_is_not_saved_into_a_broken_file(file):

@@ -52,3 +52,7 @@ def test_finding_the_methods_loads_no_model_library():
 def test_help_loads_next_to_nothing():
     statement = "from tuibench.cli import parser; parser().format_help()"
     assert not loaded_after(statement) & {*MODEL_LIBRARIES, *TERMINAL_LIBRARIES, "asyncio", "msgspec", "psutil"}
+
+
+def test_settings_are_read_without_what_edits_them():
+    assert "tomlkit" not in loaded_after("import tuibench.ui.app")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
+import errno
 import os
-import re
+import shutil
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +16,6 @@ import msgspec
 from tuibench.toml_input import TomlInputError, parse, read_text
 
 _MAX_BYTES = 1 << 20
-_THEME_LINE = re.compile(r"^theme[ \t]*=.*$", re.MULTILINE)
-_FIRST_TABLE = re.compile(r"^\[", re.MULTILINE)
-
 
 GlyphsWanted = Literal["auto", "unicode", "console", "ascii"]
 
@@ -76,22 +75,37 @@ def _problem(key: str, value: object) -> str | None:
 
 
 def save_theme(path: Path, theme: str) -> None:
-    """Make a theme the one to start with; all other lines of the file, comments included, stay as they are.
+    """Make a theme the one to start with; the rest of the file stays as it is, comments and line ends included.
 
     Raises:
-        OSError: The file cannot be read or written.
+        OSError: The file cannot be read or written, or is not to be changed.
         ValueError: It is not valid TOML, so that nothing can be put into it.
     """
-    text = path.read_text(encoding="utf-8-sig") if path.exists() else ""
-    tomllib.loads(text)
-    first_table = _FIRST_TABLE.search(text)
-    top, rest = (text[: first_table.start()], text[first_table.start() :]) if first_table else (text, "")
-    line = f"theme = {msgspec.json.encode(theme).decode()}"  # a JSON string is a TOML string
-    top, n_found = _THEME_LINE.subn(lambda _match: line, top, count=1)
-    if not n_found:
-        top = f"{line}\n{top}"
-    tomllib.loads(top + rest)  # a file that was whole stays whole
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(top + rest, encoding="utf-8")
-    temporary.replace(path)
+    content = path.read_bytes() if path.exists() else b""
+    mark = codecs.BOM_UTF8 if content.startswith(codecs.BOM_UTF8) else b""
+    text = _with_theme(content.removeprefix(mark).decode(), theme)
+    target = path.resolve()  # a link to a file that is kept elsewhere stays one
+    is_new = not target.exists()
+    if not is_new and not os.access(target, os.W_OK):  # it could be replaced nevertheless
+        raise PermissionError(errno.EACCES, "it is read-only")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_bytes(mark + text.encode())
+    if not is_new:
+        shutil.copymode(target, temporary)
+    temporary.replace(target)
+
+
+def _with_theme(text: str, theme: str) -> str:
+    import tomlkit  # noqa: PLC0415 - only when a theme is chosen
+
+    tomllib.loads(text)  # its words on what is wrong are the ones that are shown everywhere else
+    document = tomlkit.parse(text)
+    if "theme" in document:
+        document["theme"] = theme
+        text = document.as_string()
+    else:  # at the top: further down it might belong to a table
+        end = "\r\n" if "\r\n" in text else "\n"
+        text = f"theme = {tomlkit.item(theme).as_string()}{end}{text}"
+    tomllib.loads(text)  # a file that was whole stays whole
+    return text

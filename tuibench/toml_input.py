@@ -10,9 +10,10 @@ import os
 import re
 import stat
 import tomllib
-from functools import partial
 from pathlib import Path
 from typing import Any
+
+from tuibench.plain_toml import plain_table
 
 _STRING_OR_COMMENT = re.compile(
     r'"""(?:[^"\\]++|\\.|"(?!""))*+"""'
@@ -22,19 +23,11 @@ _STRING_OR_COMMENT = re.compile(
     r"|#[^\n]*+",
     re.DOTALL,
 )
-# A value that is a long array of plain integers, behind whatever may only look like one.
-_INTEGER_ARRAY = re.compile(
-    rf"(?:{_STRING_OR_COMMENT.pattern})"
-    r"|(?P<before>=[ \t]*+)\[(?P<items>(?:\s*+-?(?:0|[1-9]\d{0,17})\s*+(?:,|(?=\]))){16,}+)\s*+\]",
-    re.DOTALL,
-)
-_HUGE = re.compile(r"\d[\d_]{18,}+")
 _LONG_WORD = re.compile(r"[^\s,=\[\]{}]{1000}")
 _LONG_KEY = re.compile(r"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){32}")
 _BYTE_ORDER_MARK = "\ufeff"
 """Some editors begin a file with it; TOML has no such thing."""
 _MAX_INT = 1 << 63
-_MARK = 1 << 64
 
 
 class TomlInputError(Exception):
@@ -55,9 +48,12 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
     """
     # Without O_NONBLOCK, opening a pipe would wait for its writer.
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
             raise TomlInputError("it is not a regular file")
-        content = file.read(max_bytes + 1)  # not the size it claims: it may grow meanwhile
+        content = file.read(min(status.st_size, max_bytes) + 1)  # room is made for as much as is asked for
+        if len(content) > status.st_size:  # it claims another size than it has, or grows meanwhile
+            content += file.read(max_bytes + 1 - len(content))
     if len(content) > max_bytes:
         raise TomlInputError(f"it is larger than {max_bytes / (1 << 20):g} MiB")
     return content
@@ -70,47 +66,29 @@ def parse(text: str) -> dict[str, Any]:
         TomlInputError: It is not TOML, or such as no honest file holds.
     """
     text = text.removeprefix(_BYTE_ORDER_MARK)
-    arrays: list[list[int]] = []
-    short = _INTEGER_ARRAY.sub(partial(_taken_out, arrays), text)
-    bare = _STRING_OR_COMMENT.sub("_", short)
-    if len(_HUGE.findall(bare)) != len(arrays):  # a number of its own might be taken for an array's place
-        arrays.clear()
-        short, bare = text, _STRING_OR_COMMENT.sub("_", text)
+    if (plain := plain_table(text)) is not None:
+        return plain
+    bare = _STRING_OR_COMMENT.sub("_", text)
     if _LONG_WORD.search(bare) or _LONG_KEY.search(bare):
         raise TomlInputError("a key, a number or an unfinished string is too long")
     try:
-        table = tomllib.loads(short)
+        table = tomllib.loads(text)
     except RecursionError:
         raise TomlInputError("it is nested too deeply") from None
     except ValueError as error:  # TOMLDecodeError is one; a date that does not exist is another
         raise TomlInputError(str(error)) from None
-    if not _fits(table, arrays):
+    if not _fits(table):
         raise TomlInputError("a number does not fit 64 bits")
     return table
 
 
-def _taken_out(arrays: list[list[int]], found: re.Match[str]) -> str:
-    """Return what stands for an array of integers while the text is parsed: a number too large to be one of its own.
-
-    Python's parser takes a microsecond for each item of an array, and a session has little else.
-    """
-    if found["items"] is None:  # a string or a comment
-        return found[0]
-    arrays.append([int(item) for item in found["items"].strip().removesuffix(",").split(",")])
-    return f"{found['before']}{_MARK + len(arrays) - 1}"
-
-
-def _fits(table: dict[str, Any], arrays: list[list[int]]) -> bool:
-    """Put the arrays back in their places; return whether all other integers fit 64 bits."""
+def _fits(table: dict[str, Any]) -> bool:
+    """Return whether all integers fit 64 bits."""
     waiting: list[Any] = [table]
     while waiting:
         value = waiting.pop()
         if isinstance(value, dict):
-            for key, item in value.items():
-                if type(item) is int and 0 <= item - _MARK < len(arrays):
-                    value[key] = arrays[item - _MARK]
-                else:
-                    waiting.append(item)
+            waiting.extend(value.values())
         elif isinstance(value, list):
             waiting.extend(value)
         elif isinstance(value, int) and not -_MAX_INT <= value < _MAX_INT:

@@ -7,7 +7,8 @@ both directions, the header reader of safetensors files. Inputs are honest ones,
 repeated and swapped between samples, numbers and words replaced by those that parsers stumble over. With `--atheris`
 the mutations are guided by coverage (needs `pip install atheris`).
 
-An input is a finding if anything but the target's own error type comes out, or if it takes more than ten seconds of
+An input is a finding if anything but the target's own error type comes out, if a list would say something else of a
+session than what is in it, or if it takes more than ten seconds of
 CPU time.
 """
 
@@ -40,7 +41,10 @@ from tuibench.store.session import session_from
 from tuibench.store.toml_text import array_table, toml_text
 
 _SLOW_S = 10
-_GUIDING = ("tomllib._parser", "tuibench.toml_input", "tuibench.store.session", "tuibench.store.plausible")
+_GUIDING = (
+    "tomllib._parser", "tuibench.toml_input", "tuibench.plain_toml", "tuibench.store.session", "tuibench.store.outline",
+    "tuibench.store.plausible",
+)  # fmt: skip
 """Modules whose branches guide the mutations."""
 _PATH = Path("fuzzed.toml")
 _WORDS = [
@@ -83,7 +87,9 @@ def _session_samples() -> tuple[bytes, ...]:
 def _read_session(content: bytes) -> None:
     session = session_from(content, _PATH)
     state = stored_state(session)
-    summarise_session(_PATH, session)
+    listed = summarise_session(_PATH, session_from(content, _PATH, in_full=False))
+    if listed != summarise_session(_PATH, session):
+        raise AssertionError(f"listed as {listed}")
     for method in state.methods.values():
         for metric in METRICS:
             summarise(metric, method.measured)

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from tests.scripted import header, record
 from tuibench import paths
 from tuibench.cli import BAD_USAGE, OK, main
-from tuibench.store.session import load
+from tuibench.store.session import load, load_header
 from tuibench.store.writer import SessionWriter
 
 
@@ -88,3 +88,13 @@ def test_a_damaged_file_is_not_annotated(folder, capsys):
     assert main(["sessions", "edit", "20260303", "--name", "x"]) == BAD_USAGE
     assert "not valid TOML at its top" in capsys.readouterr().err
     assert (folder / "20260303-bad.toml").read_text() == "[oops"
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("command", [["show", "last"], ["edit", "last", "--note", "x"], ["rm", "20260301"]])
+def test_a_session_that_was_listed_is_found_by_name_without_reading_the_others(monkeypatch, command):
+    main(["sessions", "list"])
+    read = []
+    monkeypatch.setattr("tuibench.store.catalogue.load_header", lambda path: read.append(path) or load_header(path))
+    assert main(["sessions", *command]) == OK
+    assert read == []

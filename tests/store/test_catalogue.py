@@ -119,12 +119,37 @@ def test_what_was_read_once_is_not_read_again_until_the_file_changes(folder, ind
     save(folder / "a.toml")
     before = list_sessions([folder], index=index)
     read = []
-    monkeypatch.setattr("tuibench.store.catalogue.load", lambda path: read.append(path) or load(path))
+    monkeypatch.setattr("tuibench.store.catalogue.load_outline", lambda path: read.append(path) or load(path))
     assert list_sessions([folder], index=index) == before
     assert read == []
     annotate(folder / "a.toml", Annotation(name="renamed", written=NOW))
     assert list_sessions([folder], index=index)[0].name == "renamed"
     assert read == [folder / "a.toml"]
+
+
+def test_a_file_that_another_of_its_size_and_time_takes_the_place_of_is_read_again(folder, index, tmp_path):
+    path = save(folder / "a.toml", name="the first")
+    list_sessions([folder], index=index)
+    other = save(tmp_path / "other.toml", name="the other")
+    status = path.stat()
+    os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+    other.replace(path)
+    assert path.stat().st_size == status.st_size
+    assert [session.name for session in list_sessions([folder], index=index)] == ["the other"]
+
+
+def test_what_a_run_under_way_has_added_is_listed_and_half_a_table_is_told_until_it_is_whole(folder, index):
+    path = save(folder / "a.toml")
+    content = path.read_bytes()
+    start = content.rindex(b"[[trials]]")
+    n_trials, problems = [], []
+    for end in (start, start + 20, len(content)):
+        path.write_bytes(content[:end])
+        (summary,) = list_sessions([folder], index=index)
+        n_trials.append(summary.n_trials)
+        problems.append(summary.problem is not None)
+    assert n_trials == [3, 3, 4]
+    assert problems == [False, True, False]
 
 
 @pytest.mark.parametrize("content", [b"", b"[1, {}", b'[0, {"x": 1}]', b"\xff"])

@@ -42,7 +42,8 @@ def resumed_run(options: argparse.Namespace) -> ResumedRun:
         UsageError: There is no such session, or new trials would not be comparable with its own.
     """
     try:
-        path = find_session(options.resume, (paths.sessions_dir(options.output), paths.sessions_dir()))
+        folders = (paths.sessions_dir(options.output), paths.sessions_dir())
+        path = find_session(options.resume, folders, index=paths.session_index())
         continuation = Continuation.read(path, retry_failed=options.retry_failed)
     except SessionError as error:
         raise UsageError(printable(str(error))) from error

@@ -76,7 +76,7 @@ def edit(options: argparse.Namespace) -> int:
 
 def _own(name: str) -> Path:
     try:
-        return find_session(name, (paths.sessions_dir(),))
+        return find_session(name, (paths.sessions_dir(),), index=paths.session_index())
     except SessionError as error:
         raise UsageError(fmt.printable(str(error))) from error
 

@@ -36,7 +36,7 @@ def open_session(name: str) -> tuple[Path, Session]:
         UsageError: There is no such session, or it cannot be read.
     """
     try:
-        path = find_session(name, session_folders())
+        path = find_session(name, session_folders(), index=paths.session_index())
         session = load(path)
     except SessionError as error:
         raise UsageError(fmt.printable(str(error))) from error
@@ -63,10 +63,9 @@ def run(options: argparse.Namespace) -> int:
 def _list(output: str) -> int:
     sessions = list_sessions(session_folders(), index=paths.session_index())
     if output != "table":
-        rows = [{**msgspec.to_builtins(session, enc_hook=lambda path: fmt.as_text(str(path)))} for session in sessions]
-        lines = [msgspec.json.encode(row).decode() for row in rows]
-        whole = "\n".join(lines) if output == "jsonl" else msgspec.json.format(msgspec.json.encode(rows)).decode()
-        print(fmt.inert_json(whole))
+        encoder = msgspec.json.Encoder(enc_hook=lambda path: fmt.as_text(str(path)))
+        whole = encoder.encode_lines(sessions) if output == "jsonl" else msgspec.json.format(encoder.encode(sessions))
+        print(fmt.inert_json(whole.decode().removesuffix("\n")))
     elif not sessions:
         print("no sessions yet: `tuibench` or `tuibench run` makes one", file=sys.stderr)
     else:

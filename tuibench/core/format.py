@@ -137,12 +137,12 @@ def printable(text: str) -> str:
     Model output, prompts and logs come from anywhere; an escape sequence in them could move the cursor, retitle the
     window or reach the clipboard.
     """
-    return "".join(char if _harmless(char) else _visible(char) for char in text)
+    return _HARMFUL.sub(_visible, text)
 
 
 def printable_line(text: str) -> str:
     """Return text that no terminal acts on, in one line: line ends and tabs are visible, too, as in a file's name."""
-    return "".join(char if char not in "\n\t" else _visible(char) for char in printable(text))
+    return _END_OR_TAB.sub(_visible, printable(text))
 
 
 def as_text(name: str) -> str:
@@ -152,25 +152,19 @@ def as_text(name: str) -> str:
 
 def inert_json(text: str) -> str:
     """Return JSON that no terminal acts on and that means the same: what `printable` replaces is escaped."""
-    return "".join(char if _harmless(char) else f"\\u{ord(char):04x}" for char in text)
+    return _HARMFUL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
+# Controls but line ends and tabs, what changes the direction of writing, and half characters.
+_HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_END_OR_TAB = re.compile(r"[\n\t]")
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 _C0_PICTURES = 0x2400
 _DELETE = 0x7F
-_NEVER = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069").union(map(chr, range(0xD800, 0xE000)))
-"""What changes the direction of writing, and half characters."""
 
 
-def _harmless(char: str) -> bool:
-    code = ord(char)
-    if char in "\n\t":
-        return True
-    return code >= ord(" ") and not _DELETE <= code < 0xA0 and char not in _NEVER  # noqa: PLR2004 - end of C1
-
-
-def _visible(char: str) -> str:
-    code = ord(char)
+def _visible(found: re.Match[str]) -> str:
+    code = ord(found[0])
     if code < ord(" "):
         return chr(_C0_PICTURES + code)
     return "␡" if code == _DELETE else "\N{REPLACEMENT CHARACTER}"

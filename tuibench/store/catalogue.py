@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from collections import Counter
@@ -10,18 +11,23 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from tuibench.core.format import as_text
 from tuibench.core.results.metrics import DECODE, summarise
 from tuibench.paths import expanded
-from tuibench.store.index import SessionIndex
+from tuibench.store.index import Facts, SessionIndex
 from tuibench.store.schema import Annotation, Session, SessionError, SessionHeader
-from tuibench.store.session import load, load_header
+from tuibench.store.session import load_header, load_outline
 
 _SHOWN_PROMPT = 80
 """Characters; a list has no room for more."""
-_File = tuple[Path, tuple[int, int]]
-"""A path, with the modification time in nanoseconds and the size in bytes."""
+
+
+class _File(NamedTuple):
+    path: str
+    name: str
+    facts: Facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,51 +80,58 @@ def list_sessions(
     Args:
         folders: Where to look; those that do not exist are empty.
         index: A file that remembers what was read of each session, so that only new ones need to be read.
-        n_read: How many files to read whole at most (13 ms each); of further ones only the header is read (0.5 ms).
+        n_read: How many files to read whole at most (2 ms each); of further ones only the header is read (0.3 ms).
         n_headers: How many headers to read at most, those of the files changed last; further ones stay unread.
     """
     known = SessionIndex(index, SessionSummary)
-    found = _without_copies({path.resolve(): (path, facts) for folder in folders for path, facts in _files(folder)})
+    found = _without_copies({real: file for folder in folders for real, file in _files(folder)})
     sessions = []
-    for path, facts in sorted(found, key=lambda file: -file[1][0]):  # what is looked for is mostly new
-        summary = known.get(path, facts)
+    for file in sorted(found, key=lambda file: -file.facts.changed_ns):  # what is looked for is mostly new
+        summary = known.get(file.path, file.facts)
         if summary is None and n_read == 0 and n_headers == 0:
-            summary = _unread(path, facts)
+            summary = _unread(Path(file.path), file.facts)
         elif summary is None or (not summary.complete and n_read != 0):
             whole = n_read is None or n_read > 0
             if not whole and n_headers is not None:
                 n_headers -= 1
             n_read = n_read - 1 if whole and n_read is not None else n_read
-            summary = known.put(path, facts, _summary(path) if whole else _header_only(path))
+            read = _summary if whole else _header_only
+            summary = known.put(file.path, file.facts, read(Path(file.path)))
         sessions.append(summary)
-    known.save(keep={path for path, _facts in found})
+    known.save(keep={file.path for file in found})
     return sorted(sessions, key=_newest_first)
 
 
-def _without_copies(found: dict[Path, _File]) -> list[_File]:
+def _without_copies(found: dict[str, _File]) -> list[_File]:
     """Return one of several equal files of one name, the last: a clone of the repository holds what is installed."""
-    names = Counter(path.name for path, _facts in found.values())
+    names = Counter(file.name for file in found.values())
     different: dict[object, _File] = {}
-    for path, facts in found.values():
-        content: object = path
-        if names[path.name] > 1:
+    for file in found.values():
+        content: object = file.path
+        if names[file.name] > 1:
             with suppress(OSError):  # gone meanwhile, or not for everybody to read
-                content = path.name, path.read_bytes()
-        different[content] = path, facts
+                content = file.name, Path(file.path).read_bytes()
+        different[content] = file
     return list(different.values())
 
 
-def _files(folder: Path) -> Iterator[_File]:
-    """Yield the session files of a folder with their modification time and size. A pipe or folder is none."""
+def _files(folder: Path) -> Iterator[tuple[str, _File]]:
+    """Yield the session files of a folder, each with the path that it really has. A pipe or folder is none."""
     if not folder.is_dir():
         return
-    for path in folder.glob("*.toml"):
-        try:
-            status = path.stat()
-        except OSError:  # gone meanwhile, or a link to nowhere
-            continue
-        if stat.S_ISREG(status.st_mode):
-            yield path, (status.st_mtime_ns, status.st_size)
+    real_folder = os.path.realpath(folder)
+    with suppress(PermissionError), os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.name.endswith(".toml"):
+                continue
+            try:
+                status = entry.stat()
+            except OSError:  # gone meanwhile, or a link to nowhere
+                continue
+            if stat.S_ISREG(status.st_mode):
+                real = os.path.realpath(entry.path) if entry.is_symlink() else f"{real_folder}/{entry.name}"
+                facts = Facts(status.st_mtime_ns, status.st_ctime_ns, status.st_size)
+                yield real, _File(entry.path, entry.name, facts)
 
 
 def _newest_first(session: SessionSummary) -> tuple[float, str]:
@@ -127,7 +140,7 @@ def _newest_first(session: SessionSummary) -> tuple[float, str]:
 
 def _summary(path: Path) -> SessionSummary:
     try:
-        session = load(path)
+        session = load_outline(path)
     except SessionError as error:
         return _unreadable(path, error)
     return summarise_session(path, session)
@@ -178,8 +191,8 @@ def _first_line(prompt: str) -> str:
     return next(iter(prompt.strip().splitlines()), "")[:_SHOWN_PROMPT]
 
 
-def _unread(path: Path, facts: tuple[int, int]) -> SessionSummary:
-    changed = datetime.fromtimestamp(facts[0] / 1e9, UTC)
+def _unread(path: Path, facts: Facts) -> SessionSummary:
+    changed = datetime.fromtimestamp(facts.changed_ns / 1e9, UTC)
     return SessionSummary(path, as_text(path.stem), changed, "", (), 0, complete=False, unread=True)
 
 

@@ -1,7 +1,7 @@
 """A file that remembers what was read of many others, for as long as they stay as they were.
 
-Reading a session takes 13 ms; a list of a thousand must not take 13 s. The index is a cache: it may be deleted at any
-time, and one that cannot be read or written is as good as none.
+Reading what a list shows of a session takes 2 ms; a list of ten thousand must not take twenty seconds. The index
+is a cache: it may be deleted at any time, and one that cannot be read or written is as good as none.
 """
 
 from __future__ import annotations
@@ -10,19 +10,29 @@ import contextlib
 import os
 from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
 from tuibench.core.format import as_text
 
 T = TypeVar("T")
-_VERSION = 3
+_VERSION = 4
 """To be raised when what is remembered of the same file changes."""
 
 
+class Facts(NamedTuple):
+    """What tells whether a file is as it was: a copy may have brought its time of modification with it."""
+
+    changed_ns: int
+    """When its content was last changed; with the next one since the epoch."""
+    touched_ns: int
+    """When its content, name, owner or mode was last changed (ctime), which nobody can set."""
+    size_bytes: int
+
+
 class SessionIndex(Generic[T]):
-    """What is known of each file, by its path, modification time and size."""
+    """What is known of each file, by its path, for as long as its facts stay the same."""
 
     def __init__(self, path: Path | None, known: type[T]) -> None:
         """Read the index.
@@ -32,11 +42,11 @@ class SessionIndex(Generic[T]):
             known: What is remembered of a file: a dataclass or struct.
         """
         self._path = path
-        self._format: Any = tuple[int, dict[str, tuple[int, int, known]]]  # type: ignore[valid-type] # an argument
-        self._entries: dict[str, tuple[int, int, T]] = self._read()
+        self._format: Any = tuple[int, dict[str, tuple[Facts, known]]]  # type: ignore[valid-type] # an argument
+        self._entries: dict[str, tuple[Facts, T]] = self._read()
         self._changed = False
 
-    def _read(self) -> dict[str, tuple[int, int, T]]:
+    def _read(self) -> dict[str, tuple[Facts, T]]:
         if self._path is None:
             return {}
         try:
@@ -45,32 +55,36 @@ class SessionIndex(Generic[T]):
             return {}
         return entries if version == _VERSION else {}
 
-    def get(self, path: Path, facts: tuple[int, int]) -> T | None:
+    def get(self, path: str, facts: Facts) -> T | None:
         """Return what is known of a file; None if nothing is, or it has changed."""
-        entry = self._entries.get(str(path))
-        return entry[2] if entry is not None and entry[:2] == facts else None
+        entry = self._entries.get(path)
+        return entry[1] if entry is not None and entry[0] == facts else None
 
-    def put(self, path: Path, facts: tuple[int, int], known: T) -> T:
+    def put(self, path: str, facts: Facts, known: T) -> T:
         """Remember something of a file, and return it."""
-        self._entries[str(path)] = (*facts, known)
+        self._entries[path] = facts, known
         self._changed = True
         return known
 
-    def save(self, keep: AbstractSet[Path]) -> None:
+    def save(self, keep: AbstractSet[str]) -> None:
         """Write the index if it has changed, without the files of the folders of `keep` that are not among it."""
         if self._path is None or not self._changed:
             return
-        folders, kept = {path.parent for path in keep}, {str(path) for path in keep}
+        folders = {_folder(path) for path in keep}
         entries = {
             name: entry
             for name, entry in self._entries.items()
-            if (name in kept or Path(name).parent not in folders) and name == as_text(name)  # JSON holds no other
+            if (name in keep or _folder(name) not in folders) and name == as_text(name)  # JSON holds no other
         }
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             temporary = self._path.with_suffix(f".{os.getpid()}.tmp")
             temporary.write_bytes(msgspec.json.encode((_VERSION, entries), enc_hook=str))
             temporary.replace(self._path)
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]
 
 
 def _as_path(type_: type, value: Any) -> Any:  # noqa: ANN401 - msgspec's signature

@@ -6,6 +6,7 @@ Code that reads sessions computes with them: a record that passed here divides b
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import msgspec
 
@@ -38,16 +39,25 @@ def check_record(record: TrialRecord) -> None:
     Raises:
         msgspec.ValidationError: Its parts do not fit each other.
     """
-    n_tokens = len(record.token_ids)
+    check_text(record.token_ids, record.piece_chars, record.text)
+    check_times(record)
+    numbers = [value for value in msgspec.structs.astuple(record) if type(value) is int]
+    _require(min(numbers) >= 0, "a number is negative")
+
+
+def check_text(token_ids: Sequence[int], piece_chars: Sequence[int], text: str) -> None:
+    """Check what a trial said, as `check_record` does."""
+    _require(len(piece_chars) == len(token_ids), "`piece_chars` and `token_ids` differ in length")
+    _require(min(piece_chars, default=0) >= 0, "`piece_chars` holds a negative length")
+    _require(sum(piece_chars) <= len(text), "`piece_chars` exceeds the text")
+
+
+def check_times(record: TrialRecord) -> None:
+    """Check what a speed is computed from, as `check_record` does."""
     _require(record.finished.tzinfo is not None, "`finished` has no time zone")
-    _require(len(record.piece_chars) == n_tokens, "`piece_chars` and `token_ids` differ in length")
-    _require(len(record.step_ns) >= n_tokens - 1, "`step_ns` has too few gaps for its tokens")
+    _require(len(record.step_ns) >= len(record.token_ids) - 1, "`step_ns` has too few gaps for its tokens")
     _require(min(record.step_ns, default=0) >= 0, "a gap between tokens is negative")
-    _require(min(record.piece_chars, default=0) >= 0, "`piece_chars` holds a negative length")
-    _require(sum(record.piece_chars) <= len(record.text), "`piece_chars` exceeds the text")
     _require(record.ttft_ns != 0, "`ttft_ns` is zero")
-    numbers = (getattr(record, name) for name in record.__struct_fields__)
-    _require(all(value >= 0 for value in numbers if isinstance(value, int)), "a number is negative")
 
 
 def check_quality(record: QualityRecord) -> None:

@@ -11,7 +11,8 @@ import msgspec
 
 from tuibench.core.run.record import QualityRecord, TrialRecord
 from tuibench.core.run.resume import split_superseded
-from tuibench.store.migrations import OLDEST, migrate
+from tuibench.store.migrations import OLDEST, STEPS, migrate
+from tuibench.store.outline import Outlines, is_quality
 from tuibench.store.plausible import check_header, check_quality, check_record
 from tuibench.store.schema import (
     SCHEMA_VERSION,
@@ -34,7 +35,7 @@ _MAX_TABLE_BYTES = 32 << 20
 _MAX_TABLES = 500_000
 _MAX_TOLD = 20
 # A lone bracket is all that is left of a table cut after its first byte; what was added later stands below it.
-_TABLE_START = re.compile(rb"^(?=\[\[|\[$)", re.MULTILINE)
+_TABLE_START = re.compile(rb"\n(?=\[\[|\[$)", re.MULTILINE)
 
 
 def load(path: Path) -> Session:
@@ -46,23 +47,35 @@ def load(path: Path) -> Session:
     return session_from(read(path), path)
 
 
-def session_from(content: bytes, path: Path) -> Session:
+def load_outline(path: Path) -> Session:
+    """Load a session file as `load` does, but of its trials only what a list needs: see `outline`.
+
+    Raises:
+        SessionError: The file cannot be read, or its header is not a session header.
+    """
+    return session_from(read(path), path, in_full=False)
+
+
+def session_from(content: bytes, path: Path, *, in_full: bool = True) -> Session:
     """Return the session that a file's content is.
 
     Args:
         content: Up to any byte.
         path: The file, for messages.
+        in_full: Read all of each trial, not only its outline, and the quality of the methods.
 
     Raises:
         SessionError: The header is not a session header.
     """
-    head, *tables = _TABLE_START.split(content, maxsplit=_MAX_TABLES)
+    head, *tables = _cut(content, _MAX_TABLES)
     header = _header(path, head)
-    found = _Tables(header.schema_version)
-    line = head.count(b"\n") + 1
+    # An older version's tables are brought up first.
+    outlines = None if in_full or header.schema_version in STEPS else Outlines()
+    found = _Tables(header.schema_version, outlines)
+    line = head.count(b"\n") + 2
     for table in tables:
         found.add(table, line)
-        line += table.count(b"\n")
+        line += table.count(b"\n") + 1
     counted, superseded = split_superseded(found.trials)
     return Session(
         header=found.told_of(header),
@@ -81,7 +94,7 @@ def load_header(path: Path) -> SessionHeader:
     Raises:
         SessionError: The file cannot be read, or its header is not a session header.
     """
-    head, *_ = _TABLE_START.split(read(path), maxsplit=1)
+    head, *_ = _cut(read(path), 1)
     return _header(path, head)
 
 
@@ -93,7 +106,7 @@ def whole_bytes(path: Path) -> int:
     """
     content = read(path)
     version = load_header(path).schema_version
-    starts = [match.start() for match in _TABLE_START.finditer(content)]
+    starts = [match.start() for match in _TABLE_START.finditer(b"\n" + content)]
     if not starts:
         return len(content)
     last = _Tables(version)
@@ -101,11 +114,19 @@ def whole_bytes(path: Path) -> int:
     return starts[-1] if last.dropped else len(content)
 
 
+def _cut(content: bytes, max_tables: int) -> list[bytes]:
+    """Return the top and the tables below it, each without the line end before the next."""
+    head, *tables = _TABLE_START.split(b"\n" + content, maxsplit=max_tables)
+    return [head[1:], *tables]
+
+
 @dataclass(slots=True)
 class _Tables:
     """What the tables after the header say, as they are read one by one."""
 
     version: int
+    outlines: Outlines | None = None
+    """Where an outline of a trial is all that is wanted."""
     trials: list[TrialRecord] = field(default_factory=list)
     quality: dict[str, QualityRecord] = field(default_factory=dict)
     resumed: list[Resumption] = field(default_factory=list)
@@ -123,6 +144,11 @@ class _Tables:
     def _add(self, table: bytes) -> None:
         if len(table) > _MAX_TABLE_BYTES:
             raise TomlInputError("larger than any trial")
+        if self.outlines is not None and (trial := self.outlines.outline(table)) is not None:
+            self.trials.append(trial)
+            return
+        if self.outlines is not None and is_quality(table):
+            return
         raw = parse(table.decode("utf-8", errors="replace"))
         trials = self._rows(raw, "trials", TrialRecord)
         for record in trials:
@@ -138,7 +164,9 @@ class _Tables:
             self.annotation = said.after(self.annotation)
 
     def _rows(self, raw: dict[str, Any], name: str, kind: type[T]) -> list[T]:
-        rows = msgspec.convert(raw.get(name, []), list[dict[str, Any]])
+        if name not in raw:
+            return []
+        rows = msgspec.convert(raw[name], list[dict[str, Any]])
         return [msgspec.convert(migrate(name, row, self.version), kind) for row in rows]
 
     def told_of(self, header: SessionHeader) -> SessionHeader:

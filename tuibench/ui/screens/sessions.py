@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tuibench.store.catalogue import SessionSummary
     from tuibench.ui.services import Context
 
-_N_READ = 25
+_N_READ = 150
 """Files that are read whole before the list is painted again: a third of a second."""
 _N_AT_FIRST = 100
 """Headers that are read before the list is painted at all: more than fit on a screen."""
