@@ -72,12 +72,12 @@ def _complete_lengths(rope: dict[str, Any], config: Mapping[str, Any]) -> None:
 
 def rope_tables(rope: dict[str, Any], head_dim: int, length: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return cosine and sine for positions below `length`, each of shape `[length, head_dim / 2]`."""
-    frequencies, factor = _frequencies(rope, head_dim)
+    frequencies, factor = rope_frequencies(rope, head_dim)
     angles = np.arange(length, dtype=np.float32)[:, None] * frequencies[None, :]
     return (np.cos(angles) * factor).astype(np.float32), (np.sin(angles) * factor).astype(np.float32)
 
 
-def _frequencies(rope: dict[str, Any], head_dim: int) -> tuple[NDArray[np.float32], float]:
+def rope_frequencies(rope: dict[str, Any], head_dim: int) -> tuple[NDArray[np.float32], float]:
     """Return the angular frequencies in FP32, where transformers rounds them, and the factor on both tables."""
     exponents = np.arange(0, head_dim, 2, dtype=np.float32) / np.float32(head_dim)
     base = (1.0 / np.float32(rope["rope_theta"]) ** exponents).astype(np.float32)
