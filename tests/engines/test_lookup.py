@@ -62,7 +62,7 @@ def generate(model, prompt, first, n_tokens):
     for _ in range(n_tokens):
         made.append(token)
         token = int(guesser.decode(token).argmax())
-    return made, guesser.guesses
+    return made, guesser
 
 
 def test_right_guesses_cost_no_step():

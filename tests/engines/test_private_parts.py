@@ -44,7 +44,7 @@ def test_models_say_whether_they_take_the_general_cache():
 
 
 def test_a_cache_is_a_list_of_layers_that_are_told_of_new_keys(model):
-    """`torch_cache.PreallocatedLayer`: `layers`, `lazy_initialization`, `update`, `keys`, `values`, `crop`."""
+    """`torch_preallocated.PreallocatedLayer`: `layers`, `lazy_initialization`, `update`, `keys`, `values`, `crop`."""
     from transformers import DynamicCache
     from transformers.cache_utils import DynamicLayer
 

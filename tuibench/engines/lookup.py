@@ -19,8 +19,6 @@ from collections.abc import Callable, Sequence
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Protocol
 
-from tuibench.engines.base import Guesses
-
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -126,7 +124,11 @@ class Steps(Protocol):
 
 
 class Drafter:
-    """Decoding with guesses, token by token for the caller."""
+    """Decoding with guesses, token by token for the caller.
+
+    Attributes:
+        n_steps: Steps of the model after the prompt; with `n_guessed` and `n_accepted` as in `base.Guesses`.
+    """
 
     def __init__(
         self,
@@ -153,7 +155,7 @@ class Drafter:
         self._guessed: list[int] = []
         self._logits: NDArray[np.float32] | None = None
         self._row = 0
-        self.guesses = Guesses()
+        self.n_steps = self.n_guessed = self.n_accepted = 0
 
     def decode(self, token_id: int) -> Logits:
         """Append one token and return the logits that follow it; they may be there already."""
@@ -163,7 +165,7 @@ class Drafter:
         self._length += 1
         if self._logits is not None and self._row < len(self._guessed) and self._guessed[self._row] == token_id:
             self._row += 1
-            self.guesses.n_accepted += 1
+            self.n_accepted += 1
             accepted: Logits = self._logits[self._row]
             return accepted
         self._steps.rollback(len(self._guessed) - self._row)
@@ -173,7 +175,7 @@ class Drafter:
         start = self._clock()
         self._logits, self._row = self._steps.append([token_id, *self._guessed]), 0
         self._policy.took(1 + len(self._guessed), self._clock() - start)
-        self.guesses.n_steps += 1
-        self.guesses.n_guessed += len(self._guessed)
+        self.n_steps += 1
+        self.n_guessed += len(self._guessed)
         following: Logits = self._logits[0]
         return following

@@ -109,12 +109,21 @@ def rope_tables(rope: dict[str, Any], head_dim: int, length: int) -> tuple[NDArr
 
     Element i of a head is meant to be paired with i + head_dim / 2; what is not rotated is turned by 0.
     """
+    frequencies, factors = rope_frequencies(rope, head_dim)
+    angles = np.arange(length, dtype=np.float32)[:, None] * frequencies[None, :]
+    return (np.cos(angles) * factors).astype(np.float32), (np.sin(angles) * factors).astype(np.float32)
+
+
+def rope_frequencies(rope: dict[str, Any], head_dim: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the angular frequency of each pair of a head, and the factor on its cosine and sine: `[head_dim / 2]`.
+
+    What is not rotated has frequency 0 and factor 1.
+    """
     width = rotated_width(rope, head_dim)
     frequencies, factor = _frequencies(rope, width)
-    angles = np.arange(length, dtype=np.float32)[:, None] * frequencies[None, :]
-    others = ((0, 0), (0, (head_dim - width) // 2))
-    cosine, sine = (np.cos(angles) * factor).astype(np.float32), (np.sin(angles) * factor).astype(np.float32)
-    return np.pad(cosine, others, constant_values=1), np.pad(sine, others)
+    others = (0, (head_dim - width) // 2)
+    factors = np.pad(np.full(width // 2, factor, np.float32), others, constant_values=np.float32(1))
+    return np.pad(frequencies, others), factors
 
 
 def _frequencies(rope: dict[str, Any], head_dim: int) -> tuple[NDArray[np.float32], float]:

@@ -143,4 +143,5 @@ class FusedInt8Lookup(FusedInt8):
 
     @property
     def guesses(self) -> Guesses:
-        return self._guesser.guesses
+        drafter = self._guesser
+        return Guesses(drafter.n_steps, drafter.n_guessed, drafter.n_accepted)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from tuibench.engines.base import UnsupportedModelError
-from tuibench.engines.torch.cache import preallocated_cache
+from tuibench.engines.torch.preallocated import preallocated_cache
 from tuibench.engines.torch.rotation import Rotation
 
 _STATES_IN_MODULES = ("conv1d_state", "recurrent_states")

@@ -192,6 +192,14 @@ class KvCache(_TorchEager):
             facts["scoring"] = "token by token: several at once come out differently in this model"
         return replace(info, kv_cache=size, facts=facts)
 
+    @property
+    def plain_call(self) -> CacheCall | None:
+        """How the model takes its cache; None where that is not all it needs.
+
+        Such are models whose rotation changes with the length of the text, or that keep some of the text themselves.
+        """
+        return self._call if self._rotation is None and not self._states else None
+
     def prefill(self, token_ids: Sequence[int], max_length: int) -> Logits:
         return self._begin(token_ids, max_length)
 

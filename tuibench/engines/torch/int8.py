@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -38,15 +37,15 @@ class Int8Torch(KvCache):
     def _adapted(self, info: EngineInfo, progress: Progress) -> EngineInfo:
         info = super()._adapted(info, progress)
         progress("quantising", 3, 4)
-        import torch
-
         from tuibench.engines.torch.counts import expert_weights
+        from tuibench.engines.torch.int8_layers import choose_kernels, linear_from_conv1d, quantise
 
-        engine = _pick_engine()
-        torch.backends.quantized.engine = engine
-        _linear_from_conv1d(self._model)
+        engine = choose_kernels()
+        if engine is None:
+            raise UnsupportedModelError("this build of PyTorch has no INT8 kernels for this processor")
+        linear_from_conv1d(self._model)
         before = _linear_weights(self._model)
-        _quantise(self._model)
+        quantise(self._model)
         self._refuse_unless_it_runs()
         after = _linear_weights(self._model)
         # The weights of experts lie stacked in one parameter a layer, which quantisation passes by.
@@ -75,46 +74,9 @@ class Int8Torch(KvCache):
             ) from error
 
 
-def _pick_engine() -> str:
-    import torch
-
-    available: list[str] = torch.backends.quantized.supported_engines
-    for engine in ("x86", "fbgemm", "onednn", "qnnpack"):
-        if engine in available:
-            return engine
-    raise UnsupportedModelError("this build of PyTorch has no INT8 kernels for this processor")
-
-
 def _activation_bits(engine: str) -> int:
     """Return the width that keeps the kernels' sums below 16 bits where they would saturate."""
     return 7 if engine in {"x86", "fbgemm"} else 8
-
-
-def _linear_from_conv1d(model: Any) -> None:  # noqa: ANN401 - transformers' own
-    """Replace GPT-2's Conv1D, a linear layer whose weight is stored the other way round."""
-    import torch
-    from transformers.pytorch_utils import Conv1D
-
-    for parent in list(model.modules()):
-        for name, child in list(parent.named_children()):
-            if not isinstance(child, Conv1D):
-                continue
-            n_inputs, n_outputs = child.weight.shape
-            linear = torch.nn.Linear(n_inputs, n_outputs, device="meta")
-            linear.weight = torch.nn.Parameter(child.weight.detach().T.contiguous(), requires_grad=False)
-            linear.bias = torch.nn.Parameter(child.bias.detach(), requires_grad=False)
-            setattr(parent, name, linear)
-
-
-def _quantise(model: Any) -> None:  # noqa: ANN401 - transformers' own
-    import torch
-
-    with warnings.catch_warnings():
-        # "deprecated and will be removed in 2.10", says 2.13; torch is pinned, and nothing else serves these CPUs.
-        warnings.simplefilter("ignore")
-        # A dtype instead of this would give one scale for a whole matrix. A tied head becomes a copy of its own.
-        per_row = torch.ao.quantization.per_channel_dynamic_qconfig
-        torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear: per_row}, inplace=True)
 
 
 def _linear_weights(model: Any) -> dict[str, int]:  # noqa: ANN401 - transformers' own

@@ -77,4 +77,5 @@ class KvCacheLookup(KvCache):
     @property
     def guesses(self) -> Guesses:
         """See `GuessingEngine`."""
-        return self._guesser.guesses
+        drafter = self._guesser
+        return Guesses(drafter.n_steps, drafter.n_guessed, drafter.n_accepted)
