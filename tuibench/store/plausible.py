@@ -40,8 +40,10 @@ def check_record(record: TrialRecord) -> None:
     """
     n_tokens = len(record.token_ids)
     _require(record.finished.tzinfo is not None, "`finished` has no time zone")
-    _require(len(record.piece_chars) == n_tokens, "`piece_chars` and `token_ids` differ in length")
-    _require(len(record.step_ns) >= n_tokens - 1, "`step_ns` has too few gaps for its tokens")
+    n_pieces = len(record.piece_chars)
+    _require(record.text_only or n_pieces == n_tokens, "`piece_chars` and `token_ids` differ in length")
+    _require(len(record.step_ns) >= n_pieces - 1, "`step_ns` has too few gaps for its tokens")
+    _require(record.n_told is None or record.text_only, "`n_told` counts what `token_ids` has")
     _require(min(record.step_ns, default=0) >= 0, "a gap between tokens is negative")
     _require(min(record.piece_chars, default=0) >= 0, "`piece_chars` holds a negative length")
     _require(sum(record.piece_chars) <= len(record.text), "`piece_chars` exceeds the text")

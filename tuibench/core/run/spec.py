@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from tuibench.core.run.endpoint import Endpoint
+
 
 class Method(msgspec.Struct, frozen=True, kw_only=True):
     """What is known about a method before anything heavy is imported."""
@@ -69,6 +71,8 @@ class LoadRequest(msgspec.Struct, frozen=True, kw_only=True, tag_field="request"
     model_dir: str
     n_threads: int
     calibration: Calibration = Calibration()
+    endpoint: Endpoint | None = None
+    """The server that is asked instead of loading a model here."""
 
 
 class TrialRequest(msgspec.Struct, frozen=True, kw_only=True, tag_field="request", tag="trial"):
@@ -149,6 +153,8 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     eval_text: EvalText | None = None
     """Each measured method is scored on it at the end; None measures no quality."""
     calibration: Calibration = Calibration()
+    endpoints: tuple[Endpoint, ...] = ()
+    """Servers that take part, each under its `method`."""
     timeout_s: float | None = None
     """Longest a phase may take; None takes the default of each phase."""
     name: str = ""

@@ -59,9 +59,9 @@ def stream_of(method: MethodState) -> Stream | None:
     Until a further trial has its first token, it is what the latest one streamed.
     """
     trial = method.trial
-    if trial is not None and (trial.n_gen or (method.running and not method.measured)):
+    if trial is not None and (trial.n_pieces or (method.running and not method.measured)):
         tail = trial.finished.text_tail if trial.finished else ""
-        return Stream(id(trial.log), trial.log.pieces, trial.n_gen, tail, trial.n_expected, trial.log.ids, trial)
+        return Stream(id(trial.log), trial.log.pieces, trial.n_pieces, tail, trial.n_expected, trial.log.ids, trial)
     if not method.measured:
         return None
     return stream_of_record(method.measured[-1])
@@ -79,6 +79,8 @@ def first_difference(stream: Stream | None, reference: Stream | None) -> int | N
     if stream is None or reference is None:
         return None
     n = min(stream.n, reference.n)
+    if not stream.ids or not reference.ids:  # pieces of text, whose tokens nobody knows
+        return None
     if stream.ids[:n] == reference.ids[:n]:
         return None
     pairs = zip(stream.ids[:n], reference.ids[:n], strict=True)
