@@ -56,6 +56,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     endpoints: dict[str, EndpointTable] = {}
     """Servers that can be measured, by name."""
 
+    @property
+    def servers(self) -> tuple[Endpoint, ...]:
+        """The same, as they take part in a run."""
+        return tuple(table.named(name) for name, table in self.endpoints.items())
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedConfig:

@@ -121,8 +121,12 @@ def test_the_key_comes_from_the_environment_and_is_written_nowhere(run, server, 
 
 def test_tokens_that_come_together_and_a_cached_prompt_are_said(run, server):
     server[0].events = lambda asked: [
-        completion(" one two"), completion(" three four five six"), finish(), usage(5, asked["max_tokens"], 4), "[DONE]",
-    ]  # fmt: skip
+        completion(" one two"),
+        completion(" three four five six"),
+        finish(),
+        usage(5, asked["max_tokens"], 4),
+        "[DONE]",
+    ]
     done, session = run("--methods", "endpoint")
     assert done.returncode == 0, done.stderr
     (trial,) = session.trials

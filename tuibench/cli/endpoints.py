@@ -116,5 +116,4 @@ def _in_settings() -> dict[str, Endpoint]:
     wrong = [problem for problem in loaded.problems if ": endpoints" in problem]
     if wrong:
         raise UsageError("; ".join(wrong))
-    found = [table.named(name) for name, table in loaded.config.endpoints.items()]
-    return {endpoint.method: endpoint for endpoint in found}
+    return {endpoint.method: endpoint for endpoint in loaded.config.servers}

@@ -7,6 +7,7 @@ nothing of this program's own memory or of this machine's conditions describes i
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -77,6 +78,12 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if self.key_env is not None and not _VARIABLE.fullmatch(self.key_env):
             # It is not quoted: somebody may have given the key itself.
             raise EndpointError("--endpoint-key-env wants the name of an environment variable, never the key itself")
+
+
+def with_keys(measured: Iterable[Endpoint], known: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
+    """Return a session's servers with what their keys are in, as far as the same servers are known here."""
+    here = {endpoint.without_key(): endpoint for endpoint in known}
+    return tuple(here.get(endpoint, endpoint) for endpoint in measured)
 
 
 def is_endpoint(method: str) -> bool:

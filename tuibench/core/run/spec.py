@@ -34,6 +34,18 @@ class Method(msgspec.Struct, frozen=True, kw_only=True):
         return self.precision == "fp32" if self.exact is None else self.exact
 
 
+def method_of_server(endpoint: Endpoint) -> Method:
+    """Return what is known about a server as a method: not even its precision."""
+    return Method(
+        id=endpoint.method,
+        title=endpoint.method,
+        explanation=f"{endpoint.model} at {endpoint.url}, a server that runs already.",
+        parent=None,
+        precision="unknown",
+        exact=False,
+    )
+
+
 class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     """How the next token is picked from the logits."""
 

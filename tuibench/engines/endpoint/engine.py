@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tuibench.core.run.endpoint import Endpoint
-from tuibench.core.run.spec import Method, Sampling
+from tuibench.core.run.spec import Method, Sampling, method_of_server
 from tuibench.engines.base import (
     Piece,
     Progress,
@@ -47,14 +47,7 @@ class EndpointEngine:
             endpoint: The server.
             read_s: Longest wait for something new.
         """
-        self.method = Method(
-            id=endpoint.method,
-            title=endpoint.method,
-            explanation="a server that runs already",
-            parent=None,
-            precision="unknown",
-            exact=False,
-        )
+        self.method = method_of_server(endpoint)
         self._endpoint = endpoint
         self._read_s = read_s
         self._server: Server | None = None

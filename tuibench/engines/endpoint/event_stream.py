@@ -27,7 +27,7 @@ def events(stream: BinaryIO, silent_ns: int) -> Iterator[tuple[int, str]]:
     at_ns = heard_ns = perf_counter_ns()
     while line := stream.readline(_MAX_LINE_BYTES):
         now_ns = perf_counter_ns()
-        if len(line) == _MAX_LINE_BYTES:
+        if len(line) >= _MAX_LINE_BYTES:  # with `peek`, the standard library reads past a limit
             raise BrokenStreamError("sends a line without end")
         text = line.decode("utf-8", errors="replace").rstrip("\r\n")
         name, _, value = text.partition(":")

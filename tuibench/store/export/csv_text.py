@@ -69,6 +69,7 @@ def _cells(comparison: Comparison, row: Row, advice: Recommendation) -> Iterator
         yield name, getattr(row.quality, name) if row.quality else None
     yield "first_divergence", row.agreement.first_divergence if row.agreement else None
     yield "n_compared", row.agreement.n_compared if row.agreement else None
+    yield "compared_unit", row.agreement.unit if row.agreement else None
     yield "best_for_its_quality", int(row.best_for_its_quality)
     yield "grade", advice.grade
     yield "recommended", int(row.method == advice.recommended)

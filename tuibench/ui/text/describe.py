@@ -75,16 +75,30 @@ def stream_of_record(record: TrialRecord) -> Stream:
 
 
 def first_difference(stream: Stream | None, reference: Stream | None) -> int | None:
-    """Return the index of the first token that is another than the reference's; None as long as there is none."""
+    """Return the index of the first token that is another than the reference's; None as long as there is none.
+
+    Of pieces of text, whose tokens nobody knows, it is the first with another text.
+    """
     if stream is None or reference is None:
         return None
     n = min(stream.n, reference.n)
-    if not stream.ids or not reference.ids:  # pieces of text, whose tokens nobody knows
-        return None
+    if not stream.ids or not reference.ids:
+        return _first_other_piece(stream.pieces[: stream.n], "".join(reference.pieces[: reference.n]))
     if stream.ids[:n] == reference.ids[:n]:
         return None
     pairs = zip(stream.ids[:n], reference.ids[:n], strict=True)
     return next((index for index, (ours, theirs) in enumerate(pairs) if ours != theirs), None)
+
+
+def _first_other_piece(pieces: Sequence[str], text: str) -> int | None:
+    """Return the index of the first piece that a text does not have in its place, as far as the text goes."""
+    start = 0
+    for index, piece in enumerate(pieces):
+        theirs = text[start : start + len(piece)]
+        if piece[: len(theirs)] != theirs:
+            return index
+        start += len(piece)
+    return None
 
 
 def decode_tps(method: MethodState) -> float | None:
