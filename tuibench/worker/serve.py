@@ -31,7 +31,6 @@ from tuibench.engines.base import (
     StreamRefusedError,
     UnsupportedModelError,
 )
-from tuibench.engines.endpoint.engine import EndpointEngine
 from tuibench.methods import UnknownMethodError, UnusableMethodError, engine_class
 from tuibench.models.artifacts import ArtifactError
 from tuibench.models.local import ModelError
@@ -63,7 +62,7 @@ def serve(requests: RequestReader, emit: EventWriter, started_ns: int, standstil
     load = requests.next()
     if not isinstance(load, LoadRequest) or load.protocol != PROTOCOL_VERSION:
         raise UnexpectedRequestError(f"expected a load request of protocol {PROTOCOL_VERSION}")
-    engine = EndpointEngine(load.endpoint) if load.endpoint is not None else engine_class(load.method)()
+    engine = _engine(load)
     tokenizer = PromptTokenizer(Path(load.model_dir))
     if isinstance(engine, StreamEngine):
         _serve_text(engine, tokenizer, load, requests, emit)
@@ -81,6 +80,14 @@ def serve(requests: RequestReader, emit: EventWriter, started_ns: int, standstil
             case GoOnRequest():
                 raise UnexpectedRequestError("no trial waits for its turn")
         emit.flush()
+
+
+def _engine(load: LoadRequest) -> Engine | StreamEngine:
+    if load.endpoint is None:
+        return engine_class(load.method)()
+    from tuibench.engines.endpoint.engine import EndpointEngine  # noqa: PLC0415 - its TLS would load with every method
+
+    return EndpointEngine(load.endpoint)
 
 
 def _serve_text(

@@ -101,7 +101,8 @@ def _check_length(outcome: StreamOutcome, n_asked: int) -> None:
     if outcome.n_gen is not None and outcome.n_gen != n_asked:
         raise StreamRefusedError(
             f"it generated {outcome.n_gen} tokens where {n_asked} were asked for, which is other work than the other "
-            "methods do: use a server that takes ignore_eos or min_tokens, or ask for fewer with --max-new-tokens"
+            "methods do: give the server a longer context, use one that takes ignore_eos or min_tokens, or ask for "
+            "fewer with --max-new-tokens"
         )
 
 

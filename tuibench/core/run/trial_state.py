@@ -163,7 +163,8 @@ def _with_token(state: TrialState, event: TokenEmitted) -> TrialState:
 
 
 def _with_piece(state: TrialState, event: PieceEmitted) -> TrialState:
-    return _with_entry(state, _own_log(state), event, event.n_tokens or 1)
+    taken_for = 1 if state.n_gen < state.n_expected else 0  # some servers cut their text finer than tokens
+    return _with_entry(state, _own_log(state), event, taken_for if event.n_tokens is None else event.n_tokens)
 
 
 def _own_log(state: TrialState) -> TokenLog:
