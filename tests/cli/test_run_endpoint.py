@@ -63,6 +63,7 @@ def test_a_server_is_a_row_beside_a_method_of_ours_and_never_the_one_to_take(run
     assert "left out: endpoint (not judged: quality cannot be measured through an endpoint)" in done.stdout
     assert "first difference at character 1" in done.stdout
     assert "take endpoint" not in done.stdout
+    assert "an endpoint streams each trial in one turn, the other methods take short ones" in done.stderr
 
     (path,) = (tmp_path / "out").glob("*.toml")
     for output in ("md", "csv", "json", "html", "svg", "benchstat"):
@@ -137,7 +138,7 @@ def test_tokens_that_come_together_and_a_cached_prompt_are_said(run, server):
     assert together.startswith(f"{N_TOKENS} tokens came in 2 pieces")
 
 
-def test_a_server_of_the_settings_file_has_a_name(run, server):
+def test_a_server_of_the_settings_file_has_a_name(run, server, capfdbinary):
     from tuibench import paths
 
     paths.config_file().parent.mkdir(parents=True, exist_ok=True)
@@ -150,6 +151,8 @@ def test_a_server_of_the_settings_file_has_a_name(run, server):
     done, session = run("--methods", "endpoint:mine", endpoint=False)
     assert done.returncode == 0, done.stderr
     assert [trial.method for trial in session.trials] == ["endpoint:mine"]
+    assert main(["methods"]) == OK
+    assert f"tiny at {server[1]}, a server that runs already." in capfdbinary.readouterr().out.decode()
     assert server[0].asked[-1]["path"] == "/v1/chat/completions"
     assert server[0].asked[-1]["messages"] == [{"role": "user", "content": "Hello"}]
 

@@ -21,6 +21,6 @@ def run(_: argparse.Namespace) -> int:
     width = max((len(printable(method.id)) for method in methods), default=0)
     for method in methods:
         improves = f" (after {method.parent})" if method.parent else ""
-        precision = f"{MISSING:4}" if method.problem else method.precision
+        precision = f"{MISSING:4}" if method.problem or method.precision == "unknown" else method.precision
         print(f"{printable(method.id):{width}}  {precision}  {method.explanation}{printable(improves)}")
     return 0
