@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -107,7 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
                     self.script.gate.wait()
                     continue
                 data = event.encode() if isinstance(event, str) else json.dumps(event).encode()
-                chunk = b"data: %b\n\n" % data if not data.startswith(b":") else data + b"\n\n"
+                chunk = b"data: %b\n\n" % data if not data.startswith((b":", b"error:")) else data + b"\n\n"
                 self.wfile.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
             if self.script.cut:
                 self.wfile.write(b"400\r\ndata: {")
@@ -118,12 +119,19 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # a client that has had enough goes away
+            super().handle_error(request, client_address)
+
+
 @contextmanager
 def openai_server():
     """Yield a script and the address of a server that follows it."""
     script = Script()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"script": script}))
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"script": script}))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:

@@ -184,6 +184,7 @@ def test_a_run_goes_on_with_the_same_server_only(run, server, tiny_llama, tmp_pa
         (["--endpoint", f"http://me:{KEY}@127.0.0.1/v1", "--endpoint-model", "m"], "a user, a password or a query"),
         (["--endpoint", f"http://127.0.0.1/v1?key={KEY}", "--endpoint-model", "m"], "a user, a password or a query"),
         (["--endpoint", "127.0.0.1:8080", "--endpoint-model", "m"], "is not a URL"),
+        (["--endpoint", "http://grüße/v1", "--endpoint-model", "m"], "is not a URL"),
         (["--endpoint", "http://a/v1", "--endpoint-model", "m", "--endpoint-key-env", KEY], "never the key itself"),
         (["--endpoint", "http://a/v1", "--endpoint-model", "m", "--endpoint-key-env", "NO_SUCH_KEY"], "is not set"),
         (["--methods", "endpoint:none"], "[endpoints.NAME]"),

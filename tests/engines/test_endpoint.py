@@ -163,6 +163,12 @@ BREAKS = {
     "no-end": ([completion(" a")], StreamError, "broke off in the middle of a stream"),
     "not-json": ([completion(" a"), "hello \x1b[2J"], StreamError, "streams something else than JSON, it says: hello"),
     "not-a-table": (["[1]"], StreamError, "streams something else than completions"),
+    "of-another-api": (
+        [{"content": " a", "stop": False}],
+        StreamRefusedError,
+        "than completions: the address ends in /v1",
+    ),
+    "older-error": ([completion(" a"), 'error: {"code": 500, "message": "slot gone"}'], StreamError, "slot gone"),
     "error": ([completion(" a"), {"error": {"message": "CUDA\nis gone"}}], StreamError, "it says: CUDA is gone"),
     "endless": ([completion(" a")] * 1000, StreamRefusedError, "does not end its stream at the length"),
     "long-line": ["x" * (1 << 20), StreamError, "sends a line without end"],

@@ -19,6 +19,8 @@ _ID = "endpoint"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
+_NO_URL = "the endpoint's address is not a URL; give one such as http://127.0.0.1:8080/v1"
+
 Api = Literal["completions", "chat"]
 
 NO_QUALITY = "quality cannot be measured through an endpoint"
@@ -63,16 +65,15 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             parts = urlsplit(self.url)
             host, _ = parts.hostname, parts.port
         except ValueError:
-            raise EndpointError(
-                "the endpoint's address is not a URL; give one such as http://127.0.0.1:8080/v1"
-            ) from None
+            raise EndpointError(_NO_URL) from None
         if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
             raise EndpointError(
                 "the endpoint's address holds a user, a password or a query: leave it out, and name the environment "
                 "variable that has the key with --endpoint-key-env"
             )
-        if parts.scheme not in {"http", "https"} or not host:
-            raise EndpointError("the endpoint's address is not a URL; give one such as http://127.0.0.1:8080/v1")
+        plain = self.url.isascii() and self.url.isprintable() and " " not in self.url
+        if parts.scheme not in {"http", "https"} or not host or not plain:
+            raise EndpointError(_NO_URL)
         if not self.model.strip():
             raise EndpointError("the endpoint's model is empty; name it as the server does, see its /v1/models")
         if self.key_env is not None and not _VARIABLE.fullmatch(self.key_env):

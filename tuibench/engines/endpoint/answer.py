@@ -19,6 +19,8 @@ class Answer:
         self._n_cached: int | None = None
         self._finish: str | None = None
         self._reasoned = False
+        self.understood = False
+        """Whether any event was one of this API."""
         self.served_model: str | None = None
         """The model as the server calls it."""
 
@@ -44,6 +46,7 @@ class Answer:
         model = event.get("model")
         self.served_model = model if isinstance(model, str) else self.served_model
         text = ""
+        self.understood |= isinstance(event.get("choices"), list)
         for choice in _list(event.get("choices")):
             text += self._text(_table(choice))
             finish = _table(choice).get("finish_reason")

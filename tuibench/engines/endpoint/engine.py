@@ -153,8 +153,7 @@ class EndpointEngine:
                     if text:
                         yield Piece(at_ns, text, n_tokens)
                 else:
-                    if not answer.finished:
-                        raise StreamError(f"{url} broke off in the middle of a stream: its own log says why")
+                    _check_end(url, answer)
         except BrokenStreamError as error:
             raise StreamError(f"{url} {error}: is it stuck?") from error
         except StatusError as error:
@@ -191,6 +190,21 @@ class EndpointEngine:
             return found | {"ignore_eos": True, "min_tokens": request.max_new_tokens}
         found |= {"seed": sampling.seed, "top_p": sampling.top_p}
         return found | {"top_k": sampling.top_k} if sampling.top_k else found
+
+
+def _check_end(url: str, answer: Answer) -> None:
+    """Check a stream that ended without a word.
+
+    Raises:
+        StreamError: It was cut.
+        StreamRefusedError: It was of something else, such as llama-server's own API.
+    """
+    if not answer.understood:
+        raise StreamRefusedError(
+            f"{url} streams something else than completions: the address ends in /v1 with most servers"
+        )
+    if not answer.finished:
+        raise StreamError(f"{url} broke off in the middle of a stream: its own log says why")
 
 
 def _event(server: Server, url: str, data: str) -> dict[str, Any]:

@@ -31,9 +31,11 @@ def events(stream: BinaryIO, silent_ns: int) -> Iterator[tuple[int, str]]:
             raise BrokenStreamError("sends a line without end")
         text = line.decode("utf-8", errors="replace").rstrip("\r\n")
         name, _, value = text.partition(":")
-        if name in {"data", "error"}:  # llama-server's older versions name an event's only line `error`
+        if name == "data":
             data.append(value.removeprefix(" "))
             at_ns = now_ns
+        elif name == "error":  # llama-server's older versions call an event's only line so
+            data.append(f'{{"error": {value}}}')
         elif not text and data:
             yield at_ns, "\n".join(data)
             data.clear()

@@ -17,8 +17,8 @@ from tuibench.core.run.endpoint import Endpoint
 from tuibench.engines.base import StreamError, StreamRefusedError
 
 CONNECT_S = 10.0
-READ_S = 240.0
-"""Without a byte. Below the time that a worker may be silent, so that the server is named as the reason."""
+READ_S = 290.0
+"""Without a byte. Below what a worker may be silent between tokens, so that the server is named as the reason."""
 _MAX_BODY_BYTES = 4 << 20
 _SHOWN_CHARS = 200
 _OK = 200
@@ -91,7 +91,7 @@ class Server:
                 response = connection.getresponse()
                 self._check_status(response)
                 return json.loads(_body(response))
-        except json.JSONDecodeError:
+        except ValueError:
             raise self._no_api(response) from None
         finally:
             connection.close()
