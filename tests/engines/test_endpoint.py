@@ -89,12 +89,13 @@ def test_llama_servers_timings_tell_what_was_cached(server):
     engine, _ = loaded(url)
     script.events = lambda _: [
         completion(" a"),
-        {**finish(), "timings": {"cache_n": 17, "prompt_n": 1}},
+        {**finish(), "timings": {"cache_n": 17, "prompt_n": 1, "prompt_ms": 1.5, "odd name": 1, "text": "x"}},
         usage(18, 4, None),
         "[DONE]",
     ]
     generated(engine)
     assert engine.outcome.n_cached == 17
+    assert engine.outcome.timings == ("cache_n: 17", "prompt_n: 1", "prompt_ms: 1.5")
 
 
 def test_what_a_server_does_not_know_is_left_out_and_named(server):

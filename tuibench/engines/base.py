@@ -119,6 +119,8 @@ class StreamOutcome:
     """Tokens of the prompt that were kept from an earlier request, and not computed."""
     stopped: bool = False
     """Whether the model ended it, and not the length that was asked for."""
+    timings: tuple[str, ...] = ()
+    """What the model's own side says it took, as `name: value`."""
     reasoned: bool = False
     """Whether some of the text is what the model thought before it answered."""
 

@@ -78,6 +78,7 @@ def trial_events(record: TrialRecord) -> Iterator[Event]:
             cpu_ns=record.worker_cpu_ns,
             n_gen=record.n_told,
             n_cached=record.n_cached,
+            server_timings=record.server_timings,
             sampling_ns=record.sampling_ns,
             guesses=_guesses(record),
             memory=memory,

@@ -87,6 +87,7 @@ def stream(
             n_prompt=outcome.n_prompt,
             n_gen=n_gen,
             n_cached=outcome.n_cached,
+            server_timings=outcome.timings,
             doubts=tuple(_doubts(outcome, n_pieces=len(texts), n_gen=n_gen, n_prompt=n_prompt)),
         )
     )

@@ -179,6 +179,8 @@ class TrialFinished(_Event, frozen=True, kw_only=True, tag="trial_finished"):
     n_gen: int | None = None
     n_cached: int | None = None
     """Tokens of the prompt that were not computed, since an earlier request had them."""
+    server_timings: tuple[str, ...] = ()
+    """As `TrialRecord` says."""
     doubts: tuple[str, ...] = ()
     """What to know before the figures are believed."""
     sampling_ns: int | None = None

@@ -58,6 +58,8 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Tokens generated, of a method that hands out text."""
     n_cached: int | None = None
     """Tokens of the prompt that a server had from an earlier request; None where nobody tells."""
+    server_timings: tuple[str, ...] = ()
+    """What a server says that it took, as `name: value`, for who wants to hold it against what arrived here."""
     text: str = ""
 
     prepare_peak_bytes: int | None = None

@@ -239,6 +239,7 @@ def trial_record(
         piece_chars=tuple(len(piece) for piece in trial.log.pieces[: trial.n_pieces]),
         n_told=done.n_gen if done else None,
         n_cached=done.n_cached if done else None,
+        server_timings=done.server_timings if done else (),
         text=trial.text,
         prepare_peak_bytes=ready.prepare_peak_bytes if ready else None,
         load_peak_bytes=ready.memory.peak_rss_bytes if ready else None,

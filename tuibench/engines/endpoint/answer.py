@@ -7,6 +7,8 @@ from typing import Any
 from tuibench.core.run.endpoint import Api
 from tuibench.engines.base import StreamOutcome
 
+_NAME_CHARS, _MOST_NUMBERS = 40, 32
+
 
 class Answer:
     """One generation as far as it has come."""
@@ -19,6 +21,7 @@ class Answer:
         self._n_cached: int | None = None
         self._finish: str | None = None
         self._reasoned = False
+        self._timings: tuple[str, ...] = ()
         self.understood = False
         """Whether any event was one of this API."""
         self.served_model: str | None = None
@@ -36,6 +39,7 @@ class Answer:
             n_gen=self._n_gen,
             n_cached=self._n_cached,
             stopped=self._finish == "stop",
+            timings=self._timings,
             reasoned=self._reasoned,
         )
 
@@ -70,11 +74,19 @@ class Answer:
         self._n_prompt = _first(_whole(usage.get("prompt_tokens")), self._n_prompt)
         self._n_cached = _first(_whole(details.get("cached_tokens")), _whole(timings.get("cache_n")), self._n_cached)
         self._n_gen = _first(n_gen, self._n_gen)
+        self._timings = _numbers(timings) or self._timings
         return n_gen is not None
 
 
 def _first(*values: int | None) -> int | None:
     return next((value for value in values if value is not None), None)
+
+
+def _numbers(timings: dict[str, Any]) -> tuple[str, ...]:
+    """Return what llama-server tells of its own times, which are milliseconds and counts."""
+    found = ((name, value) for name, value in timings.items() if name.isidentifier() and len(name) <= _NAME_CHARS)
+    numbers = [f"{name}: {value:.12g}" for name, value in found if type(value) in {int, float}]
+    return tuple(numbers[:_MOST_NUMBERS])
 
 
 def _whole(value: object) -> int | None:
