@@ -1,4 +1,4 @@
-"""llama.cpp's own server on a free port: `python llama_server.py FILE.gguf`, until standard input closes.
+"""llama.cpp's own server on a free port: `python -m tests.llama_server FILE.gguf`, until standard input closes.
 
 A process of its own, as users run it: what it computes is none of the test's.
 """
@@ -9,8 +9,11 @@ import os
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 from tests.gguf_files import decoder_keys, gguf_tensors, write_gguf
+
+_ROOT = Path(__file__).parents[1]
 
 
 def write_llama(model_dir, path):
@@ -35,9 +38,8 @@ def llama_server(path, *keys):
         keys: That it takes; none where it wants none.
     """
     command = [sys.executable, "-m", "tests.llama_server", str(path), *keys]
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(command, text=True, cwd=_ROOT, **pipes)
     try:
         address = process.stdout.readline().strip()
         assert address.startswith("http://127.0.0.1:"), f"the server ended with {process.wait()}"
