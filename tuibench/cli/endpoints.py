@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from functools import cache
 from typing import TYPE_CHECKING
 
 from tuibench import paths
@@ -16,6 +15,8 @@ from tuibench.methods import UnknownMethodError, resolve_methods
 
 if TYPE_CHECKING:
     import argparse
+
+_REMEDY = "; a server is given with --endpoint URL --endpoint-model M, or as [endpoints.NAME] in the settings file"
 
 
 def given_endpoint(options: argparse.Namespace) -> Endpoint | None:
@@ -57,10 +58,7 @@ def named_methods(names: str, given: Endpoint | None) -> tuple[str, ...]:
         named = resolve_methods(names, known)
     except UnknownMethodError as error:
         missing = [name for name in map(str.strip, names.split(",")) if is_endpoint(name) and name not in known]
-        remedy = (
-            "; a server is given with --endpoint URL --endpoint-model M, or as [endpoints.NAME] in the settings file"
-        )
-        raise UsageError(f"{error}{remedy if missing else ''}") from error
+        raise UsageError(f"{error}{_REMEDY if missing else ''}") from error
     return named if given is None else tuple(dict.fromkeys((*named, given.method)))
 
 
@@ -105,7 +103,6 @@ def _with_key_at_hand(endpoint: Endpoint) -> Endpoint:
     return endpoint
 
 
-@cache
 def _in_settings() -> dict[str, Endpoint]:
     """Return the servers of the settings file by method.
 

@@ -105,9 +105,8 @@ class TrialUnderWay:
         state, failure = self._state, self._failure
         watched, observer_cpu_ns = self._watch.give_up(), None
         if failure is None and self._watched is not None and self._process is not None:
-            if not is_endpoint(
-                state.method
-            ):  # on this machine a server is one of those who disturb, elsewhere nobody is
+            # A server on this machine would be taken for a neighbour that disturbs; one elsewhere is not disturbed here.
+            if not is_endpoint(state.method):
                 watched = self._watched.end(state.finished.stood_still_ns if state.finished else None)
             observer_cpu_ns = self._process.observer_cpu_ns
         return trial_record(
