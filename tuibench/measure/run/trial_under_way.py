@@ -105,7 +105,7 @@ class TrialUnderWay:
         state, failure = self._state, self._failure
         watched, observer_cpu_ns = self._watch.give_up(), None
         if failure is None and self._watched is not None and self._process is not None:
-            # A server on this machine would be taken for a neighbour that disturbs; one elsewhere is not disturbed here.
+            # A server here would be taken for a neighbour that disturbs; one elsewhere is not disturbed from here.
             if not is_endpoint(state.method):
                 watched = self._watched.end(state.finished.stood_still_ns if state.finished else None)
             observer_cpu_ns = self._process.observer_cpu_ns
