@@ -69,6 +69,8 @@ def test_a_server_is_a_row_beside_a_method_of_ours_and_never_the_one_to_take(run
     for output in ("md", "csv", "json", "html", "svg", "benchstat"):
         assert main(["export", str(path), "--format", output]) == OK
         assert "endpoint" in capfdbinary.readouterr().out.decode()
+    assert main(["replay", str(path), "--plain", "--speed", "1000"]) == OK
+    assert f"endpoint │ {theirs.text}" in capfdbinary.readouterr().out.decode()
     assert main(["compare", str(path)]) == OK
     assert "endpoint" in capfdbinary.readouterr().out.decode()
     state = stored_state(session)
