@@ -48,7 +48,7 @@ def run(server, tiny_llama, tmp_path, monkeypatch):
     return start
 
 
-def test_a_server_is_a_row_beside_a_method_of_ours_and_never_the_one_to_take(run, tmp_path, capfdbinary):
+def test_a_server_is_a_row_beside_a_method_of_ours_and_never_the_one_to_take(run, server, tmp_path, capfdbinary):
     done, session = run("--methods", "kv-cache,endpoint")
     assert done.returncode == 0, done.stderr
     ours, theirs = sorted(session.trials, key=lambda trial: trial.text_only)
@@ -71,6 +71,8 @@ def test_a_server_is_a_row_beside_a_method_of_ours_and_never_the_one_to_take(run
         assert "endpoint" in capfdbinary.readouterr().out.decode()
     assert main(["replay", str(path), "--plain", "--speed", "1000"]) == OK
     assert f"endpoint │ {theirs.text}" in capfdbinary.readouterr().out.decode()
+    assert main(["sessions", "show", str(path)]) == OK
+    assert f"endpoint: tiny at {server[1]}, completions" in capfdbinary.readouterr().out.decode()
     assert main(["compare", str(path)]) == OK
     assert "endpoint" in capfdbinary.readouterr().out.decode()
     state = stored_state(session)

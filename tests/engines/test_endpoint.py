@@ -38,7 +38,7 @@ def generated(engine, request=REQUEST):
 def test_tokens_are_counted_by_usage_and_stamped_in_order(server):
     engine, facts = loaded(server[1])
     assert isinstance(engine, StreamEngine)
-    assert facts == {"server": "scripted", "served model": "tiny", "API": "completions"}
+    assert facts == {"address": server[1], "server": "scripted", "served model": "tiny", "API": "completions"}
     pieces = list(engine.stream(REQUEST))
     assert [(piece.text, piece.n_tokens) for piece in pieces] == [
         (" one", None), (" two", None), (" three", None), (" four", None),

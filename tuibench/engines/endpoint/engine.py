@@ -64,7 +64,8 @@ class EndpointEngine:
         self._server = Server(self._endpoint, self._read_s)
         served_by = self._check_model(self._server)
         served_model = self._find_parameters()
-        facts = {"server": served_by, "served model": served_model, "API": self._endpoint.api}
+        facts = {"address": self._endpoint.url, "server": served_by, "served model": served_model}
+        facts["API"] = self._endpoint.api
         facts["not taken"] = ", ".join(sorted(self._left_out))
         return {name: text for name, text in facts.items() if text}
 
