@@ -69,7 +69,6 @@ def _cells(comparison: Comparison, row: Row, advice: Recommendation) -> Iterator
         yield name, getattr(row.quality, name) if row.quality else None
     yield "first_divergence", row.agreement.first_divergence if row.agreement else None
     yield "n_compared", row.agreement.n_compared if row.agreement else None
-    yield "compared_unit", row.agreement.unit if row.agreement else None
     yield "best_for_its_quality", int(row.best_for_its_quality)
     yield "grade", advice.grade
     yield "recommended", int(row.method == advice.recommended)
@@ -77,6 +76,7 @@ def _cells(comparison: Comparison, row: Row, advice: Recommendation) -> Iterator
     yield "flags", "; ".join(row.flags)
     yield "failure_kind", row.failure.failure_kind if row.failure else None
     yield "failure_message", row.failure.failure_message if row.failure else None
+    yield "compared_unit", row.agreement.unit if row.agreement else None
 
 
 def _against(name: str, against: Speedup | None) -> Iterator[tuple[str, Value]]:
