@@ -30,7 +30,7 @@ from tuibench.core.run.run_events import (
     TrialStarted,
 )
 from tuibench.core.run.spec import Sampling
-from tuibench.store.schema import SCHEMA_VERSION, MachineHeader, ModelHeader, SessionHeader, Settings
+from tuibench.store.schema import MachineHeader, ModelHeader, SessionHeader, Settings
 
 FINISHED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -127,7 +127,7 @@ def run_events(methods: Sequence[str] = ("baseline", "kv-cache"), n_tokens: int 
 def header() -> SessionHeader:
     """Return the header of a session of `baseline` and `kv-cache`."""
     return SessionHeader(
-        schema_version=SCHEMA_VERSION,
+        schema_version=1,
         id="20260102-030405-test-0000",
         created=FINISHED,
         tuibench_version="0.1.0",

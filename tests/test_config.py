@@ -5,6 +5,7 @@ import pytest
 
 from tests.permissions import obey_modes
 from tuibench.config import Config, load_config, save_theme
+from tuibench.core.run.endpoint import Endpoint
 
 
 @pytest.fixture
@@ -140,3 +141,32 @@ def test_a_file_with_a_byte_order_mark_is_read_and_takes_a_theme(file):
     assert load_config(file).config == Config(mouse=False)
     save_theme(file, "paper")
     assert load_config(file).config == Config(mouse=False, theme="paper")
+
+
+def test_servers_are_read_by_name(file):
+    table = '[endpoints.mine]\nurl = "https://example.org/v1"\nmodel = "m"\napi = "chat"\nkey_env = "MY_KEY"\n'
+    loaded = load_config(written(file, table))
+    assert loaded.problems == ()
+    expected = Endpoint(name="mine", url="https://example.org/v1", model="m", api="chat", key_env="MY_KEY")
+    assert loaded.config.servers == (expected,)
+    assert expected.method == "endpoint:mine"
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ('url = "https://example.org/v1"', "model"),
+        ('url = "https://example.org/v1"\nmodel = "m"\nkey = "sk-secret"', "key"),
+        ('url = "https://me:sk-secret@example.org/v1"\nmodel = "m"', "a user, a password or a query"),
+        ('url = "https://example.org/v1"\nmodel = "m"\nkey_env = "sk-secret"', "never the key itself"),
+        ('url = "example.org"\nmodel = "m"', "is not a URL"),
+    ],
+)
+def test_a_server_that_cannot_be_asked_is_left_out_and_named_without_its_secrets(file, table, said):
+    good = '[endpoints.good]\nurl = "http://127.0.0.1:8080/v1"\nmodel = "m"\n'
+    loaded = load_config(written(file, f"{good}[endpoints.odd]\n{table}\n"))
+    assert [server.name for server in loaded.config.servers] == ["good"]
+    (problem,) = loaded.problems
+    assert problem.startswith("config.toml: endpoints.odd: ")
+    assert said in problem
+    assert "sk-secret" not in problem

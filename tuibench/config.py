@@ -13,11 +13,31 @@ from typing import Any, Literal
 
 import msgspec
 
+from tuibench.core.run.endpoint import Api, Endpoint, EndpointError
 from tuibench.toml_input import TomlInputError, parse, read_text
 
 _MAX_BYTES = 1 << 20
 
 GlyphsWanted = Literal["auto", "unicode", "console", "ascii"]
+
+
+class EndpointTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An `[endpoints.NAME]` of the settings file: a server that runs already, as the method `endpoint:NAME`."""
+
+    url: str
+    model: str
+    api: Api = "completions"
+    key_env: str | None = None
+
+    def named(self, name: str) -> Endpoint:
+        """Return the endpoint.
+
+        Raises:
+            EndpointError: It cannot be asked.
+        """
+        endpoint = Endpoint(name=name, url=self.url, model=self.model, api=self.api, key_env=self.key_env)
+        endpoint.check()
+        return endpoint
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,6 +52,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     low_bandwidth: bool = False
     keys: dict[str, str] = {}
     """Other keys for an action, by the id in the help panel: `"run.start" = "f6,ctrl+n"`."""
+    endpoints: dict[str, EndpointTable] = {}
+    """Servers that can be measured, by name."""
+
+    @property
+    def servers(self) -> tuple[Endpoint, ...]:
+        """The same, as they take part in a run."""
+        return tuple(table.named(name) for name, table in self.endpoints.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +83,29 @@ def load_config(path: Path) -> LoadedConfig:
     good: dict[str, Any] = {}
     problems: list[str] = []
     for key, value in raw.items():
-        problem = _problem(key, value)
-        if problem is None:
+        if key == "endpoints" and isinstance(value, dict):
+            good[key], wrong = _endpoints(value)
+            problems += [f"{path.name}: endpoints.{problem}" for problem in wrong]
+        elif (problem := _problem(key, value)) is None:
             good[key] = value
         else:
             problems.append(f"{path.name}: {key}: {problem}")
     return LoadedConfig(msgspec.convert(good, Config), tuple(problems))
+
+
+def _endpoints(tables: dict[str, Any]) -> tuple[dict[str, EndpointTable], list[str]]:
+    """Return the servers that can be asked, and what is wrong with the others; no value is quoted, it may be a key."""
+    good: dict[str, EndpointTable] = {}
+    problems: list[str] = []
+    for name, table in tables.items():
+        try:
+            found = msgspec.convert(table, EndpointTable)
+            found.named(name)
+        except (msgspec.ValidationError, EndpointError) as error:
+            problems.append(f"{name}: {error}")
+        else:
+            good[name] = found
+    return good, problems
 
 
 def _problem(key: str, value: object) -> str | None:

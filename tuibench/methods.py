@@ -6,7 +6,7 @@ row, which says why, and nothing more.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
@@ -137,16 +137,20 @@ def exact_methods() -> frozenset[str]:
     return frozenset(method.id for method in available_methods().values() if method.promises_the_model)
 
 
-def resolve_methods(names: str) -> tuple[str, ...]:
+def resolve_methods(names: str, endpoints: Collection[str] = ()) -> tuple[str, ...]:
     """Return the method ids of a comma-separated list; `all` and `ladder` mean every installed one, in ladder order.
+
+    Args:
+        names: The list.
+        endpoints: Ids of servers that may be named, too.
 
     Raises:
         UnknownMethodError: A name is unknown, or the list is empty.
     """
-    known = available_methods()
+    known = [*available_methods(), *endpoints]
     asked = [name.strip() for name in names.split(",") if name.strip()]
     if asked in (["all"], ["ladder"]):
-        return tuple(known)
+        return tuple(available_methods())
     if not asked:
         raise UnknownMethodError(f"no method named; known: {', '.join(known)}")
     for name in asked:

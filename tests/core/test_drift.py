@@ -2,6 +2,7 @@ import itertools
 import random
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from scipy import stats
 
@@ -62,6 +63,14 @@ def test_three_trials_of_two_methods_cannot_show_a_trend():
 
 def test_drift_too_small_to_matter_is_not_told():
     assert drift(run(4, 30, lambda share: 1 - 0.01 * share, sigma=0.001)) is None
+
+
+def test_a_server_that_becomes_slower_is_no_drift_of_this_machine():
+    steady, falling = run(2, 12, lambda _: 1), run(1, 24, lambda share: 1 - 0.4 * share)
+    for name, is_told in (("int8", True), ("endpoint", False), ("endpoint:mine", False)):
+        named = [msgspec.structs.replace(record, method=name) for record in falling]
+        records = [*itertools.chain.from_iterable(zip(steady, named, strict=True))]
+        assert (drift_of_run(records, by_method(records)) is not None) is is_told
 
 
 def test_no_trials_have_no_drift():

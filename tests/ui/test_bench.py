@@ -7,6 +7,8 @@ from textual._compositor import Compositor
 from textual.widgets import Input
 
 from tests.ui.scripted import HOLD, METHODS, MODEL, Program, cancelled, start, trial, until, whole_run
+from tuibench.config import Config, EndpointTable, LoadedConfig
+from tuibench.core.run.endpoint import Endpoint
 from tuibench.core.run.events import FailureKind
 from tuibench.core.run.plan import trial_order
 from tuibench.core.run.run_events import Noticed, RunEnded, RunStarted, TurnsDropped
@@ -47,6 +49,21 @@ async def ended(pilot):
     await until(pilot, lambda: screen.run.methods and not screen.run.running and screen._live is None)
     await pilot.pause()
     return screen
+
+
+async def test_a_server_of_the_settings_file_is_a_row_that_can_be_measured():
+    program = Program()
+    config = Config(endpoints={"mine": EndpointTable(url="http://127.0.0.1:8080/v1", model="tiny")})
+    async with program.app(config=LoadedConfig(config)).run_test(size=(120, 40)) as pilot:
+        screen = await ready(pilot)
+        assert screen.ladder.keys == (*BOTH, "endpoint:mine")
+        assert screen.ladder.chosen == BOTH
+        screen.ladder.choose(("kv-cache", "endpoint:mine"))
+        await pilot.press("H", "i", "f5")
+        await until(pilot, lambda: program.specs)
+        (spec,) = program.specs
+        assert spec.methods == ("kv-cache", "endpoint:mine")
+        assert spec.endpoints == (Endpoint(name="mine", url="http://127.0.0.1:8080/v1", model="tiny"),)
 
 
 async def test_nothing_is_said_of_methods_and_threads_before_they_are_known():

@@ -1,5 +1,6 @@
 import pytest
 
+from tests.scripted import record
 from tests.ui.scripted import HOLD, cancelled, trial, whole_run
 from tuibench.core.run.events import FailureKind, Phase, PhaseProgressed, PhaseStarted
 from tuibench.core.run.plan import trial_order
@@ -153,3 +154,14 @@ def test_every_phase_has_a_word(phase):
     )
     assert describe.phase_word(method)
     assert describe.phase_label(method).startswith("quality · ")
+
+
+@pytest.mark.parametrize(
+    ("pieces", "index"),
+    [((" a", " b c", " d"), None), ((" a b", " x", " d"), 1), ((" a", " b"), None), ((" a", " b c d and more"), None)],
+)
+def test_text_without_tokens_is_held_against_the_reference_piece_by_piece(pieces, index):
+    chars = tuple(map(len, pieces))
+    ours = record("endpoint", token_ids=(), n_told=4, text="".join(pieces), piece_chars=chars)
+    theirs = record(text=" a b c d", piece_chars=(2, 2, 2, 2), token_ids=(1, 2, 3, 4))
+    assert describe.first_difference(describe.stream_of_record(ours), describe.stream_of_record(theirs)) == index

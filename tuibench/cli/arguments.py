@@ -159,6 +159,10 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         help="hub id, local folder or .gguf file (default: SmolLM2-135M-Instruct)",
     )
     add("--methods", type=words, metavar="A,B,…", help="method ids, or `all` (default), see `tuibench methods`")
+    add("--endpoint", type=given, metavar="URL", help="measure an OpenAI-compatible server, too: http://HOST:PORT/v1")
+    add("--endpoint-model", type=given, metavar="M", help="…its model, as the server calls it")
+    add("--endpoint-api", choices=("completions", "chat"), help="…and what is asked of it (default: completions)")
+    add("--endpoint-key-env", type=given, metavar="VAR", help="…with the key in this environment variable")
     add("--control", action="store_true", help="measure the yardstick twice: what equal methods differ by, seen")
     prompt = parser.add_mutually_exclusive_group()
     prompt.add_argument("--prompt", type=words, metavar="TEXT", help="what the model continues or answers")
@@ -234,6 +238,7 @@ def run_spec(options: argparse.Namespace) -> RunSpec:
     Raises:
         UsageError: It cannot be run; the message says what would help.
     """
+    from tuibench.cli.endpoints import endpoints_of, given_endpoint  # noqa: PLC0415
     from tuibench.core.run.plan import MAX_TURNS  # noqa: PLC0415
     from tuibench.core.run.spec import DEFAULT_PROMPT, RunSpec  # noqa: PLC0415 - not needed for --help
     from tuibench.machine.fingerprint import default_threads  # noqa: PLC0415
@@ -242,17 +247,20 @@ def run_spec(options: argparse.Namespace) -> RunSpec:
 
     if options.retry_failed:
         raise UsageError("--retry-failed goes with --resume SESSION")
-    left_out: dict[str, Any] = {
-        "methods": _with_control(resolve_methods("ladder"), asked=options.control),
+    endpoint = given_endpoint(options)
+    ladder = (*resolve_methods("ladder"), *([endpoint.method] if endpoint else ()))
+    asked: dict[str, Any] = {
+        "methods": _with_control(ladder, asked=options.control),
         "prompt": DEFAULT_PROMPT,
         "n_threads": default_threads(),
-    }
+    } | given_settings(options)
     spec = RunSpec(
         model=options.model or DEFAULT_MODEL,
         eval_text=eval_text(options),
         calibration=calibration(options),
         timeout_s=options.timeout,
-        **(left_out | given_settings(options)),
+        endpoints=endpoints_of(asked["methods"], endpoint),
+        **asked,
     )
     if (n_turns := len(spec.methods) * max(spec.n_trials, spec.max_trials)) > MAX_TURNS:
         raise UsageError(f"{n_turns:,} trials are too many: {MAX_TURNS:,} at most, all methods together")
@@ -265,13 +273,10 @@ def given_settings(options: argparse.Namespace) -> dict[str, Any]:
     Raises:
         UsageError: It cannot be run; the message says what would help.
     """
+    from tuibench.cli.endpoints import given_endpoint, named_methods  # noqa: PLC0415
     from tuibench.core.run.spec import Sampling  # noqa: PLC0415
-    from tuibench.methods import UnknownMethodError, resolve_methods  # noqa: PLC0415
 
-    try:
-        named = None if options.methods is None else resolve_methods(options.methods)
-    except UnknownMethodError as error:
-        raise UsageError(str(error)) from error
+    named = None if options.methods is None else named_methods(options.methods, given_endpoint(options))
     methods = None if named is None else _with_control(named, asked=options.control)
     sampling = _without_none(
         temperature=options.temperature, top_k=options.top_k, top_p=options.top_p, seed=options.seed

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tuibench import paths
+from tuibench.config import load_config
 from tuibench.core.format import MISSING, printable
+from tuibench.core.run.spec import method_of_server
 from tuibench.methods import available_methods
 
 if TYPE_CHECKING:
@@ -12,11 +15,12 @@ if TYPE_CHECKING:
 
 
 def run(_: argparse.Namespace) -> int:
-    """Print one line per method, in ladder order; of those that cannot be used, why."""
-    methods = available_methods().values()
+    """Print one line per method, in ladder order, then the servers of the settings file; what is unusable says why."""
+    servers = load_config(paths.config_file()).config.servers
+    methods = [*available_methods().values(), *map(method_of_server, servers)]
     width = max((len(printable(method.id)) for method in methods), default=0)
     for method in methods:
         improves = f" (after {method.parent})" if method.parent else ""
-        precision = f"{MISSING:4}" if method.problem else method.precision
+        precision = f"{MISSING:4}" if method.problem or method.precision == "unknown" else method.precision
         print(f"{printable(method.id):{width}}  {precision}  {method.explanation}{printable(improves)}")
     return 0

@@ -10,7 +10,7 @@ from tuibench.cli import INTERRUPTED, OK
 from tuibench.cli.result_table import result_lines
 from tuibench.cli.sessions import open_session
 from tuibench.core.format import printable
-from tuibench.core.run.events import TokenEmitted, TrialFinished
+from tuibench.core.run.events import PieceEmitted, TokenEmitted, TrialFinished
 from tuibench.core.run.run_events import TrialObserved
 from tuibench.store.replay import Replay, stored_state
 
@@ -40,7 +40,7 @@ async def _print(session: Session, speed: float) -> int:
     try:
         async for event in Replay(session, speed).events():
             match event:
-                case TrialObserved(method=method, event=TokenEmitted(text=text)):
+                case TrialObserved(method=method, event=TokenEmitted(text=text) | PieceEmitted(text=text)):
                     lines[method] = _flushed(method.ljust(width), lines.get(method, "") + text)
                 case TrialObserved(method=method, event=TrialFinished(text_tail=tail)):
                     _flushed(method.ljust(width), lines.get(method, "") + tail + "\n")

@@ -10,6 +10,7 @@ import msgspec
 
 from tuibench import paths
 from tuibench.cli.arguments import UsageError, calibration, eval_text, given_settings
+from tuibench.cli.endpoints import given_endpoint, resumed_endpoints
 from tuibench.cli.models import ensure_model
 from tuibench.core.format import printable
 from tuibench.core.run.control import is_control
@@ -54,7 +55,8 @@ def resumed_run(options: argparse.Namespace) -> ResumedRun:
     spec = resumed_spec(
         header, model=options.model or model.name, eval_text=eval_text(options), timeout_s=options.timeout
     )
-    spec = msgspec.structs.replace(spec, calibration=calibration(options))
+    servers = resumed_endpoints(spec.endpoints, given_endpoint(options))
+    spec = msgspec.structs.replace(spec, calibration=calibration(options), endpoints=servers)
     reasons = [*obstacles(session, model), *other_texts(header, spec)]
     for name, asked in given_settings(options).items():
         if asked != getattr(spec, name):

@@ -113,6 +113,7 @@ def _about(path: Path, session: Session) -> list[str]:
         f"{header.model.name} ({header.model.source}) · {fmt.count(header.model.parameters)} parameters",
         f"{machine.cpu} · {fmt.counted(machine.n_cpus_effective, 'CPU')} · {fmt.size(machine.memory_bytes)}",
         " · ".join((*counts, sampling)),
+        *(f"{each.method}: {each.model} at {each.url}, {each.api}" for each in settings.endpoints),
         f"prompt: {settings.prompt}",
         "",
     ]

@@ -1,4 +1,4 @@
-"""What every method provides: a model that turns tokens into logits, one step at a time."""
+"""What every method provides: a model that turns tokens into logits one step at a time, or one that streams text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from tuibench.core.run.kv_cache import KvCacheSize
-from tuibench.core.run.spec import Calibration
+from tuibench.core.run.spec import Calibration, Sampling
 from tuibench.core.run.spec import Method as Method  # noqa: PLC0414 - a plug-in finds all that it needs here
 
 if TYPE_CHECKING:
@@ -79,6 +79,94 @@ class Engine(Protocol):
         The arithmetic is decoding's: where quantising a whole block at once would give other activations than one token
         at a time, it is done token by token. A block's memory may be reused for the next; a few dozen MB at most.
         """
+
+    def close(self) -> None:
+        """Free what the engine holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRequest:
+    """One generation of a method that hands out text."""
+
+    prompt: str
+    """What the user typed."""
+    text: str
+    """The same within the model's chat template, as methods read it that get tokens; equal to it without one."""
+    max_new_tokens: int
+    sampling: Sampling
+    """Greedy means that exactly `max_new_tokens` are wanted, EOS or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some text as it came."""
+
+    at_ns: int
+    """`perf_counter_ns` when it was there."""
+    text: str
+    n_tokens: int | None
+    """Tokens in it; None where that is not told."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOutcome:
+    """What is known at the end of a generation."""
+
+    n_prompt: int | None = None
+    n_gen: int | None = None
+    """As the model's own side counted; None where it does not tell."""
+    n_cached: int | None = None
+    """Tokens of the prompt that were kept from an earlier request, and not computed."""
+    stopped: bool = False
+    """Whether the model ended it, and not the length that was asked for."""
+    timings: tuple[str, ...] = ()
+    """What the model's own side says it took, as `name: value`."""
+    reasoned: bool = False
+    """Whether some of the text is what the model thought before it answered."""
+
+
+class StreamError(Exception):
+    """A generation has no result, and others may have; the message says what to do."""
+
+
+class StreamRefusedError(Exception):
+    """Every generation would end as this one did; the message says what to do."""
+
+
+@runtime_checkable
+class StreamEngine(Protocol):
+    """A model behind something that hands out text and neither logits nor token ids.
+
+    It is never scored, cannot pause between tokens, and its pieces may hold several tokens.
+    """
+
+    method: Method
+
+    def prepare(self, model_dir: Path, progress: Progress) -> bool:
+        """Do as `Engine.prepare`."""
+
+    def load(self, model_dir: Path, n_threads: int, progress: Progress) -> dict[str, str]:
+        """See that it can be asked, and return facts to be shown.
+
+        Raises:
+            StreamRefusedError: It cannot be.
+        """
+
+    def stream(self, request: StreamRequest) -> Iterator[Piece]:
+        """Connect, and return an iterator that asks when it is first advanced, and ends with the generation.
+
+        Raises:
+            StreamError: It did not go well; also while iterating.
+            StreamRefusedError: It never will; also while iterating.
+        """
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether it reads `StreamRequest.text`; else its own template is put around the prompt."""
+
+    @property
+    def outcome(self) -> StreamOutcome:
+        """What is known of the latest generation, once its iterator is at its end."""
 
     def close(self) -> None:
         """Free what the engine holds."""

@@ -22,8 +22,9 @@ from tuibench.store.plausible import check_text, check_times
 _NEEDED = ("method", "index", "warmup", "ttft_ns", "step_ns", "finished")
 _SAID = ("token_ids", "piece_chars", "text")
 """Neighbours in the file: a greedy method says the same in every trial."""
-_OF_FAILURES = frozenset({"failure_kind", "failure_phase", "failure_message", "log_tail"})
-"""A failed trial is read in full: there are few, and they are short."""
+_OF_OTHERS = frozenset({"failure_kind", "failure_phase", "failure_message", "log_tail", "n_told"})
+"""A failed trial is read in full: there are few, and they are short; so is one of a server, whose tokens are counted
+otherwise."""
 
 _COUNTS = r"\[\n?\ *+[0-9][0-9,\ \n]*+\]"
 _STRINGS = rf"\[\n?\ *+{STRING}(?:,[\ \n]\ *+{STRING})*+(?:,\n)?+\]"
@@ -36,7 +37,7 @@ _SPELLINGS: dict[type[inspect.Type], str] = {
 }
 
 _read_counts = msgspec.json.Decoder(tuple[Annotated[int, Meta(ge=0, le=(1 << 63) - 1)], ...]).decode
-_decode_string = msgspec.json.Decoder(str).decode
+_read_string = msgspec.json.Decoder(str).decode
 
 
 class _TrialLayout(NamedTuple):
@@ -109,10 +110,6 @@ class Outlines:
         return said
 
 
-def _read_string(text: bytes) -> str:
-    return _decode_string(text.replace(b"\t", rb"\t"))  # JSON has no tab as such
-
-
 def _counts(array: bytes | None) -> tuple[int, ...]:
     return _read_counts(array.replace(b",\n]", b"\n]")) if array else ()
 
@@ -141,7 +138,7 @@ def _fields(record: type[msgspec.Struct]) -> tuple[inspect.Field, ...]:
 def _pattern(
     fields: Iterable[inspect.Field], required: Container[str] = (), *, start: str = "", end: str = ""
 ) -> re.Pattern[bytes]:
-    lines = [_line(field, required) for field in fields if field.name not in _OF_FAILURES]
+    lines = [_line(field, required) for field in fields if field.name not in _OF_OTHERS]
     return re.compile(f"{start}{''.join(lines)}{end}".encode())
 
 

@@ -47,7 +47,8 @@ def check_record(record: TrialRecord) -> None:
 
 def check_text(token_ids: Sequence[int], piece_chars: Sequence[int], text: str) -> None:
     """Check what a trial said, as `check_record` does."""
-    _require(len(piece_chars) == len(token_ids), "`piece_chars` and `token_ids` differ in length")
+    # A server hands out pieces of text and no tokens.
+    _require(not token_ids or len(piece_chars) == len(token_ids), "`piece_chars` and `token_ids` differ in length")
     _require(min(piece_chars, default=0) >= 0, "`piece_chars` holds a negative length")
     _require(sum(piece_chars) <= len(text), "`piece_chars` exceeds the text")
 
@@ -55,7 +56,9 @@ def check_text(token_ids: Sequence[int], piece_chars: Sequence[int], text: str) 
 def check_times(record: TrialRecord) -> None:
     """Check what a speed is computed from, as `check_record` does."""
     _require(record.finished.tzinfo is not None, "`finished` has no time zone")
-    _require(len(record.step_ns) >= len(record.token_ids) - 1, "`step_ns` has too few gaps for its tokens")
+    n_pieces = len(record.piece_chars if record.text_only else record.token_ids)
+    _require(len(record.step_ns) >= n_pieces - 1, "`step_ns` has too few gaps for its tokens")
+    _require(record.n_told is None or record.text_only, "`n_told` counts what `token_ids` has")
     _require(min(record.step_ns, default=0) >= 0, "a gap between tokens is negative")
     _require(record.ttft_ns != 0, "`ttft_ns` is zero")
 

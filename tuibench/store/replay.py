@@ -12,6 +12,7 @@ from tuibench.core.run.events import (
     FinishReason,
     GuessCounts,
     Memory,
+    PieceEmitted,
     PromptTokenised,
     TokenEmitted,
     TrialAccepted,
@@ -43,7 +44,7 @@ def trial_events(record: TrialRecord) -> Iterator[Event]:
     )
     yield EngineReady(
         at_ns=0,
-        load_ns=record.load_ns or 0,
+        load_ns=record.load_ns,
         prepare_ns=record.prepare_ns,
         parameters=record.parameters,
         artifact_bytes=record.artifact_bytes,
@@ -55,23 +56,29 @@ def trial_events(record: TrialRecord) -> Iterator[Event]:
         memory=memory,
     )
     yield TrialAccepted(at_ns=0)
-    if record.n_prompt is not None:
+    if record.n_prompt is not None or record.text_only:
         yield PromptTokenised(
             at_ns=record.tokenise_ns or 0, n_prompt=record.n_prompt, text_sha256=record.prompt_text_sha256
         )
     at_ns = record.ttft_ns or 0
     pieces = record.pieces()
-    for index, (token_id, piece) in enumerate(zip(record.token_ids, pieces, strict=True)):
+    for index, piece in enumerate(pieces):
         at_ns += record.step_ns[index - 1] if index else 0
-        yield TokenEmitted(at_ns=at_ns, index=index, token_id=token_id, text=piece)
+        if record.text_only:
+            yield PieceEmitted(at_ns=at_ns, index=index, text=piece)
+        else:
+            yield TokenEmitted(at_ns=at_ns, index=index, token_id=record.token_ids[index], text=piece)
     if not record.failed:
         yield TrialFinished(
             at_ns=at_ns,
             finish_reason=record.finish_reason or FinishReason.LENGTH,
             text_tail=record.text[sum(record.piece_chars) :],
-            prefill_ns=record.prefill_ns or 0,
+            prefill_ns=record.prefill_ns,
             prefill_peak_bytes=record.prefill_peak_bytes,
-            cpu_ns=record.worker_cpu_ns or 0,
+            cpu_ns=record.worker_cpu_ns,
+            n_gen=record.n_told,
+            n_cached=record.n_cached,
+            server_timings=record.server_timings,
             sampling_ns=record.sampling_ns,
             guesses=_guesses(record),
             memory=memory,

@@ -7,11 +7,22 @@ from datetime import date, datetime
 import msgspec
 
 from tuibench.core.machine.fingerprint import MachineHeader
+from tuibench.core.run.endpoint import Endpoint
 from tuibench.core.run.plan import Turn
 from tuibench.core.run.record import QualityRecord, TrialRecord
 from tuibench.core.run.spec import Ranges, Sampling
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+_BEFORE_ENDPOINTS = 1
+
+
+def version_to_write(*, endpoints: bool) -> int:
+    """Return the version that a new session needs: the oldest that says all of it, so that older readers can have it.
+
+    Args:
+        endpoints: Whether it measures servers, whose trials have text and no tokens. Version 1 has no such trials.
+    """
+    return SCHEMA_VERSION if endpoints else _BEFORE_ENDPOINTS
 
 
 class ModelHeader(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +63,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     calibration_sha256: str | None = None
     """The user's own calibration text; None for the one that ships."""
     calibration_ranges: Ranges = "min-max"
+    endpoints: tuple[Endpoint, ...] = ()
+    """Servers that were measured, without what their keys are in."""
 
     def turns(self) -> tuple[Turn, ...]:
         """Return the turns of the run, numbered within each method."""

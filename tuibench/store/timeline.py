@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 
 from tuibench.core.results.metrics import first_divergence
-from tuibench.core.run.events import TokenEmitted
+from tuibench.core.run.events import PieceEmitted, TokenEmitted
 from tuibench.core.run.record import TrialRecord
 from tuibench.core.run.run_events import RunEvent, TrialObserved
 from tuibench.core.run.state import RunState, fold
@@ -56,19 +56,20 @@ class Timeline:
 
 
 def _is_token(event: RunEvent) -> bool:
-    return isinstance(event, TrialObserved) and isinstance(event.event, TokenEmitted)
+    return isinstance(event, TrialObserved) and isinstance(event.event, TokenEmitted | PieceEmitted)
 
 
 def divergences_ns(session: Session, reference: str) -> dict[str, int]:
     """Return, for each method whose text is another than the reference's, when both had come to the first difference.
 
-    Methods that say the same, as far as both go, are left out.
+    Methods that say the same, as far as both go, are left out; so are those whose tokens nobody knows.
     """
     trials = shown_trials(session)
     theirs = trials.get(reference)
     found = {}
     for method, ours in trials.items():
-        index = first_divergence(ours, theirs) if theirs is not None else None
+        by_token = theirs is not None and not ours.text_only and not theirs.text_only
+        index = first_divergence(ours, theirs) if theirs is not None and by_token else None
         if theirs is not None and index is not None:
             found[method] = max(_token_at_ns(ours, index), _token_at_ns(theirs, index))
     return found

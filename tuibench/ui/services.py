@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tuibench.config import Config
 from tuibench.core.run.run_events import RunEvent
-from tuibench.core.run.spec import EvalText, Method, RunSpec
+from tuibench.core.run.spec import EvalText, Method, RunSpec, method_of_server
 from tuibench.core.run.state import RunState
 from tuibench.ui.look.series import SeriesMap
 from tuibench.ui.machine_sampler import MachineSample, sample_machine
@@ -242,6 +242,11 @@ class Context:
     """As the user named it."""
     low_bandwidth: bool = False
     config: Config = field(default_factory=Config)
+
+    def known_methods(self) -> Mapping[str, Method]:
+        """Return the methods that are installed, in ladder order, and the servers of the settings file."""
+        servers = {endpoint.method: method_of_server(endpoint) for endpoint in self.config.servers}
+        return {**self.services.methods(), **servers}
 
     @property
     def snapshot_s(self) -> float:

@@ -27,7 +27,7 @@ from tuibench.worker.turns import Turns, rest
 
 
 @contextmanager
-def _no_collection() -> Iterator[None]:
+def no_collection() -> Iterator[None]:
     """Keep the collector away: in the middle of a trial it would show up as a slow token."""
     gc.collect()
     gc.disable()
@@ -37,7 +37,7 @@ def _no_collection() -> Iterator[None]:
         gc.enable()
 
 
-@_no_collection()
+@no_collection()
 def generate(
     engine: Engine,
     tokenizer: PromptTokenizer,

@@ -21,7 +21,16 @@ from tuibench.core.run.events import (
     WorkerFailed,
 )
 from tuibench.core.run.spec import GoOnRequest, LoadRequest, QualityRequest, TrialRequest
-from tuibench.engines.base import CalibratedEngine, CalibrationError, Engine, EngineInfo, UnsupportedModelError
+from tuibench.engines.base import (
+    CalibratedEngine,
+    CalibrationError,
+    Engine,
+    EngineInfo,
+    StreamEngine,
+    StreamError,
+    StreamRefusedError,
+    UnsupportedModelError,
+)
 from tuibench.methods import UnknownMethodError, UnusableMethodError, engine_class
 from tuibench.models.artifacts import ArtifactError
 from tuibench.models.local import ModelError
@@ -35,6 +44,7 @@ from tuibench.worker.pipe import EventWriter, RequestReader, UnexpectedRequestEr
 from tuibench.worker.score import MissingReferenceError, score
 from tuibench.worker.self_check import SelfCheck, WrongModelError
 from tuibench.worker.stall_detector import StallDetector
+from tuibench.worker.stream import load_stream, stream
 from tuibench.worker.turns import Turns
 
 HEARTBEAT_S = 1.0
@@ -52,8 +62,11 @@ def serve(requests: RequestReader, emit: EventWriter, started_ns: int, standstil
     load = requests.next()
     if not isinstance(load, LoadRequest) or load.protocol != PROTOCOL_VERSION:
         raise UnexpectedRequestError(f"expected a load request of protocol {PROTOCOL_VERSION}")
-    engine = engine_class(load.method)()
+    engine = _engine(load)
     tokenizer = PromptTokenizer(Path(load.model_dir))
+    if isinstance(engine, StreamEngine):
+        _serve_text(engine, tokenizer, load, requests, emit)
+        return
     info = _load(engine, load, emit, started_ns)
     turns = Turns(requests.next, emit)
     for request in requests:
@@ -66,6 +79,27 @@ def serve(requests: RequestReader, emit: EventWriter, started_ns: int, standstil
                 raise UnexpectedRequestError("the model is loaded already")
             case GoOnRequest():
                 raise UnexpectedRequestError("no trial waits for its turn")
+        emit.flush()
+
+
+def _engine(load: LoadRequest) -> Engine | StreamEngine:
+    if load.endpoint is None:
+        return engine_class(load.method)()
+    from tuibench.engines.endpoint.engine import EndpointEngine  # noqa: PLC0415 - its TLS would load with every method
+
+    return EndpointEngine(load.endpoint)
+
+
+def _serve_text(
+    engine: StreamEngine, tokenizer: PromptTokenizer, load: LoadRequest, requests: RequestReader, emit: EventWriter
+) -> None:
+    load_stream(engine, load, emit)
+    for request in requests:
+        if not isinstance(request, TrialRequest):
+            raise UnexpectedRequestError(
+                f"a method that hands out text is asked for trials, not {type(request).__name__}"
+            )
+        stream(engine, tokenizer, request, emit)
         emit.flush()
 
 
@@ -130,10 +164,11 @@ def report_failure(error: Exception, emit: EventWriter) -> None:
 def _explain(error: Exception) -> tuple[FailureKind, str]:
     if isinstance(error, UnsupportedModelError | UnknownMethodError | UnusableMethodError):
         return FailureKind.UNSUPPORTED, str(error)
-    if isinstance(error, PromptError | ModelError | EvalTextError | CalibrationError):
+    if isinstance(error, PromptError | ModelError | EvalTextError | CalibrationError | StreamRefusedError):
         return FailureKind.BAD_INPUT, str(error)
     if isinstance(
-        error, ArtifactError | NotFiniteError | MissingReferenceError | StaleReferenceError | WrongModelError
+        error,
+        ArtifactError | NotFiniteError | MissingReferenceError | StaleReferenceError | StreamError | WrongModelError,
     ):
         return FailureKind.ERROR, str(error)
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

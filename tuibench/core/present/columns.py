@@ -109,7 +109,8 @@ def _text(comparison: Comparison, row: Row) -> str:
         in_run = any(other.agreement is not None for other in comparison.of_run(row.run))
         return "reference" if row.method == REFERENCE and in_run else fmt.MISSING
     index = row.agreement.first_divergence
-    return "same" if index is None else f"differs at {index + 1}"
+    in_unit = "" if row.agreement.unit == "token" else f"{row.agreement.unit} "
+    return "same" if index is None else f"differs at {in_unit}{index + 1}"
 
 
 def _mbu(comparison: Comparison, row: Row) -> str:

@@ -44,7 +44,7 @@ def _agreed(comparison: Comparison, row: Row) -> str:
     if row.agreement is None:
         return "reference" if row.method == REFERENCE else fmt.MISSING
     index, n_compared = row.agreement.first_divergence, row.agreement.n_compared
-    return f"{n_compared if index is None else index} of {fmt.counted(n_compared, 'token')}"
+    return f"{n_compared if index is None else index} of {fmt.counted(n_compared, row.agreement.unit)}"
 
 
 def _length(comparison: Comparison, row: Row) -> str:

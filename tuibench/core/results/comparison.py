@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Literal
 
 from tuibench.core.machine.fingerprint import MachineHeader
 from tuibench.core.machine.validity import Lamp
@@ -21,6 +22,7 @@ from tuibench.core.results.observer import observer_share
 from tuibench.core.results.roofline import Roofline, roofline
 from tuibench.core.results.same_model import MOST_KLD, SameModel, same_model, wrong_length
 from tuibench.core.run.control import is_control, method_of
+from tuibench.core.run.endpoint import is_endpoint
 from tuibench.core.run.record import QualityRecord, TrialRecord
 from tuibench.core.run.state import RunState
 from tuibench.core.statistics.stats import Estimate, Ratio, percentiles
@@ -85,6 +87,8 @@ class Agreement:
     """Index of the first token that differs; None: none does."""
     n_compared: int
     """Tokens that both have."""
+    unit: Literal["token", "character"] = "token"
+    """What both are counted in: characters where one of the methods hands out text and no tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,8 @@ class Row:
     metrics: Mapping[str, Estimate]
     """By metric id; a metric that no trial has is missing."""
     itl_ns: Mapping[float, float | None]
-    """Percentiles of the gaps between tokens, all trials together; None where they are too few (MLPerf's rule)."""
+    """Percentiles of the gaps between tokens, all trials together; None where they are too few (MLPerf's rule), and of
+    a method whose tokens do not come one by one."""
     step: Speedup | None = None
     """Gain over the nearest measured rung below."""
     total: Speedup | None = None
@@ -244,9 +249,11 @@ def _methods(run: MeasuredRun) -> tuple[str, ...]:
 
 def default_baseline(methods: Iterable[str], parents: Mapping[str, str | None]) -> str | None:
     """Return the method that others are compared with unless somebody names another; None without methods."""
-    known = dict.fromkeys(method for method in methods if not is_control(method))
-    if REFERENCE in known:
+    given = dict.fromkeys(method for method in methods if not is_control(method))
+    if REFERENCE in given:
         return REFERENCE
+    # A server of which nobody knows what it computes is compared with only where there is nothing else.
+    known = [method for method in given if not is_endpoint(method)] or list(given)
     return next((each for each in known if not any(rung in known for rung in nearest_rungs(each, parents))), None)
 
 
@@ -278,12 +285,13 @@ class _Rows:
         doubts = self._wrong_lengths(records)
         if identity.same is None and identity.reason:
             doubts = (*doubts, identity.reason)
+        one_by_one = all(record.n_told in {None, len(record.piece_chars)} for record in records)
         return Row(
             run=self.number,
             method=method,
             n_trials=len(records),
             metrics=trials.metrics,
-            itl_ns=percentiles([gap for record in records for gap in record.step_ns]),
+            itl_ns=percentiles([gap for record in records for gap in record.step_ns] if one_by_one else []),
             step=against[rungs[0]] if rungs else None,
             total=against[rungs[-1]] if rungs else None,
             against_baseline=against.get(self.baseline),
@@ -328,7 +336,10 @@ class _Rows:
         if not self.run.greedy or not records or not reference or method == REFERENCE:
             return None
         ours, theirs = records[0], reference.records[0]
-        return Agreement(first_divergence(ours, theirs), min(ours.n_gen, theirs.n_gen))
+        index = first_divergence(ours, theirs)
+        if ours.text_only or theirs.text_only:
+            return Agreement(index, min(len(ours.text), len(theirs.text)), "character")
+        return Agreement(index, min(ours.n_gen, theirs.n_gen))
 
 
 def _with_pareto(rows: list[Row]) -> list[Row]:

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from tuibench.core.results.drift import Drift, drift_of_speeds
 from tuibench.core.results.metrics import DECODE, METRICS, TPOT, speed_tps
+from tuibench.core.run.endpoint import is_endpoint
 from tuibench.core.run.record import TrialRecord
 from tuibench.core.statistics.stats import (
     MIN_TRIALS,
@@ -94,6 +95,10 @@ def ratio_between_runs(ours: MethodTrials, theirs: MethodTrials) -> Ratio | None
 
 
 def drift_of_run(trials: Iterable[TrialRecord], measured: Mapping[str, MethodTrials]) -> Drift | None:
-    """Return the drift of a run from the speeds that were taken already, in the order of its trials."""
+    """Return the drift of a run's machine from the speeds that were taken already, in the order of its trials.
+
+    A server that becomes slower says nothing about it: perhaps it is on another.
+    """
     timed = (record for record in trials if not record.warmup and not record.failed and any(record.step_ns))
-    return drift_of_speeds({name: each.speeds for name, each in measured.items()}, (record.method for record in timed))
+    speeds = {name: each.speeds for name, each in measured.items() if not is_endpoint(name)}
+    return drift_of_speeds(speeds, (record.method for record in timed if not is_endpoint(record.method)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from statistics import median
@@ -35,9 +35,13 @@ class Summary:
 
 
 def tpot_ns(record: TrialRecord) -> float | None:
-    """Return the mean gap after the first token; None below two tokens."""
+    """Return the mean gap after the first token; None below two tokens.
+
+    Of pieces of text, the tokens are those told: how many the first piece held is not known, and it is taken for one.
+    """
     gaps_ns = record.step_ns
-    return sum(gaps_ns) / len(gaps_ns) if gaps_ns else None
+    n_gaps = len(gaps_ns) if record.n_told is None else record.n_told - 1
+    return sum(gaps_ns) / n_gaps if gaps_ns and n_gaps > 0 else None
 
 
 def speed_tps(gap_ns: float | None) -> float | None:
@@ -135,6 +139,15 @@ def summarise(metric: Metric, records: Iterable[TrialRecord]) -> Summary | None:
 
 
 def first_divergence(record: TrialRecord, reference: TrialRecord) -> int | None:
-    """Return the index of the first token that differs; None when one output is the beginning of the other."""
-    pairs = zip(record.token_ids, reference.token_ids, strict=False)
-    return next((index for index, (ours, theirs) in enumerate(pairs) if ours != theirs), None)
+    """Return the index of the first token that differs; None when one output is the beginning of the other.
+
+    Where either of them is text only, it is the index of the first character.
+    """
+    if record.text_only or reference.text_only:
+        return _first_difference(record.text, reference.text)
+    return _first_difference(record.token_ids, reference.token_ids)
+
+
+def _first_difference(ours: Sequence[object], theirs: Sequence[object]) -> int | None:
+    pairs = enumerate(zip(ours, theirs, strict=False))
+    return next((index for index, (our, their) in pairs if our != their), None)

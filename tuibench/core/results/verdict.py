@@ -12,6 +12,7 @@ from tuibench.core.results.evidence import Evidence, Grade, evidence
 from tuibench.core.results.metrics import DECODE, PEAK_RSS, TTFT, Metric
 from tuibench.core.results.multiplicity import adjusted_p_values, stands
 from tuibench.core.run.control import is_control
+from tuibench.core.run.endpoint import NO_QUALITY, is_endpoint
 from tuibench.core.statistics.stats import Outcome, Ratio
 
 MAX_KLD = 0.05
@@ -80,11 +81,16 @@ def _interval_and_outcome(ratio: Ratio) -> str:
 def _changes(comparison: Comparison, row: Row) -> list[str]:
     """Return how first token and memory compare with the baseline's."""
     if row.against_baseline is None:
-        return [f"{metric.short} {fmt.metric(metric, row.median(metric))}" for metric in (TTFT, PEAK_RSS)]
+        return [f"{metric.short} {fmt.metric(metric, row.median(metric))}" for metric in _told_of(row)]
     base = comparison.row(row.run, row.against_baseline.method)
     if base is None:
         return []
-    return [_change(metric, row, base) for metric in (TTFT, PEAK_RSS)]
+    return [_change(metric, row, base) for metric in _told_of(row)]
+
+
+def _told_of(row: Row) -> tuple[Metric, ...]:
+    """Return the metrics besides the speed: the memory of a server's process is nowhere to be read."""
+    return (TTFT,) if is_endpoint(row.method) else (TTFT, PEAK_RSS)
 
 
 def _change(metric: Metric, row: Row, base: Row) -> str:
@@ -95,7 +101,9 @@ def _change(metric: Metric, row: Row, base: Row) -> str:
 def _quality(row: Row) -> list[str]:
     parts = []
     if row.quality is None:
-        if row.method != REFERENCE and not is_control(row.method):
+        if is_endpoint(row.method):
+            parts.append(NO_QUALITY)
+        elif row.method != REFERENCE and not is_control(row.method):
             parts.append("quality not measured")
     elif row.quality.failed:
         parts.append(f"quality failed ({row.quality.failure_message or row.quality.failure_kind})")
@@ -109,7 +117,7 @@ def _quality(row: Row) -> list[str]:
             parts.append(f"perplexity {quality.perplexity:.2f}")
     if row.agreement is not None:
         index = row.agreement.first_divergence
-        parts.append("text identical" if index is None else f"first difference at token {index + 1}")
+        parts.append("text identical" if index is None else f"first difference at {row.agreement.unit} {index + 1}")
     return parts
 
 
@@ -120,7 +128,7 @@ def _validity(row: Row) -> str:
         more = f" and {len(row.flags) - 1} more" if len(row.flags) > 1 else ""
         return f"doubtful: {row.flags[0]}{more}"
     if row.lamp is None:
-        return "validity not recorded"
+        return "its machine was not watched" if is_endpoint(row.method) else "validity not recorded"
     return "valid" if row.lamp is Lamp.GREEN else "disturbed"
 
 
@@ -174,6 +182,7 @@ def recommend(comparison: Comparison, run: int = 0, max_kld: float = MAX_KLD) ->
     rows = [row for row in comparison.of_run(run) if _may_be_taken(row)]
     rows.sort(key=lambda row: -(row.median(DECODE) or 0))
     exact = next((row.method for row in rows if _writes_the_same(row)), None)
+    endpoints = [row for row in comparison.of_run(run) if is_endpoint(row.method) and row.median(DECODE)]
     scored = any(row.kld is not None for row in rows)
     unjudged = {row.method: why for row in comparison.of_run(run) if (why := _why_unjudged(row, scored=scored))}
     good = [row for row in rows if not scored or _close_enough(row, max_kld)]
@@ -183,8 +192,11 @@ def recommend(comparison: Comparison, run: int = 0, max_kld: float = MAX_KLD) ->
         bound, rival = max_kld if scored else None, _rival(comparison, good)
         found = evidence(comparison, good, rival=rival, unjudged=faster, max_kld=bound)
     small = min((row for row in good if row.median(PEAK_RSS)), key=lambda row: row.median(PEAK_RSS) or 0, default=None)
-    headline = _headline(found, rows, good, max_kld)
-    remarks = _remarks(found, good, exact, small, unjudged) if rows else []
+    nothing = (
+        f"nothing to recommend: {NO_QUALITY}" if endpoints else "nothing was measured: there is nothing to recommend"
+    )
+    headline = _headline(found, rows, good, max_kld) if rows else nothing
+    remarks = _remarks(found, good, exact, small, unjudged) if rows or endpoints else []
     return Recommendation(
         grade=found.grade if found else None,
         because=tuple(map(fmt.printable, found.because)) if found else (),
@@ -207,13 +219,16 @@ def _why_unjudged(row: Row, *, scored: bool) -> str | None:
         return kind.value if kind else "not measured"
     if row.not_same_model:
         return "not the same model"
+    if is_endpoint(row.method):
+        return f"not judged: {NO_QUALITY}"
     if not scored or row.kld is not None or row.method == REFERENCE:
         return None
     return "quality failed" if row.quality is not None else "quality not measured"
 
 
 def _may_be_taken(row: Row) -> bool:
-    return bool(row.median(DECODE)) and not row.not_same_model and not is_control(row.method)
+    other = is_control(row.method) or is_endpoint(row.method)
+    return bool(row.median(DECODE)) and not row.not_same_model and not other
 
 
 def _close_enough(row: Row, max_kld: float) -> bool:
@@ -239,8 +254,6 @@ def _no_slower(ratio: Ratio | None) -> bool:
 
 
 def _headline(found: Evidence | None, rows: Sequence[Row], good: Sequence[Row], max_kld: float) -> str:
-    if not rows:
-        return "nothing was measured: there is nothing to recommend"
     if found is None:
         return f"no method lies within KLD ≤ {max_kld:g}; fastest: {rows[0].method}"
     best, reasons = good[0].method, ", and ".join(found.because)

@@ -90,8 +90,8 @@ class PhaseProgressed(_Event, frozen=True, kw_only=True, tag="phase_progressed")
 class EngineReady(_Event, frozen=True, kw_only=True, tag="engine_ready"):
     """The model is loaded and a trial may be requested."""
 
-    load_ns: int
-    """Worker start to ready, without preparation."""
+    load_ns: int | None = None
+    """Worker start to ready, without preparation; None where the model was loaded before anybody watched."""
     prepare_ns: int | None = None
     """Export or quantisation done in this process; None when there was none to do."""
     parameters: int | None = None
@@ -114,7 +114,8 @@ class TrialAccepted(_Event, frozen=True, kw_only=True, tag="trial_accepted"):
 class PromptTokenised(_Event, frozen=True, kw_only=True, tag="prompt_tokenised"):
     """The prompt became token ids; prefill starts now."""
 
-    n_prompt: int
+    n_prompt: int | None
+    """None where only the server knows, which tells at the end."""
     text_sha256: str | None = None
     """Of the text that became tokens: the prompt within its chat template."""
     doubt: str | None = None
@@ -128,6 +129,15 @@ class TokenEmitted(_Event, frozen=True, kw_only=True, tag="token"):
     token_id: int
     text: str
     """May be empty: part of a character waits for the tokens that complete it."""
+
+
+class PieceEmitted(_Event, frozen=True, kw_only=True, tag="piece"):
+    """Some text, from a method that hands out no token ids; `at_ns` is read when it arrives."""
+
+    index: int
+    text: str
+    n_tokens: int | None = None
+    """Tokens in it, which all came at this time; None where that is not told."""
 
 
 class TurnEnded(_Event, frozen=True, kw_only=True, tag="turn_ended"):
@@ -158,11 +168,21 @@ class TrialFinished(_Event, frozen=True, kw_only=True, tag="trial_finished"):
     finish_reason: FinishReason
     text_tail: str = ""
     """Text that the last tokens left incomplete."""
-    prefill_ns: int
+    prefill_ns: int | None = None
+    """None where nobody tells it from the first step of decoding."""
     prefill_peak_bytes: int | None = None
     """The high-water mark when the prompt had been read."""
-    cpu_ns: int
-    """CPU time of all the worker's threads between acceptance and the last token."""
+    cpu_ns: int | None = None
+    """CPU time of all the worker's threads between acceptance and the last token; None if the model runs elsewhere."""
+    n_prompt: int | None = None
+    """With the two below, of a method that hands out text: as its server counted, else as `doubts` say."""
+    n_gen: int | None = None
+    n_cached: int | None = None
+    """Tokens of the prompt that were not computed, since an earlier request had them."""
+    server_timings: tuple[str, ...] = ()
+    """As `TrialRecord` says."""
+    doubts: tuple[str, ...] = ()
+    """What to know before the figures are believed."""
     sampling_ns: int | None = None
     """Time spent picking tokens from logits, all tokens together: part of TTFT and of the gaps, not of the steps."""
     guesses: GuessCounts | None = None
@@ -223,6 +243,7 @@ Event = (
     | TrialAccepted
     | PromptTokenised
     | TokenEmitted
+    | PieceEmitted
     | TurnEnded
     | TurnBegan
     | TrialFinished

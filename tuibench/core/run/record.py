@@ -51,8 +51,15 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     sampling_ns: int | None = None
     """What of the time to the first token and of the gaps went into picking tokens from logits."""
     token_ids: tuple[int, ...] = ()
+    """Empty for a method that hands out text: `step_ns` and `piece_chars` are then of pieces, of one token or more."""
     piece_chars: tuple[int, ...] = ()
     """Characters that each token added to `text`; what is left over came with the end."""
+    n_told: int | None = None
+    """Tokens generated, of a method that hands out text."""
+    n_cached: int | None = None
+    """Tokens of the prompt that a server had from an earlier request; None where nobody tells."""
+    server_timings: tuple[str, ...] = ()
+    """What a server says that it took, as `name: value`, for who wants to hold it against what arrived here."""
     text: str = ""
 
     prepare_peak_bytes: int | None = None
@@ -99,7 +106,12 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     @property
     def n_gen(self) -> int:
         """Tokens generated; an EOS that ends a free generation is not counted."""
-        return len(self.token_ids)
+        return len(self.token_ids) if self.n_told is None else self.n_told
+
+    @property
+    def text_only(self) -> bool:
+        """Whether what came were pieces of text, whose tokens nobody knows."""
+        return not self.token_ids and (bool(self.piece_chars) or self.n_told is not None)
 
     @property
     def duration_ns(self) -> int:

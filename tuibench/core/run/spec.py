@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from tuibench.core.run.endpoint import Endpoint
+
 
 class Method(msgspec.Struct, frozen=True, kw_only=True):
     """What is known about a method before anything heavy is imported."""
@@ -30,6 +32,18 @@ class Method(msgspec.Struct, frozen=True, kw_only=True):
     def promises_the_model(self) -> bool:
         """Whether it must compute what the reference computes, up to the rounding of sums."""
         return self.precision == "fp32" if self.exact is None else self.exact
+
+
+def method_of_server(endpoint: Endpoint) -> Method:
+    """Return what is known about a server as a method: not even its precision."""
+    return Method(
+        id=endpoint.method,
+        title=endpoint.method,
+        explanation=f"{endpoint.model} at {endpoint.url}, a server that runs already.",
+        parent=None,
+        precision="unknown",
+        exact=False,
+    )
 
 
 class Sampling(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +83,8 @@ class LoadRequest(msgspec.Struct, frozen=True, kw_only=True, tag_field="request"
     model_dir: str
     n_threads: int
     calibration: Calibration = Calibration()
+    endpoint: Endpoint | None = None
+    """The server that is asked instead of loading a model here."""
 
 
 class TrialRequest(msgspec.Struct, frozen=True, kw_only=True, tag_field="request", tag="trial"):
@@ -149,6 +165,8 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     eval_text: EvalText | None = None
     """Each measured method is scored on it at the end; None measures no quality."""
     calibration: Calibration = Calibration()
+    endpoints: tuple[Endpoint, ...] = ()
+    """Servers that take part, each under its `method`."""
     timeout_s: float | None = None
     """Longest a phase may take; None takes the default of each phase."""
     name: str = ""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from tuibench.core.machine.validity import Lamp
+from tuibench.core.run.endpoint import is_endpoint
 from tuibench.core.run.events import (
     EngineReady,
     Event,
@@ -14,6 +15,7 @@ from tuibench.core.run.events import (
     Phase,
     PhaseProgressed,
     PhaseStarted,
+    PieceEmitted,
     PromptTokenised,
     QualityMeasured,
     TokenEmitted,
@@ -29,15 +31,19 @@ from tuibench.core.run.record import Failure, TrialRecord
 
 @dataclass(slots=True)
 class TokenLog:
-    """The tokens of one trial, appended to and shared by all its states: copying it per token would be quadratic."""
+    """The tokens, or pieces of text, of one trial.
+
+    It is appended to and shared by all its states: copying it per token would be quadratic.
+    """
 
     at_ns: list[int] = field(default_factory=list)
     """The worker's times, less what the trial had waited for its turns before."""
     ids: list[int] = field(default_factory=list)
+    """Empty where pieces of text come."""
     pieces: list[str] = field(default_factory=list)
 
     def first(self, n: int) -> TokenLog:
-        """Return a log of its own with the first `n` tokens."""
+        """Return a log of its own with the first `n` entries."""
         return TokenLog(self.at_ns[:n], self.ids[:n], self.pieces[:n])
 
 
@@ -57,8 +63,11 @@ class TrialState:
     tokenised_ns: int | None = None
     prompt: PromptTokenised | None = None
     n_gen: int = 0
+    """Tokens; a piece of text whose tokens nobody counts is taken for one until the trial's end tells better."""
+    n_pieces: int = 0
+    """Entries of the log; as many as tokens where tokens come one by one."""
     log: TokenLog = field(default_factory=TokenLog)
-    """Only its first `n_gen` entries belong to this state."""
+    """Only its first `n_pieces` entries belong to this state."""
     turn_ended_ns: int | None = None
     """Since when it waits for its next turn; None while it has one."""
     waited_ns: int = 0
@@ -71,33 +80,37 @@ class TrialState:
     @property
     def n_prompt(self) -> int | None:
         """Tokens of the prompt; None until they are counted."""
+        if self.finished and self.finished.n_prompt is not None:
+            return self.finished.n_prompt
         return self.prompt.n_prompt if self.prompt else None
 
     @property
     def ttft_ns(self) -> int | None:
         """Request accepted to first token's text; None before there is one."""
-        if self.requested_ns is None or self.n_gen == 0:
+        if self.requested_ns is None or self.n_pieces == 0:
             return None
         return self.log.at_ns[0] - self.requested_ns
 
     @property
     def decode_tps(self) -> float | None:
         """Decode speed so far: gaps ÷ time from the first to the latest token; None below two tokens."""
-        if self.n_gen < 2:  # noqa: PLR2004 - a gap has two ends
+        if min(self.n_gen, self.n_pieces) < 2:  # noqa: PLR2004 - a gap has two ends
             return None
-        span_ns = self.log.at_ns[self.n_gen - 1] - self.log.at_ns[0]
+        if not self.log.ids and self.finished is None:  # what the pieces hold is counted at the end
+            return None
+        span_ns = self.log.at_ns[self.n_pieces - 1] - self.log.at_ns[0]
         return (self.n_gen - 1) * 1e9 / span_ns if span_ns > 0 else None
 
     def step_ns(self, start: int = 0) -> list[int]:
-        """Return the gaps between consecutive tokens, from gap number `start` on."""
+        """Return the gaps between consecutive tokens, or pieces of text, from gap number `start` on."""
         stamps = self.log.at_ns
-        return [stamps[i + 1] - stamps[i] for i in range(start, self.n_gen - 1)]
+        return [stamps[i + 1] - stamps[i] for i in range(start, self.n_pieces - 1)]
 
     @property
     def text(self) -> str:
         """All text so far; a widget that appends should take `log.pieces` instead."""
         tail = self.finished.text_tail if self.finished else ""
-        return "".join(self.log.pieces[: self.n_gen]) + tail
+        return "".join(self.log.pieces[: self.n_pieces]) + tail
 
 
 def fold_trial(state: TrialState, event: Event) -> TrialState:  # noqa: C901, PLR0911, PLR0912 - one arm per event
@@ -106,6 +119,8 @@ def fold_trial(state: TrialState, event: Event) -> TrialState:  # noqa: C901, PL
         return _with_token(state, event)
     state = replace(state, last_event_ns=event.at_ns)
     match event:
+        case PieceEmitted():
+            return _with_piece(state, event)
         case WorkerStarted():
             return state
         case PhaseStarted(phase=phase):
@@ -131,29 +146,42 @@ def fold_trial(state: TrialState, event: Event) -> TrialState:  # noqa: C901, PL
             waited_ns = event.at_ns - state.turn_ended_ns if state.turn_ended_ns is not None else 0
             return replace(state, turn_ended_ns=None, waited_ns=state.waited_ns + waited_ns)
         case TrialFinished():
-            return replace(state, finished=event, phase=Phase.IDLE, phase_since_ns=event.at_ns)
+            n_gen = state.n_gen if event.n_gen is None else event.n_gen
+            return replace(state, finished=event, n_gen=n_gen, phase=Phase.IDLE, phase_since_ns=event.at_ns)
         case QualityMeasured():
             return replace(state, phase=Phase.IDLE, phase_since_ns=event.at_ns, progress=None)
         case Heartbeat(rss_bytes=rss_bytes):
-            return replace(state, rss_bytes=rss_bytes)
+            return replace(state, rss_bytes=None if is_endpoint(state.method) else rss_bytes)
         case WorkerFailed():
             return replace(state, failed=event)
 
 
 def _with_token(state: TrialState, event: TokenEmitted) -> TrialState:
-    n = state.n_gen
-    # A log that has run ahead belongs to a later state: this one goes on in a copy of its own part.
-    log = state.log if len(state.log.ids) == n else state.log.first(n)
-    log.at_ns.append(event.at_ns - state.waited_ns)
+    log = _own_log(state)
     log.ids.append(event.token_id)
+    return _with_entry(state, log, event, 1)
+
+
+def _with_piece(state: TrialState, event: PieceEmitted) -> TrialState:
+    taken_for = 1 if state.n_gen < state.n_expected else 0  # some servers cut their text finer than tokens
+    return _with_entry(state, _own_log(state), event, taken_for if event.n_tokens is None else event.n_tokens)
+
+
+def _own_log(state: TrialState) -> TokenLog:
+    """Return a log to append to: one that has run ahead belongs to a later state, and leaves this one its own part."""
+    return state.log if len(state.log.at_ns) == state.n_pieces else state.log.first(state.n_pieces)
+
+
+def _with_entry(state: TrialState, log: TokenLog, event: TokenEmitted | PieceEmitted, n_tokens: int) -> TrialState:
+    log.at_ns.append(event.at_ns - state.waited_ns)
     log.pieces.append(event.text)
-    phase_since_ns = event.at_ns if n == 0 else state.phase_since_ns
     return replace(
         state,
         log=log,
-        n_gen=n + 1,
+        n_gen=state.n_gen + n_tokens,
+        n_pieces=state.n_pieces + 1,
         phase=Phase.DECODE,
-        phase_since_ns=phase_since_ns,
+        phase_since_ns=state.phase_since_ns if state.n_pieces else event.at_ns,
         last_event_ns=event.at_ns,
     )
 
@@ -186,7 +214,8 @@ def trial_record(
     ready = trial.ready if fresh else None
     kv_cache = ready.kv_cache if ready else None
     tokenise_ns = None
-    if trial.tokenised_ns is not None and trial.requested_ns is not None:
+    counted = trial.prompt is not None and trial.prompt.n_prompt is not None
+    if counted and trial.tokenised_ns is not None and trial.requested_ns is not None:
         tokenise_ns = trial.tokenised_ns - trial.requested_ns
     return TrialRecord(
         method=trial.method,
@@ -206,8 +235,11 @@ def trial_record(
         ttft_ns=trial.ttft_ns,
         step_ns=tuple(trial.step_ns()),
         sampling_ns=done.sampling_ns if done else None,
-        token_ids=tuple(trial.log.ids[: trial.n_gen]),
-        piece_chars=tuple(len(piece) for piece in trial.log.pieces[: trial.n_gen]),
+        token_ids=tuple(trial.log.ids[: trial.n_pieces]),
+        piece_chars=tuple(len(piece) for piece in trial.log.pieces[: trial.n_pieces]),
+        n_told=done.n_gen if done else None,
+        n_cached=done.n_cached if done else None,
+        server_timings=done.server_timings if done else (),
         text=trial.text,
         prepare_peak_bytes=ready.prepare_peak_bytes if ready else None,
         load_peak_bytes=ready.memory.peak_rss_bytes if ready else None,
@@ -229,14 +261,23 @@ def trial_record(
         n_guessed=guesses.n_guessed if guesses else None,
         n_guessed_right=guesses.n_accepted if guesses else None,
         facts=tuple(f"{name}: {value}" for name, value in ready.facts.items()) if ready else (),
-        validity=(*([trial.prompt.doubt] if trial.prompt and trial.prompt.doubt else []), *validity),
-        lamp=lamp,
+        validity=(*_told_doubts(trial), *validity),
+        lamp=Lamp.RED if done and done.n_cached else lamp,
         energy_uj=energy_uj,
         finished=finished,
     )
 
 
+def _told_doubts(trial: TrialState) -> tuple[str, ...]:
+    """Return what the worker itself said against the figures."""
+    of_prompt = (trial.prompt.doubt,) if trial.prompt and trial.prompt.doubt else ()
+    return (*of_prompt, *(trial.finished.doubts if trial.finished else ()))
+
+
 def _memory(trial: TrialState) -> Memory:
+    """Return what the model's own process takes: nothing is known of a server's, and the client's is another's."""
+    if is_endpoint(trial.method):
+        return Memory()
     if trial.finished:
         return trial.finished.memory
     if trial.failed:

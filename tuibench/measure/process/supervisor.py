@@ -24,6 +24,7 @@ from tuibench.core.run.events import (
     Phase,
     PhaseProgressed,
     PhaseStarted,
+    PieceEmitted,
     PromptTokenised,
     QualityMeasured,
     TokenEmitted,
@@ -232,6 +233,10 @@ class WorkerProcess:
                     if index != self._n_tokens or index >= self._max_tokens:
                         raise await self._protocol_error(f"token number {index} is out of order")
                     self._n_tokens += 1
+                case PieceEmitted(index=index):
+                    if index != self._n_tokens:
+                        raise await self._protocol_error(f"piece number {index} is out of order")
+                    self._n_tokens += 1
                 case TrialFinished() | TurnEnded():
                     if cpu_start_ns is not None:
                         self.observer_cpu_ns = (self.observer_cpu_ns or 0) + process_time_ns() - cpu_start_ns
@@ -310,7 +315,7 @@ class WorkerProcess:
                 self._patience.enter(Phase.QUALITY)
             case PromptTokenised():
                 self._patience.enter(Phase.PREFILL)
-            case TokenEmitted():
+            case TokenEmitted() | PieceEmitted():
                 self._patience.token()
             case WorkerFailed(kind=kind, message=message):
                 raise await self._failure(kind, message)

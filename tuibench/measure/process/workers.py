@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tuibench import paths
+from tuibench.core.run.control import method_of
 from tuibench.core.run.events import PROTOCOL_VERSION, EngineReady, Event, FailureKind, Phase
 from tuibench.core.run.spec import LoadRequest, RunSpec
 from tuibench.measure.process.failure import WorkerFailureError
@@ -137,6 +138,7 @@ class Workers:
             model_dir=str(self._model_dir),
             n_threads=self._spec.n_threads,
             calibration=self._spec.calibration,
+            endpoint=next((each for each in self._spec.endpoints if each.method == method_of(method)), None),
         )
         log = paths.logs_dir() / f"{self._log_name}.{method}.log"
         process = self._processes[method] = await WorkerProcess.start(load, log, self._limits, self._command)

@@ -14,6 +14,7 @@ import msgspec
 from tuibench import paths
 from tuibench.core.results.roofline import roofline
 from tuibench.core.run.control import is_control
+from tuibench.core.run.endpoint import is_endpoint
 from tuibench.core.run.plan import trial_order
 from tuibench.core.run.record import QualityRecord, TrialRecord
 from tuibench.core.run.run_events import (
@@ -177,6 +178,7 @@ class Measurement:
         """Score what was measured. After all trials: its work and its memory touch no figure of theirs."""
         known = self._rounds.measured
         done_with = self._scored | self._rounds.skipped | set(filter(is_control, known))  # the same model again
+        done_with |= set(filter(is_endpoint, known))  # they hand out text, and no predictions
         measured = [name for name, of_it in known.items() if of_it.latest and name not in done_with]
         if self._spec.eval_text is None or not measured or self._stopped:
             return

@@ -113,6 +113,7 @@ def resumed_spec(header: SessionHeader, *, model: str, eval_text: EvalText | Non
         n_warmup=settings.n_warmup,
         n_threads=settings.n_threads,
         sampling=settings.sampling,
+        endpoints=settings.endpoints,
         eval_text=eval_text,
         timeout_s=timeout_s,
         name=header.name,

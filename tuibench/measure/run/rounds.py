@@ -10,6 +10,7 @@ from datetime import date
 import msgspec
 
 from tuibench.core.results.stopping import Measured, precise_enough
+from tuibench.core.run.endpoint import is_endpoint
 from tuibench.core.run.events import Event, FailureKind, PromptTokenised
 from tuibench.core.run.plan import MOST_TURN_TOKENS, Turn, by_round, trial_round, turn_tokens
 from tuibench.core.run.record import TrialRecord
@@ -32,6 +33,11 @@ from tuibench.measure.run.watch import Watch
 
 WARMUP_TOKENS = 8
 """Enough to start thread pools and fill caches; a full-length warm-up without KV-cache would take minutes."""
+
+_WHOLE_TURNS = (
+    "an endpoint streams each trial in one turn, the other methods take short ones: what the machine does within a "
+    "round does not hit it as it hits them"
+)
 
 
 class Rounds:
@@ -137,12 +143,14 @@ class Rounds:
             await self._turn(turn)
 
     def _together(self, turns: Sequence[Turn]) -> bool:
-        latest = [self.measured[turn.method].latest for turn in turns]
+        local = [turn.method for turn in turns if not is_endpoint(turn.method)]  # of a server only the client is here
+        latest = [self.measured[method].latest for method in local]
         peaks_bytes = [record.peak_rss_bytes if record else None for record in latest]
         why_not = too_little_memory(peaks_bytes, self._parameters)
-        if why_not is not None and why_not not in self._told:
-            self._told.add(why_not)
-            self._emit(Noticed(why_not))
+        if why_not is not None:
+            self._tell_once(why_not)
+        elif len(local) < len(turns):
+            self._tell_once(_WHOLE_TURNS)
         return why_not is None
 
     async def _interleaved(self, turns: Sequence[Turn]) -> None:
@@ -261,6 +269,10 @@ class Rounds:
 
     def _tell_doubt(self, event: Event) -> None:
         """Say once that the model does not read the prompt; each trial's record says it, too."""
-        if isinstance(event, PromptTokenised) and event.doubt is not None and event.doubt not in self._told:
-            self._told.add(event.doubt)
-            self._emit(Noticed(event.doubt))
+        if isinstance(event, PromptTokenised) and event.doubt is not None:
+            self._tell_once(event.doubt)
+
+    def _tell_once(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self._emit(Noticed(text))

@@ -16,7 +16,7 @@ from tuibench.measure.run.commit import running_commit
 from tuibench.models.local import LocalModel
 from tuibench.store.catalogue import slug
 from tuibench.store.redact import redact
-from tuibench.store.schema import SCHEMA_VERSION, ModelHeader, SessionHeader, Settings
+from tuibench.store.schema import ModelHeader, SessionHeader, Settings, version_to_write
 
 
 def start_header(spec: RunSpec, model: LocalModel, turns: Sequence[Turn]) -> SessionHeader:
@@ -24,7 +24,7 @@ def start_header(spec: RunSpec, model: LocalModel, turns: Sequence[Turn]) -> Ses
     created = datetime.now(UTC).replace(microsecond=0)
     label = slug(spec.name or model.name) or "session"
     return SessionHeader(
-        schema_version=SCHEMA_VERSION,
+        schema_version=version_to_write(endpoints=bool(spec.endpoints)),
         id=f"{created:%Y%m%d-%H%M%S}-{label}-{secrets.token_hex(2)}",
         name=spec.name,
         created=created,
@@ -60,6 +60,7 @@ def start_header(spec: RunSpec, model: LocalModel, turns: Sequence[Turn]) -> Ses
             eval_sha256=eval_sha256(spec),
             calibration_sha256=calibration_sha256(spec),
             calibration_ranges=spec.calibration.ranges,
+            endpoints=tuple(endpoint.without_key() for endpoint in spec.endpoints),
         ),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
+from tuibench.core.run.endpoint import is_endpoint
 from tuibench.core.run.events import Event
 from tuibench.core.run.record import Failure, TrialRecord
 from tuibench.core.run.run_events import TrialObserved
@@ -104,7 +105,9 @@ class TrialUnderWay:
         state, failure = self._state, self._failure
         watched, observer_cpu_ns = self._watch.give_up(), None
         if failure is None and self._watched is not None and self._process is not None:
-            watched = self._watched.end(state.finished.stood_still_ns if state.finished else None)
+            # A server here would be taken for a neighbour that disturbs; one elsewhere is not disturbed from here.
+            if not is_endpoint(state.method):
+                watched = self._watched.end(state.finished.stood_still_ns if state.finished else None)
             observer_cpu_ns = self._process.observer_cpu_ns
         return trial_record(
             state,

@@ -76,6 +76,7 @@ def _cells(comparison: Comparison, row: Row, advice: Recommendation) -> Iterator
     yield "flags", "; ".join(row.flags)
     yield "failure_kind", row.failure.failure_kind if row.failure else None
     yield "failure_message", row.failure.failure_message if row.failure else None
+    yield "compared_unit", row.agreement.unit if row.agreement else None
 
 
 def _against(name: str, against: Speedup | None) -> Iterator[tuple[str, Value]]:

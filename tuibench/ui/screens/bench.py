@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import msgspec
 from textual import on, work
 from textual.app import ComposeResult
 from textual.containers import Horizontal
@@ -12,6 +13,7 @@ from textual.events import DescendantFocus
 from textual.getters import query_one
 
 from tuibench.core import format as fmt
+from tuibench.core.run.endpoint import with_keys
 from tuibench.core.run.spec import RunSpec
 from tuibench.core.run.state import RunState
 from tuibench.models.local import LocalModel, ModelError
@@ -75,7 +77,7 @@ class BenchScreen(MeasuringScreen):
     async def _learn_facts(self) -> None:
         """Find out about methods, machine and model; none of it may delay the first frame."""
         services = self.context.services
-        self._known = services.methods()
+        self._known = self.context.known_methods()
         self.ladder.offer(self._known)
         self.point(next(iter(self._known), None))
         cpus = services.cpus()
@@ -211,6 +213,7 @@ class BenchScreen(MeasuringScreen):
             n_threads=settings.n_threads,
             precision=settings.precision,
             eval_text=self.context.services.eval_text() if settings.quality else None,
+            endpoints=tuple(each for each in self.context.config.servers if each.method in self.ladder.chosen),
         )
 
     async def _offer_pull(self) -> bool:
@@ -227,7 +230,8 @@ class BenchScreen(MeasuringScreen):
         await self._facts_known.wait()
         if offer.model is None or self.refuse_while_running():
             return
-        spec = offer.spec
+        servers = with_keys(offer.spec.endpoints, self.context.config.servers)
+        spec = msgspec.structs.replace(offer.spec, endpoints=servers)
         self.prompt.text = spec.prompt
         self.ladder.choose(spec.methods)
         self.settings.ask_for(

@@ -56,7 +56,7 @@ class ReplayScreen(RunScreen):
         self._speed = min(max(_SLOWEST, speed), _FASTEST)
         self._take(session)
         self._position_ns = self._timeline.duration_ns
-        self._known = context.services.methods()
+        self._known = context.known_methods()
         self._under_way = False
         self._playing = False
         self._ticked_s = 0.0

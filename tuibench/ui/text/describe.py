@@ -59,9 +59,9 @@ def stream_of(method: MethodState) -> Stream | None:
     Until a further trial has its first token, it is what the latest one streamed.
     """
     trial = method.trial
-    if trial is not None and (trial.n_gen or (method.running and not method.measured)):
+    if trial is not None and (trial.n_pieces or (method.running and not method.measured)):
         tail = trial.finished.text_tail if trial.finished else ""
-        return Stream(id(trial.log), trial.log.pieces, trial.n_gen, tail, trial.n_expected, trial.log.ids, trial)
+        return Stream(id(trial.log), trial.log.pieces, trial.n_pieces, tail, trial.n_expected, trial.log.ids, trial)
     if not method.measured:
         return None
     return stream_of_record(method.measured[-1])
@@ -75,14 +75,30 @@ def stream_of_record(record: TrialRecord) -> Stream:
 
 
 def first_difference(stream: Stream | None, reference: Stream | None) -> int | None:
-    """Return the index of the first token that is another than the reference's; None as long as there is none."""
+    """Return the index of the first token that is another than the reference's; None as long as there is none.
+
+    Of pieces of text, whose tokens nobody knows, it is the first with another text.
+    """
     if stream is None or reference is None:
         return None
     n = min(stream.n, reference.n)
+    if not stream.ids or not reference.ids:
+        return _first_other_piece(stream.pieces[: stream.n], "".join(reference.pieces[: reference.n]))
     if stream.ids[:n] == reference.ids[:n]:
         return None
     pairs = zip(stream.ids[:n], reference.ids[:n], strict=True)
     return next((index for index, (ours, theirs) in enumerate(pairs) if ours != theirs), None)
+
+
+def _first_other_piece(pieces: Sequence[str], text: str) -> int | None:
+    """Return the index of the first piece that a text does not have in its place, as far as the text goes."""
+    start = 0
+    for index, piece in enumerate(pieces):
+        theirs = text[start : start + len(piece)]
+        if piece[: len(theirs)] != theirs:
+            return index
+        start += len(piece)
+    return None
 
 
 def decode_tps(method: MethodState) -> float | None:

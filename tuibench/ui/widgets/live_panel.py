@@ -130,7 +130,8 @@ class LivePanel(Container):
         if not stream.n or not held_against.n:  # nothing agrees yet
             return about.precision if about else ""
         if differs_at is not None:
-            return f"differs from {fmt.printable(reference.method)} at token {differs_at + 1}"
+            unit = "token" if stream.ids else "piece"
+            return f"differs from {fmt.printable(reference.method)} at {unit} {differs_at + 1}"
         return f"same text as {fmt.printable(reference.method)}"
 
     def _note_for(self, method: MethodState | None, *, has_stream: bool) -> Content | None:
