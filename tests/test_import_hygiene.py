@@ -15,6 +15,7 @@ HEADLESS = [
     "tuibench.cli.replay",
     "tuibench.cli.run",
     "tuibench.cli.sessions",
+    "tuibench.cli.take",
     "tuibench.core.run.state",
     "tuibench.measure.run.measurement",
     "tuibench.methods",

@@ -26,6 +26,7 @@ from tuibench.cli.arguments import (
     speed,
     words,
 )
+from tuibench.cli.take_arguments import add_take_arguments
 
 OK, SOME_FAILED, BAD_USAGE, REGRESSED, CANNOT_TELL, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
@@ -105,6 +106,10 @@ def parser() -> argparse.ArgumentParser:
     export = verbs.add_parser("export", help="write a session as a table, a page, a plot or for benchstat")
     add_export_arguments(export)
     export.set_defaults(verb="export")
+
+    take = verbs.add_parser("take", help="make a folder that runs a method without tuibench")
+    add_take_arguments(take)
+    take.set_defaults(verb="take")
 
     sessions = verbs.add_parser("sessions", help="list, show, name, tag or remove stored sessions")
     sessions.add_argument("action", nargs="?", choices=("list", "show", "edit", "rm", "restore"), default="list")

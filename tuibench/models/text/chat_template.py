@@ -22,7 +22,12 @@ _NEEDLE = "⁂?⁂"
 
 
 class ChatTemplate:
-    """A model's chat template."""
+    """A model's chat template.
+
+    Attributes:
+        source: Jinja source.
+        wants_parts: Whether it reads the content of a message as a list of parts, and finds nothing in a string.
+    """
 
     def __init__(self, template: str, special_tokens: Mapping[str, str]) -> None:
         """Compile a template.
@@ -34,12 +39,13 @@ class ChatTemplate:
         Raises:
             ModelError: The template does not compile.
         """
+        self.source = template
         self._special_tokens = dict(special_tokens)
         try:
             self._compiled = _environment().from_string(template)
         except jinja2.TemplateError as error:
             raise ModelError(f"the model's chat template is broken ({error}); use --raw to go without it") from error
-        self._wants_parts = not self._shows(_NEEDLE) and self._shows(_parts(_NEEDLE))
+        self.wants_parts = not self._shows(_NEEDLE) and self._shows(_parts(_NEEDLE))
 
     def render(self, prompt: str, today: date | None = None) -> str:
         """Return a prompt as a chat of one user message, up to where the assistant begins to speak.
@@ -52,7 +58,7 @@ class ChatTemplate:
         Raises:
             ModelError: The template refuses such a chat, or writes nothing.
         """
-        text = self._render(_parts(prompt) if self._wants_parts else prompt, today)
+        text = self._render(_parts(prompt) if self.wants_parts else prompt, today)
         if not text:
             raise ModelError("the model's chat template writes nothing; use --raw to go without it")
         return text

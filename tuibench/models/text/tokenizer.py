@@ -22,7 +22,12 @@ class PromptError(ValueError):
 
 
 class PromptTokenizer:
-    """The tokenizer of one model folder."""
+    """The tokenizer of one model folder.
+
+    Attributes:
+        special_tokens: Those that the model's files name, such as `bos_token`.
+        template: None for a model without chat template.
+    """
 
     def __init__(self, directory: Path) -> None:
         """Load the tokenizer.
@@ -38,7 +43,8 @@ class PromptTokenizer:
         self._tokenizer.no_padding()
         _add_missing(self._tokenizer, list(special_tokens.values()) + _extra_special_tokens(config))
         source = find_template(directory, config)
-        self._template = ChatTemplate(source, special_tokens) if source is not None else None
+        self.special_tokens = special_tokens
+        self.template = ChatTemplate(source, special_tokens) if source is not None else None
         self._n_embedded = _n_embedded(model)
         configs = (_read_json(directory / "generation_config.json"), model)
         self._eos_ids = self._find_eos_ids(configs, special_tokens.get("eos_token"))
@@ -57,7 +63,7 @@ class PromptTokenizer:
     @property
     def has_chat_template(self) -> bool:
         """Whether the model was trained on chats, so that prompts are wrapped unless they are raw."""
-        return self._template is not None
+        return self.template is not None
 
     def encode(self, prompt: str, *, raw: bool, today: date | None = None) -> list[int]:
         """Return the prompt's token ids.
@@ -71,15 +77,15 @@ class PromptTokenizer:
         Raises:
             ModelError: The chat template refuses the prompt.
         """
-        plain = raw or self._template is None
+        plain = raw or self.template is None
         text = self.rendered(prompt, raw=raw, today=today)
         return list(self._tokenizer.encode(text, add_special_tokens=plain).ids)
 
     def rendered(self, prompt: str, *, raw: bool, today: date | None = None) -> str:
         """Return the text that `encode` makes tokens of; arguments and errors are the same."""
-        if raw or self._template is None:
+        if raw or self.template is None:
             return prompt
-        return self._template.render(prompt, today)
+        return self.template.render(prompt, today)
 
     def check_embedded(self, token_ids: Sequence[int]) -> None:
         """Check that the model has a row of its embedding for each token.
@@ -94,6 +100,10 @@ class PromptTokenizer:
                 f"only {self._n_embedded} rows: its tokenizer is another model's, or was given tokens that the model "
                 "was not; use the tokenizer that the model was trained with, or leave the token out of the text"
             )
+
+    def save(self, path: Path) -> None:
+        """Write all of it as one `tokenizer.json`, special tokens included that only other files of the model name."""
+        self._tokenizer.save(str(path))
 
     def read_back(self, token_ids: list[int]) -> str:
         """Return the text that token ids stand for, special tokens spelt out."""

@@ -1,0 +1,155 @@
+"""Makes a folder and tries it, in a process of its own: `python -m tuibench.deploy.build REQUEST`, JSON of a request.
+
+Messages go to standard output as JSON lines, everything else to standard error, which is a log.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tuibench.deploy.check import OtherTokensError, answers, check_alone
+from tuibench.deploy.contents import licence_files, place, write_scripts, write_text_side
+from tuibench.deploy.messages import Done, Message, Refused, Step, TakeRequest
+from tuibench.deploy.methods import SCRIPTS
+from tuibench.deploy.readme import write_readme
+from tuibench.engines.base import CalibratedEngine, CalibrationError, EngineInfo, UnsupportedModelError
+from tuibench.engines.decoder.read import read_decoder
+from tuibench.engines.decoder.rope import rope_frequencies
+from tuibench.engines.ort.graph.info import MODEL_FILE
+from tuibench.engines.ort.graph.weights_file import WEIGHTS_FILE
+from tuibench.engines.ort.prepared import prepared_artifact
+from tuibench.methods import UnusableMethodError, engine_class
+from tuibench.models.artifacts import ArtifactError
+from tuibench.models.folder import weight_files
+from tuibench.models.local import ModelError
+from tuibench.models.text.tokenizer import PromptError, PromptTokenizer
+from tuibench.worker.self_check import SelfCheck, WrongModelError
+
+if TYPE_CHECKING:
+    from tuibench.engines.base import Engine
+
+_EXPLAINED = (
+    ArtifactError,
+    CalibrationError,
+    ModelError,
+    OtherTokensError,
+    PromptError,
+    UnsupportedModelError,
+    UnusableMethodError,
+    WrongModelError,
+)
+
+
+def build(request: TakeRequest, on_step: Callable[[str], None]) -> None:
+    """Fill a folder with a method's files, and see that it does without tuibench what the method does here.
+
+    Raises:
+        OtherTokensError: It does not.
+        UnsupportedModelError: The method cannot run the model, or not by a script as short as these.
+    """
+    folder, model_dir, scripts = Path(request.folder), Path(request.model_dir), SCRIPTS[request.method]
+    engine, info = _loaded(request, on_step)
+    tokenizer = PromptTokenizer(model_dir)
+    expected = answers(engine, tokenizer, info.context_window)
+    on_step("writing the folder")
+    graph = "onnxruntime" in scripts.libraries
+    more = _place_graph(engine, model_dir, folder) if graph else _place_weights(engine, model_dir, folder)
+    write_text_side(folder, tokenizer, request.n_threads, info.context_window, more)
+    write_scripts(folder, scripts)
+    for path in licence_files(model_dir):
+        place(path, folder)
+    explanation = engine.method.explanation
+    engine.close()
+    for answer in expected:
+        on_step(f"running it by itself, {'raw' if answer.raw else 'in the chat template'}")
+        check_alone(folder, answer, request.n_threads)
+    write_readme(folder, request, explanation, scripts, expected)
+
+
+def _loaded(request: TakeRequest, on_step: Callable[[str], None]) -> tuple[Engine, EngineInfo]:
+    """Return the method, ready to answer and held to what it promises."""
+    model_dir = Path(request.model_dir)
+
+    def progress(label: str, _done: int, _total: int | None) -> None:
+        on_step(label)
+
+    engine = engine_class(request.method)()
+    if isinstance(engine, CalibratedEngine):
+        engine.calibrate_on(request.calibration)
+    check = SelfCheck(engine, model_dir)
+    engine.prepare(model_dir, progress)
+    check.prepare(progress)
+    info = engine.load(model_dir, request.n_threads, progress)
+    check.run()
+    return engine, info
+
+
+def _place_graph(engine: Any, model_dir: Path, folder: Path) -> dict[str, object]:  # noqa: ANN401 - an ONNX engine
+    """Place graph and weights; return what the script has to know of them."""
+    artifact, _made = prepared_artifact(engine.method.id, engine.options, model_dir, lambda *_: None)
+    for name in (MODEL_FILE, WEIGHTS_FILE):
+        place(artifact.directory / name, folder)
+    decoder = read_decoder(model_dir)
+    if not decoder.rope:
+        return {"rope": None}
+    frequencies, factor = rope_frequencies(decoder.rope, decoder.head_dim)
+    return {"rope": {"frequencies": [float(frequency) for frequency in frequencies], "factor": factor}}
+
+
+def _place_weights(engine: Any, model_dir: Path, folder: Path) -> dict[str, object]:  # noqa: ANN401 - a PyTorch engine
+    """Place the model as it is; return how it takes its cache."""
+    files = [model_dir / name for name in ("config.json", "generation_config.json", "model.safetensors.index.json")]
+    for path in (*files, *weight_files(model_dir, model_dir.name)):
+        if path.is_file():
+            place(path, folder)
+    if engine.method.id == "baseline":
+        return {}
+    call = engine.plain_call
+    if call is None:
+        raise UnsupportedModelError(
+            "this model's cache needs more than a call of transformers (frequencies that change with the length, or "
+            "states in its modules), which the scripts of a folder do not have; baseline can be taken"
+        )
+    return {"cache_call": {"own_cache": call.own_cache, "positions": call.positions, "mask": call.mask}}
+
+
+def _explained(error: Exception) -> str:
+    if isinstance(error, _EXPLAINED):
+        text = str(error)
+    elif isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        text = "no space left for the folder; free some, or name one on another disk with -o"
+    elif isinstance(error, MemoryError):
+        text = "not enough memory"
+    else:
+        text = f"{type(error).__name__}: {error}"
+    return " ".join(text.split())
+
+
+def main() -> None:
+    """Build, and say on standard output how it goes."""
+    messages = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+    def send(message: Message) -> None:
+        os.write(messages, msgspec.json.encode(message) + b"\n")
+
+    request = msgspec.json.decode(sys.argv[1], type=TakeRequest)
+    try:
+        build(request, lambda label: send(Step(label)))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
+        traceback.print_exception(error, file=sys.stderr)
+        send(Refused(_explained(error)))
+        sys.exit(1)
+    send(Done())
+
+
+if __name__ == "__main__":
+    main()
