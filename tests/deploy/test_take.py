@@ -232,7 +232,7 @@ def test_an_empty_folder_is_filled(tiny_llama, place):
 def test_a_folder_that_gives_other_tokens_is_not_handed_over(tiny_llama, place, capsys):
     """Its chat template says something else each time."""
     model_dir = shutil.copytree(tiny_llama.directory, place / "model")
-    (model_dir / "chat_template.jinja").write_text("{{ range(10 ** 9) | random }}{{ messages[0].content }}")
+    (model_dir / "chat_template.jinja").write_text("{{ range(99999) | random }}{{ messages[0].content }}")
     assert take("onnx-fused", model_dir, "-o", place / "out") == SOME_FAILED
     assert "it gives other tokens of the prompt" in capsys.readouterr().err
     assert leftovers(place) == ["model"]
