@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.scripted import FINISHED
+from tests.scripted_methods import install
 from tuibench.core.results.comparison import MeasuredRun, compare
 from tuibench.core.results.stopping import precise_enough
 from tuibench.core.run.plan import trial_order
@@ -158,10 +159,7 @@ def install_twin(folder, method):
 
     engine = engine_class(method)
     (folder / "aa_twin.py").write_text(_TWIN.format(module=engine.__module__, name=engine.__name__))
-    described = folder / "aa_twin-1.0.dist-info"
-    described.mkdir()
-    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: aa-twin\nVersion: 1.0\n")
-    (described / "entry_points.txt").write_text(f"[tuibench.methods]\n{method}-again = aa_twin:Twin\n")
+    install(folder, "aa_twin", {f"{method}-again": "aa_twin:Twin"})
     return str(folder)
 
 

@@ -18,8 +18,9 @@ import time
 from dataclasses import asdict, dataclass
 from math import log
 from pathlib import Path
-from statistics import fmean, median
+from statistics import fmean, median, variance
 
+from tests.scripted_methods import install
 from tuibench.core.results.comparison import compare
 from tuibench.core.statistics.stats import Outcome
 from tuibench.store.export.facts import measured_run
@@ -72,16 +73,6 @@ class Found:
         return (self.high - self.low) / 2 / self.value
 
 
-def install(folder: Path) -> None:
-    """Write a package that offers the methods."""
-    (folder / "planted_methods.py").write_text(_ENGINES)
-    described = folder / "planted_methods-1.dist-info"
-    described.mkdir()
-    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: planted-methods\nVersion: 1\n")
-    points = "planted = planted_methods:Planted\ntwin = planted_methods:Twin\n"
-    (described / "entry_points.txt").write_text(f"[tuibench.methods]\n{points}")
-
-
 def session_of(build: Path, packages: Path, *arguments: str) -> tuple[Path, float]:
     """Run a build's `tuibench run`; return the session file and the seconds it took."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(packages), str(build)])}
@@ -131,17 +122,12 @@ def components(processes: list[list[list[float]]]) -> tuple[float, float, float]
     means = [[fmean(trial) for trial in process] for process in processes]
     n_blocks, n_trials = len(processes[0][0]), len(processes[0])
     trials = [trial for process in processes for trial in process]
-    within = fmean(_variance(trial) for trial in trials)
-    of_trials = fmean(_variance(process) for process in means)
-    of_processes = _variance([fmean(process) for process in means])
+    within = fmean(variance(trial) for trial in trials)
+    of_trials = fmean(variance(process) for process in means)
+    of_processes = variance([fmean(process) for process in means])
     between_trials = max(0.0, of_trials - within / n_blocks)
     between_processes = max(0.0, of_processes - of_trials / n_trials)
     return between_processes**0.5, between_trials**0.5, within**0.5
-
-
-def _variance(values: list[float]) -> float:
-    mean = fmean(values)
-    return sum((value - mean) ** 2 for value in values) / (len(values) - 1)
 
 
 def _blocks(step_ns: tuple[int, ...]) -> list[float]:
@@ -177,7 +163,8 @@ def main() -> None:
     arguments = ["--model", options.model, "--methods", ",".join(METHODS), "--trials", "5", "--max-new-tokens", "48"]
     found: list[Found] = []
     with tempfile.TemporaryDirectory() as folder:
-        install(Path(folder))
+        (Path(folder) / "planted_methods.py").write_text(_ENGINES)
+        install(Path(folder), "planted_methods", {"planted": "planted_methods:Planted", "twin": "planted_methods:Twin"})
         if options.components:
             print_components(options.components, options.model, Path(folder))
             return
@@ -185,10 +172,11 @@ def main() -> None:
             for build, root in builds.items():
                 new = compared(build, *session_of(root, Path(folder), *arguments))
                 found += new
-                for each in new:
-                    print(
-                        json.dumps(asdict(each)), file=options.raw.open("a") if options.raw else sys.stderr, flush=True
-                    )
+                lines = "".join(json.dumps(asdict(each)) + "\n" for each in new)
+                print(lines, end="", file=sys.stderr, flush=True)
+                if options.raw:
+                    with options.raw.open("a") as file:
+                        file.write(lines)
     print(summary(found))
 
 

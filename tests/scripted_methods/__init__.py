@@ -2,9 +2,19 @@
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 _ROOT = Path(__file__).parents[2]
+
+
+def install(folder: Path, package: str, methods: Mapping[str, str]) -> None:
+    """Write what tells of an installed package that it offers methods: entry points by method id."""
+    info = folder / f"{package}-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package.replace('_', '-')}\nVersion: 1\n")
+    lines = [f"{method} = {what}\n" for method, what in methods.items()]
+    (info / "entry_points.txt").write_text("".join(["[tuibench.methods]\n", *lines]))
 
 
 def provide(folder: Path, **more: str) -> dict[str, str]:
@@ -14,12 +24,8 @@ def provide(folder: Path, **more: str) -> dict[str, str]:
         folder: Where it is installed.
         more: Further entry points, by name with `_` for `-`.
     """
-    info = folder / "scripted_engine-1.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: scripted-engine\nVersion: 1\n")
     points = {"sound": "scripted_engine:Sound", "faulty": "scripted_engine:Faulty"} | more
-    lines = [f"{name.replace('_', '-')} = {what}\n" for name, what in points.items()]
-    (info / "entry_points.txt").write_text("".join(["[tuibench.methods]\n", *lines]))
+    install(folder, "scripted_engine", {name.replace("_", "-"): what for name, what in points.items()})
     found = [str(folder), str(Path(__file__).parent), str(_ROOT), os.environ.get("PYTHONPATH", "")]
     return {"PYTHONPATH": os.pathsep.join(filter(None, found))}
 

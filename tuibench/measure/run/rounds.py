@@ -76,6 +76,7 @@ class Rounds:
         self._emit = emit
         self._is_stopped = stopped
         self._watch = Watch(spec.n_threads)
+        self._warmup_tokens = min(WARMUP_TOKENS, spec.max_new_tokens)
         self.measured = {method: Measured() for method in spec.methods}
         self.skipped: set[str] = set()
         """Methods that the user wants no more of."""
@@ -207,8 +208,7 @@ class Rounds:
         """Start a method's worker with its warm-up, if there is one; return whether it is fit to be measured."""
         for index in range(self._spec.n_warmup):
             trial = self._trial(turn.method, index, warmup=True, fresh=True, anew=index == 0)
-            request = self._request(min(WARMUP_TOKENS, self._spec.max_new_tokens))
-            await trial.begin(request, anew=index == 0, beside=beside)
+            await trial.begin(self._request(self._warmup_tokens), anew=index == 0, beside=beside)
             if not await self._keep(turn, trial.record()):
                 return False
         return True
@@ -246,7 +246,7 @@ class Rounds:
     def _trial(
         self, method: str, index: int, *, fresh: bool, warmup: bool = False, anew: bool = False
     ) -> TrialUnderWay:
-        n_tokens = min(WARMUP_TOKENS, self._spec.max_new_tokens) if warmup else self._spec.max_new_tokens
+        n_tokens = self._warmup_tokens if warmup else self._spec.max_new_tokens
         self._emit(TrialStarted(method, index, warmup, n_tokens))
         ready = None if anew else self._workers.ready(method)
         state = TrialState(method, index, warmup, n_tokens, ready=ready)
