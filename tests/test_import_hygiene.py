@@ -51,7 +51,7 @@ def test_finding_the_methods_loads_no_model_library():
 
 
 def test_help_loads_next_to_nothing():
-    statement = "from tuibench.cli import parser; parser().format_help()"
+    statement = "from tuibench.cli.command_line import parser; parser().format_help()"
     assert not loaded_after(statement) & {*MODEL_LIBRARIES, *TERMINAL_LIBRARIES, "asyncio", "msgspec", "psutil"}
 
 

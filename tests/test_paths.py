@@ -8,7 +8,7 @@ import pytest
 from tests.terminal import TUIBENCH
 from tests.ui.scripted import session
 from tuibench import paths
-from tuibench.cli.arguments import given_path
+from tuibench.cli.arguments.values import given_path
 from tuibench.store.catalogue import find_session
 from tuibench.store.writer import SessionWriter
 

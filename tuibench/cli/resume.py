@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tuibench import paths
-from tuibench.cli.arguments import UsageError, calibration, eval_text, given_settings
+from tuibench.cli.arguments import UsageError
 from tuibench.cli.endpoints import given_endpoint, resumed_endpoints
 from tuibench.cli.models import ensure_model
+from tuibench.cli.run_settings import calibration, eval_text, given_settings
 from tuibench.core.format import printable
 from tuibench.core.run.control import is_control
 from tuibench.measure.run.resume import Continuation, obstacles, other_texts, resumed_spec

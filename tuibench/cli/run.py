@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 from tuibench import paths
 from tuibench.cli import INTERRUPTED, OK, SOME_FAILED
-from tuibench.cli.arguments import UsageError, run_spec
+from tuibench.cli.arguments import UsageError
 from tuibench.cli.models import ensure_model
 from tuibench.cli.progress import RunProgress, open_progress
 from tuibench.cli.result_table import result_json, result_lines
 from tuibench.cli.resume import resumed_run
+from tuibench.cli.run_settings import run_spec
 from tuibench.cli.temporary_cache import writable_cache
 from tuibench.core.format import printable
 from tuibench.core.run.run_events import QualityEnded, TrialEnded

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuibench.cli import INTERRUPTED, OK, SOME_FAILED
-from tuibench.cli.arguments import UsageError, calibration
+from tuibench.cli.arguments import UsageError
 from tuibench.cli.models import ensure_model
+from tuibench.cli.run_settings import calibration
 from tuibench.cli.sessions import open_session
 from tuibench.cli.temporary_cache import writable_cache
 from tuibench.core.format import printable

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from tuibench.cli.arguments import given_path, model_name, session_name, words
+from tuibench.cli.arguments.values import given_path, model_name, session_name, words
+from tuibench.cli.arguments.verb import Verb
 
 
-def add_take_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what taking a method along takes."""
+def _add(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("method", type=words, metavar="METHOD", help="see `tuibench methods`")
     add(
@@ -28,3 +28,6 @@ def add_take_arguments(parser: argparse.ArgumentParser) -> None:
     add("--calibration", type=given_path, metavar="F", help="UTF-8 text that the method was calibrated on")
     ranges = ("min-max", "percentile", "entropy")
     add("--calibration-ranges", choices=ranges, default="min-max", help="how they were picked (default: min-max)")
+
+
+TAKE = Verb("take", "make a folder that runs a method without tuibench", _add)

@@ -1,0 +1,101 @@
+"""Arguments of `tuibench run`."""
+
+from __future__ import annotations
+
+import argparse
+
+from tuibench.cli.arguments.values import (
+    day,
+    given,
+    given_path,
+    model_name,
+    natural_int,
+    positive_int,
+    precision,
+    probability,
+    seconds,
+    session_name,
+    temperature,
+    token_count,
+    words,
+)
+from tuibench.cli.arguments.verb import EXIT_CODES, Verb
+
+
+def _add(parser: argparse.ArgumentParser) -> None:
+    _add_subject(parser)
+    _add_prompt(parser)
+    _add_trials(parser)
+    _add_quality(parser)
+    _add_session(parser)
+
+
+def _add_subject(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("what is measured").add_argument
+    add(
+        "--model",
+        type=model_name,
+        metavar="M",
+        default=argparse.SUPPRESS,  # else `tuibench --model M run` would measure the default model
+        help="hub id, local folder or .gguf file (default: SmolLM2-135M-Instruct)",
+    )
+    add("--methods", type=words, metavar="A,B,…", help="method ids, or `all` (default), see `tuibench methods`")
+    add("--endpoint", type=given, metavar="URL", help="measure an OpenAI-compatible server, too: http://HOST:PORT/v1")
+    add("--endpoint-model", type=given, metavar="M", help="…its model, as the server calls it")
+    add("--endpoint-api", choices=("completions", "chat"), help="…and what is asked of it (default: completions)")
+    add("--endpoint-key-env", type=given, metavar="VAR", help="…with the key in this environment variable")
+    add("--control", action="store_true", help="measure the yardstick twice: what equal methods differ by, seen")
+
+
+def _add_prompt(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what it is asked")
+    add = group.add_argument
+    prompt = group.add_mutually_exclusive_group()
+    prompt.add_argument("--prompt", type=words, metavar="TEXT", help="what the model continues or answers")
+    prompt.add_argument("--prompt-file", type=given_path, metavar="F", help="UTF-8 text file with the prompt")
+    add("--raw", action="store_true", default=None, help="give the prompt to the model without its chat template")
+    add("--prompt-date", type=day, metavar="DAY", help="the day that a chat template tells the model (default: today)")
+    add("--max-new-tokens", type=token_count, metavar="N", help="tokens to generate (default: 128)")
+    add("--temperature", type=temperature, metavar="T", help="0 is greedy with forced length (default)")
+    add("--top-k", type=natural_int, metavar="K")
+    add("--top-p", type=probability, metavar="P")
+    add("--seed", type=natural_int, metavar="S")
+
+
+def _add_trials(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("how often and how long").add_argument
+    add("--trials", type=positive_int, metavar="N", help="measured trials per method (default: 3)")
+    add("--precision", type=precision, metavar="5%", help="go on until each decode speed is known this well")
+    add("--max-trials", type=positive_int, metavar="N", help="…but take at most N trials (default: 30)")
+    add("--min-time", type=seconds, metavar="SECONDS", help="…and decode each method at least this long")
+    add("--budget", type=seconds, metavar="SECONDS", help="begin no further round of trials after this time")
+    add("--timeout", type=seconds, metavar="SECONDS", help="longest a phase of a trial may take")
+    add("--warmup", type=natural_int, metavar="N", help="short warm-up trials per worker (default: 1)")
+    add("--threads", type=positive_int, metavar="N", help="threads per worker (default: usable physical cores)")
+
+
+def _add_quality(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("predictions and calibration").add_argument
+    quality = argparse.BooleanOptionalAction
+    add("--quality", action=quality, default=True, help="compare predictions with FP32 after the trials (default)")
+    add("--eval-file", type=given_path, metavar="F", help="…on this UTF-8 text instead of the shipped one")
+    add("--calibration", type=given_path, metavar="F", help="UTF-8 text to calibrate the quantised ONNX methods on")
+    ranges = ("min-max", "percentile", "entropy")
+    add("--calibration-ranges", choices=ranges, default="min-max", help="how they are picked (default: min-max)")
+
+
+def _add_session(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("the session").add_argument
+    add("--name", type=words, metavar="NAME", help="name of the session")
+    add(
+        "--resume",
+        type=session_name,
+        metavar="SESSION",
+        help="measure what a session lacks; model and settings are its own",
+    )
+    add("--retry-failed", action="store_true", help="…and measure its failed trials again")
+    add("--format", choices=("table", "json", "jsonl"), default="table", help="what is printed on standard output")
+    add("--output", type=given_path, metavar="DIR", help="folder for the session file")
+
+
+RUN = Verb("run", "measure without the dashboard", _add, EXIT_CODES)

@@ -1,0 +1,133 @@
+"""What the words of a command line stand for: a count, a share, a path, a model."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import date
+from pathlib import Path
+
+_MAX_NEW_TOKENS = 200_000
+_INT_LIMIT = 1 << 63
+"""No session file holds a larger number."""
+
+
+def positive_int(text: str) -> int:
+    """Return a count of at least one."""
+    return _int_from(text, 1)
+
+
+def token_count(text: str) -> int:
+    """Return a number of tokens to generate: more than any context window holds is a slip."""
+    value = positive_int(text)
+    if value > _MAX_NEW_TOKENS:
+        raise argparse.ArgumentTypeError(f"{value} is too large: {_MAX_NEW_TOKENS} at most")
+    return value
+
+
+def natural_int(text: str) -> int:
+    """Return a count that may be zero."""
+    return _int_from(text, 0)
+
+
+def _int_from(text: str, least: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{value} is too small: {least} or more")
+    if value >= _INT_LIMIT:
+        raise argparse.ArgumentTypeError(f"{value} is too large: less than 2**63")
+    return value
+
+
+def _float_in(text: str, low: float, high: float, what: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    if not low <= value <= high:
+        raise argparse.ArgumentTypeError(f"{text} is not a {what}: {low:g} to {high:g}")
+    return value
+
+
+def temperature(text: str) -> float:
+    """Return a sampling temperature."""
+    return _float_in(text, 0, 100, "temperature")
+
+
+def probability(text: str) -> float:
+    """Return a probability mass above 0."""
+    return _float_in(text, 1e-6, 1, "probability")
+
+
+def precision(text: str) -> float:
+    """Return a relative half-width, given as `5%` or `0.05`."""
+    number = text.removesuffix("%")
+    return _float_in(number, 0.1, 100, "percentage") / 100 if number != text else _float_in(text, 0.001, 1, "share")
+
+
+def seconds(text: str) -> float:
+    """Return a duration."""
+    return _float_in(text, 0.001, 1e7, "time in seconds")
+
+
+def day(text: str) -> date:
+    """Return a day."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a day such as 2026-11-29") from None
+
+
+def speed(text: str) -> float:
+    """Return how many times faster than it was recorded a replay is."""
+    return _float_in(text, 0.001, 1e6, "speed")
+
+
+def given(text: str) -> str:
+    """Return what must not be left empty: an unset variable of a shell would mean something else than was meant."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty; leave the option out, or say what is meant")
+    return words(text)
+
+
+def words(text: str) -> str:
+    """Return what is shown and stored."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError("it is not UTF-8 text") from None
+    return text
+
+
+def given_path(text: str) -> Path:
+    """Return a path, in whatever bytes."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty; leave the option out, or name a path")
+    from tuibench.paths import expanded  # noqa: PLC0415 - not needed for --help
+
+    return expanded(text)
+
+
+def model_name(text: str) -> str:
+    """Return what a model is called here: the address of its page is its hub id."""
+    from tuibench.models.local import ModelError  # noqa: PLC0415 - not needed for --help
+    from tuibench.models.origin.page_address import hub_id  # noqa: PLC0415
+
+    try:
+        return hub_id(given(text))
+    except ModelError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def session_name(text: str) -> str:
+    """Return what a session is called: every name begins with an empty one."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty; `tuibench sessions` lists what there is")
+    return text
+
+
+def percentage(text: str) -> float:
+    """Return a share from 0 to 1, given in per cent: `5` or `5%`."""
+    return _float_in(text.removesuffix("%"), 0, 100, "percentage") / 100

@@ -1,0 +1,63 @@
+"""The parser of all verbs."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import tuibench
+from tuibench.cli.arguments.compare import COMPARE
+from tuibench.cli.arguments.dashboard import add_dashboard_arguments
+from tuibench.cli.arguments.doctor import DOCTOR
+from tuibench.cli.arguments.export import EXPORT
+from tuibench.cli.arguments.methods import METHODS
+from tuibench.cli.arguments.models import MODELS
+from tuibench.cli.arguments.replay import REPLAY
+from tuibench.cli.arguments.run import RUN
+from tuibench.cli.arguments.serve import SERVE
+from tuibench.cli.arguments.sessions import SESSIONS
+from tuibench.cli.arguments.take import TAKE
+from tuibench.cli.arguments.verb import EXIT_CODES
+
+_VERBS = (RUN, REPLAY, COMPARE, EXPORT, TAKE, SESSIONS, MODELS, METHODS, DOCTOR, SERVE)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Takes options only as they are spelt: `--method` is not `--methods`, nor whatever begins so tomorrow."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - handed on as they are
+        super().__init__(**options, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse; what was typed may hold anything."""
+        from tuibench.core.format import printable_line  # noqa: PLC0415 - not needed for --help
+
+        super().error(printable_line(message))
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all verbs. It knows their arguments, not their code: `--help` must be instant."""
+    layout = argparse.RawDescriptionHelpFormatter
+    top = _Parser(prog="tuibench", description=tuibench.__doc__, epilog=EXIT_CODES, formatter_class=layout)
+    top.add_argument("--version", action="version", version=f"tuibench {tuibench.__version__}")
+    add_dashboard_arguments(top)
+    top.set_defaults(verb="dashboard")
+    verbs = top.add_subparsers(title="commands", metavar="COMMAND", description="without one, the dashboard opens")
+    for verb in _VERBS:
+        own = verbs.add_parser(verb.name, help=verb.help, epilog=verb.epilog, formatter_class=layout)
+        verb.add_arguments(own)
+        own.set_defaults(verb=verb.name)
+    return top
+
+
+def parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return what a command line says; what is wrong with it ends the program with a word and exit code 2."""
+    top = parser()
+    options, unknown = top.parse_known_args(arguments)
+    if unknown:
+        known = [f"--{name.replace('_', '-')}" for name in vars(options)]
+        near = difflib.get_close_matches(unknown[0].partition("=")[0], known, n=1)
+        top.error(f"unrecognized arguments: {' '.join(unknown)}{f'; did you mean {near[0]}?' if near else ''}")
+    return options
