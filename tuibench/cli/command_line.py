@@ -12,6 +12,7 @@ from tuibench.cli.arguments.compare import COMPARE
 from tuibench.cli.arguments.dashboard import add_dashboard_arguments
 from tuibench.cli.arguments.doctor import DOCTOR
 from tuibench.cli.arguments.export import EXPORT
+from tuibench.cli.arguments.help import HELP
 from tuibench.cli.arguments.methods import METHODS
 from tuibench.cli.arguments.models import MODELS
 from tuibench.cli.arguments.replay import REPLAY
@@ -21,7 +22,8 @@ from tuibench.cli.arguments.sessions import SESSIONS
 from tuibench.cli.arguments.take import TAKE
 from tuibench.cli.arguments.verb import EXIT_CODES
 
-_VERBS = (RUN, REPLAY, COMPARE, EXPORT, TAKE, SESSIONS, MODELS, METHODS, DOCTOR, SERVE)
+_VERBS = (RUN, REPLAY, COMPARE, EXPORT, TAKE, SESSIONS, MODELS, METHODS, DOCTOR, SERVE, HELP)
+VERBS = tuple(verb.name for verb in _VERBS)
 
 
 class _Parser(argparse.ArgumentParser):
