@@ -15,6 +15,8 @@ import pytest
 from tests.measured_runs import PARENTS, quality
 from tests.scripted import failed, header, record
 from tuibench.core.machine.validity import Lamp
+from tuibench.core.present.columns import comparison_columns
+from tuibench.core.present.report_lines import glossary
 from tuibench.core.results.comparison import MeasuredRun, compare
 from tuibench.core.run.events import FailureKind
 from tuibench.store.export.facts import measured_run
@@ -54,7 +56,10 @@ def session_run(label="Kitchen table"):
     facts = {"model": "Tiny", "cpu": "Some CPU", "threads": "2", "tokens": "9"}
     scores = (quality("baseline", 1e-12), quality("int8", 0.0045))
     methods = ("baseline", "kv-cache", "int8", "kv-cache-lookup", "int4")
-    return MeasuredRun(label, methods, tuple(trials), scores, facts, MACHINE, 2)
+    begun = datetime(2026, 11, 29, 8, 30, tzinfo=UTC)
+    return MeasuredRun(
+        label, methods, tuple(trials), scores, facts, MACHINE, 2, created=begun, prompt="Why is\nthe sky blue?"
+    )
 
 
 def comparison(*labels):
@@ -166,6 +171,28 @@ def test_html_is_self_contained_and_takes_no_text_for_markup():
     assert "\x1b" not in page
     assert not re.search(r"""(src|href)\s*=|url\(|@import""", page)
     assert "default-src 'none'" in page
+
+
+def test_a_report_tells_when_where_and_of_what_before_anything_else():
+    page, markdown = as_html(comparison()), exported(comparison(), "md").decode()
+    for text in (page, markdown):
+        assert "2026-11-29 08:30 UTC · Tiny · Some CPU · 2 threads" in text
+    assert "<pre>Why is\nthe sky blue?</pre>" in page
+    order = [page.index(part) for part in ("take int8", "2026-11-29", "Why is", "<svg", "All figures", "the words mean")]
+    assert order == sorted(order)
+
+
+def test_a_report_begins_with_the_fastest_the_identical_and_the_smallest_method():
+    rows = re.search(r'<table class="choices">(.*?)</table>', as_html(comparison()), re.DOTALL)
+    names = re.findall(r'<td class="left">(.*?)</td>', rows[1])
+    assert names == ["int8<br>[fastest, smallest]", "kv-cache-lookup<br>[identical]"]
+
+
+def test_a_report_defines_each_figure_that_it_shows():
+    shown = comparison_columns(comparison())
+    words = glossary(shown)
+    facts = session_run().facts
+    assert {column.heading for column in shown} - set(words) <= {"session", "method", "total", *facts}
 
 
 def test_html_draws_nothing_in_a_colour_that_dark_paper_swallows():

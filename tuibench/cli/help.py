@@ -30,9 +30,8 @@ def run(options: argparse.Namespace) -> int:
     else:
         known = [*(page.name for page in pages), *VERBS]
         near = difflib.get_close_matches(asked, known, n=1)
-        raise UsageError(
-            f"there is no help on {asked!r}; {f'did you mean {near[0]}?' if near else '`tuibench help` lists the topics'}"
-        )
+        remedy = f"did you mean {near[0]}?" if near else "`tuibench help` lists the topics"
+        raise UsageError(f"there is no help on {asked!r}; {remedy}")
     return OK
 
 

@@ -1,4 +1,4 @@
-"""The manual that travels with the program: Markdown that `tuibench help` and the dashboard show, and the README links."""
+"""The manual that travels with the program: Markdown, shown by `tuibench help` and the dashboard."""
 
 from __future__ import annotations
 

@@ -55,6 +55,10 @@ class MeasuredRun:
     """Tokens that each measured trial was to generate; None where it is not known."""
     resumed: tuple[datetime, ...] = ()
     """When it went on after an interruption, in order."""
+    created: datetime | None = None
+    """When it was begun; None where it is not known."""
+    prompt: str | None = None
+    """The whole of it; None where it is not known."""
 
 
 def run_of_state(state: RunState, label: str = "") -> MeasuredRun:

@@ -25,6 +25,8 @@ def measured_run(session: Session, label: str | None = None) -> MeasuredRun:
         greedy=session.header.settings.sampling.greedy,
         n_asked=session.header.settings.max_new_tokens,
         resumed=tuple(each.resumed for each in session.resumed),
+        created=session.header.created,
+        prompt=session.header.settings.prompt,
     )
 
 

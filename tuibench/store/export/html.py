@@ -9,11 +9,12 @@ from html import escape
 from tuibench.core.format import printable
 from tuibench.core.present.columns import Column, cells, comparison_columns, constants, filled, varying
 from tuibench.core.present.machine_lines import machine_lines
+from tuibench.core.present.report_lines import choices, glossary, origin_line
 from tuibench.core.results.changes import change_lines
-from tuibench.core.results.comparison import Comparison
+from tuibench.core.results.comparison import Comparison, Row
 from tuibench.core.results.evidence import Grade
 from tuibench.core.results.verdict import label_before, recommend, verdict_lines
-from tuibench.store.export.plots import plots
+from tuibench.store.export.plots import NARROW, plots
 from tuibench.store.export.svg import GRID, INK, MUTED, PAPER
 
 _HEAD = """\
@@ -41,15 +42,25 @@ th {{ color: var(--muted); font-weight: 600; }}
 .left {{ text-align: left; }}
 dl {{ display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; }}
 dt {{ color: var(--muted); }} dd {{ margin: 0; }}
-figure {{ margin: 1.5rem 0; }} svg {{ width: 100%; min-width: 36rem; max-width: 45rem; height: auto; }}
+.plots {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 27rem), 1fr)); gap: 1rem; }}
+figure {{ margin: 0; break-inside: avoid; }} svg {{ width: 100%; height: auto; }}
+table.choices {{ font-size: 14px; }} h2, h3 {{ break-after: avoid; }}
+@media (max-width: 30rem) {{
+table.choices {{ font-size: 11px; }} .choices :is(th, td) {{ padding: .25rem .15rem; }} .choices :is(th, td):nth-child(4) {{ display: none; }}
+}}
 pre {{ white-space: pre-wrap; background: var(--shade); padding: .8rem; border-radius: 6px; }}
-.verdict {{ font-size: 1.15rem; }} .sure {{ font-weight: 600; }}
+.verdict {{ font-size: 1.3rem; line-height: 1.3; }} .sure {{ font-weight: 600; }} .origin {{ color: var(--muted); }}
+@media print {{
+body {{ margin: 0; max-width: none; font-size: 11px; }} .plots {{ grid-template-columns: 1fr 1fr; }}
+.wide {{ overflow: visible; }} th, td {{ white-space: normal; padding: .15rem .25rem; }} table {{ font-size: 8px; }}
+}}
 </style>
 </head>
 <body>
 """
 _LIGHT = {"--ink": INK, "--muted": MUTED, "--grid": GRID, "--paper": PAPER, "--shade": "#f6f8fa"}
 _DARK = {"--ink": "#e6edf3", "--muted": "#9198a1", "--grid": "#3d444d", "--paper": "#0d1117", "--shade": "#151b23"}
+_CHOICE_COLUMNS = ("decode_tps", "baseline", "ttft_ns", "peak_rss_bytes", "kld")
 _BRIGHTER = {
     "#0072b2": "#3d9be0",
     "#7f3c8d": "#b77cc4",
@@ -63,24 +74,26 @@ _DRAWN = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)", PAPER: 
 
 
 def as_html(comparison: Comparison) -> str:
-    """Return a comparison as a page: verdict, table, plots and what each method wrote."""
+    """Return a comparison as a page: what to take, three rows, plots, then everything."""
     title = " · ".join(run.label for run in comparison.runs)
     columns = filled(comparison_columns(comparison), comparison, comparison.rows)
-    common = constants(columns, comparison, comparison.rows)
+    shown = varying(columns, comparison, comparison.rows)
+    numbers = range(len(comparison.runs))
     parts = [
         _HEAD.format(title=_text(f"tuibench: {title}"), light=_root(_LIGHT), dark=_dark()),
         f"<h1>{_text(title)}</h1>\n",
-        *_verdicts(comparison),
-        "<h2>Result</h2>\n",
-        *_table(varying(columns, comparison, comparison.rows), comparison),
-        "<dl>\n",
-        *(f"<dt>{_text(heading)}</dt><dd>{_text(text)}</dd>\n" for heading, text in common.items()),
-        "</dl>\n",
+        *(part for number in numbers for part in _decision(comparison, number)),
+        *_list("What changed", change_lines(comparison)),
+        *(part for number in numbers for part in _plots(comparison, number)),
+        *(part for number in numbers for part in _sentences(comparison, number)),
+        "<h2>All figures</h2>\n",
+        *_table(shown, comparison, comparison.rows),
+        *_definitions(constants(columns, comparison, comparison.rows)),
         *_machine(comparison),
+        "<h2>What the words mean</h2>\n",
+        *_definitions(glossary(shown)),
+        *(part for number in numbers for part in _outputs(comparison, number)),
     ]
-    for number in range(len(comparison.runs)):
-        parts += [f'<figure class="wide">{plot.standalone()}</figure>\n' for plot in plots(comparison, number)]
-        parts += _outputs(comparison, number)
     return "".join([*parts, "</body>\n</html>\n"])
 
 
@@ -107,16 +120,41 @@ def _cell(text: str) -> str:
     return re.sub(r" (?=[\[±])", "<br>", _text(text))
 
 
-def _verdicts(comparison: Comparison) -> Iterable[str]:
-    for number in range(len(comparison.runs)):
-        found = recommend(comparison, number)
-        css = "sure verdict" if found.grade is Grade.TAKE else "verdict"
-        yield f'<p class="{css}">{_text(label_before(comparison, number) + found.headline)}</p>\n'
-        if found.details:
-            yield f"<p>{_text('; '.join(found.details))}</p>\n"
-    yield from _list("What changed", change_lines(comparison))
-    for number, run in enumerate(comparison.runs):
-        yield from _list(run.label if len(comparison.runs) > 1 else "Methods", verdict_lines(comparison, number))
+def _decision(comparison: Comparison, number: int) -> Iterable[str]:
+    """Yield what to take of one run and on what it rests: what a reader with half a minute reads."""
+    found = recommend(comparison, number)
+    css = "sure verdict" if found.grade is Grade.TAKE else "verdict"
+    yield f'<p class="{css}">{_text(label_before(comparison, number) + found.headline)}</p>\n'
+    if origin := origin_line(comparison, number):
+        yield f'<p class="origin">{_text(origin)}</p>\n'
+    yield from _choices(comparison, number)
+    if found.details:
+        yield f"<p>{_text('; '.join(found.details))}</p>\n"
+    prompt = comparison.runs[number].prompt
+    if prompt is not None:
+        yield f"<h3>Prompt</h3>\n<pre>{_text(prompt)}</pre>\n"
+
+
+def _choices(comparison: Comparison, number: int) -> Iterable[str]:
+    named = choices(comparison, number)
+    of_run = {row.method: row for row in comparison.of_run(number)}
+    rows = [of_run[method] for method in named]
+    if not rows:
+        return
+    what = Column("choice", "", lambda _, row: f"{row.method} [{', '.join(named[row.method])}]", left=True)
+    known = {column.id: column for column in comparison_columns(comparison)}
+    yield from _table([what, *(known[name] for name in _CHOICE_COLUMNS)], comparison, rows, css="choices")
+
+
+def _plots(comparison: Comparison, number: int) -> Iterable[str]:
+    yield '<div class="plots">\n'
+    yield from (f"<figure>{plot.standalone()}</figure>\n" for plot in plots(comparison, number, NARROW))
+    yield "</div>\n"
+
+
+def _sentences(comparison: Comparison, number: int) -> Iterable[str]:
+    title = comparison.runs[number].label if len(comparison.runs) > 1 else "Methods"
+    return _list(title, verdict_lines(comparison, number))
 
 
 def _machine(comparison: Comparison) -> Iterable[str]:
@@ -132,9 +170,15 @@ def _list(title: str, lines: Sequence[str]) -> Iterable[str]:
         yield "</ul>\n"
 
 
-def _table(columns: Sequence[Column], comparison: Comparison) -> Iterable[str]:
-    heading, *lines = cells(columns, comparison, comparison.rows, short=frozenset())
-    yield '<div class="wide"><table>\n'
+def _definitions(named: Mapping[str, str]) -> Iterable[str]:
+    yield "<dl>\n"
+    yield from (f"<dt>{_text(name)}</dt><dd>{_text(text)}</dd>\n" for name, text in named.items())
+    yield "</dl>\n"
+
+
+def _table(columns: Sequence[Column], comparison: Comparison, rows: Sequence[Row], css: str = "all") -> Iterable[str]:
+    heading, *lines = cells(columns, comparison, rows, short=frozenset())
+    yield f'<div class="wide"><table class="{css}">\n'
     for name, line in (("th", heading), *(("td", line) for line in lines)):
         yield "<tr>"
         for column, cell in zip(columns, line, strict=True):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from tuibench.core.format import printable
 from tuibench.core.present.columns import Column, cells, comparison_columns, constants, filled, varying
 from tuibench.core.present.machine_lines import machine_lines
+from tuibench.core.present.report_lines import origin_line
 from tuibench.core.results.changes import change_lines
 from tuibench.core.results.comparison import Comparison
 from tuibench.core.results.evidence import Grade
@@ -24,6 +25,8 @@ def as_markdown(comparison: Comparison) -> str:
     parts: list[str] = []
     for number in range(len(comparison.runs)):
         parts += [_headline(comparison, number), ""]
+        if origin := origin_line(comparison, number):
+            parts += [escaped(origin), ""]
     if changed := _items(change_lines(comparison)):
         parts += [*changed, ""]
     if common:

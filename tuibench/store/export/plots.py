@@ -14,7 +14,6 @@ from tuibench.core.results.metrics import DECODE
 from tuibench.core.results.verdict import label_before, recommend
 from tuibench.store.export.svg import (
     FONT,
-    GRID,
     INK,
     MUTED,
     PAPER,
@@ -28,15 +27,18 @@ from tuibench.store.export.svg import (
 )
 
 WIDTH, HEIGHT = 720.0, 320.0
+NARROW = 440.0
+"""Width of a drawing that is read on a telephone, too: its letters stay legible at 330 pixels."""
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70.0, 24.0, 40.0, 46.0
 _MAX_POINTS = 400
 """Points a curve is drawn with; longer outputs are thinned to medians of neighbours."""
 _LINE, _HEADLINE_CHARS, _REMARK_CHARS = 20.0, 84, 110
 _APART, _BESIDE, _CHAR = 12.0, 3.0, 6.5
 """Between names, from a name to its point, and the width of a character: in units of the drawing."""
-_BAR = 26.0
-_BAR_LABELS, _BAR_VALUES = 140.0, 210.0
-_DIVERGENCE = f"mean KL divergence in nats per token, logarithmic; all that is less stands at {NEGLIGIBLE_KLD:g}"
+_EDGE = 16.0
+_BAR, _BAR_TEXT, _BAR_HEIGHT = 38.0, 16.0, 12.0
+"""From one bar to the next, the line of text above it, and its own height."""
+_DIVERGENCE = f"KLD, nats per token, logarithmic; less than {NEGLIGIBLE_KLD:g} at the left"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +48,11 @@ class Plot:
     title: str
     height: float
     body: str
+    width: float = WIDTH
 
     def standalone(self) -> str:
         """Return it as a whole SVG element."""
-        return _svg(self.body, self.height)
+        return _svg(self.body, self.height, self.width)
 
 
 def as_svg(comparison: Comparison) -> str:
@@ -72,17 +75,17 @@ def _headline(comparison: Comparison) -> Plot:
     return Plot(headline[0], _LINE * (len(told) + 1), "".join(body))
 
 
-def plots(comparison: Comparison, run: int = 0) -> list[Plot]:
+def plots(comparison: Comparison, run: int = 0, width: float = WIDTH) -> list[Plot]:
     """Return the plots of a run that has the figures for them."""
-    made = (_gains(comparison, run), _scatter(comparison, run), _latency(comparison, run))
+    made = (_gains(comparison, run, width), _scatter(comparison, run, width), _latency(comparison, run, width))
     return [plot for plot in made if plot is not None]
 
 
-def _svg(body: str, height: float) -> str:
+def _svg(body: str, height: float, width: float = WIDTH) -> str:
     paper = element("rect", width="100%", height="100%", fill=PAPER)
     return element(
-        "svg", paper, body, xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {WIDTH:g} {height:g}",
-        width=WIDTH, height=height, font_family=FONT, font_size=12,
+        "svg", paper, body, xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {width:g} {height:g}",
+        width=width, height=height, font_family=FONT, font_size=12,
     )  # fmt: skip
 
 
@@ -117,7 +120,7 @@ def _plain(value: float) -> str:
     return f"{value:g}"
 
 
-def _scatter(comparison: Comparison, run: int) -> Plot | None:
+def _scatter(comparison: Comparison, run: int, width: float) -> Plot | None:
     """Return decode speed against divergence, the Pareto front as a line."""
     rows = [row for row in comparison.of_run(run) if row.median(DECODE) and _divergence(comparison, row) is not None]
     if not any(row.kld is not None for row in rows):
@@ -127,7 +130,7 @@ def _scatter(comparison: Comparison, run: int) -> Plot | None:
     speeds = [row.median(DECODE) or 0.0 for row in rows]
     divergences = [max(_divergence(comparison, row) or 0.0, NEGLIGIBLE_KLD) for row in rows]
     y = scale_over(speeds, HEIGHT - _BOTTOM, _TOP, from_zero=True)
-    x = scale_over(divergences, _LEFT, WIDTH - _RIGHT - 90, logarithmic=True)
+    x = scale_over(divergences, _LEFT, width - _RIGHT - 90, logarithmic=True)
     points = [(row, x(kld), y(speed)) for row, kld, speed in zip(rows, divergences, speeds, strict=True)]
     best = sorted((across, down) for row, across, down in points if row.best_for_its_quality)
     label_at = label_heights([(across, down, row.method) for row, across, down in points])
@@ -142,7 +145,7 @@ def _scatter(comparison: Comparison, run: int) -> Plot | None:
             parts.append(line(across, down, across + 9, at, stroke=colour))
         parts.append(element("circle", cx=across, cy=down, r=5, fill=colour))
         parts.append(text(across + 10, at + 4, row.method, fill=colour))
-    return Plot(title, HEIGHT, "".join(parts))
+    return Plot(title, HEIGHT, "".join(parts), width)
 
 
 def label_heights(points: Sequence[tuple[float, float, str]]) -> dict[str, float]:
@@ -165,7 +168,7 @@ def _divergence(comparison: Comparison, row: Row) -> float | None:
     return 0.0 if row.kld is None and row.method == REFERENCE and scored else row.kld
 
 
-def _latency(comparison: Comparison, run: int) -> Plot | None:
+def _latency(comparison: Comparison, run: int, width: float) -> Plot | None:
     """Return each method's time per token by the token's position: without a KV-cache it climbs."""
     curves = {row.method: latency_curve(comparison, run, row.method) for row in comparison.of_run(run)}
     curves = {method: curve for method, curve in curves.items() if curve}
@@ -177,7 +180,7 @@ def _latency(comparison: Comparison, run: int) -> Plot | None:
     if not times:
         return None
     y = scale_over(times, HEIGHT - _BOTTOM, _TOP, logarithmic=True)
-    x = Scale(0.0, max(positions), _LEFT, WIDTH - _RIGHT - 110)
+    x = Scale(0.0, max(positions), _LEFT, width - _RIGHT - 110)
     colours = _colours(comparison, run)
     parts = [_title(title), _axes(x, y, "token", "ms, logarithmic", name_x=_plain, name_y=_plain)]
     label_at = _spread([(y(curve[-1][1] / 1e6), method) for method, curve in curves.items() if curve[-1][1] > 0])
@@ -186,7 +189,7 @@ def _latency(comparison: Comparison, run: int) -> Plot | None:
         parts.append(polyline(drawn, stroke=colours[method], stroke_width=1.5))
         if method in label_at:
             parts.append(text(x.end + 6, label_at[method] + 4, method, fill=colours[method]))
-    return Plot(title, HEIGHT, "".join(parts))
+    return Plot(title, HEIGHT, "".join(parts), width)
 
 
 def _spread(wanted: Sequence[tuple[float, str]], apart: float = 14.0) -> dict[str, float]:
@@ -212,28 +215,28 @@ def latency_curve(comparison: Comparison, run: int, method: str) -> list[tuple[i
     return [(start + 1, median(gaps[start : start + bucket])) for start in range(0, length, bucket)]
 
 
-def _gains(comparison: Comparison, run: int) -> Plot | None:
-    """Return decode speeds as bars with their intervals."""
+def _gains(comparison: Comparison, run: int, width: float) -> Plot | None:
+    """Return decode speeds as bars with their intervals, each below its method's name and figures."""
     rows = [row for row in comparison.of_run(run) if row.median(DECODE)]
     if not rows:
         return None
     title = "Decode speed, median and 95 % interval"
     colours = _colours(comparison, run)
     highest = max(row.metrics[DECODE.id].high or row.metrics[DECODE.id].median for row in rows)
-    x = Scale(0.0, highest, _BAR_LABELS, WIDTH - _BAR_VALUES)
+    x = Scale(0.0, highest, _EDGE, width - _EDGE)
     parts = [_title(title)]
     for number, row in enumerate(rows):
         found = row.metrics[DECODE.id]
         y = _TOP + number * _BAR
-        middle = y + _BAR / 2 - 2
-        parts.append(text(_BAR_LABELS - 8, middle + 4, row.method, text_anchor="end"))
-        width = x(found.median) - _BAR_LABELS
-        parts.append(element("rect", x=_BAR_LABELS, y=y, width=width, height=_BAR - 8, fill=colours[row.method], rx=2))
+        middle = y + _BAR_TEXT + _BAR_HEIGHT / 2
+        own = "1×" if row.method == comparison.baseline else fmt.MISSING
+        gain = fmt.gain(row.against_baseline.ratio) if row.against_baseline else own
+        told = f"{fmt.rate(found.median)} · {gain}"
+        parts.append(text(_EDGE, y + _BAR_TEXT - 4, row.method))
+        parts.append(text(width - _EDGE, y + _BAR_TEXT - 4, told, fill=MUTED, text_anchor="end"))
+        bar = {"width": x(found.median) - _EDGE, "height": _BAR_HEIGHT, "fill": colours[row.method], "rx": 2}
+        parts.append(element("rect", x=_EDGE, y=y + _BAR_TEXT, **bar))
         if found.low is not None and found.high is not None:
             parts.append(line(x(found.low), middle, x(found.high), middle, stroke=INK))
             parts += [line(x(end), middle - 4, x(end), middle + 4, stroke=INK) for end in (found.low, found.high)]
-        own = "1×" if row.method == comparison.baseline else fmt.MISSING
-        gain = fmt.gain(row.against_baseline.ratio) if row.against_baseline else own
-        parts.append(text(x.end + 8, middle + 4, f"{fmt.rate(found.median)}  {gain}", fill=MUTED))
-    parts.append(line(_BAR_LABELS, _TOP - 4, _BAR_LABELS, _TOP + len(rows) * _BAR, stroke=GRID))
-    return Plot(title, _TOP + len(rows) * _BAR + 16, "".join(parts))
+    return Plot(title, _TOP + len(rows) * _BAR + 16, "".join(parts), width)
