@@ -6,6 +6,7 @@ import os
 import random
 import re
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -178,7 +179,8 @@ def test_a_report_tells_when_where_and_of_what_before_anything_else():
     for text in (page, markdown):
         assert "2026-11-29 08:30 UTC · Tiny · Some CPU · 2 threads" in text
     assert "<pre>Why is\nthe sky blue?</pre>" in page
-    order = [page.index(part) for part in ("take int8", "2026-11-29", "Why is", "<svg", "All figures", "the words mean")]
+    parts = ("take int8", "2026-11-29", "Why is", "<svg", "All figures", "the words mean")
+    order = [page.index(part) for part in parts]
     assert order == sorted(order)
 
 

@@ -46,7 +46,8 @@ dt {{ color: var(--muted); }} dd {{ margin: 0; }}
 figure {{ margin: 0; break-inside: avoid; }} svg {{ width: 100%; height: auto; }}
 table.choices {{ font-size: 14px; }} h2, h3 {{ break-after: avoid; }}
 @media (max-width: 30rem) {{
-table.choices {{ font-size: 11px; }} .choices :is(th, td) {{ padding: .25rem .15rem; }} .choices :is(th, td):nth-child(4) {{ display: none; }}
+table.choices {{ font-size: 11px; }} .choices :is(th, td) {{ padding: .25rem .15rem; }}
+.choices :is(th, td):nth-child(4) {{ display: none; }}
 }}
 pre {{ white-space: pre-wrap; background: var(--shade); padding: .8rem; border-radius: 6px; }}
 .verdict {{ font-size: 1.3rem; line-height: 1.3; }} .sure {{ font-weight: 600; }} .origin {{ color: var(--muted); }}
