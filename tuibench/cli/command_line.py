@@ -15,6 +15,7 @@ from tuibench.cli.arguments.export import EXPORT
 from tuibench.cli.arguments.help import HELP
 from tuibench.cli.arguments.methods import METHODS
 from tuibench.cli.arguments.models import MODELS
+from tuibench.cli.arguments.pick import PICK
 from tuibench.cli.arguments.replay import REPLAY
 from tuibench.cli.arguments.run import RUN
 from tuibench.cli.arguments.serve import SERVE
@@ -22,7 +23,7 @@ from tuibench.cli.arguments.sessions import SESSIONS
 from tuibench.cli.arguments.take import TAKE
 from tuibench.cli.arguments.verb import EXIT_CODES
 
-_VERBS = (RUN, REPLAY, COMPARE, EXPORT, TAKE, SESSIONS, MODELS, METHODS, DOCTOR, SERVE, HELP)
+_VERBS = (RUN, PICK, REPLAY, COMPARE, EXPORT, TAKE, SESSIONS, MODELS, METHODS, DOCTOR, SERVE, HELP)
 VERBS = tuple(verb.name for verb in _VERBS)
 
 

@@ -16,11 +16,12 @@ from tuibench.cli.arguments import UsageError
 from tuibench.cli.models import ensure_model
 from tuibench.cli.progress import RunProgress, open_progress
 from tuibench.cli.result_table import result_json, result_lines
-from tuibench.cli.resume import resumed_run
+from tuibench.cli.resume import ResumedRun, resumed_run
 from tuibench.cli.run_settings import run_spec
 from tuibench.cli.temporary_cache import writable_cache
 from tuibench.core.format import printable
 from tuibench.core.run.run_events import QualityEnded, TrialEnded
+from tuibench.core.run.spec import RunSpec
 from tuibench.core.run.state import MethodStatus, RunState, fold
 from tuibench.machine.bandwidth import read_bandwidth
 from tuibench.machine.effective_cpus import effective_cpus
@@ -41,7 +42,26 @@ def run(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     resumed = resumed_run(options) if options.resume is not None else None
-    spec = resumed.spec if resumed else run_spec(options)
+    state, measurement = measure(resumed.spec if resumed else run_spec(options), options, resumed)
+    try:
+        _report(options.format, state, measurement)
+    except OSError:
+        if not state.cancelled:  # the terminal that is gone was the reason to stop
+            raise
+    if state.cancelled:
+        return INTERRUPTED
+    all_done = all(method.status is MethodStatus.DONE for method in state.methods.values())
+    return OK if all_done and not measurement.n_unsaved else SOME_FAILED
+
+
+def measure(
+    spec: RunSpec, options: argparse.Namespace, resumed: ResumedRun | None = None
+) -> tuple[RunState, Measurement]:
+    """Measure to the end, with progress on standard error; return how it ended.
+
+    Raises:
+        UsageError: It cannot be measured; the message says what would help.
+    """
     sessions = resumed.continuation.path.parent if resumed else paths.sessions_dir(options.output)
     _check_writable(sessions)
     model = resumed.model if resumed else ensure_model(spec.model)
@@ -54,15 +74,7 @@ def _run(options: argparse.Namespace) -> int:
             state = asyncio.run(_measure(measurement, progress, stream=options.format == "jsonl"))
         except SessionError as error:
             raise UsageError(printable(str(error))) from error
-    try:
-        _report(options.format, state, measurement)
-    except OSError:
-        if not state.cancelled:  # the terminal that is gone was the reason to stop
-            raise
-    if state.cancelled:
-        return INTERRUPTED
-    all_done = all(method.status is MethodStatus.DONE for method in state.methods.values())
-    return OK if all_done and not measurement.n_unsaved else SOME_FAILED
+    return state, measurement
 
 
 def _report(output: str, state: RunState, measurement: Measurement) -> None:
@@ -71,12 +83,17 @@ def _report(output: str, state: RunState, measurement: Measurement) -> None:
     elif output == "json":
         print(result_json(_result(state, measurement)))
     sys.stdout.flush()
+    tell_session(state, measurement)
+
+
+def tell_session(state: RunState, measurement: Measurement, verb: str = "run") -> None:
+    """Print on standard error where the session is, and how to go on with one that is not complete."""
     if measurement.n_unsaved:
         print(f"tuibench: {measurement.n_unsaved} results could not be saved", file=sys.stderr)
     if measurement.session_path is not None:
         if state.cancelled:
             name = printable(measurement.session_path.stem)
-            print(f"`tuibench run --resume {name}` measures what is missing", file=sys.stderr)
+            print(f"`tuibench {verb} --resume {name}` measures what is missing", file=sys.stderr)
         print(printable(str(measurement.session_path)), file=sys.stderr)
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from tuibench.core.machine.fingerprint import MachineHeader
 from tuibench.core.run.endpoint import Endpoint
+from tuibench.core.run.limits import Limits
 from tuibench.core.run.plan import Turn
 from tuibench.core.run.record import QualityRecord, TrialRecord
 from tuibench.core.run.spec import Ranges, Sampling
@@ -65,6 +66,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     calibration_ranges: Ranges = "min-max"
     endpoints: tuple[Endpoint, ...] = ()
     """Servers that were measured, without what their keys are in."""
+    limits: Limits | None = None
+    """Of a search for the fastest method that keeps them; None where everything was measured."""
 
     def turns(self) -> tuple[Turn, ...]:
         """Return the turns of the run, numbered within each method."""

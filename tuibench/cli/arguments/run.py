@@ -23,14 +23,18 @@ from tuibench.cli.arguments.verb import EXIT_CODES, Verb
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
-    _add_subject(parser)
-    _add_prompt(parser)
+    add_subject(parser)
+    parser.add_argument(
+        "--control", action="store_true", help="measure the yardstick twice: what equal methods differ by, seen"
+    )
+    add_prompt(parser)
     _add_trials(parser)
-    _add_quality(parser)
-    _add_session(parser)
+    add_quality(parser)
+    add_session(parser)
 
 
-def _add_subject(parser: argparse.ArgumentParser) -> None:
+def add_subject(parser: argparse.ArgumentParser) -> None:
+    """Add what says which model and which methods are measured."""
     add = parser.add_argument_group("what is measured").add_argument
     add(
         "--model",
@@ -44,10 +48,10 @@ def _add_subject(parser: argparse.ArgumentParser) -> None:
     add("--endpoint-model", type=given, metavar="M", help="…its model, as the server calls it")
     add("--endpoint-api", choices=("completions", "chat"), help="…and what is asked of it (default: completions)")
     add("--endpoint-key-env", type=given, metavar="VAR", help="…with the key in this environment variable")
-    add("--control", action="store_true", help="measure the yardstick twice: what equal methods differ by, seen")
 
 
-def _add_prompt(parser: argparse.ArgumentParser) -> None:
+def add_prompt(parser: argparse.ArgumentParser, *, default_tokens: int = 128) -> None:
+    """Add what says what the model is asked, and how it answers."""
     group = parser.add_argument_group("what it is asked")
     add = group.add_argument
     prompt = group.add_mutually_exclusive_group()
@@ -55,7 +59,7 @@ def _add_prompt(parser: argparse.ArgumentParser) -> None:
     prompt.add_argument("--prompt-file", type=given_path, metavar="F", help="UTF-8 text file with the prompt")
     add("--raw", action="store_true", default=None, help="give the prompt to the model without its chat template")
     add("--prompt-date", type=day, metavar="DAY", help="the day that a chat template tells the model (default: today)")
-    add("--max-new-tokens", type=token_count, metavar="N", help="tokens to generate (default: 128)")
+    add("--max-new-tokens", type=token_count, metavar="N", help=f"tokens to generate (default: {default_tokens})")
     add("--temperature", type=temperature, metavar="T", help="0 is greedy with forced length (default)")
     add("--top-k", type=natural_int, metavar="K")
     add("--top-p", type=probability, metavar="P")
@@ -74,7 +78,8 @@ def _add_trials(parser: argparse.ArgumentParser) -> None:
     add("--threads", type=positive_int, metavar="N", help="threads per worker (default: usable physical cores)")
 
 
-def _add_quality(parser: argparse.ArgumentParser) -> None:
+def add_quality(parser: argparse.ArgumentParser) -> None:
+    """Add what says which texts predictions are compared and ranges are found on."""
     add = parser.add_argument_group("predictions and calibration").add_argument
     quality = argparse.BooleanOptionalAction
     add("--quality", action=quality, default=True, help="compare predictions with FP32 after the trials (default)")
@@ -84,7 +89,8 @@ def _add_quality(parser: argparse.ArgumentParser) -> None:
     add("--calibration-ranges", choices=ranges, default="min-max", help="how they are picked (default: min-max)")
 
 
-def _add_session(parser: argparse.ArgumentParser) -> None:
+def add_session(parser: argparse.ArgumentParser) -> None:
+    """Add what says where the session goes, or which one goes on."""
     add = parser.add_argument_group("the session").add_argument
     add("--name", type=words, metavar="NAME", help="name of the session")
     add(

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import re
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
 _MAX_NEW_TOKENS = 200_000
 _INT_LIMIT = 1 << 63
 """No session file holds a larger number."""
+_BYTES = {
+    "kb": 10**3,
+    "mb": 10**6,
+    "gb": 10**9,
+    "kib": 1 << 10,
+    "mib": 1 << 20,
+    "gib": 1 << 30,
+    "m": 1 << 20,
+    "g": 1 << 30,
+}
 
 
 def positive_int(text: str) -> int:
@@ -131,3 +143,31 @@ def session_name(text: str) -> str:
 def percentage(text: str) -> float:
     """Return a share from 0 to 1, given in per cent: `5` or `5%`."""
     return _float_in(text.removesuffix("%"), 0, 100, "percentage") / 100
+
+
+def divergence(text: str) -> float:
+    """Return a KL divergence in nats per token."""
+    return _float_in(text, 0, 100, "divergence in nats per token")
+
+
+def rate(text: str) -> float:
+    """Return a speed in tokens per second."""
+    return _float_in(text, 1e-6, 1e9, "number of tokens per second")
+
+
+def byte_count(text: str) -> int:
+    """Return a size, given as `600MB`, `2GiB` or `1.5 GB`."""
+    return round(_with_unit(text, _BYTES, "a size such as 600MB or 2GiB"))
+
+
+def duration_ns(text: str) -> int:
+    """Return a time, given as `200ms` or `1.5s`."""
+    return round(_with_unit(text, {"ms": 10**6, "s": 10**9}, "a time such as 200ms or 1.5s"))
+
+
+def _with_unit(text: str, units: Mapping[str, int], what: str) -> float:
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*", text)
+    unit = units.get(found[2].lower()) if found else None
+    if found is None or unit is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+    return float(found[1]) * unit

@@ -90,17 +90,17 @@ def _among(
     """Return what to do about methods of which the first leads, and the others may be as fast."""
     leader, *others = contenders
     rivals = [row for row in others if not _not_worth_more(comparison, row, leader)]
-    n_next = next((n for n in LOOKS if n > leader.n_trials), None)
     more = tuple(row.method for row in (leader, *rivals) if row.method not in given_up)
-    can_go_on = n_next is not None and leader.method in more
+    n_rounds = next((n for n in LOOKS if n > leader.n_trials), leader.n_trials) - leader.n_trials
+    can_go_on = n_rounds > 0 and leader.method in more
     if can_go_on and leader.n_trials < MIN_TRIALS:
-        return Measure(more, n_next - leader.n_trials)
+        return Measure(more, n_rounds)
     for row in rivals:
         if _unscored(row, limits):
             return Score(row.method)
     doubts = _speed_doubts(leader, limits)
     if can_go_on and (doubts or len(more) > 1):
-        return Measure(more, n_next - leader.n_trials)
+        return Measure(more, n_rounds)
     apart = (f"not told apart from {', '.join(row.method for row in rivals)}",) if rivals else ()
     near = {row.method: f"at most {INDIFFERENT - 1:.0%} faster" for row in others if row not in rivals}
     doubts = (*doubts, *_quality_doubts(leader, limits), *apart)

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from tuibench.core.run.endpoint import Endpoint
+from tuibench.core.run.limits import Limits
 
 
 class Method(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,6 +171,8 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float | None = None
     """Longest a phase may take; None takes the default of each phase."""
     name: str = ""
+    limits: Limits | None = None
+    """Search for the fastest method that keeps them, and measure no more than that needs; None measures everything."""
 
 
 DEFAULT_PROMPT = "Explain in a few sentences how a KV-cache makes decoding faster."

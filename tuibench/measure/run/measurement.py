@@ -12,9 +12,12 @@ from statistics import median
 import msgspec
 
 from tuibench import paths
+from tuibench.core.results.comparison import compare
 from tuibench.core.results.roofline import roofline
+from tuibench.core.results.search import Answer, Measure, Score, next_step
 from tuibench.core.run.control import is_control
 from tuibench.core.run.endpoint import is_endpoint
+from tuibench.core.run.limits import Limits
 from tuibench.core.run.plan import trial_order
 from tuibench.core.run.record import QualityRecord, TrialRecord
 from tuibench.core.run.run_events import (
@@ -35,9 +38,11 @@ from tuibench.measure.run.quality_turns import QualityTurns
 from tuibench.measure.run.resume import Continuation
 from tuibench.measure.run.rounds import Rounds
 from tuibench.measure.run.session_start import session_path, start_header
+from tuibench.methods import exact_methods, ladder_parents
 from tuibench.models.artifacts import discard_abandoned
 from tuibench.models.local import LocalModel
 from tuibench.store.append import remedy
+from tuibench.store.export.facts import measured_run
 from tuibench.store.schema import SecondReading, Session
 from tuibench.store.writer import SessionWriter
 
@@ -153,8 +158,11 @@ class Measurement:
                 self._restore()
                 await self._describe_machine()
                 await self._rounds.take()
+                if spec.limits is not None:
+                    await self._search(spec.limits)
                 await self._check_bandwidth()
-                await self._qualities()
+                if spec.limits is None:
+                    await self._score(self._unscored())
             finally:
                 await self._workers.end()
                 self._save(None)
@@ -174,13 +182,30 @@ class Measurement:
         self._scored.update(record.method for record in self._resume.quality)
         self._rounds.restore(trials)
 
-    async def _qualities(self) -> None:
-        """Score what was measured. After all trials: its work and its memory touch no figure of theirs."""
+    async def _search(self, limits: Limits) -> None:
+        """Measure on until it is known which method is the fastest that keeps the limits."""
+        while not self._stopped:
+            run = compare([measured_run(self._writer.session())], parents=ladder_parents(), exact=exact_methods())
+            match next_step(run, limits, given_up=self._rounds.dropped):
+                case Measure(methods, n_rounds):
+                    await self._rounds.take_more(methods, n_rounds)
+                case Score(method):
+                    await self._score([method])
+                case Answer():
+                    return
+
+    def _unscored(self) -> list[str]:
+        """Return what was measured and can be scored.
+
+        It is scored after all trials: its work and its memory touch no figure of theirs.
+        """
         known = self._rounds.measured
         done_with = self._scored | self._rounds.skipped | set(filter(is_control, known))  # the same model again
         done_with |= set(filter(is_endpoint, known))  # they hand out text, and no predictions
-        measured = [name for name, of_it in known.items() if of_it.latest and name not in done_with]
-        if self._spec.eval_text is None or not measured or self._stopped:
+        return [name for name, of_it in known.items() if of_it.latest and name not in done_with]
+
+    async def _score(self, methods: Sequence[str]) -> None:
+        if self._spec.eval_text is None or not methods or self._stopped:
             return
         turns = QualityTurns(
             text=self._spec.eval_text,
@@ -190,7 +215,7 @@ class Measurement:
             emit=self._emit,
             stopped=lambda: self._stopped,
         )
-        await turns.take(measured)
+        await turns.take(methods)
 
     def _tell(self, event: RunEvent) -> None:
         self._emit(event)

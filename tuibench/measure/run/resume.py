@@ -117,6 +117,7 @@ def resumed_spec(header: SessionHeader, *, model: str, eval_text: EvalText | Non
         eval_text=eval_text,
         timeout_s=timeout_s,
         name=header.name,
+        limits=settings.limits,
     )
 
 

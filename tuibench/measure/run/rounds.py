@@ -81,8 +81,10 @@ class Rounds:
         self.skipped: set[str] = set()
         """Methods that the user wants no more of."""
         self._taken: set[Turn] = set()
+        self._n_rounds = 0
         self._turn_tokens: dict[str, int] = {}
-        self._dropped: set[str] = set()
+        self.dropped: set[str] = set()
+        """Methods that are measured no more, whatever they lack."""
         self._told: set[str] = set()
 
     def restore(self, records: Iterable[TrialRecord]) -> None:
@@ -92,6 +94,7 @@ class Rounds:
             if record.warmup:
                 continue
             self._taken.add(Turn(record.method, record.index))
+            self._n_rounds = max(self._n_rounds, record.index + 1)
             if not record.failed:
                 self.measured[record.method].add(record)
             elif ends_method(record):
@@ -112,6 +115,16 @@ class Rounds:
                 self._emit(TurnsAdded(turns))
             await self._take_round(turns)
 
+    async def take_more(self, methods: Sequence[str], n_rounds: int) -> None:
+        """Take more rounds of some methods, after all that were planned."""
+        first = self._n_rounds
+        for index in range(first, first + n_rounds):
+            if self._is_stopped():
+                return
+            turns = trial_round([method for method in methods if method not in self.dropped], index, first)
+            self._emit(TurnsAdded(turns))
+            await self._take_round(turns)
+
     def _round(self, index: int) -> tuple[Turn, ...]:
         spec = self._spec
         if index < spec.n_trials:
@@ -124,7 +137,7 @@ class Rounds:
     def _settled(self, method: str, precision: float) -> bool:
         """Return whether more trials of a method would tell nothing new."""
         known = self.measured[method]
-        return method in self._dropped or (
+        return method in self.dropped or (
             known.decoded_ns / 1e9 >= self._spec.min_time_s and precise_enough(known.speeds_tps, precision=precision)
         )
 
@@ -136,7 +149,8 @@ class Rounds:
 
     async def _take_round(self, turns: Sequence[Turn]) -> None:
         """Take a round's trials in turns of a few tokens where their workers fit into memory together."""
-        left = [turn for turn in turns if turn.method not in self._dropped and turn not in self._taken]
+        self._n_rounds = max([self._n_rounds, *(turn.index + 1 for turn in turns)])
+        left = [turn for turn in turns if turn.method not in self.dropped and turn not in self._taken]
         if len(left) > 1 and not self._is_stopped() and self._together(left):
             await self._interleaved(left)
             return
@@ -190,7 +204,7 @@ class Rounds:
 
     async def _turn(self, turn: Turn) -> None:
         """Measure one turn in one go; a worker of its own starts with the warm-up."""
-        if turn.method in self._dropped or turn in self._taken:
+        if turn.method in self.dropped or turn in self._taken:
             return
         if self._is_stopped():
             self._drop(turn.method)
@@ -240,7 +254,7 @@ class Rounds:
         self._drop(record.method)
 
     def _drop(self, method: str) -> None:
-        self._dropped.add(method)
+        self.dropped.add(method)
         self._emit(TurnsDropped(method))
 
     def _trial(

@@ -61,6 +61,7 @@ def start_header(spec: RunSpec, model: LocalModel, turns: Sequence[Turn]) -> Ses
             calibration_sha256=calibration_sha256(spec),
             calibration_ranges=spec.calibration.ranges,
             endpoints=tuple(endpoint.without_key() for endpoint in spec.endpoints),
+            limits=spec.limits,
         ),
     )
 

@@ -1,0 +1,48 @@
+"""The answer of a search, in words."""
+
+from __future__ import annotations
+
+from tuibench.core import format as fmt
+from tuibench.core.results.comparison import REFERENCE, Comparison, Row
+from tuibench.core.results.metrics import DECODE, PEAK_RSS, TTFT
+from tuibench.core.results.search import Answer
+from tuibench.core.run.limits import Limits
+
+
+def limits_line(limits: Limits) -> str:
+    """Return what is asked of a method."""
+    asked = (
+        limits.max_kld is not None and f"KLD ≤ {limits.max_kld:g}",
+        limits.max_rss_bytes is not None and f"peak RSS ≤ {fmt.size(limits.max_rss_bytes)}",
+        limits.min_decode_tps is not None and f"decode ≥ {fmt.rate(limits.min_decode_tps)}",
+        limits.max_ttft_ns is not None and f"TTFT ≤ {fmt.duration(limits.max_ttft_ns)}",
+    )
+    return ", ".join(part for part in asked if part) or "no limits"
+
+
+def answer_lines(comparison: Comparison, answer: Answer, limits: Limits) -> list[str]:
+    """Return the method to take with its figures, what is not certain, and why each other one fell out."""
+    row = comparison.row(0, answer.method) if answer.method else None
+    lines = [f"no method keeps {limits_line(limits)}" if row is None else _first_line(row, answer, limits)]
+    lines += [f"not certain: {doubt}" for doubt in answer.doubts]
+    for method in answer.rivals:
+        rival = comparison.row(0, method)
+        lines += [f"{method}: {_figures(rival)}"] if rival else []
+    out = answer.out or {}
+    width = max(map(len, out), default=0)
+    lines += [f"{method:{width}}  {why}" for method, why in out.items()]
+    return [fmt.printable(line) for line in lines]
+
+
+def _first_line(row: Row, answer: Answer, limits: Limits) -> str:
+    grade = "probably" if answer.doubts else "take"
+    return f"{grade} {row.method}: the fastest with {limits_line(limits)}: {_figures(row)}"
+
+
+def _figures(row: Row) -> str:
+    speed = row.metrics[DECODE.id]
+    figures = [f"{fmt.rate(speed.median)} {fmt.interval(speed.low, speed.high)}".rstrip()]
+    figures += [f"{metric.short} {fmt.metric(metric, row.median(metric))}" for metric in (TTFT, PEAK_RSS)]
+    if row.kld is not None and row.method != REFERENCE:
+        figures.append(f"KLD {fmt.divergence(row.kld)}")
+    return ", ".join(figures)
