@@ -106,3 +106,13 @@ class Faulty(Sound):
         if where == phase:
             print("about to", what, file=sys.stderr, flush=True)
             FAULTS[what]()
+
+
+class Slower(Sound):
+    """Takes ten times as long for a token as `sound` does with a step of 2 ms."""
+
+    method = Method(id="slower", title="Slower", explanation="Slow.", parent=None, precision="fp32", exact=False)
+
+    def decode(self, token_id):
+        time.sleep(0.02)
+        return _LOGITS
