@@ -7,6 +7,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from tests.explained import Callout, explained
 from tuibench import paths
 from tuibench.store.catalogue import list_sessions
 from tuibench.store.session import load
@@ -16,6 +17,16 @@ from tuibench.ui.screens.replay import ReplayScreen
 from tuibench.ui.screens.sessions import SessionsScreen
 
 SIZE = (120, 40)
+LAST_METHOD, N_ROWS = "fused-int4", 15
+CALLOUTS = [
+    Callout("(take|probably|cannot tell).*", ("Which one should I take, and how sure is that?",), beside=True),
+    Callout(r"\[.*\]", ("How fast?", "with its 95 % interval", "over trials")),
+    Callout(r"[0-9.]+×", ("How much faster", "than PyTorch?", "“no difference” at 1×")),
+    Callout("[0-9]+ MiB", ("What does it cost?", "memory, and time", "to the first token")),
+    Callout(r"0\.[0-9]{4}", ("How far from FP32?", "KLD: 0 is equal,", "0.05 is the limit")),
+    Callout("[●▲!]", ("Can I trust it?", "● clean", "▲ doubtful  ! disturbed")),
+]
+"""What the README's first picture says of the comparison."""
 
 
 async def take() -> None:
@@ -37,6 +48,8 @@ async def take() -> None:
         await save("dashboard", ReplayScreen)
         await pilot.press("c")
         await save("compare", CompareScreen)
+        taken = (folder / "sample-compare.svg").read_text()
+        (folder / "sample-explained.svg").write_text(explained(taken, CALLOUTS, LAST_METHOD, N_ROWS))
         await pilot.press("escape")
         await pilot.pause(0.5)
         await pilot.press("r", "0")
