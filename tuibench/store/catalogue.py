@@ -47,7 +47,7 @@ class SessionSummary:
     note: str = ""
     cpu: str = ""
     decode_tps: dict[str, float] = field(default_factory=dict)
-    """Median of the measured trials, by method; a method without any is not in it."""
+    """Median of the measured trials, in a sweep of its first shape, by method; a method without any is not in it."""
     complete: bool = True
     """Whether the whole file was read; else there is only what its header says."""
     prompt: str = ""
@@ -150,8 +150,10 @@ def summarise_session(path: Path, session: Session) -> SessionSummary:
     """Return the line for a loaded session."""
     header, said = session.header, session.annotation or Annotation(written=session.header.created)
     measured = [trial for trial in session.trials if not trial.warmup and not trial.failed]
+    sweep = header.settings.sweep
+    shape = sweep.axes.shapes()[0] if sweep else None  # speeds of different shapes have no median
     speeds = {
-        method: summarise(DECODE, [trial for trial in measured if trial.method == method])
+        method: summarise(DECODE, [trial for trial in measured if trial.method == method and trial.shape == shape])
         for method in header.settings.methods
     }
     return replace(

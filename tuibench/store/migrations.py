@@ -25,14 +25,19 @@ class Step:
         """
         self._tables = tables
 
+    def changes(self, name: str) -> bool:
+        """Return whether a table is another in the next version."""
+        return name in self._tables
+
     def __call__(self, name: str, table: Table) -> Table:
         """Return a table as the next version would have written it."""
         change = self._tables.get(name)
         return change(table) if change else table
 
 
-STEPS: Mapping[int, Step] = {1: Step()}
-"""By the version that a step starts from. Version 2 adds trials that have text and no tokens, and changes nothing."""
+STEPS: Mapping[int, Step] = {1: Step(), 2: Step()}
+"""By the version that a step starts from. Version 2 adds trials that have text and no tokens, version 3 sweeps, whose
+trials have shapes; what older files say means the same in both."""
 
 OLDEST = SCHEMA_VERSION - len(STEPS)
 
@@ -50,3 +55,8 @@ def migrate(name: str, table: Table, version: int, steps: Mapping[int, Step] = S
         table = steps[version](name, table)
         version += 1
     return table
+
+
+def changes(name: str, version: int) -> bool:
+    """Return whether a table of a file of this version has to be brought up before it can be read."""
+    return any(step.changes(name) for start, step in STEPS.items() if start >= version)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Container, Iterable
 from datetime import datetime
 from functools import cache
-from typing import Annotated, NamedTuple, cast
+from typing import Annotated, Any, NamedTuple, cast
 
 import msgspec
 from msgspec import Meta, inspect
@@ -19,7 +19,8 @@ from tuibench.core.run.record import QualityRecord, TrialRecord
 from tuibench.plain_toml import OFFSET_DATE_TIME, STRING
 from tuibench.store.plausible import check_text, check_times
 
-_NEEDED = ("method", "index", "warmup", "ttft_ns", "step_ns", "finished")
+_SHAPE = ("prompt_tokens", "depth_tokens", "max_new_tokens", "n_threads", "n_users")
+_NEEDED = ("method", "index", "warmup", *_SHAPE, "ttft_ns", "step_ns", "finished")
 _SAID = ("token_ids", "piece_chars", "text")
 """Neighbours in the file: a greedy method says the same in every trial."""
 _OF_OTHERS = frozenset({"failure_kind", "failure_phase", "failure_message", "log_tail", "n_told"})
@@ -82,10 +83,12 @@ class Outlines:
             after = _trial().after.fullmatch(table, before.end() + len(said))
             if after is None:
                 return None
+            shape: dict[str, Any] = {name: int(value) for name in _SHAPE if (value := before[name])}
             record = TrialRecord(
                 method=_read_string(method),
                 index=int(index),
                 warmup=warmup == b"true",
+                **shape,
                 ttft_ns=int(ttft_ns) if ttft_ns else None,
                 step_ns=_counts(step_ns),
                 token_ids=token_ids,

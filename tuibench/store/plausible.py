@@ -12,6 +12,7 @@ import msgspec
 
 from tuibench.core.run.plan import MAX_TURNS
 from tuibench.core.run.record import QualityRecord, TrialRecord
+from tuibench.core.run.shape import AXES
 from tuibench.store.schema import SessionHeader
 
 _MAX_METHODS = 256
@@ -28,7 +29,16 @@ def check_header(header: SessionHeader) -> None:
     _require(len(settings.methods) <= _MAX_METHODS, "too many methods")
     _require(len(settings.order) <= MAX_TURNS, "too many turns")
     _require(len(set(settings.methods)) == len(settings.methods), "a method is named twice")
-    _require(set(settings.order) <= set(settings.methods), "`order` names a method that `methods` lacks")
+    sweep, order = settings.sweep, settings.order
+    _require(bool(order) or sweep is not None, "`order` is missing")
+    if sweep is not None:
+        order = sweep.order
+        _require(0 < sweep.axes.n_shapes <= MAX_TURNS, "the axes of the sweep make no shape, or too many")
+        _require(len(sweep.order_shapes) == len(order) <= MAX_TURNS, "the turns of the sweep do not fit each other")
+        numbers = (*sweep.order_shapes, 0)
+        _require(min(numbers) >= 0 and max(numbers) < sweep.axes.n_shapes, "`order_shapes` names no shape")
+        _require(min(min(getattr(sweep.axes, name), default=0) for name in AXES) >= 0, "an axis is negative")
+    _require(set(order) <= set(settings.methods), "`order` names a method that `methods` lacks")
     counts = (settings.max_new_tokens, settings.n_trials, settings.n_warmup, settings.n_threads, settings.sampling.seed)
     _require(min(counts) >= 0, "a setting is negative")
 

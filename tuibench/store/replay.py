@@ -92,7 +92,7 @@ def _guesses(record: TrialRecord) -> GuessCounts | None:
 
 
 def _started(record: TrialRecord) -> TrialStarted:
-    return TrialStarted(record.method, record.index, record.warmup, n_expected=record.n_gen)
+    return TrialStarted(record.method, record.index, record.warmup, n_expected=record.n_gen, shape=record.shape)
 
 
 def _opening(session: Session) -> RunStarted:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from datetime import date, datetime
 
 import msgspec
@@ -11,19 +13,24 @@ from tuibench.core.run.endpoint import Endpoint
 from tuibench.core.run.limits import Limits
 from tuibench.core.run.plan import Turn
 from tuibench.core.run.record import QualityRecord, TrialRecord
+from tuibench.core.run.shape import Shape, Sweep
 from tuibench.core.run.spec import Ranges, Sampling
 
-SCHEMA_VERSION = 2
-_BEFORE_ENDPOINTS = 1
+SCHEMA_VERSION = 3
+_BEFORE_SWEEPS, _BEFORE_ENDPOINTS = 2, 1
 
 
-def version_to_write(*, endpoints: bool) -> int:
+def version_to_write(*, endpoints: bool, sweep: bool) -> int:
     """Return the version that a new session needs: the oldest that says all of it, so that older readers can have it.
 
     Args:
         endpoints: Whether it measures servers, whose trials have text and no tokens. Version 1 has no such trials.
+        sweep: Whether its trials have several shapes. Version 2 would take them for trials of one; it refuses the file,
+            since the header of a sweep has no `order` where it looks for one.
     """
-    return SCHEMA_VERSION if endpoints else _BEFORE_ENDPOINTS
+    if sweep:
+        return SCHEMA_VERSION
+    return _BEFORE_SWEEPS if endpoints else _BEFORE_ENDPOINTS
 
 
 class ModelHeader(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +43,19 @@ class ModelHeader(msgspec.Struct, frozen=True, kw_only=True):
     weight_bytes: int
     architecture: str
     dtype: str
+
+
+class SweepHeader(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Several shapes in one session."""
+
+    axes: Sweep
+    text_name: str | None = None
+    """What prompts are cut from and depth is filled with; None where nothing is."""
+    text_sha256: str | None = None
+    order: tuple[str, ...]
+    """Methods in the order of the turns that were planned."""
+    order_shapes: tuple[int, ...]
+    """The shape of each of these turns, as its number among those that the axes make."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -55,8 +75,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     budget_s: float | None = None
     n_warmup: int
     n_threads: int
-    order: tuple[str, ...]
-    """Methods in the order of the turns that were planned; the trials themselves stand in the order they took place."""
+    order: tuple[str, ...] = ()
+    """Methods in the order of the turns that were planned; the trials themselves stand in the order they took place.
+    Empty for a sweep, which has its own."""
     sampling: Sampling
     eval_name: str | None = None
     """The text that quality was to be measured on; None where it was not."""
@@ -68,14 +89,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Servers that were measured, without what their keys are in."""
     limits: Limits | None = None
     """Of a search for the fastest method that keeps them; None where everything was measured."""
+    sweep: SweepHeader | None = None
+    """None in a session of one shape, whose trials have none of their own."""
 
     def turns(self) -> tuple[Turn, ...]:
-        """Return the turns of the run, numbered within each method."""
-        seen: dict[str, int] = {}
+        """Return the turns of the run, numbered within each method and shape."""
+        shapes = self.sweep.axes.shapes() if self.sweep else ()
+        cells: Iterable[tuple[str, Shape | None]] = ((method, None) for method in self.order)
+        if self.sweep:
+            planned = zip(self.sweep.order, self.sweep.order_shapes, strict=True)
+            cells = ((method, shapes[number]) for method, number in planned)
+        seen: Counter[tuple[str, Shape | None]] = Counter()
         turns = []
-        for method in self.order:
-            turns.append(Turn(method, seen.get(method, 0)))
-            seen[method] = seen.get(method, 0) + 1
+        for cell in cells:
+            turns.append(Turn(cell[0], seen[cell], cell[1]))
+            seen[cell] += 1
         return tuple(turns)
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from tuibench.core.run.record import QualityRecord, TrialRecord
 from tuibench.core.run.resume import split_superseded
-from tuibench.store.migrations import OLDEST, STEPS, migrate
+from tuibench.store.migrations import OLDEST, changes, migrate
 from tuibench.store.outline import Outlines, is_quality
 from tuibench.store.plausible import check_header, check_quality, check_record
 from tuibench.store.schema import (
@@ -70,7 +70,7 @@ def session_from(content: bytes, path: Path, *, in_full: bool = True) -> Session
     head, *tables = _cut(content, _MAX_TABLES)
     header = _header(path, head)
     # An older version's tables are brought up first.
-    outlines = None if in_full or header.schema_version in STEPS else Outlines()
+    outlines = None if in_full or changes("trials", header.schema_version) else Outlines()
     found = _Tables(header.schema_version, outlines)
     line = head.count(b"\n") + 2
     for table in tables:

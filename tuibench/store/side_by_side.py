@@ -11,7 +11,7 @@ from tuibench.core.format import as_text, counted
 from tuibench.core.machine.fingerprint import differences
 from tuibench.core.results.comparison import Comparison, MeasuredRun, compare
 from tuibench.methods import exact_methods, ladder_parents
-from tuibench.store.export.facts import measured_run
+from tuibench.store.export.facts import measured_runs
 from tuibench.store.schema import Session
 
 _TASK = ("model", "digest", "threads", "tokens", "sampling")
@@ -43,9 +43,11 @@ def side_by_side(opened: Sequence[tuple[Path, Session]], baseline: str | None = 
         UnknownBaselineError: None of them measured the baseline.
     """
     sessions = [session for _, session in opened]
-    runs = [measured_run(session, label) for session, label in zip(sessions, _labels(opened), strict=True)]
+    shapes = [measured_runs(session, label) for session, label in zip(sessions, _labels(opened), strict=True)]
+    runs = [run for of_session in shapes for run in of_session]
     found = compare(runs, parents=ladder_parents(), exact=exact_methods(), baseline=baseline)
-    return SideBySide(found, tuple(_warnings(sessions, found.runs)), tuple(_other_tasks(sessions, found.runs)))
+    firsts = [of_session[0] for of_session in shapes]
+    return SideBySide(found, tuple(_warnings(sessions, firsts)), tuple(_other_tasks(sessions, firsts)))
 
 
 def _labels(opened: Sequence[tuple[Path, Session]]) -> list[str]:

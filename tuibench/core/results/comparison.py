@@ -24,6 +24,7 @@ from tuibench.core.results.same_model import MOST_KLD, SameModel, same_model, wr
 from tuibench.core.run.control import is_control, method_of
 from tuibench.core.run.endpoint import is_endpoint
 from tuibench.core.run.record import QualityRecord, TrialRecord
+from tuibench.core.run.shape import Shape, describe, swept_axes
 from tuibench.core.run.state import RunState
 from tuibench.core.statistics.stats import Estimate, Ratio, percentiles
 
@@ -59,10 +60,22 @@ class MeasuredRun:
     """When it was begun; None where it is not known."""
     prompt: str | None = None
     """The whole of it; None where it is not known."""
+    shape: Shape | None = None
+    """Which part of a sweep it is; None for a run of one shape."""
 
 
 def run_of_state(state: RunState, label: str = "") -> MeasuredRun:
-    """Return a run as far as its state knows it."""
+    """Return a run as far as its state knows it; of a sweep, what was measured of the shape that has its turn."""
+    run = _whole_run(state, label)
+    return run if state.shape is None else of_shape(run, state.shape)
+
+
+def runs_of_state(state: RunState) -> list[MeasuredRun]:
+    """Return a run as far as its state knows it, a sweep shape by shape."""
+    return by_shape(_whole_run(state, ""), state.shapes)
+
+
+def _whole_run(state: RunState, label: str) -> MeasuredRun:
     return MeasuredRun(
         label,
         tuple(state.methods),
@@ -71,6 +84,38 @@ def run_of_state(state: RunState, label: str = "") -> MeasuredRun:
         machine=state.machine,
         n_threads=state.n_threads,
         greedy=state.greedy,
+    )
+
+
+def by_shape(run: MeasuredRun, shapes: Sequence[Shape]) -> list[MeasuredRun]:
+    """Return a run of several shapes as one run each, called after what tells them apart; a run of one as it is."""
+    axes = swept_axes(shapes)
+    runs = []
+    for shape in shapes:
+        words = describe(shape, axes)
+        label = f"{run.label} · {words}" if run.label and words else run.label or words
+        runs.append(of_shape(replace(run, label=label), shape))
+    return runs or [run]
+
+
+def of_shape(run: MeasuredRun, shape: Shape) -> MeasuredRun:
+    """Return what of a sweep is of one shape.
+
+    The warm-up trials of all shapes with its threads are part of it: they tell what a worker tells once.
+    """
+    trials = (each for each in run.trials if each.shape == shape or (each.warmup and each.n_threads == shape.n_threads))
+    facts = {**run.facts, "threads": str(shape.n_threads), "tokens": str(shape.max_new_tokens)} if run.facts else {}
+    if facts and shape.prompt_tokens is not None:
+        facts["prompt"] = f"{shape.prompt_tokens} tokens"
+    if facts and shape.depth_tokens:
+        facts["depth"] = str(shape.depth_tokens)
+    return replace(
+        run,
+        trials=tuple(trials),
+        facts=facts,
+        n_threads=shape.n_threads,
+        n_asked=shape.max_new_tokens,
+        shape=shape,
     )
 
 
@@ -116,7 +161,7 @@ class Row:
     against_baseline: Speedup | None = None
     """Gain over the comparison's baseline; None in a run that did not measure it, whose speeds were of another day."""
     vs_first_session: Ratio | None = None
-    """Speed relative to the same method in the first run; None in the first run itself."""
+    """Speed relative to the same method in the first run of the same shape; None in that run itself."""
     quality: QualityRecord | None = None
     """With a failed record, why there are no figures."""
     agreement: Agreement | None = None
@@ -210,7 +255,8 @@ def compare(
     rows: list[Row] = []
     for number, run in enumerate(runs):
         failures = {record.method: record for record in run.trials if record.failed}
-        builder = _Rows(number, run, measured, failures, parents, exact, baseline)
+        first = next(index for index, other in enumerate(runs) if other.shape == run.shape)
+        builder = _Rows(number, first, run, measured, failures, parents, exact, baseline)
         rows.extend(_with_pareto([builder.row(method) for method in _methods(run)]))
     return Comparison(
         tuple(runs),
@@ -266,6 +312,8 @@ class _Rows:
     """What the rows of one run are made from."""
 
     number: int
+    first: int
+    """The number of the run that this one is held against."""
     run: MeasuredRun
     measured: Sequence[Mapping[str, MethodTrials]]
     failures: Mapping[str, TrialRecord]
@@ -281,7 +329,7 @@ class _Rows:
         rungs = [rung for rung in nearest_rungs(method, self.parents) if rung in here]
         others = {*rungs[:1], *rungs[-1:], self.baseline} - {method}
         against = {other: self._against(other, trials) for other in others}
-        first = self.measured[0].get(method) if self.number else None
+        first = self.measured[self.first].get(method) if self.number != self.first else None
         lamps = {record.lamp for record in records}
         reasons = dict.fromkeys(reason for record in records for reason in record.validity)
         quality = next((each for each in reversed(self.run.quality) if each.method == method), None)

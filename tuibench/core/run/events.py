@@ -11,7 +11,7 @@ import msgspec
 
 from tuibench.core.run.kv_cache import KvCacheSize
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 """Raised whenever a parent and a worker of different age could misunderstand each other."""
 
 

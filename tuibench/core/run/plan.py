@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import NamedTuple
+
+from tuibench.core.run.shape import Shape
 
 MAX_TURNS = 200_000
 """More than any run takes; what reads sessions relies on it."""
@@ -19,13 +22,27 @@ _LAST = 3
 """Rounds that end an odd number of them: no two can be mirrored without one being left."""
 
 
+class Cell(NamedTuple):
+    """One method under one shape."""
+
+    method: str
+    shape: Shape | None
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One measured trial of one method."""
 
     method: str
     index: int
-    """The round that it belongs to: each method has one turn a round."""
+    """The round that it belongs to: each method has one turn a round, in a sweep one of each shape."""
+    shape: Shape | None = None
+    """None in a run of one shape."""
+
+    @property
+    def cell(self) -> Cell:
+        """What is measured, whichever round it is."""
+        return Cell(self.method, self.shape)
 
 
 def trial_order(methods: Sequence[str], n_trials: int) -> tuple[Turn, ...]:
@@ -43,13 +60,29 @@ def trial_order(methods: Sequence[str], n_trials: int) -> tuple[Turn, ...]:
     return tuple(turn for index in range(n_trials) for turn in trial_round(methods, index, n_trials))
 
 
-def trial_round(methods: Sequence[str], index: int, n_planned: int) -> tuple[Turn, ...]:
+def sweep_order(methods: Sequence[str], shapes: Sequence[Shape], n_trials: int) -> tuple[Turn, ...]:
+    """Return the turns of a run of several shapes: each round holds all of them, each with all methods side by side."""
+    return tuple(
+        turn
+        for index in range(n_trials)
+        for shape in shape_round(shapes, index)
+        for turn in trial_round(methods, index, n_trials, shape)
+    )
+
+
+def shape_round(shapes: Sequence[Shape], index: int) -> tuple[Shape, ...]:
+    """Return the shapes in the order of a round: forward and backward, so that slow drift hits all alike."""
+    return tuple(shapes if index.bit_count() % 2 == 0 else reversed(shapes))
+
+
+def trial_round(methods: Sequence[str], index: int, n_planned: int, shape: Shape | None = None) -> tuple[Turn, ...]:
     """Return one round of the order above; what is added after the planned rounds begins again with mirrored pairs.
 
     Args:
         methods: All of the run; where some need no more rounds, those that do.
         index: Of the round, counted from 0.
         n_planned: Rounds that were planned.
+        shape: What is asked of them in a sweep.
     """
     first_of_last = n_planned - _LAST
     if n_planned % 2 and first_of_last >= 0 and first_of_last <= index < n_planned:
@@ -58,7 +91,7 @@ def trial_round(methods: Sequence[str], index: int, n_planned: int) -> tuple[Tur
     else:
         since = index if index < n_planned else index - n_planned
         ordered = list(methods if since.bit_count() % 2 == 0 else reversed(methods))
-    return tuple(Turn(method, index) for method in ordered)
+    return tuple(Turn(method, index, shape) for method in ordered)
 
 
 def by_round(turns: Iterable[Turn]) -> dict[int, tuple[Turn, ...]]:

@@ -9,6 +9,7 @@ import msgspec
 from tuibench.core.machine.validity import Lamp
 from tuibench.core.run.events import FailureKind, FinishReason, Phase
 from tuibench.core.run.kv_cache import KvCacheSize
+from tuibench.core.run.shape import Shape
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +31,13 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     index: int
     """Counts within the method; warm-up trials are numbered apart."""
     warmup: bool = False
+    prompt_tokens: int | None = None
+    """With the four below, what was asked for in a sweep, as in `Shape`; None in a run of one shape."""
+    depth_tokens: int | None = None
+    max_new_tokens: int | None = None
+    n_threads: int | None = None
+    n_users: int | None = None
+    """None where there is one."""
 
     n_prompt: int | None = None
     prompt_text_sha256: str | None = None
@@ -97,6 +105,19 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     finished: datetime
     """Time zone included. Written last, so that a record cut short cannot pass for a whole one."""
+
+    @property
+    def shape(self) -> Shape | None:
+        """What was asked for; None in a run of one shape."""
+        if self.max_new_tokens is None or self.n_threads is None:
+            return None
+        return Shape(
+            prompt_tokens=self.prompt_tokens,
+            depth_tokens=self.depth_tokens or 0,
+            max_new_tokens=self.max_new_tokens,
+            n_threads=self.n_threads,
+            n_users=self.n_users or 1,
+        )
 
     @property
     def failed(self) -> bool:

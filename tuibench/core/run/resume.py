@@ -11,21 +11,31 @@ from tuibench.core.run.record import TrialRecord
 _FINAL_KINDS = frozenset(
     {FailureKind.UNSUPPORTED, FailureKind.BAD_INPUT, FailureKind.PROTOCOL, FailureKind.SKIPPED, FailureKind.CANCELLED}
 )
+_CELL_KINDS = frozenset({FailureKind.UNSUPPORTED, FailureKind.BAD_INPUT, FailureKind.OUT_OF_MEMORY})
+"""What may come of what was asked for: another shape can go well."""
 _LOADING = frozenset({Phase.START, Phase.PREPARE, Phase.LOAD})
 
 
 def ends_method(record: TrialRecord) -> bool:
-    """Return whether the other trials of the method would end as this one did."""
-    return record.failed and (record.failure_kind in _FINAL_KINDS or record.failure_phase in _LOADING)
+    """Return whether the other trials of the method would end as this one did, whatever their shape."""
+    if not record.failed or ends_cell(record):
+        return False
+    return record.failure_kind in _FINAL_KINDS or record.failure_phase in _LOADING
+
+
+def ends_cell(record: TrialRecord) -> bool:
+    """Return whether the other trials of the method under this shape of a sweep would end as this one did."""
+    asked_too_much = record.failure_kind in _CELL_KINDS and record.failure_phase not in _LOADING
+    return asked_too_much and record.shape is not None
 
 
 def split_superseded(records: Sequence[TrialRecord]) -> tuple[tuple[TrialRecord, ...], tuple[TrialRecord, ...]]:
     """Return the records that count, and the failed ones whose turn was taken again later; both in their order."""
-    last = {(record.method, record.index): position for position, record in enumerate(records) if not record.warmup}
+    last = {_turn(record): position for position, record in enumerate(records) if not record.warmup}
     counted: list[TrialRecord] = []
     superseded: list[TrialRecord] = []
     for position, record in enumerate(records):
-        again = record.failed and not record.warmup and last[record.method, record.index] > position
+        again = record.failed and not record.warmup and last[_turn(record)] > position
         (superseded if again else counted).append(record)
     return tuple(counted), tuple(superseded)
 
@@ -53,6 +63,11 @@ def missing(turns: Iterable[Turn], records: Iterable[TrialRecord], *, retry_fail
         retry_failed: As for `kept`.
     """
     stay = [record for record in kept(records, retry_failed=retry_failed) if not record.warmup]
-    taken = {Turn(record.method, record.index) for record in stay}
+    taken = set(map(_turn, stay))
     given_up = {record.method for record in stay if ends_method(record)}
-    return tuple(turn for turn in turns if turn not in taken and turn.method not in given_up)
+    cells = {_turn(record).cell for record in stay if ends_cell(record)}
+    return tuple(turn for turn in turns if turn not in taken and turn.method not in given_up and turn.cell not in cells)
+
+
+def _turn(record: TrialRecord) -> Turn:
+    return Turn(record.method, record.index, record.shape)

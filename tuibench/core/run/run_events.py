@@ -8,6 +8,7 @@ from tuibench.core.machine.fingerprint import MachineHeader
 from tuibench.core.run.events import Event
 from tuibench.core.run.plan import Turn
 from tuibench.core.run.record import QualityRecord, TrialRecord
+from tuibench.core.run.shape import Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,8 @@ class TrialStarted:
     warmup: bool
     n_expected: int
     """Tokens that will be generated unless the model stops earlier."""
+    shape: Shape | None = None
+    """What is asked of it in a sweep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +90,11 @@ class QualityEnded:
 
 @dataclass(frozen=True, slots=True)
 class TurnsDropped:
-    """The method's remaining trials will not take place."""
+    """The method's remaining trials will not take place; in a sweep perhaps only those of one shape."""
 
     method: str
+    n_turns: int | None = None
+    """How many, where only some of them are dropped."""
 
 
 @dataclass(frozen=True, slots=True)

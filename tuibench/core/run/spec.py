@@ -9,6 +9,7 @@ import msgspec
 
 from tuibench.core.run.endpoint import Endpoint
 from tuibench.core.run.limits import Limits
+from tuibench.core.run.shape import Sweep
 
 
 class Method(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +99,12 @@ class TrialRequest(msgspec.Struct, frozen=True, kw_only=True, tag_field="request
     """The day that a chat template tells the model; None leaves it to the template."""
     max_new_tokens: int
     sampling: Sampling = Sampling()
+    prompt_tokens: int | None = None
+    """Take so many tokens of the running text for a prompt, instead of `prompt`."""
+    depth_tokens: int = 0
+    """Fill the KV-cache with so many tokens of the running text, which the prompt follows, before the clock starts."""
+    running_text: str = ""
+    """Repeated where it is too short; no chat template is put around what is cut from it."""
     turn_tokens: int | None = None
     """After so many tokens it says `TurnEnded` and waits for a `GoOnRequest`; None generates all in one go."""
 
@@ -168,6 +175,10 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     calibration: Calibration = Calibration()
     endpoints: tuple[Endpoint, ...] = ()
     """Servers that take part, each under its `method`."""
+    sweep: Sweep | None = None
+    """Several shapes in one run; `max_new_tokens` and `n_threads` are then the largest of them."""
+    running_text: EvalText | None = None
+    """What prompts of a given length are cut from and depth is filled with; None where a sweep needs none."""
     timeout_s: float | None = None
     """Longest a phase may take; None takes the default of each phase."""
     name: str = ""

@@ -25,6 +25,7 @@ from tuibench.core.run.run_events import (
     TurnsAdded,
     TurnsDropped,
 )
+from tuibench.core.run.shape import Shape
 from tuibench.core.run.trial_state import TrialState, fold_trial
 
 
@@ -100,6 +101,10 @@ class RunState:
     machine: MachineHeader | None = None
     """None until it is told."""
     n_threads: int = 1
+    shapes: tuple[Shape, ...] = ()
+    """Those of a sweep, in their order; empty in a run of one shape."""
+    shape: Shape | None = None
+    """That of the trial that began last."""
     n_turns: int = 0
     scored: bool = False
     """Whether quality is measured after the trials."""
@@ -134,8 +139,16 @@ def fold(state: RunState, event: RunEvent) -> RunState:  # noqa: C901, PLR0911, 
         case RunStarted(methods=methods, turns=turns, scored=scored, greedy=greedy):
             planned = Counter(turn.method for turn in turns)
             fresh = {method: MethodState(method, n_planned=planned[method]) for method in methods}
-            kept, n_turns = state.keeps_records, len(turns)
-            return RunState(fresh, n_turns=n_turns, scored=scored, greedy=greedy, running=True, keeps_records=kept)
+            shapes = tuple(dict.fromkeys(turn.shape for turn in turns if turn.shape is not None))
+            return RunState(
+                fresh,
+                shapes=shapes,
+                n_turns=len(turns),
+                scored=scored,
+                greedy=greedy,
+                running=True,
+                keeps_records=state.keeps_records,
+            )
         case MachineDescribed(machine=machine, n_threads=n_threads):
             return replace(state, machine=machine, n_threads=n_threads)
         case RecordsRestored(trials=trials, quality=quality):
@@ -149,10 +162,11 @@ def fold(state: RunState, event: RunEvent) -> RunState:  # noqa: C901, PLR0911, 
                 before = state.methods[turn.method]
                 state = _with_method(state, replace(before, n_planned=before.n_planned + 1))
             return replace(state, n_turns=state.n_turns + len(turns))
-        case TrialStarted(method=method, index=index, warmup=warmup, n_expected=n_expected):
+        case TrialStarted(method=method, index=index, warmup=warmup, n_expected=n_expected, shape=shape):
             before = state.methods[method]
-            trial = TrialState(method, index, warmup, n_expected, ready=before.trial.ready if before.trial else None)
-            return _with_method(state, replace(before, trial=trial, running=True))
+            ready = before.trial.ready if before.trial else None
+            trial = TrialState(method, index, warmup, n_expected, shape, ready=ready)
+            return _with_method(replace(state, shape=shape), replace(before, trial=trial, running=True))
         case TrialObserved(method=method, event=observed):
             before = state.methods[method]
             if before.trial is None:
@@ -165,8 +179,12 @@ def fold(state: RunState, event: RunEvent) -> RunState:  # noqa: C901, PLR0911, 
         case QualityEnded(record=record):
             before = state.methods[record.method]
             return _with_method(state, replace(before, running=False, scoring=False, quality=record))
-        case TurnsDropped(method=method):
-            return _with_method(state, replace(state.methods[method], dropped=True))
+        case TurnsDropped(method=method, n_turns=n_turns):
+            before = state.methods[method]
+            if n_turns is None:
+                return _with_method(state, replace(before, dropped=True))
+            fewer = replace(state, n_turns=state.n_turns - n_turns)
+            return _with_method(fewer, replace(before, n_planned=before.n_planned - n_turns))
         case Noticed(text=text):
             return replace(state, notices=(*state.notices, text))
         case RunEnded(cancelled=cancelled):

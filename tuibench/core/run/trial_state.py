@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+import msgspec
+
 from tuibench.core.machine.validity import Lamp
 from tuibench.core.run.endpoint import is_endpoint
 from tuibench.core.run.events import (
@@ -27,6 +29,7 @@ from tuibench.core.run.events import (
     WorkerStarted,
 )
 from tuibench.core.run.record import Failure, TrialRecord
+from tuibench.core.run.shape import Shape
 
 
 @dataclass(slots=True)
@@ -55,6 +58,8 @@ class TrialState:
     index: int
     warmup: bool
     n_expected: int
+    shape: Shape | None = None
+    """What is asked of it in a sweep."""
     phase: Phase = Phase.START
     phase_since_ns: int | None = None
     progress: PhaseProgressed | None = None
@@ -221,6 +226,7 @@ def trial_record(
         method=trial.method,
         index=trial.index,
         warmup=trial.warmup,
+        **_shape_fields(trial.shape),
         n_prompt=trial.n_prompt,
         prompt_text_sha256=trial.prompt.text_sha256 if trial.prompt else None,
         finish_reason=done.finish_reason if done else None,
@@ -266,6 +272,12 @@ def trial_record(
         energy_uj=energy_uj,
         finished=finished,
     )
+
+
+def _shape_fields(shape: Shape | None) -> dict[str, int | None]:
+    if shape is None:
+        return {}
+    return {**msgspec.structs.asdict(shape), "n_users": shape.n_users if shape.n_users > 1 else None}
 
 
 def _told_doubts(trial: TrialState) -> tuple[str, ...]:

@@ -114,6 +114,7 @@ def resumed_spec(header: SessionHeader, *, model: str, eval_text: EvalText | Non
         n_threads=settings.n_threads,
         sampling=settings.sampling,
         endpoints=settings.endpoints,
+        sweep=settings.sweep.axes if settings.sweep else None,
         eval_text=eval_text,
         timeout_s=timeout_s,
         name=header.name,

@@ -35,7 +35,7 @@ class ResumeOffer:
     @property
     def n_planned(self) -> int:
         """Trials that were planned."""
-        return len(self.continuation.session.header.settings.order)
+        return len(self.continuation.session.header.settings.turns())
 
     @property
     def n_failed(self) -> int:

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import tuibench
 from tuibench.core.run.plan import Turn
-from tuibench.core.run.spec import RunSpec
+from tuibench.core.run.shape import Sweep
+from tuibench.core.run.spec import EvalText, RunSpec
 from tuibench.machine.fingerprint import machine_header
 from tuibench.measure.run.commit import running_commit
 from tuibench.models.local import LocalModel
 from tuibench.store.catalogue import slug
 from tuibench.store.redact import redact
-from tuibench.store.schema import ModelHeader, SessionHeader, Settings, version_to_write
+from tuibench.store.schema import ModelHeader, SessionHeader, Settings, SweepHeader, version_to_write
 
 
 def start_header(spec: RunSpec, model: LocalModel, turns: Sequence[Turn]) -> SessionHeader:
@@ -24,7 +25,7 @@ def start_header(spec: RunSpec, model: LocalModel, turns: Sequence[Turn]) -> Ses
     created = datetime.now(UTC).replace(microsecond=0)
     label = slug(spec.name or model.name) or "session"
     return SessionHeader(
-        schema_version=version_to_write(endpoints=bool(spec.endpoints)),
+        schema_version=version_to_write(endpoints=bool(spec.endpoints), sweep=spec.sweep is not None),
         id=f"{created:%Y%m%d-%H%M%S}-{label}-{secrets.token_hex(2)}",
         name=spec.name,
         created=created,
@@ -54,7 +55,7 @@ def start_header(spec: RunSpec, model: LocalModel, turns: Sequence[Turn]) -> Ses
             budget_s=spec.budget_s,
             n_warmup=spec.n_warmup,
             n_threads=spec.n_threads,
-            order=tuple(turn.method for turn in turns),
+            order=() if spec.sweep else tuple(turn.method for turn in turns),
             sampling=spec.sampling,
             eval_name=spec.eval_text.name if spec.eval_text else None,
             eval_sha256=eval_sha256(spec),
@@ -62,13 +63,30 @@ def start_header(spec: RunSpec, model: LocalModel, turns: Sequence[Turn]) -> Ses
             calibration_ranges=spec.calibration.ranges,
             endpoints=tuple(endpoint.without_key() for endpoint in spec.endpoints),
             limits=spec.limits,
+            sweep=_sweep(spec.sweep, spec.running_text, turns) if spec.sweep else None,
         ),
     )
 
 
+def _sweep(axes: Sweep, text: EvalText | None, turns: Sequence[Turn]) -> SweepHeader:
+    numbers = {shape: number for number, shape in enumerate(axes.shapes())}
+    return SweepHeader(
+        axes=axes,
+        text_name=text.name if text else None,
+        text_sha256=text_sha256(text),
+        order=tuple(turn.method for turn in turns),
+        order_shapes=tuple(numbers[turn.shape] for turn in turns if turn.shape is not None),
+    )
+
+
+def text_sha256(text: EvalText | None) -> str | None:
+    """Return the digest of a text; None without one."""
+    return hashlib.sha256(text.text.encode()).hexdigest() if text else None
+
+
 def eval_sha256(spec: RunSpec) -> str | None:
     """Return the digest of the text that quality is measured on; None where it is not measured."""
-    return hashlib.sha256(spec.eval_text.text.encode()).hexdigest() if spec.eval_text else None
+    return text_sha256(spec.eval_text)
 
 
 def calibration_sha256(spec: RunSpec) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tuibench.core import format as fmt
-from tuibench.core.results.comparison import MeasuredRun
+from tuibench.core.results.comparison import MeasuredRun, by_shape
 from tuibench.store.schema import Session
 
 
@@ -28,6 +28,12 @@ def measured_run(session: Session, label: str | None = None) -> MeasuredRun:
         created=session.header.created,
         prompt=session.header.settings.prompt,
     )
+
+
+def measured_runs(session: Session, label: str | None = None) -> list[MeasuredRun]:
+    """Return what was measured, a run for each shape of a sweep; see `measured_run`."""
+    sweep = session.header.settings.sweep
+    return by_shape(measured_run(session, label), sweep.axes.shapes() if sweep else ())
 
 
 def _facts(session: Session) -> dict[str, str]:
