@@ -12,6 +12,7 @@ from tuibench.core.run.events import (
     PROTOCOL_VERSION,
     EngineReady,
     FinishReason,
+    Memory,
     Phase,
     PhaseStarted,
     PromptTokenised,
@@ -47,10 +48,19 @@ def load(protocol=PROTOCOL_VERSION, on_phase=lambda _: None):
     for phase in (Phase.PREPARE, Phase.LOAD):
         emit(PhaseStarted(at_ns=now(), phase=phase))
         on_phase(phase)
-    emit(EngineReady(at_ns=now(), load_ns=1_000_000, parameters=10, weight_bytes=10**9, facts={"precision": "FP32"}))
+    emit(
+        EngineReady(
+            at_ns=now(),
+            load_ns=1_000_000,
+            parameters=10,
+            weight_bytes=10**9,
+            context_window=50_000,
+            facts={"precision": "FP32"},
+        )
+    )
 
 
-def trial(request, on_token=lambda _: None, doubt=None):
+def trial(request, on_token=lambda _: None, doubt=None, memory=Memory()):  # noqa: B008 - frozen
     """Answer a trial request; `on_token` is called after each token. The text that is read tells the request's day."""
     emit(TrialAccepted(at_ns=now()))
     emit(PromptTokenised(at_ns=now(), n_prompt=3, text_sha256=f"{request.prompt_date}", doubt=doubt))
@@ -61,7 +71,7 @@ def trial(request, on_token=lambda _: None, doubt=None):
             emit(TurnEnded(at_ns=now()))
             assert isinstance(msgspec.json.decode(sys.stdin.buffer.readline(), type=Request), GoOnRequest)
             emit(TurnBegan(at_ns=now()))
-    emit(TrialFinished(at_ns=now(), finish_reason=FinishReason.LENGTH, prefill_ns=5, cpu_ns=7))
+    emit(TrialFinished(at_ns=now(), finish_reason=FinishReason.LENGTH, prefill_ns=5, cpu_ns=7, memory=memory))
 
 
 def figures(**known):

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from tests.measure import scripted_events as say
-from tuibench.core.run.events import PROTOCOL_VERSION, FailureKind, Heartbeat, Phase, TokenEmitted, WorkerFailed
+from tuibench.core.run.events import PROTOCOL_VERSION, FailureKind, Heartbeat, Memory, Phase, TokenEmitted, WorkerFailed
 from tuibench.core.run.spec import Request, TrialRequest
 
 
@@ -104,7 +104,8 @@ def main():
         assert isinstance(request, TrialRequest)
         doubt = "a word is not read" if behaviour == "unread" else None
         at = 20 if behaviour == "dies-late" else 2
-        say.trial(request, lambda index, at=at: misbehave(behaviour) if index == at else None, doubt)
+        memory = Memory(peak_rss_bytes=1 << 20) if behaviour == "peaks" else Memory()
+        say.trial(request, lambda index, at=at: misbehave(behaviour) if index == at else None, doubt, memory)
         if behaviour == "gated":
             Path(sys.argv[2]).unlink()
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from tuibench.cli import OK
 from tuibench.cli.arguments import UsageError
 from tuibench.cli.regression import judged
-from tuibench.cli.result_table import fitted, paragraphs
+from tuibench.cli.result_table import fitted, paragraphs, terminal_columns
 from tuibench.cli.sessions import open_session
 from tuibench.core import format as fmt
 from tuibench.core.present.columns import comparison_columns, constants, filled, varying
 from tuibench.core.present.machine_lines import machine_lines
+from tuibench.core.present.sweep_lines import sweep_lines
 from tuibench.core.results.changes import change_lines
 from tuibench.core.results.comparison import Comparison, UnknownBaselineError
 from tuibench.core.results.verdict import headlines, recommendation_lines, verdict_lines
@@ -43,6 +44,8 @@ def run(options: argparse.Namespace) -> int:
     comparison = found.comparison
     if options.fail_on_regression is not None and found.other_tasks:
         raise UsageError(fmt.printable(f"{'; '.join(found.other_tasks)}. Such speeds tell nothing of a regression"))
+    if options.fail_on_regression is not None and any(run.shape is not None for run in comparison.runs):
+        raise UsageError("--fail-on-regression judges sessions of one shape, and one of these is a sweep")
     if options.base and any(len({path for path, _ in side}) < len(side) for side in opened):
         raise UsageError("a session is named twice on one side: it would count as two that agree")
     for warning in found.warnings:
@@ -94,8 +97,11 @@ def _table(comparison: Comparison) -> str:
     columns = filled(comparison_columns(comparison), comparison, rows)
     common = [f"{heading}: {text}" for heading, text in constants(columns, comparison, rows).items()]
     table = fitted(varying(columns, comparison, rows), comparison, rows, given_up=_GIVEN_UP)
-    parts = [headlines(comparison), change_lines(comparison), common, table]
+    swept = sweep_lines(comparison, width=terminal_columns())
+    parts = [headlines(comparison), change_lines(comparison), *swept, common, table]
     for number, run in enumerate(comparison.runs):
+        if swept:  # a sentence for each method under each shape would bury the rest
+            break
         label = [fmt.printable_line(run.label)] if len(comparison.runs) > 1 else []
         parts += [[*label, *verdict_lines(comparison, number)], machine_lines(comparison, number)]
-    return "\n".join(paragraphs([*parts, recommendation_lines(comparison)]))
+    return "\n".join(paragraphs([*parts, *([] if swept else [recommendation_lines(comparison)])]))

@@ -56,7 +56,7 @@ def _spec(options: argparse.Namespace, resumed: ResumedRun | None) -> RunSpec:
         max_ttft_ns=options.max_ttft,
     )
     if options.max_new_tokens is None:
-        options.max_new_tokens = _N_TOKENS
+        options.max_new_tokens = (_N_TOKENS,)
     return msgspec.structs.replace(run_spec(options), n_trials=1, limits=limits)
 
 

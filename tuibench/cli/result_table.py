@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from tuibench.core.present.columns import LADDER, METHOD, Column, Table, cells, filled
 from tuibench.core.present.detail_columns import MEMORY, QUALITY, scored_on
 from tuibench.core.present.machine_lines import machine_lines
-from tuibench.core.results.comparison import REFERENCE, Comparison, Row, compare, run_of_state
+from tuibench.core.present.sweep_lines import sweep_lines
+from tuibench.core.results.comparison import REFERENCE, Comparison, Row, compare, runs_of_state
 from tuibench.core.results.verdict import headlines, recommendation_lines, verdict_lines
 from tuibench.core.run.state import RunState
 from tuibench.methods import exact_methods, ladder_parents
@@ -32,13 +33,16 @@ def result_lines(state: RunState, *, width: int | None = None) -> list[str]:
     """Return what to take, the table's lines and, under it, what they mean.
 
     That is a sentence for each method, a drift if there was one, how near each method comes to the machine's limit,
-    and the recommendation once more, with all remarks: its headline, on the first line, may have scrolled away.
+    and the recommendation once more, with all remarks: its headline, on the first line, may have scrolled away. Of a
+    sweep it is what to take under each shape, who wins where, and a map of each figure.
 
     Args:
         state: The run, as far as it went.
         width: Characters a line of the table may have; by default the terminal's.
     """
     comparison = _compared(state)
+    if swept := sweep_lines(comparison, width=width or terminal_columns()):
+        return paragraphs([headlines(comparison), *swept])
     table = fitted(LADDER, comparison, comparison.rows, width=width)
     machine = machine_lines(comparison)
     parts = (headlines(comparison), table, verdict_lines(comparison), machine, recommendation_lines(comparison))
@@ -56,13 +60,14 @@ def paragraphs(parts: Iterable[Sequence[str]]) -> list[str]:
 def detail_lines(state: RunState, *, width: int | None = None) -> list[str]:
     """Return, for a stored result, how close each method is to the reference, and its memory phase by phase."""
     comparison = _compared(state)
+    rows = comparison.of_run(0)  # quality is the same under all shapes, and memory told of the first
     lines = []
-    scored = next((row.quality for row in comparison.rows if row.quality and not row.quality.failed), None)
+    scored = next((row.quality for row in rows if row.quality and not row.quality.failed), None)
     if scored is not None:
-        table = fitted(QUALITY, comparison, comparison.rows, given_up=_QUALITY_GIVEN_UP, width=width)
+        table = fitted(QUALITY, comparison, rows, given_up=_QUALITY_GIVEN_UP, width=width)
         lines += ["", f"closeness to {REFERENCE} on {scored_on(scored)}", *table]
-    if len(filled(MEMORY, comparison, comparison.rows)) > 1:
-        table = fitted(MEMORY, comparison, comparison.rows, given_up=_MEMORY_GIVEN_UP, width=width)
+    if len(filled(MEMORY, comparison, rows)) > 1:
+        table = fitted(MEMORY, comparison, rows, given_up=_MEMORY_GIVEN_UP, width=width)
         lines += ["", "peak RSS at the end of each phase, private and mapped memory, KV-cache", *table]
     return lines
 
@@ -74,7 +79,7 @@ def result_json(state: RunState) -> str:
 
 
 def _compared(state: RunState) -> Comparison:
-    return compare([run_of_state(state)], parents=ladder_parents(), exact=exact_methods())
+    return compare(runs_of_state(state), parents=ladder_parents(), exact=exact_methods())
 
 
 def fitted(

@@ -13,6 +13,7 @@ from tuibench.cli.arguments import UsageError
 from tuibench.cli.endpoints import given_endpoint, resumed_endpoints
 from tuibench.cli.models import ensure_model
 from tuibench.cli.run_settings import calibration, eval_text, given_settings
+from tuibench.cli.sweeps import running_text
 from tuibench.core.format import printable
 from tuibench.core.run.control import is_control
 from tuibench.measure.run.resume import Continuation, obstacles, other_texts, resumed_spec
@@ -57,7 +58,8 @@ def resumed_run(options: argparse.Namespace) -> ResumedRun:
         header, model=options.model or model.name, eval_text=eval_text(options), timeout_s=options.timeout
     )
     servers = resumed_endpoints(spec.endpoints, given_endpoint(options))
-    spec = msgspec.structs.replace(spec, calibration=calibration(options), endpoints=servers)
+    text = running_text(options) if spec.sweep is not None and spec.sweep.needs_text else None
+    spec = msgspec.structs.replace(spec, calibration=calibration(options), endpoints=servers, running_text=text)
     reasons = [*obstacles(session, model), *other_texts(header, spec)]
     for name, asked in given_settings(options).items():
         if asked != getattr(spec, name):
@@ -79,6 +81,7 @@ _OPTIONS = {
     "max_new_tokens": "--max-new-tokens",
     "max_trials": "--max-trials",
     "methods": "--methods",
+    "sweep": "shapes",
     "prompt": "prompt",
     "raw": "--raw",
     "prompt_date": "--prompt-date",

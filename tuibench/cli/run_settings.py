@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuibench.cli.arguments import UsageError
+from tuibench.cli.sweeps import asked_sweep, confirm_size, running_text
 
 if TYPE_CHECKING:
     import argparse
@@ -37,16 +38,23 @@ def run_spec(options: argparse.Namespace) -> RunSpec:
         "prompt": DEFAULT_PROMPT,
         "n_threads": default_threads(),
     } | given_settings(options)
+    sweep = asked.get("sweep")
+    text = running_text(options) if sweep is not None and sweep.needs_text else None
+    if sweep is not None and sweep.prompt_tokens:
+        asked["prompt"] = ""
     spec = RunSpec(
         model=options.model or DEFAULT_MODEL,
         eval_text=eval_text(options),
         calibration=calibration(options),
         timeout_s=options.timeout,
         endpoints=endpoints_of(asked["methods"], endpoint),
+        running_text=text,
         **asked,
     )
-    if (n_turns := len(spec.methods) * max(spec.n_trials, spec.max_trials)) > MAX_TURNS:
+    n_rows = len(spec.methods) * (spec.sweep.n_shapes if spec.sweep else 1)
+    if (n_turns := n_rows * max(spec.n_trials, spec.max_trials if spec.precision else 0)) > MAX_TURNS:
         raise UsageError(f"{n_turns:,} trials are too many: {MAX_TURNS:,} at most, all methods together")
+    confirm_size(spec)
     return spec
 
 
@@ -61,6 +69,7 @@ def given_settings(options: argparse.Namespace) -> dict[str, Any]:
 
     named = None if options.methods is None else named_methods(options.methods, given_endpoint(options))
     methods = None if named is None else _with_control(named, asked=options.control)
+    sweep = asked_sweep(options)
     sampling = _without_none(
         temperature=options.temperature, top_k=options.top_k, top_p=options.top_p, seed=options.seed
     )
@@ -69,14 +78,15 @@ def given_settings(options: argparse.Namespace) -> dict[str, Any]:
         prompt=_prompt(options),
         raw=options.raw,
         prompt_date=options.prompt_date,
-        max_new_tokens=options.max_new_tokens,
+        max_new_tokens=max((sweep.max_new_tokens if sweep else options.max_new_tokens) or (), default=None),
         n_trials=options.trials,
         precision=options.precision,
         max_trials=options.max_trials,
         min_time_s=options.min_time,
         budget_s=options.budget,
         n_warmup=options.warmup,
-        n_threads=options.threads,
+        n_threads=max((sweep.n_threads if sweep else options.threads) or (), default=None),
+        sweep=sweep,
         sampling=Sampling(**sampling) if sampling else None,
         name=options.name,
     )

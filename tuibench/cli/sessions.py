@@ -13,6 +13,7 @@ from tuibench.cli.arguments import UsageError
 from tuibench.cli.result_table import aligned, detail_lines, result_json, result_lines
 from tuibench.cli.session_changes import bring_back, edit, remove
 from tuibench.core import format as fmt
+from tuibench.core.present.sweep_lines import axis_lines
 from tuibench.store.catalogue import SessionSummary, find_session, list_sessions
 from tuibench.store.export.json_text import as_json_line
 from tuibench.store.replay import stored_state
@@ -102,6 +103,8 @@ def _show(name: str, output: str, *, follow: bool) -> int:
 def _about(path: Path, session: Session) -> list[str]:
     header, settings, machine = session.header, session.header.settings, session.header.machine
     version = " ".join(filter(None, (header.tuibench_version, header.tuibench_commit)))
+    sweep = settings.sweep
+    shapes = [" · ".join(axis_lines(sweep.axes))] if sweep else []
     sampling = "greedy" if settings.sampling.greedy else f"temperature {settings.sampling.temperature:g}"
     counts = (
         fmt.counted(settings.max_new_tokens, "token"),
@@ -114,6 +117,7 @@ def _about(path: Path, session: Session) -> list[str]:
         f"{machine.cpu} · {fmt.counted(machine.n_cpus_effective, 'CPU')} · {fmt.size(machine.memory_bytes)}",
         " · ".join((*counts, sampling)),
         *(f"{each.method}: {each.model} at {each.url}, {each.api}" for each in settings.endpoints),
-        f"prompt: {settings.prompt}",
+        *shapes,
+        f"prompt: {settings.prompt}" if settings.prompt or sweep is None else f"prompts cut from: {sweep.text_name}",
         "",
     ]

@@ -180,6 +180,14 @@ class CalibratedEngine(Protocol):
         """Have `prepare()` use this text and this way to pick ranges; called before it, or not at all."""
 
 
+@runtime_checkable
+class ExtendingEngine(Protocol):
+    """What an engine has besides if it can read a prompt behind tokens that it has read before."""
+
+    def extend(self, token_ids: Sequence[int]) -> Logits:
+        """Append tokens and return the logits that follow the last of them."""
+
+
 @dataclass(slots=True)
 class Guesses:
     """How guessing ahead went in one generation."""

@@ -157,6 +157,12 @@ class Drafter:
         self._row = 0
         self.n_steps = self.n_guessed = self.n_accepted = 0
 
+    def read(self, token_ids: Sequence[int]) -> None:
+        """Take note of more of the prompt, which `steps` processes beside this; before the first `decode`."""
+        for token_id in token_ids:
+            self._lookup.append(token_id)
+        self._length += len(token_ids)
+
     def decode(self, token_id: int) -> Logits:
         """Append one token and return the logits that follow it; they may be there already."""
         for guess in self._lookup.guess(1):

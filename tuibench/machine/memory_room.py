@@ -27,10 +27,15 @@ def too_little_memory(peaks_bytes: Sequence[int | None], parameters: int) -> str
     unknown_bytes = round(_UNKNOWN_WEIGHTS * weights_bytes) + _LIBRARIES_BYTES
     needed_bytes = sum(unknown_bytes if peak is None else peak for peak in peaks_bytes)
     needed_bytes += round(_PREPARING_WEIGHTS * weights_bytes) if None in peaks_bytes else 0
-    free = min(psutil.virtual_memory().available, free_bytes(own_groups("memory")) or 1 << 62)
+    free = free_memory_bytes()
     if needed_bytes <= _SHARE * free:
         return None
     return (
         f"the workers of {len(peaks_bytes)} methods may need {fmt.size(needed_bytes)} and {fmt.size(free)} are free:"
         " they run one after the other, which tells small differences less well than side by side"
     )
+
+
+def free_memory_bytes() -> int:
+    """Return what a process of this control group can still have."""
+    return min(psutil.virtual_memory().available, free_bytes(own_groups("memory")) or 1 << 62)

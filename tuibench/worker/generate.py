@@ -18,9 +18,9 @@ from tuibench.core.run.events import (
 )
 from tuibench.core.run.spec import TrialRequest
 from tuibench.engines.base import Engine, GuessingEngine
-from tuibench.models.text.prompt_reading import read_prompt
 from tuibench.models.text.tokenizer import PromptError, PromptTokenizer
 from tuibench.worker.memory import own_memory, peak_rss_bytes
+from tuibench.worker.prompt import Prompt, fill, read
 from tuibench.worker.sampling import Sampler
 from tuibench.worker.stall_detector import StallDetector
 from tuibench.worker.turns import Turns, rest
@@ -49,6 +49,8 @@ def generate(
 ) -> None:
     """Run one trial and emit its events, turn by turn if the request says so.
 
+    What stands before the prompt is read first, outside of all times.
+
     Greedy decoding runs to `max_new_tokens` with EOS banned, so that every method does the same work; with a
     temperature, EOS ends it. A generation that reaches the model's window ends there, as `FinishReason.WINDOW`.
 
@@ -56,13 +58,15 @@ def generate(
         PromptError: The prompt is empty, has tokens that the model does not, or leaves no room in the window.
         ModelError: The chat template refuses it.
     """
-    reading = read_prompt(tokenizer, request.prompt, raw=request.raw, today=request.prompt_date)
+    prompt = Prompt(tokenizer, request)
+    reading = prompt.reading
+    n_allowed = _room(len(prompt.ids), window, request.max_new_tokens, request.depth_tokens)
+    fill(engine, prompt, n_allowed)
     still_before_ns = standstill.look()
     turns.begin()
     cpu_start_ns = process_time_ns()
     emit(TrialAccepted(at_ns=perf_counter_ns()))
-    prompt_ids = tokenizer.encode(request.prompt, raw=request.raw, today=request.prompt_date)
-    n_allowed = _room(len(prompt_ids), window, request.max_new_tokens)
+    prompt_ids = prompt.tokenised()
     eos_ids = tokenizer.eos_ids
     forced = request.sampling.greedy
     sampler = Sampler(request.sampling, banned=eos_ids if forced else ())
@@ -74,7 +78,7 @@ def generate(
             at_ns=prefill_start_ns, n_prompt=len(prompt_ids), text_sha256=reading.text_sha256, doubt=reading.doubt
         )
     )
-    logits = engine.prefill(prompt_ids, len(prompt_ids) + n_allowed)
+    logits = read(engine, prompt, n_allowed)
     prefill_ns = perf_counter_ns() - prefill_start_ns
     prefill_peak_bytes = peak_rss_bytes()
 
@@ -129,12 +133,15 @@ def _at_most(peak_bytes: int, later_peak_bytes: int | None) -> int:
     return peak_bytes if later_peak_bytes is None else min(peak_bytes, later_peak_bytes)
 
 
-def _room(n_prompt: int, window: int | None, max_new_tokens: int) -> int:
+def _room(n_prompt: int, window: int | None, max_new_tokens: int, depth: int) -> int:
     """Return how many tokens may be generated, one at least."""
     if n_prompt == 0:
         raise PromptError("the prompt has no tokens; type some text")
     if window is None:
         return max_new_tokens
-    if n_prompt >= window:
-        raise PromptError(f"the prompt has {n_prompt} tokens and the model's window only {window}; shorten the prompt")
-    return min(max_new_tokens, window - n_prompt)
+    if depth + n_prompt >= window:
+        behind = f" behind {depth} others" if depth else ""
+        raise PromptError(
+            f"the prompt has {n_prompt} tokens{behind} and the model's window only {window}; shorten the prompt"
+        )
+    return min(max_new_tokens, window - depth - n_prompt)

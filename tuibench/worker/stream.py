@@ -20,9 +20,9 @@ from tuibench.core.run.events import (
 )
 from tuibench.core.run.spec import LoadRequest, TrialRequest
 from tuibench.engines.base import StreamEngine, StreamOutcome, StreamRefusedError, StreamRequest
-from tuibench.models.text.prompt_reading import read_prompt
 from tuibench.models.text.tokenizer import PromptTokenizer
 from tuibench.worker.generate import no_collection
+from tuibench.worker.prompt import Prompt
 
 
 def load_stream(engine: StreamEngine, load: LoadRequest, emit: Callable[[Event], None]) -> None:
@@ -58,14 +58,15 @@ def stream(
         StreamError: There is no result.
         StreamRefusedError: There never will be one, or it is not of the length that was asked for.
     """
-    reading = read_prompt(tokenizer, request.prompt, raw=request.raw, today=request.prompt_date)
+    prompt = Prompt(tokenizer, request)
+    reading = prompt.reading
     asked = StreamRequest(
-        prompt=request.prompt,
-        text=tokenizer.rendered(request.prompt, raw=request.raw, today=request.prompt_date),
+        prompt=prompt.text,
+        text=tokenizer.rendered(prompt.text, raw=prompt.raw, today=request.prompt_date),
         max_new_tokens=request.max_new_tokens,
         sampling=request.sampling,
     )
-    n_prompt = len(tokenizer.encode(request.prompt, raw=request.raw, today=request.prompt_date))
+    n_prompt = len(prompt.ids)
     pieces = engine.stream(asked)
     accepted_ns = perf_counter_ns()
     emit(TrialAccepted(at_ns=accepted_ns))

@@ -10,7 +10,7 @@ from tuibench.cli.arguments.values import (
     divergence,
     duration_ns,
     natural_int,
-    positive_int,
+    one_count,
     rate,
     seconds,
 )
@@ -39,10 +39,11 @@ def _add(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("how long").add_argument
     add("--timeout", type=seconds, metavar="SECONDS", help="longest a phase of a trial may take")
     add("--warmup", type=natural_int, metavar="N", help="short warm-up trials per worker (default: 1)")
-    add("--threads", type=positive_int, metavar="N", help="threads per worker (default: usable physical cores)")
+    add("--threads", type=one_count, metavar="N", help="threads per worker (default: usable physical cores)")
     add_quality(parser)
     add_session(parser)
     parser.set_defaults(trials=None, precision=None, max_trials=None, min_time=None, budget=None, control=False)
+    parser.set_defaults(preset=None, prompt_tokens=None, depth=None, users=None)
 
 
 PICK = Verb("pick", "search for the fastest method that keeps your limits", _add, _EPILOG)

@@ -5,21 +5,25 @@ from __future__ import annotations
 import argparse
 
 from tuibench.cli.arguments.values import (
+    counts,
     day,
+    depths,
     given,
     given_path,
     model_name,
     natural_int,
+    one_token_count,
     positive_int,
     precision,
     probability,
     seconds,
     session_name,
     temperature,
-    token_count,
+    token_counts,
     words,
 )
 from tuibench.cli.arguments.verb import EXIT_CODES, Verb
+from tuibench.core.run.presets import PRESETS
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +31,8 @@ def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--control", action="store_true", help="measure the yardstick twice: what equal methods differ by, seen"
     )
-    add_prompt(parser)
+    add_prompt(parser, several=True)
+    _add_sweep(parser)
     _add_trials(parser)
     add_quality(parser)
     add_session(parser)
@@ -50,8 +55,8 @@ def add_subject(parser: argparse.ArgumentParser) -> None:
     add("--endpoint-key-env", type=given, metavar="VAR", help="…with the key in this environment variable")
 
 
-def add_prompt(parser: argparse.ArgumentParser, *, default_tokens: int = 128) -> None:
-    """Add what says what the model is asked, and how it answers."""
+def add_prompt(parser: argparse.ArgumentParser, *, default_tokens: int = 128, several: bool = False) -> None:
+    """Add what says what the model is asked, and how it answers; `several` lets lists be given."""
     group = parser.add_argument_group("what it is asked")
     add = group.add_argument
     prompt = group.add_mutually_exclusive_group()
@@ -59,11 +64,32 @@ def add_prompt(parser: argparse.ArgumentParser, *, default_tokens: int = 128) ->
     prompt.add_argument("--prompt-file", type=given_path, metavar="F", help="UTF-8 text file with the prompt")
     add("--raw", action="store_true", default=None, help="give the prompt to the model without its chat template")
     add("--prompt-date", type=day, metavar="DAY", help="the day that a chat template tells the model (default: today)")
-    add("--max-new-tokens", type=token_count, metavar="N", help=f"tokens to generate (default: {default_tokens})")
+    one_or_more, called = (token_counts, "N,…") if several else (one_token_count, "N")
+    add("--max-new-tokens", type=one_or_more, metavar=called, help=f"tokens to generate (default: {default_tokens})")
     add("--temperature", type=temperature, metavar="T", help="0 is greedy with forced length (default)")
     add("--top-k", type=natural_int, metavar="K")
     add("--top-p", type=probability, metavar="P")
     add("--seed", type=natural_int, metavar="S")
+
+
+def _add_sweep(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group(
+        "several shapes", "every combination is measured; numbers are lists or ranges: 64,512  1-4  64-512+64  1-8*2"
+    ).add_argument
+    add("--preset", choices=tuple(PRESETS), help=_presets())
+    add(
+        "--prompt-tokens",
+        type=token_counts,
+        metavar="N,…",
+        help="prompts of this length, cut from the --eval-file text",
+    )
+    add("--depth", type=depths, metavar="N,…", help="tokens in the KV-cache before the clock starts (default: 0)")
+    add("--users", type=counts, metavar="N,…", help="users at once: only 1 for now")
+
+
+def _presets() -> str:
+    told = (f"{name}: {each.prompt_tokens} + {each.max_new_tokens} tokens" for name, each in PRESETS.items())
+    return f"a load by its name ({'; '.join(told)})"
 
 
 def _add_trials(parser: argparse.ArgumentParser) -> None:
@@ -75,7 +101,7 @@ def _add_trials(parser: argparse.ArgumentParser) -> None:
     add("--budget", type=seconds, metavar="SECONDS", help="begin no further round of trials after this time")
     add("--timeout", type=seconds, metavar="SECONDS", help="longest a phase of a trial may take")
     add("--warmup", type=natural_int, metavar="N", help="short warm-up trials per worker (default: 1)")
-    add("--threads", type=positive_int, metavar="N", help="threads per worker (default: usable physical cores)")
+    add("--threads", type=counts, metavar="N,…", help="threads per worker (default: usable physical cores)")
 
 
 def add_quality(parser: argparse.ArgumentParser) -> None:

@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 
 _MAX_NEW_TOKENS = 200_000
+_MOST_THREADS = 4096
 _INT_LIMIT = 1 << 63
 """No session file holds a larger number."""
 _BYTES = {
@@ -28,12 +29,44 @@ def positive_int(text: str) -> int:
     return _int_from(text, 1)
 
 
-def token_count(text: str) -> int:
-    """Return a number of tokens to generate: more than any context window holds is a slip."""
-    value = positive_int(text)
-    if value > _MAX_NEW_TOKENS:
-        raise argparse.ArgumentTypeError(f"{value} is too large: {_MAX_NEW_TOKENS} at most")
-    return value
+def token_counts(text: str) -> tuple[int, ...]:
+    """Return numbers of tokens, at least one each: more than any context window holds is a slip."""
+    return _numbers(text, 1, _MAX_NEW_TOKENS)
+
+
+def one_token_count(text: str) -> tuple[int]:
+    """Return one such number, where a list makes no sense."""
+    return _only(token_counts(text))
+
+
+def one_count(text: str) -> tuple[int]:
+    """Return a count of threads, where a list makes no sense."""
+    return _only(counts(text))
+
+
+def _only(numbers: tuple[int, ...]) -> tuple[int]:
+    if len(numbers) > 1:
+        raise argparse.ArgumentTypeError("one number is wanted here; `tuibench run` takes several")
+    return (numbers[0],)
+
+
+def depths(text: str) -> tuple[int, ...]:
+    """Return numbers of tokens that may be zero."""
+    return _numbers(text, 0, _MAX_NEW_TOKENS)
+
+
+def counts(text: str) -> tuple[int, ...]:
+    """Return counts of threads or users."""
+    return _numbers(text, 1, _MOST_THREADS)
+
+
+def _numbers(text: str, least: int, most: int) -> tuple[int, ...]:
+    from tuibench.core.run.number_lists import NumberListError, numbers_in  # noqa: PLC0415 - not needed for --help
+
+    try:
+        return numbers_in(text, least=least, most=most)
+    except NumberListError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def natural_int(text: str) -> int:

@@ -41,8 +41,9 @@ class Changes:
 
 
 def changes(comparison: Comparison) -> tuple[Changes, ...]:
-    """Return what changed from the first run to each of the others; nothing for a single run."""
-    return tuple(_changes(comparison, number) for number in range(1, len(comparison.runs)))
+    """Return what changed from the first run to each of the others, in sweeps of the same shape; nothing for one."""
+    pairs = ((comparison.held_against(number), number) for number in range(len(comparison.runs)))
+    return tuple(_changes(comparison, first, number) for first, number in pairs if first != number)
 
 
 def change_lines(comparison: Comparison) -> list[str]:
@@ -53,19 +54,19 @@ def change_lines(comparison: Comparison) -> list[str]:
     return [*lines, CAVEAT] if lines else []
 
 
-def _changes(comparison: Comparison, number: int) -> Changes:
-    first, later = comparison.runs[0], comparison.runs[number]
-    methods = dict.fromkeys(row.method for run in (0, number) for row in comparison.of_run(run))
+def _changes(comparison: Comparison, before: int, number: int) -> Changes:
+    first, later = comparison.runs[before], comparison.runs[number]
+    methods = dict.fromkeys(row.method for run in (before, number) for row in comparison.of_run(run))
     machines = differences(first.machine, later.machine) if first.machine and later.machine else ()
     return Changes(
         fmt.printable_line(f"{first.label} → {later.label}"),
         tuple(fmt.printable(f"{each.what} {each.ours} → {each.theirs}") for each in machines),
-        tuple(_change(comparison, number, method) for method in methods),
+        tuple(_change(comparison, (before, number), method) for method in methods),
     )
 
 
-def _change(comparison: Comparison, number: int, method: str) -> Change:
-    rows = [(comparison.runs[run].label, comparison.row(run, method)) for run in (0, number)]
+def _change(comparison: Comparison, runs: tuple[int, int], method: str) -> Change:
+    rows = [(comparison.runs[run].label, comparison.row(run, method)) for run in runs]
     before_tps, after_tps = speeds = [row.median(DECODE) if row else None for _, row in rows]
     after = rows[1][1]
     if after is None or after.vs_first_session is None:

@@ -204,6 +204,10 @@ class Comparison:
     measured: tuple[Mapping[str, MethodTrials], ...]
     """Of each run, what was measured of its methods; a method without a measured trial is missing."""
 
+    def held_against(self, run: int) -> int:
+        """Return the first run of the same shape, which is the first of all where no run is a part of a sweep."""
+        return _first_alike(self.runs, run)
+
     def of_run(self, run: int) -> tuple[Row, ...]:
         """Return the rows of one run."""
         return tuple(row for row in self.rows if row.run == run)
@@ -255,7 +259,7 @@ def compare(
     rows: list[Row] = []
     for number, run in enumerate(runs):
         failures = {record.method: record for record in run.trials if record.failed}
-        first = next(index for index, other in enumerate(runs) if other.shape == run.shape)
+        first = _first_alike(runs, number)
         builder = _Rows(number, first, run, measured, failures, parents, exact, baseline)
         rows.extend(_with_pareto([builder.row(method) for method in _methods(run)]))
     return Comparison(
@@ -265,6 +269,10 @@ def compare(
         tuple(drift_of_run(run.trials, trials) for run, trials in zip(runs, measured, strict=True)),
         tuple(measured),
     )
+
+
+def _first_alike(runs: Sequence[MeasuredRun], run: int) -> int:
+    return next(number for number, other in enumerate(runs) if other.shape == runs[run].shape)
 
 
 def nearest_rungs(method: str, parents: Mapping[str, str | None]) -> Iterator[str]:

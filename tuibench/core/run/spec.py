@@ -146,6 +146,9 @@ class EvalText(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
+DEFAULT_NEW_TOKENS = 128
+
+
 class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One comparison, as the user asked for it."""
 
@@ -155,7 +158,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     raw: bool = False
     prompt_date: date | None = None
     """The day that a chat template tells the model in all trials; None takes that on which the session begins."""
-    max_new_tokens: int = 128
+    max_new_tokens: int = DEFAULT_NEW_TOKENS
     n_trials: int = 3
     """Measured trials of each method; with a `precision`, the fewest."""
     precision: float | None = None

@@ -60,6 +60,11 @@ class _FusedEngine:
         assert self._session is not None  # noqa: S101 - the protocol loads first
         return self._session.prefill(token_ids, max_length)
 
+    def extend(self, token_ids: Sequence[int]) -> Logits:
+        """See `ExtendingEngine`."""
+        assert self._session is not None  # noqa: S101 - the protocol loads first
+        return self._session.extend(token_ids)
+
     def decode(self, token_id: int) -> Logits:
         assert self._session is not None  # noqa: S101 - the protocol loads first
         return self._session.decode(token_id)
@@ -137,6 +142,11 @@ class FusedInt8Lookup(FusedInt8):
         assert self._session is not None  # noqa: S101 - the protocol loads first
         self._guesser = Drafter(self._session, token_ids, max_length, MOST_AT_ONCE)
         return super().prefill(token_ids, max_length)
+
+    def extend(self, token_ids: Sequence[int]) -> Logits:
+        """See `ExtendingEngine`; guesses are made from these tokens, too."""
+        self._guesser.read(token_ids)
+        return super().extend(token_ids)
 
     def decode(self, token_id: int) -> Logits:
         return self._guesser.decode(token_id)

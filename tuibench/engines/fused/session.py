@@ -92,6 +92,16 @@ class FusedSession:
         self._length += n_tokens
         return self._logits[:n_tokens, : self.decoder.vocabulary]
 
+    def extend(self, token_ids: Sequence[int]) -> NDArray[np.float32]:
+        """Append any number of tokens and return the logits that follow the last.
+
+        In steps of a few: the kernels of `prefill` begin with an empty cache. Weights are read once a step.
+        """
+        logits: NDArray[np.float32] = self._logits[0, : self.decoder.vocabulary]
+        for start in range(0, len(token_ids), MOST_AT_ONCE):
+            logits = self.append(token_ids[start : start + MOST_AT_ONCE])[-1]
+        return logits
+
     def rollback(self, n_tokens: int) -> None:
         """Forget the last tokens; the next ones take their places in the cache."""
         self._length -= n_tokens

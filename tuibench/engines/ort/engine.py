@@ -29,6 +29,7 @@ class Session(Protocol):
     """A loaded graph with its cache."""
 
     def prefill(self, token_ids: Sequence[int], max_length: int) -> Logits: ...
+    def extend(self, token_ids: Sequence[int]) -> Logits: ...
     def decode(self, token_id: int) -> Logits: ...
     def score(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]: ...
 
@@ -89,6 +90,11 @@ class _GraphEngine:
     def prefill(self, token_ids: Sequence[int], max_length: int) -> Logits:
         assert self._session is not None  # noqa: S101 - the protocol loads first
         return self._session.prefill(token_ids, max_length)
+
+    def extend(self, token_ids: Sequence[int]) -> Logits:
+        """See `ExtendingEngine`."""
+        assert self._session is not None  # noqa: S101 - the protocol loads first
+        return self._session.extend(token_ids)
 
     def decode(self, token_id: int) -> Logits:
         assert self._session is not None  # noqa: S101 - the protocol loads first

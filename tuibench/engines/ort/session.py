@@ -71,6 +71,13 @@ class DecoderSession:
         positions = np.arange(self._length, dtype=np.int64)
         return self._bind(np.array(token_ids, np.int64)[None], positions[None], self._kept, self._logits)
 
+    def extend(self, token_ids: Sequence[int]) -> Logits:
+        """Append tokens in one pass."""
+        start, self._length = self._length, self._length + len(token_ids)
+        positions = np.arange(start, self._length, dtype=np.int64)
+        self._run(self._bind(np.array(token_ids, np.int64)[None], positions[None], self._kept, self._logits))
+        return self._last
+
     def decode(self, token_id: int) -> Logits:
         """Append one token."""
         self._token[0, 0] = token_id

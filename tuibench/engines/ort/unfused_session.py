@@ -55,6 +55,13 @@ class UnfusedSession:
         self._reserve(self._length + 1)
         return self._last
 
+    def extend(self, token_ids: Sequence[int]) -> Logits:
+        """Append tokens in one pass."""
+        self._reserve(self._length + len(token_ids))
+        self._append(np.array(token_ids, np.int64), self._kept, self._logits)
+        self._reserve(self._length + 1)
+        return self._last
+
     def decode(self, token_id: int) -> Logits:
         """Append one token."""
         self._reserve(self._length + 1)

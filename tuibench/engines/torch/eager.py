@@ -150,6 +150,14 @@ class Baseline(_TorchEager):
         self._length += 1
         return self._recompute()
 
+    def extend(self, token_ids: Sequence[int]) -> Logits:
+        """See `ExtendingEngine`; without a cache the tokens before are read again."""
+        import torch
+
+        self._ids[0, self._length : self._length + len(token_ids)] = torch.tensor(token_ids)
+        self._length += len(token_ids)
+        return self._recompute()
+
     def score(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
         """Yield one block, from one pass over the whole text: without a cache there is nothing to go on from.
 
@@ -205,6 +213,15 @@ class KvCache(_TorchEager):
 
     def decode(self, token_id: int) -> Logits:
         return self._go_on(token_id)
+
+    def extend(self, token_ids: Sequence[int]) -> Logits:
+        """See `ExtendingEngine`."""
+        import torch
+
+        if not self._text.rotates_alike(len(token_ids)):
+            return [self._go_on(token_id) for token_id in token_ids][-1]
+        with torch.inference_mode():
+            return self._last_logits(self._text.append(token_ids, **self._forward_options))
 
     def _begin(self, token_ids: Sequence[int], max_length: int) -> Logits:
         import torch

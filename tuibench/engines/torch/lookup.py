@@ -55,6 +55,11 @@ class KvCacheLookup(KvCache):
         self._guesser = Drafter(self, token_ids, max_length, _MOST_AT_ONCE)
         return logits
 
+    def extend(self, token_ids: Sequence[int]) -> Logits:
+        """See `ExtendingEngine`; guesses are made from these tokens, too."""
+        self._guesser.read(token_ids)
+        return super().extend(token_ids)
+
     def decode(self, token_id: int) -> Logits:
         return self._guesser.decode(token_id)
 

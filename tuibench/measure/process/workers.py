@@ -40,6 +40,8 @@ class Workers:
         self._log_name = log_name
         self._limits = limits
         self._command = command
+        self.n_threads = spec.n_threads
+        """Of workers that start from here on."""
         self._serving: str | None = None
         self._processes: dict[str, WorkerProcess] = {}
         """By method, in the order in which they started."""
@@ -136,7 +138,7 @@ class Workers:
             protocol=PROTOCOL_VERSION,
             method=method,
             model_dir=str(self._model_dir),
-            n_threads=self._spec.n_threads,
+            n_threads=self.n_threads,
             calibration=self._spec.calibration,
             endpoint=next((each for each in self._spec.endpoints if each.method == method_of(method)), None),
         )

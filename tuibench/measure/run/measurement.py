@@ -18,7 +18,7 @@ from tuibench.core.results.search import Answer, Measure, Score, next_step
 from tuibench.core.run.control import is_control
 from tuibench.core.run.endpoint import is_endpoint
 from tuibench.core.run.limits import Limits
-from tuibench.core.run.plan import trial_order
+from tuibench.core.run.plan import Cell, Turn, sweep_order, trial_order
 from tuibench.core.run.record import QualityRecord, TrialRecord
 from tuibench.core.run.run_events import (
     MachineDescribed,
@@ -80,7 +80,7 @@ class Measurement:
         self._model = model
         self._bandwidth = BandwidthTurn(bandwidth, spec.n_threads, self._tell)
         limits = limits or (TimeLimits.uniform(spec.timeout_s) if spec.timeout_s else TimeLimits())
-        self._turns = resume.session.header.settings.turns() if resume else trial_order(spec.methods, spec.n_trials)
+        self._turns = resume.session.header.settings.turns() if resume else _planned(spec)
         self._resume = resume
         header = resume.session.header if resume else start_header(spec, model, self._turns)
         self._writer = SessionWriter(resume.path if resume else session_path(header, sessions), header)
@@ -199,10 +199,10 @@ class Measurement:
 
         It is scored after all trials: its work and its memory touch no figure of theirs.
         """
-        known = self._rounds.measured
+        known = self._rounds.latest
         done_with = self._scored | self._rounds.skipped | set(filter(is_control, known))  # the same model again
         done_with |= set(filter(is_endpoint, known))  # they hand out text, and no predictions
-        return [name for name, of_it in known.items() if of_it.latest and name not in done_with]
+        return [name for name in self._spec.methods if name in known and name not in done_with]
 
     async def _score(self, methods: Sequence[str]) -> None:
         if self._spec.eval_text is None or not methods or self._stopped:
@@ -243,8 +243,8 @@ class Measurement:
         self._save(SecondReading(read_bytes_per_s=found, measured=datetime.now(UTC)))
         self._emit(MachineDescribed(machine, self._spec.n_threads))
 
-    def _reads_too_fast(self, method: str) -> bool:
-        known, machine = self._rounds.measured[method], self._writer.header.machine
+    def _reads_too_fast(self, cell: Cell) -> bool:
+        known, machine = self._rounds.measured[cell], self._writer.header.machine
         if known.told is None or known.latest is None or not known.speeds_tps:
             return False
         found = roofline([known.told, known.latest], machine, self._spec.n_threads, median(known.speeds_tps))
@@ -263,3 +263,9 @@ class Measurement:
         if self._writer.renewed():
             what = "was removed while it was measured: results from here on are in a new file of that name"
             self._emit(Noticed(f"{self._writer.path}: {what}"))
+
+
+def _planned(spec: RunSpec) -> tuple[Turn, ...]:
+    if spec.sweep is None:
+        return trial_order(spec.methods, spec.n_trials)
+    return sweep_order(spec.methods, spec.sweep.shapes(), spec.n_trials)

@@ -16,7 +16,7 @@ from tuibench.core.run.resume import kept
 from tuibench.core.run.spec import EvalText, RunSpec
 from tuibench.machine.fingerprint import machine_header
 from tuibench.measure.run.commit import running_commit
-from tuibench.measure.run.session_start import calibration_sha256, eval_sha256
+from tuibench.measure.run.session_start import calibration_sha256, eval_sha256, text_sha256
 from tuibench.models.local import LocalModel
 from tuibench.store.append import opened
 from tuibench.store.schema import Resumption, Session, SessionError, SessionHeader
@@ -128,6 +128,9 @@ def other_texts(header: SessionHeader, spec: RunSpec) -> Iterator[str]:
     scored_on = eval_sha256(spec)
     if settings.eval_sha256 and scored_on and settings.eval_sha256 != scored_on:
         yield f"its quality was measured on the text {settings.eval_name}; give the same --eval-file, or --no-quality"
+    sweep, cut_from = settings.sweep, text_sha256(spec.running_text)
+    if sweep is not None and sweep.text_sha256 != cut_from:
+        yield f"its prompts were cut from the text {sweep.text_name}; give the same --eval-file"
     calibrated = (settings.calibration_sha256, settings.calibration_ranges)
     if calibrated != (calibration_sha256(spec), spec.calibration.ranges):
         yield "it was calibrated otherwise; give the same --calibration and --calibration-ranges"

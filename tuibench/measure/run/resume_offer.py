@@ -85,7 +85,9 @@ def resume_offer(path: Path, named: str, find: Callable[[str], LocalModel | None
     model = _model(header.model, named, find)
     eval_text, notice = _eval_text(continuation)
     spec = resumed_spec(header, model=header.model.name, eval_text=eval_text, timeout_s=None)
-    spec = msgspec.structs.replace(spec, calibration=Calibration(ranges=header.settings.calibration_ranges))
+    text = shipped_text() if spec.sweep is not None and spec.sweep.needs_text else None
+    calibrated = Calibration(ranges=header.settings.calibration_ranges)
+    spec = msgspec.structs.replace(spec, calibration=calibrated, running_text=text)
     return ResumeOffer(continuation, spec, model, tuple(_obstacles(continuation, model, spec)), notice)
 
 

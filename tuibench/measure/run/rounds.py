@@ -5,16 +5,17 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
+from operator import attrgetter
 
 import msgspec
 
 from tuibench.core.results.stopping import Measured, precise_enough
 from tuibench.core.run.endpoint import is_endpoint
-from tuibench.core.run.events import Event, FailureKind, PromptTokenised
-from tuibench.core.run.plan import MOST_TURN_TOKENS, Turn, by_round, trial_round, turn_tokens
-from tuibench.core.run.record import TrialRecord
-from tuibench.core.run.resume import ends_method
+from tuibench.core.run.events import Event, FailureKind, Phase, PromptTokenised
+from tuibench.core.run.plan import MOST_TURN_TOKENS, Cell, Turn, by_round, shape_round, trial_round, turn_tokens
+from tuibench.core.run.record import Failure, TrialRecord
+from tuibench.core.run.resume import ends_cell, ends_method
 from tuibench.core.run.run_events import (
     Noticed,
     RunEvent,
@@ -24,15 +25,20 @@ from tuibench.core.run.run_events import (
     TurnsAdded,
     TurnsDropped,
 )
+from tuibench.core.run.shape import Shape
 from tuibench.core.run.spec import RunSpec, TrialRequest
-from tuibench.core.run.trial_state import TrialState
+from tuibench.core.run.trial_state import TrialState, trial_record
 from tuibench.machine.memory_room import too_little_memory
 from tuibench.measure.process.workers import Workers
+from tuibench.measure.run.sweep_cells import SharedWorkers, why_impossible
 from tuibench.measure.run.trial_under_way import TrialUnderWay
 from tuibench.measure.run.watch import Watch
 
 WARMUP_TOKENS = 8
 """Enough to start thread pools and fill caches; a full-length warm-up without KV-cache would take minutes."""
+
+_WARMUP_PROMPT_TOKENS = 64
+"""Of a sweep, whose own prompts may be as long as the window."""
 
 _WHOLE_TURNS = (
     "an endpoint streams each trial in one turn, the other methods take short ones: what the machine does within a "
@@ -68,6 +74,7 @@ class Rounds:
             stopped: Whether the user has ended the run.
         """
         self._spec = spec
+        self._turns = turns
         self._planned_rounds = by_round(turns)
         self._workers = workers
         self._parameters = parameters
@@ -77,7 +84,11 @@ class Rounds:
         self._is_stopped = stopped
         self._watch = Watch(spec.n_threads)
         self._warmup_tokens = min(WARMUP_TOKENS, spec.max_new_tokens)
-        self.measured = {method: Measured() for method in spec.methods}
+        shapes = spec.sweep.shapes() if spec.sweep else (None,)
+        self.measured = {Cell(method, shape): Measured() for method in spec.methods for shape in shapes}
+        self.latest: dict[str, TrialRecord] = {}
+        """The latest trial of each method that has a result, under whatever shape."""
+        self._shared = SharedWorkers(workers) if spec.sweep else None
         self.skipped: set[str] = set()
         """Methods that the user wants no more of."""
         self._taken: set[Turn] = set()
@@ -85,35 +96,39 @@ class Rounds:
         self._turn_tokens: dict[str, int] = {}
         self.dropped: set[str] = set()
         """Methods that are measured no more, whatever they lack."""
+        self._dropped_cells: set[Cell] = set()
         self._told: set[str] = set()
 
     def restore(self, records: Iterable[TrialRecord]) -> None:
         """Go on after these trials: what was measured stays, what was given up stays given up."""
         for record in records:
-            self.measured[record.method].hear(record)
+            self._hear(record)
             if record.warmup:
                 continue
-            self._taken.add(Turn(record.method, record.index))
+            turn = Turn(record.method, record.index, record.shape)
+            self._taken.add(turn)
             self._n_rounds = max(self._n_rounds, record.index + 1)
             if not record.failed:
-                self.measured[record.method].add(record)
-            elif ends_method(record):
-                self._give_up(record)
+                self._add(record)
+            else:
+                self._give_up_if_final(turn, record)
 
     async def take(self) -> None:
         """Take the planned rounds, then as many as the precision asks for, as long as there is time."""
         started_s = time.monotonic()
         for index in itertools.count():
-            turns = self._round(index)
-            if not turns:
+            parts = self._round(index)
+            if not parts:
                 return
-            budget_s = self._spec.budget_s
-            if index and budget_s is not None and time.monotonic() - started_s > budget_s:
-                self._end_early(f"the time budget of {budget_s:g} s is used up after {index} rounds", turns)
-                return
-            if index >= self._spec.n_trials:
-                self._emit(TurnsAdded(turns))
-            await self._take_round(turns)
+            for number, turns in enumerate(parts):
+                budget_s = self._spec.budget_s
+                if index and budget_s is not None and time.monotonic() - started_s > budget_s:
+                    left = [turn for part in parts[number:] for turn in part]
+                    self._end_early(f"the time budget of {budget_s:g} s is used up after {index} rounds", left)
+                    return
+                if index >= self._spec.n_trials:
+                    self._emit(TurnsAdded(turns))
+                await self._take_round(turns)
 
     async def take_more(self, methods: Sequence[str], n_rounds: int) -> None:
         """Take more rounds of some methods, after all that were planned."""
@@ -125,19 +140,24 @@ class Rounds:
             self._emit(TurnsAdded(turns))
             await self._take_round(turns)
 
-    def _round(self, index: int) -> tuple[Turn, ...]:
+    def _round(self, index: int) -> tuple[tuple[Turn, ...], ...]:
+        """Return the turns of a round, those of each shape together; none where there is nothing more to take."""
         spec = self._spec
         if index < spec.n_trials:
-            return self._planned_rounds.get(index, ())
+            planned = self._planned_rounds.get(index, ())
+            return tuple(tuple(turns) for _, turns in itertools.groupby(planned, key=attrgetter("shape")))
         if spec.precision is None or index >= spec.max_trials or self._is_stopped():
             return ()
-        unsettled = [method for method in spec.methods if not self._settled(method, spec.precision)]
-        return trial_round(unsettled, index, spec.n_trials)
+        parts = []
+        for shape in shape_round(spec.sweep.shapes(), index) if spec.sweep else (None,):
+            unsettled = [name for name in spec.methods if not self._settled(Cell(name, shape), spec.precision)]
+            parts.append(trial_round(unsettled, index, spec.n_trials, shape))
+        return tuple(filter(None, parts))
 
-    def _settled(self, method: str, precision: float) -> bool:
-        """Return whether more trials of a method would tell nothing new."""
-        known = self.measured[method]
-        return method in self.dropped or (
+    def _settled(self, cell: Cell, precision: float) -> bool:
+        """Return whether more trials of a method under a shape would tell nothing new."""
+        known = self.measured[cell]
+        return self._is_dropped(cell) or (
             known.decoded_ns / 1e9 >= self._spec.min_time_s and precise_enough(known.speeds_tps, precision=precision)
         )
 
@@ -150,7 +170,9 @@ class Rounds:
     async def _take_round(self, turns: Sequence[Turn]) -> None:
         """Take a round's trials in turns of a few tokens where their workers fit into memory together."""
         self._n_rounds = max([self._n_rounds, *(turn.index + 1 for turn in turns)])
-        left = [turn for turn in turns if turn.method not in self.dropped and turn not in self._taken]
+        left = [turn for turn in turns if not self._is_dropped(turn.cell) and turn not in self._taken]
+        if self._shared is not None and left:
+            await self._shared.begin(left[0])
         if len(left) > 1 and not self._is_stopped() and self._together(left):
             await self._interleaved(left)
             return
@@ -159,8 +181,8 @@ class Rounds:
 
     def _together(self, turns: Sequence[Turn]) -> bool:
         local = [turn.method for turn in turns if not is_endpoint(turn.method)]  # of a server only the client is here
-        latest = [self.measured[method].latest for method in local]
-        peaks_bytes = [record.peak_rss_bytes if record else None for record in latest]
+        known = [self.latest.get(method) for method in local]
+        peaks_bytes = [record.peak_rss_bytes if record else None for record in known]
         why_not = too_little_memory(peaks_bytes, self._parameters)
         if why_not is not None:
             self._tell_once(why_not)
@@ -173,7 +195,8 @@ class Rounds:
 
         Each loads and warms up in its turn; then they generate forward and backward, one or a few tokens each.
         """
-        await self._workers.end()
+        if self._shared is None:
+            await self._workers.end()
         going = [turn for turn in turns if await self._begins(turn)]
         trials: dict[str, TrialUnderWay] = {}
         while going:
@@ -185,6 +208,8 @@ class Rounds:
         if self._is_stopped():
             self._drop(turn.method)
             return False
+        if self._shared is not None and self._shared.has(turn.method):
+            return True
         return await self._warm_up(turn, beside=True)
 
     async def _step(self, turn: Turn, trials: dict[str, TrialUnderWay]) -> None:
@@ -195,34 +220,39 @@ class Rounds:
         elif self._is_stopped():
             self._drop(turn.method)
             return
+        elif await self._refused(turn):
+            return
         else:
-            trial = trials[turn.method] = self._trial(turn.method, turn.index, fresh=True)
-            request = self._request(self._spec.max_new_tokens, self._turn_tokens.get(turn.method, MOST_TURN_TOKENS))
+            trial = trials[turn.method] = self._trial(turn, turn.index, fresh=True)
+            request = self._request(turn.shape, turn_tokens=self._turn_tokens.get(turn.method, MOST_TURN_TOKENS))
             await trial.begin(request, anew=False, beside=True)
         if trial.over:
             await self._keep(turn, trial.record())
 
     async def _turn(self, turn: Turn) -> None:
         """Measure one turn in one go; a worker of its own starts with the warm-up."""
-        if turn.method in self.dropped or turn in self._taken:
+        if self._is_dropped(turn.cell) or turn in self._taken:
             return
         if self._is_stopped():
             self._drop(turn.method)
             return
         # Beside others, each turn loads anew: one that follows itself at the end of a round would be measured warmer.
-        fresh = len(self._spec.methods) > 1 or self._workers.ready(turn.method) is None
+        alone = len(self._spec.methods) == 1 or self._shared is not None
+        fresh = not alone or self._workers.ready(turn.method) is None
         if fresh and not await self._warm_up(turn):
             return
+        if await self._refused(turn):
+            return
         anew = fresh and not self._spec.n_warmup
-        trial = self._trial(turn.method, turn.index, fresh=fresh, anew=anew)
-        await trial.begin(self._request(self._spec.max_new_tokens), anew=anew)
+        trial = self._trial(turn, turn.index, fresh=fresh or self._shared is not None, anew=anew)
+        await trial.begin(self._request(turn.shape), anew=anew)
         await self._keep(turn, trial.record())
 
     async def _warm_up(self, turn: Turn, *, beside: bool = False) -> bool:
         """Start a method's worker with its warm-up, if there is one; return whether it is fit to be measured."""
         for index in range(self._spec.n_warmup):
-            trial = self._trial(turn.method, index, warmup=True, fresh=True, anew=index == 0)
-            await trial.begin(self._request(self._warmup_tokens), anew=index == 0, beside=beside)
+            trial = self._trial(turn, index, warmup=True, fresh=True, anew=index == 0)
+            await trial.begin(self._warmup_request(turn.shape), anew=index == 0, beside=beside)
             if not await self._keep(turn, trial.record()):
                 return False
         return True
@@ -231,55 +261,110 @@ class Rounds:
         """Save a trial that is over; return whether the method goes on."""
         if record.failed and record.warmup:
             record = msgspec.structs.replace(record, index=turn.index, warmup=False)  # the turn is lost with it
-        measured = self.measured[turn.method]
-        measured.hear(record)
-        if measured.latest is not None:
-            record = record.sharing(measured.latest)
+        if self._shared is not None:
+            record = self._shared.told_once(record)
+        self._hear(record)
+        if (earlier := self.measured[turn.cell].latest) is not None:
+            record = record.sharing(earlier)
         self._save(record)
         self._emit(TrialEnded(record))
         if record.step_ns:
             self._turn_tokens[turn.method] = turn_tokens(record.step_ns)
         if record.failure_kind is not None:
             await self._workers.end(turn.method)
-            if ends_method(record):
-                self._give_up(record)
+            self._give_up_if_final(turn, record)
             return False
         if not record.warmup:
-            measured.add(record)
+            self._add(record)
         return True
 
-    def _give_up(self, record: TrialRecord) -> None:
-        if record.failure_kind is FailureKind.SKIPPED:
-            self.skipped.add(record.method)
-        self._drop(record.method)
+    async def _refused(self, turn: Turn) -> bool:
+        """Return whether a method cannot be asked for this shape; that is recorded then, and its worker left alone."""
+        ready = self._workers.ready(turn.method)
+        found = why_impossible(turn.shape, turn.method, ready) if turn.shape else None
+        if found is None:
+            return False
+        kind, why = found
+        self._emit(TrialStarted(turn.method, turn.index, warmup=False, n_expected=0, shape=turn.shape))
+        record = trial_record(
+            TrialState(turn.method, turn.index, warmup=False, n_expected=0, shape=turn.shape),
+            fresh=False,
+            observer_cpu_ns=None,
+            validity=(),
+            failure=Failure(kind=kind, phase=Phase.IDLE, message=why),
+            finished=datetime.now(UTC),
+        )
+        self._save(record)
+        self._emit(TrialEnded(record))
+        self._give_up_if_final(turn, record)
+        return True
+
+    def _hear(self, record: TrialRecord) -> None:
+        """Take note of what a worker tells once, whichever shape it was asked for."""
+        for cell, measured in self.measured.items():
+            if cell.method == record.method:
+                measured.hear(record)
+
+    def _add(self, record: TrialRecord) -> None:
+        self.measured[Cell(record.method, record.shape)].add(record)
+        self.latest[record.method] = record
+
+    def _give_up_if_final(self, turn: Turn, record: TrialRecord) -> None:
+        if ends_cell(record):
+            self._dropped_cells.add(turn.cell)
+            n_left = sum(other.cell == turn.cell for other in self._turns) - turn.index - 1
+            self._emit(TurnsDropped(turn.method, max(0, n_left)))
+        elif ends_method(record):
+            if record.failure_kind is FailureKind.SKIPPED:
+                self.skipped.add(record.method)
+            self._drop(record.method)
+
+    def _is_dropped(self, cell: Cell) -> bool:
+        return cell.method in self.dropped or cell in self._dropped_cells
 
     def _drop(self, method: str) -> None:
         self.dropped.add(method)
         self._emit(TurnsDropped(method))
 
-    def _trial(
-        self, method: str, index: int, *, fresh: bool, warmup: bool = False, anew: bool = False
-    ) -> TrialUnderWay:
-        n_tokens = self._warmup_tokens if warmup else self._spec.max_new_tokens
-        self._emit(TrialStarted(method, index, warmup, n_tokens))
+    def _trial(self, turn: Turn, index: int, *, fresh: bool, warmup: bool = False, anew: bool = False) -> TrialUnderWay:
+        shape, method = turn.shape, turn.method
+        n_tokens = shape.max_new_tokens if shape else self._spec.max_new_tokens
+        n_tokens = self._warmup_tokens if warmup else n_tokens
+        self._emit(TrialStarted(method, index, warmup, n_tokens, shape))
         ready = None if anew else self._workers.ready(method)
-        state = TrialState(method, index, warmup, n_tokens, ready=ready)
+        state = TrialState(method, index, warmup, n_tokens, shape, ready=ready)
         return TrialUnderWay(state, self._workers, self._watch, self._observed, fresh=fresh)
 
     def _observed(self, observed: TrialObserved) -> None:
         self._tell_doubt(observed.event)
         self._emit(observed)
 
-    def _request(self, n_tokens: int, turn_tokens: int | None = None) -> TrialRequest:
+    def _request(self, shape: Shape | None, turn_tokens: int | None = None) -> TrialRequest:
         spec = self._spec
-        return TrialRequest(
+        request = TrialRequest(
             prompt=spec.prompt,
             raw=spec.raw,
             prompt_date=self._prompt_date,
-            max_new_tokens=n_tokens,
+            max_new_tokens=spec.max_new_tokens,
             sampling=spec.sampling,
             turn_tokens=turn_tokens,
         )
+        if shape is None:
+            return request
+        return msgspec.structs.replace(
+            request,
+            max_new_tokens=shape.max_new_tokens,
+            prompt_tokens=shape.prompt_tokens,
+            depth_tokens=shape.depth_tokens,
+            running_text=spec.running_text.text if spec.running_text else "",
+        )
+
+    def _warmup_request(self, shape: Shape | None) -> TrialRequest:
+        """Return a short generation; of a sweep it has a short prompt, too, and no depth."""
+        request = msgspec.structs.replace(self._request(shape), max_new_tokens=self._warmup_tokens, depth_tokens=0)
+        if request.prompt_tokens is None:
+            return request
+        return msgspec.structs.replace(request, prompt_tokens=min(request.prompt_tokens, _WARMUP_PROMPT_TOKENS))
 
     def _tell_doubt(self, event: Event) -> None:
         """Say once that the model does not read the prompt; each trial's record says it, too."""

@@ -36,7 +36,7 @@ class PromptReading:
     """Which of the prompt's words are not in it, and why; None where all are."""
 
 
-@lru_cache(maxsize=1)  # all trials of a run have one prompt
+@lru_cache(maxsize=16)  # all trials of a run have one prompt, those of a sweep a few
 def read_prompt(tokenizer: PromptTokenizer, prompt: str, *, raw: bool, today: date | None) -> PromptReading:
     """Return what a model reads of a prompt; arguments are those of `PromptTokenizer.encode`.
 

@@ -81,6 +81,11 @@ class PromptTokenizer:
         text = self.rendered(prompt, raw=raw, today=today)
         return list(self._tokenizer.encode(text, add_special_tokens=plain).ids)
 
+    def encode_with_ends(self, text: str) -> tuple[list[int], list[int]]:
+        """Return the token ids of a raw text, and behind which of its characters each of them ends."""
+        encoded = self._tokenizer.encode(text, add_special_tokens=True)
+        return list(encoded.ids), [end for _, end in encoded.offsets]
+
     def rendered(self, prompt: str, *, raw: bool, today: date | None = None) -> str:
         """Return the text that `encode` makes tokens of; arguments and errors are the same."""
         if raw or self.template is None:

@@ -1,0 +1,238 @@
+"""A sweep in words and as tables: who wins where, where the winner changes, how many threads help."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tuibench.core import format as fmt
+from tuibench.core.results.comparison import Comparison
+from tuibench.core.results.metrics import DECODE, OUTPUT, TTFT, Metric
+from tuibench.core.results.sweep import (
+    SWEPT_METRICS,
+    Crossing,
+    Knee,
+    Line,
+    contestants,
+    crossings,
+    knees,
+    lines,
+    sweep_runs,
+    winner,
+)
+from tuibench.core.run.shape import AXES, Sweep, describe, swept_axes
+from tuibench.core.statistics.stats import Outcome, Ratio
+
+TITLES = {DECODE.id: "decode speed", TTFT.id: "time to the first token", OUTPUT.id: "throughput, prompt included"}
+WON, UNSURE = "★", "?"
+LEGEND = f"{WON} best and told apart from the others   {UNSURE} best, but not told apart from all of them"
+
+_VERBS = {DECODE.id: "decodes fastest", TTFT.id: "answers first", OUTPUT.id: "has the highest throughput"}
+_AXIS_WORDS = {
+    "prompt_tokens": ("{} of prompt", "token", "prompt length"),
+    "depth_tokens": ("{} of depth", "token", "depth"),
+    "max_new_tokens": ("{}", "new token", "output length"),
+    "n_threads": ("{}", "thread", "number of threads"),
+    "n_users": ("{}", "user", "number of users"),
+}
+AXIS_LABELS = {
+    "prompt_tokens": "tokens of prompt",
+    "depth_tokens": "tokens of depth",
+    "max_new_tokens": "new tokens",
+    "n_threads": "threads",
+    "n_users": "users",
+}
+_ENOUGH_BANDWIDTH = 0.8
+"""Share of the read bandwidth from which on it explains why more threads do not help."""
+
+
+@dataclass(frozen=True, slots=True)
+class MapCell:
+    """One method under one shape."""
+
+    text: str
+    best: bool = False
+    sure: bool = False
+    """Whether being best is told apart from every other method."""
+    why_missing: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepMap:
+    """A metric of every method under every shape."""
+
+    metric: Metric
+    methods: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[MapCell, ...]], ...]
+    """By shape: what tells it from the others, and a cell for each method."""
+
+
+def sweep_maps(comparison: Comparison) -> list[SweepMap]:
+    """Return a map of each metric that something was measured of; none without a sweep."""
+    return [found for metric in SWEPT_METRICS if (found := _map(comparison, metric)) is not None]
+
+
+def _map(comparison: Comparison, metric: Metric) -> SweepMap | None:
+    runs = sweep_runs(comparison)
+    methods = tuple(dict.fromkeys(row.method for number in runs for row in comparison.of_run(number)))
+    axes = swept_axes([shape for number in runs if (shape := comparison.runs[number].shape)])
+    rows = []
+    for number in runs:
+        shape, found = comparison.runs[number].shape, winner(comparison, number, metric)
+        best, sure = (found.method, found.sure) if found else (None, False)
+        cells = (_cell(comparison, number, method, metric, best=method == best, sure=sure) for method in methods)
+        rows.append((describe(shape, axes) if shape else "", tuple(cells)))
+    measured = any(cell.text != fmt.MISSING for _, cells in rows for cell in cells)
+    return SweepMap(metric, tuple(map(fmt.printable, methods)), tuple(rows)) if measured else None
+
+
+def _cell(comparison: Comparison, run: int, method: str, metric: Metric, *, best: bool, sure: bool) -> MapCell:
+    row = comparison.row(run, method)
+    value = row.median(metric) if row else None
+    if value is not None:
+        return MapCell(fmt.metric(metric, value), best=best, sure=best and sure)
+    failure = row.failure if row else None
+    return MapCell(fmt.MISSING, why_missing=fmt.printable(failure.failure_message or "") if failure else "")
+
+
+def sweep_lines(comparison: Comparison, *, width: int = 100) -> list[list[str]]:
+    """Return a sweep as paragraphs: what changes where, the maps, and why cells are empty; none without one."""
+    maps = sweep_maps(comparison)
+    if not maps:
+        return []
+    paragraphs = [sweep_sentences(comparison)]
+    for found in maps:
+        paragraphs += _tables(found, width)
+    paragraphs += [[LEGEND], impossible_lines(maps)]
+    return [paragraph for paragraph in paragraphs if paragraph]
+
+
+def sweep_sentences(comparison: Comparison) -> list[str]:
+    """Return where the winner changes along each axis, and how many threads help."""
+    walked = [line for line in lines(comparison) if line.axis != "n_threads"]
+    axes = dict.fromkeys(line.axis for line in walked)
+    found = []
+    for metric in (TTFT, DECODE):
+        for axis in axes:
+            found += _along_axis(comparison, [line for line in walked if line.axis == axis], metric)
+    return [fmt.printable(sentence) for sentence in (*found, *map(_knee, knees(comparison)))]
+
+
+def axis_lines(sweep: Sweep) -> list[str]:
+    """Return the values of each axis of a sweep, as `tokens of prompt: 64, 512`."""
+    values = {name: getattr(sweep, name) for name in AXES}
+    wanted = {name: numbers for name, numbers in values.items() if numbers and numbers not in {(0,), (1,)}}
+    return [f"{AXIS_LABELS[name]}: {', '.join(map(str, numbers))}" for name, numbers in wanted.items()]
+
+
+def impossible_lines(maps: Sequence[SweepMap]) -> list[str]:
+    """Return why cells are empty, each reason once."""
+    reasons: dict[str, list[str]] = {}
+    for label, cells in maps[0].rows:
+        for method, cell in zip(maps[0].methods, cells, strict=True):
+            if cell.why_missing:
+                reasons.setdefault(f"{label}: {cell.why_missing}", []).append(method)
+    return [f"{', '.join(methods)}: {reason}" for reason, methods in reasons.items()]
+
+
+def _along_axis(comparison: Comparison, walked: Sequence[Line], metric: Metric) -> Iterator[str]:
+    """Yield what changes along the lines of one axis; what is the same on all of them is said once."""
+    told = {_rest(line): _along(comparison, line, metric) for line in walked}
+    found = {sentences for sentences in told.values() if sentences}
+    if len(found) == 1 and all(told.values()):
+        yield from found.pop()
+        return
+    for rest, sentences in told.items():
+        yield from (f"{sentence}{rest}" for sentence in sentences)
+
+
+def _along(comparison: Comparison, line: Line, metric: Metric) -> tuple[str, ...]:
+    """Return what changes along a line, or that nothing does; nothing where there is no contest."""
+    if all(len(contestants(comparison, number)) < 2 for number in line.runs):  # noqa: PLR2004 - two compete
+        return ()
+    if changes := crossings(comparison, line, metric):
+        return tuple(map(_crossing, changes))
+    winners = [winner(comparison, number, metric) for number in line.runs]
+    names = {found.method for found in winners if found is not None and found.sure}
+    if len(names) == 1 and all(found is not None and found.sure for found in winners):
+        first, last = line.values[0], line.values[-1]
+        return (f"{_value(line.axis, f'{first} to {last}', 2)}: {names.pop()} {_VERBS[metric.id]} throughout",)
+    sure = ", ".join(
+        f"{found.method} at {value}"
+        for value, found in zip(line.values, winners, strict=True)
+        if found is not None and found.sure
+    )
+    what = f"only here: {sure}" if sure else "nowhere"
+    return (f"along the {_AXIS_WORDS[line.axis][2]}, who {_VERBS[metric.id]} can be told {what}",)
+
+
+def _crossing(change: Crossing) -> str:
+    axis, verb = change.line.axis, _VERBS[change.metric.id]
+    if change.at is None:
+        here = _value(axis, str(change.last), change.last)
+        return f"up to {here} {change.before} {verb}, from {change.first} on {change.after}"
+    at = _rounded(change.at)
+    about = f"up to about {_value(axis, str(at), at)} {change.before} {verb}, beyond it {change.after}"
+    return f"{about} (between {change.last} and {change.first})"
+
+
+def _rounded(value: float) -> int:
+    """Return a value to two digits: an interpolation knows no more."""
+    return int(float(f"{value:.2g}"))
+
+
+def _value(axis: str, value: str, n: int) -> str:
+    words, noun, _ = _AXIS_WORDS[axis]
+    return words.format(f"{value} {noun if n == 1 else f'{noun}s'}")
+
+
+def _rest(line: Line) -> str:
+    told = [_value(axis, str(value), value) for axis, value in line.rest.items()]
+    return f" · {', '.join(told)}" if told else ""
+
+
+def _knee(knee: Knee) -> str:
+    threads = fmt.counted(knee.n_threads, "thread")
+    if knee.gain is not None:
+        told = f"{threads}: {fmt.times(knee.gain.value)} {knee.n_fewest}{_doubt(knee.gain)}"
+    else:
+        told = f"{threads}, the fewest that were measured"
+    if knee.more is None:
+        told += "; more were not measured"
+    else:
+        told += f"; more would not help: {fmt.gain(knee.more)}"
+    if knee.mbu is not None and knee.mbu >= _ENOUGH_BANDWIDTH:
+        told += f", {100 * knee.mbu:.0f} % of the read bandwidth"
+    return f"{knee.method}: {told}{_rest(knee.line)}"
+
+
+def _doubt(ratio: Ratio) -> str:
+    return "" if ratio.outcome is Outcome.GREATER else " (not told apart)"
+
+
+def _tables(found: SweepMap, width: int) -> Iterator[list[str]]:
+    """Yield a map as text, in several tables where its methods do not fit side by side."""
+    marked = [[f"{cell.text} {_mark(cell)}" for cell in cells] for _, cells in found.rows]
+    label_width = max(len(label) for label, _ in found.rows)
+    widths = [max(len(name), *(len(cells[at]) for cells in marked)) for at, name in enumerate(found.methods)]
+    start = 0
+    while start < len(widths):
+        end, used = start, label_width
+        while end < len(widths) and (end == start or used + widths[end] + 2 <= width):
+            used += widths[end] + 2
+            end += 1
+        columns = range(start, end)
+        title = TITLES[found.metric.id] + (" (continued)" if start else "")
+        heading = f"{'':{label_width}}" + "".join(f"  {found.methods[at]:>{widths[at]}}" for at in columns)
+        body = (
+            f"{label:{label_width}}" + "".join(f"  {cells[at]:>{widths[at]}}" for at in columns)
+            for (label, _), cells in zip(found.rows, marked, strict=True)
+        )
+        yield [title, heading.rstrip(), *(row.rstrip() for row in body)]
+        start = end
+
+
+def _mark(cell: MapCell) -> str:
+    if not cell.best:
+        return " "
+    return WON if cell.sure else UNSURE

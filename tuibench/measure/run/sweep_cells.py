@@ -1,0 +1,86 @@
+"""What is particular to a run of several shapes: workers that serve more than one, and shapes that cannot be."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tuibench.core import format as fmt
+from tuibench.core.run.endpoint import is_endpoint
+from tuibench.core.run.events import EngineReady, FailureKind
+from tuibench.core.run.plan import Turn
+from tuibench.core.run.record import TrialRecord
+from tuibench.core.run.shape import Shape
+from tuibench.machine.memory_room import free_memory_bytes
+from tuibench.measure.process.workers import Workers
+
+
+class SharedWorkers:
+    """The workers of one round: each serves all shapes that have its threads, and the next round begins with others.
+
+    So the trials of a cell are of different processes, as in a run of one shape, and a model is loaded once a round.
+    """
+
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
+        self._round: tuple[int, int] | None = None
+        self._served: dict[str, int] = {}
+        """By method, the longest text that its worker has held."""
+
+    async def begin(self, turn: Turn) -> None:
+        """Go on with the shape of this turn: workers of another round, or with other threads, end."""
+        n_threads = turn.shape.n_threads if turn.shape else self._workers.n_threads
+        if (turn.index, n_threads) != self._round:
+            await self._workers.end()
+            self._served.clear()
+            self._workers.n_threads = n_threads
+            self._round = turn.index, n_threads
+
+    def has(self, method: str) -> bool:
+        """Return whether the method's worker is at hand, warmed up."""
+        return method in self._served and self._workers.ready(method) is not None
+
+    def told_once(self, record: TrialRecord) -> TrialRecord:
+        """Return a record without what its worker said before, or holds from a longer text than its own."""
+        longest = self._served.get(record.method)
+        if record.failed:
+            self._served.pop(record.method, None)
+            return record
+        length = (record.n_prompt or 0) + record.n_gen + (0 if record.warmup else record.depth_tokens or 0)
+        self._served[record.method] = max(length, longest or 0)
+        if longest is None:
+            return record
+        record = msgspec.structs.replace(record, load_ns=None, prepare_ns=None, prepare_peak_bytes=None)
+        if longest <= length:
+            return record
+        return msgspec.structs.replace(record, peak_rss_bytes=None, prefill_peak_bytes=None)
+
+
+def why_impossible(shape: Shape, method: str, ready: EngineReady | None) -> tuple[FailureKind, str] | None:
+    """Return why a method cannot be asked for a shape; None where it can, or nobody knows yet.
+
+    Args:
+        shape: What is to be asked of it.
+        method: Its name.
+        ready: What its worker said when its model was loaded; None where it is not.
+    """
+    if is_endpoint(method) and shape.depth_tokens:
+        return (
+            FailureKind.UNSUPPORTED,
+            "a server's KV-cache cannot be filled beforehand: leave --depth out",
+        )
+    if ready is None:
+        return None
+    length = shape.known_tokens
+    if ready.context_window is not None and length > ready.context_window:
+        parts = f"depth {shape.depth_tokens} + prompt {shape.prompt_tokens or 0} + {shape.max_new_tokens} new"
+        return (
+            FailureKind.BAD_INPUT,
+            f"{parts} = {length} tokens, and the model's window holds {ready.context_window}",
+        )
+    needed_bytes, free_bytes = (ready.kv_cache.at(length) if ready.kv_cache else 0), free_memory_bytes()
+    if needed_bytes > free_bytes:
+        return (
+            FailureKind.OUT_OF_MEMORY,
+            f"the KV-cache of {length} tokens takes {fmt.size(needed_bytes)} and {fmt.size(free_bytes)} are free",
+        )
+    return None

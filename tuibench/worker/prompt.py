@@ -1,0 +1,68 @@
+"""The prompt of one trial: what somebody wrote, or so many tokens of a running text, perhaps behind others of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tuibench.core.run.spec import TrialRequest
+from tuibench.engines.base import Engine, ExtendingEngine, UnsupportedModelError
+from tuibench.models.text.prompt_reading import PromptReading, read_prompt
+from tuibench.models.text.running_text import Cut, cut
+from tuibench.models.text.tokenizer import PromptTokenizer
+
+if TYPE_CHECKING:
+    from tuibench.engines.base import Logits
+
+
+class Prompt:
+    """What a trial reads. Everything but `tokenised` is done before its clock starts."""
+
+    def __init__(self, tokenizer: PromptTokenizer, request: TrialRequest) -> None:
+        """Cut it, and look whether the model reads it.
+
+        Raises:
+            ModelError: The chat template refuses it.
+            PromptError: It has tokens that the model has no embedding of.
+        """
+        self._tokenizer, self._request = tokenizer, request
+        text, depth, length = request.running_text, request.depth_tokens, request.prompt_tokens
+        self.before: Sequence[int] = cut(tokenizer, text, 0, depth).token_ids if depth else ()
+        """Tokens that the KV-cache is to hold when the clock starts."""
+        self._part: Cut | None = cut(tokenizer, text, depth, length) if length is not None else None
+        self.text = request.prompt if self._part is None else self._part.text
+        self.raw = request.raw or self._part is not None
+        self.ids: Sequence[int] = self._encoded() if self._part is None else self._part.token_ids
+
+    @property
+    def reading(self) -> PromptReading:
+        """What the model reads of it."""
+        return read_prompt(self._tokenizer, self.text, raw=self.raw, today=self._request.prompt_date)
+
+    def tokenised(self) -> Sequence[int]:
+        """Tokenise it, and return its tokens."""
+        ids = self._encoded()
+        return ids if self._part is None else self._part.token_ids
+
+    def _encoded(self) -> list[int]:
+        return self._tokenizer.encode(self.text, raw=self.raw, today=self._request.prompt_date)
+
+
+def fill(engine: Engine, prompt: Prompt, n_new: int) -> None:
+    """Have the engine's KV-cache hold what stands before the prompt.
+
+    Raises:
+        UnsupportedModelError: It cannot read a prompt behind that.
+    """
+    if not prompt.before:
+        return
+    if not isinstance(engine, ExtendingEngine):
+        raise UnsupportedModelError("the method cannot read a prompt behind tokens that its KV-cache holds already")
+    engine.prefill(prompt.before, len(prompt.before) + len(prompt.ids) + n_new)
+
+
+def read(engine: Engine, prompt: Prompt, n_new: int) -> Logits:
+    """Have the engine read the prompt, behind what `fill` has read, and return the logits that follow."""
+    if prompt.before and isinstance(engine, ExtendingEngine):
+        return engine.extend(prompt.ids)
+    return engine.prefill(prompt.ids, len(prompt.ids) + n_new)
