@@ -111,7 +111,7 @@ def sweep_sentences(comparison: Comparison) -> list[str]:
     """Return where the winner changes along each axis, and how many threads help."""
     walked = [line for line in lines(comparison) if line.axis != "n_threads"]
     axes = dict.fromkeys(line.axis for line in walked)
-    found = []
+    found: list[str] = []
     for metric in (TTFT, DECODE):
         for axis in axes:
             found += _along_axis(comparison, [line for line in walked if line.axis == axis], metric)

@@ -115,6 +115,7 @@ def of_shape(run: MeasuredRun, shape: Shape) -> MeasuredRun:
         facts=facts,
         n_threads=shape.n_threads,
         n_asked=shape.max_new_tokens,
+        prompt=None if shape.prompt_tokens is not None else run.prompt,
         shape=shape,
     )
 

@@ -6,9 +6,12 @@ import csv
 import io
 from collections.abc import Iterator
 
+import msgspec
+
 from tuibench.core.format import printable
 from tuibench.core.results.comparison import Comparison, Row, Speedup
 from tuibench.core.results.metrics import METRICS
+from tuibench.core.results.sweep import SWEPT_METRICS, winner
 from tuibench.core.results.verdict import Recommendation, recommend
 from tuibench.core.statistics.stats import PERCENTILES, Ratio
 
@@ -47,6 +50,8 @@ def _cells(comparison: Comparison, row: Row, advice: Recommendation) -> Iterator
     run = comparison.runs[row.run]
     yield "session", run.label
     yield from run.facts.items()
+    if run.shape is not None:
+        yield from msgspec.structs.asdict(run.shape).items()
     yield "method", row.method
     yield "n_trials", row.n_trials
     for metric in METRICS:
@@ -77,6 +82,11 @@ def _cells(comparison: Comparison, row: Row, advice: Recommendation) -> Iterator
     yield "failure_kind", row.failure.failure_kind if row.failure else None
     yield "failure_message", row.failure.failure_message if row.failure else None
     yield "compared_unit", row.agreement.unit if row.agreement else None
+    if run.shape is not None:
+        for metric in SWEPT_METRICS:
+            best = winner(comparison, row.run, metric)
+            yield f"best_{metric.id}", int(best is not None and best.method == row.method)
+            yield f"best_{metric.id}_sure", int(best is not None and best.method == row.method and best.sure)
 
 
 def _against(name: str, against: Speedup | None) -> Iterator[tuple[str, Value]]:

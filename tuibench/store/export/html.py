@@ -10,12 +10,16 @@ from tuibench.core.format import printable
 from tuibench.core.present.columns import Column, cells, comparison_columns, constants, filled, varying
 from tuibench.core.present.machine_lines import machine_lines
 from tuibench.core.present.report_lines import choices, glossary, origin_line
+from tuibench.core.present.sweep_lines import impossible_lines, sweep_maps, sweep_sentences
 from tuibench.core.results.changes import change_lines
 from tuibench.core.results.comparison import Comparison, Row
 from tuibench.core.results.evidence import Grade
-from tuibench.core.results.verdict import label_before, recommend, verdict_lines
-from tuibench.store.export.plots import NARROW, plots
+from tuibench.core.results.sweep import sweep_runs
+from tuibench.core.results.verdict import headlines, label_before, recommend, verdict_lines
+from tuibench.store.export.drawing import NARROW
+from tuibench.store.export.plots import plots
 from tuibench.store.export.svg import GRID, INK, MUTED, PAPER
+from tuibench.store.export.sweep_plots import sweep_plots
 
 _HEAD = """\
 <!doctype html>
@@ -79,21 +83,22 @@ def as_html(comparison: Comparison) -> str:
     title = " · ".join(run.label for run in comparison.runs)
     columns = filled(comparison_columns(comparison), comparison, comparison.rows)
     shown = varying(columns, comparison, comparison.rows)
-    numbers = range(len(comparison.runs))
+    numbers, swept = range(len(comparison.runs)), bool(sweep_runs(comparison))
+    told = () if swept else numbers  # of each shape of a sweep, it would bury the rest
     parts = [
         _HEAD.format(title=_text(f"tuibench: {title}"), light=_root(_LIGHT), dark=_dark()),
         f"<h1>{_text(title)}</h1>\n",
-        *(part for number in numbers for part in _decision(comparison, number)),
+        *(_sweep(comparison) if swept else (part for number in numbers for part in _decision(comparison, number))),
         *_list("What changed", change_lines(comparison)),
-        *(part for number in numbers for part in _plots(comparison, number)),
-        *(part for number in numbers for part in _sentences(comparison, number)),
+        *(part for number in told for part in _plots(comparison, number)),
+        *(part for number in told for part in _sentences(comparison, number)),
         "<h2>All figures</h2>\n",
         *_table(shown, comparison, comparison.rows),
         *_definitions(constants(columns, comparison, comparison.rows)),
-        *_machine(comparison),
+        *(() if swept else _machine(comparison)),
         "<h2>What the words mean</h2>\n",
         *_definitions(glossary(shown)),
-        *(part for number in numbers for part in _outputs(comparison, number)),
+        *(part for number in told for part in _outputs(comparison, number)),
     ]
     return "".join([*parts, "</body>\n</html>\n"])
 
@@ -134,6 +139,17 @@ def _decision(comparison: Comparison, number: int) -> Iterable[str]:
     prompt = comparison.runs[number].prompt
     if prompt is not None:
         yield f"<h3>Prompt</h3>\n<pre>{_text(prompt)}</pre>\n"
+
+
+def _sweep(comparison: Comparison) -> Iterable[str]:
+    """Yield a sweep: what changes where, who wins where, and what to take under each shape."""
+    maps = sweep_maps(comparison)
+    yield from _list("What changes where", sweep_sentences(comparison))
+    yield '<div class="plots">\n'
+    yield from (f"<figure>{plot.standalone()}</figure>\n" for plot in sweep_plots(comparison, NARROW))
+    yield "</div>\n"
+    yield from _list("What to take", headlines(comparison))
+    yield from _list("Cells that could not be", impossible_lines(maps))
 
 
 def _choices(comparison: Comparison, number: int) -> Iterable[str]:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from tuibench.core.format import inert_json
+from tuibench.core.present.sweep_lines import sweep_sentences
 from tuibench.core.results.comparison import Comparison, Row, Speedup
 from tuibench.core.results.verdict import MAX_KLD, method_sentence, recommend
 from tuibench.core.run.record import QualityRecord, TrialRecord
@@ -43,7 +44,9 @@ def as_json(comparison: Comparison, status: Mapping[str, str] | None = None) -> 
         for number in range(len(comparison.runs))
     ]
     rows = [_row(comparison, row, (status or {}).get(row.method)) for row in comparison.rows]
-    whole = {"baseline": comparison.baseline, "runs": runs, "methods": rows}
+    whole: dict[str, object] = {"baseline": comparison.baseline, "runs": runs, "methods": rows}
+    if sentences := sweep_sentences(comparison):
+        whole["sweep"] = sentences
     return inert_json(msgspec.json.format(msgspec.json.encode(_rounded(msgspec.to_builtins(whole))), indent=2).decode())
 
 
@@ -61,6 +64,7 @@ def _run(comparison: Comparison, number: int) -> dict[str, object]:
     return {
         "label": run.label,
         "facts": run.facts,
+        **({"shape": run.shape} if run.shape is not None else {}),
         "read_bytes_per_s": run.machine.read_bytes_per_s if run.machine else None,
         "observer_share": comparison.observer_share(number),
         "max_kld": MAX_KLD,

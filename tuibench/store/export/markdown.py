@@ -9,9 +9,20 @@ from tuibench.core.format import printable
 from tuibench.core.present.columns import Column, cells, comparison_columns, constants, filled, varying
 from tuibench.core.present.machine_lines import machine_lines
 from tuibench.core.present.report_lines import origin_line
+from tuibench.core.present.sweep_lines import (
+    LEGEND,
+    TITLES,
+    UNSURE,
+    WON,
+    MapCell,
+    impossible_lines,
+    sweep_maps,
+    sweep_sentences,
+)
 from tuibench.core.results.changes import change_lines
 from tuibench.core.results.comparison import Comparison
 from tuibench.core.results.evidence import Grade
+from tuibench.core.results.sweep import sweep_runs
 from tuibench.core.results.verdict import label_before, recommend, verdict_lines
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>#|~])")
@@ -22,23 +33,44 @@ def as_markdown(comparison: Comparison) -> str:
     columns = filled(comparison_columns(comparison), comparison, comparison.rows)
     shown = varying(columns, comparison, comparison.rows)
     common = constants(columns, comparison, comparison.rows)
+    swept = sweep_runs(comparison)
     parts: list[str] = []
     for number in range(len(comparison.runs)):
         parts += [_headline(comparison, number), ""]
-        if origin := origin_line(comparison, number):
+        same = number and swept  # when and where is the same for all shapes
+        if (origin := origin_line(comparison, number)) and not same:
             parts += [escaped(origin), ""]
+    parts += _sweep(comparison)
     if changed := _items(change_lines(comparison)):
         parts += [*changed, ""]
     if common:
         parts += [*_items(f"{heading}: {text}" for heading, text in common.items()), ""]
     parts += _table(shown, comparison)
     for number, run in enumerate(comparison.runs):
+        if swept:  # a sentence for each method under each shape would bury the rest
+            break
         label = [f"**{escaped(run.label)}**", ""] if len(comparison.runs) > 1 else []
         parts += ["", *label, *_items(recommend(comparison, number).details)]
         parts += _items(verdict_lines(comparison, number))
         machine = machine_lines(comparison, number)
         parts += [*([""] if machine else []), *_items(machine)]
     return "\n".join(parts) + "\n"
+
+
+def _sweep(comparison: Comparison) -> list[str]:
+    """Return what changes where, and who wins where: a table for each figure; nothing without a sweep."""
+    maps = sweep_maps(comparison)
+    parts = _items(sweep_sentences(comparison)) if maps else []
+    for found in maps:
+        rows = [["", *found.methods], *([label, *map(_won, cells)] for label, cells in found.rows)]
+        lines = [f"| {' | '.join(_escaped(row))} |" for row in rows]
+        rule = f"| :-- |{' --: |' * len(found.methods)}"
+        parts += ["", f"**{escaped(TITLES[found.metric.id])}**", "", lines[0], rule, *lines[1:]]
+    return [*parts, "", escaped(LEGEND), "", *_items(impossible_lines(maps)), ""] if maps else []
+
+
+def _won(cell: MapCell) -> str:
+    return f"{cell.text} {WON if cell.sure else UNSURE}" if cell.best else cell.text
 
 
 def _headline(comparison: Comparison, run: int) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from statistics import median
 from textwrap import wrap
 
@@ -12,24 +11,23 @@ from tuibench.core.results.comparison import NEGLIGIBLE_KLD, REFERENCE, Comparis
 from tuibench.core.results.evidence import Grade
 from tuibench.core.results.metrics import DECODE
 from tuibench.core.results.verdict import label_before, recommend
-from tuibench.store.export.svg import (
-    FONT,
-    INK,
-    MUTED,
-    PAPER,
-    SERIES,
-    Scale,
-    element,
-    line,
-    polyline,
-    scale_over,
-    text,
+from tuibench.store.export.drawing import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    Plot,
+    axes,
+    plain,
+    spread,
+    title_of,
+    whole_svg,
 )
+from tuibench.store.export.svg import INK, MUTED, SERIES, Scale, element, line, polyline, scale_over, text
+from tuibench.store.export.sweep_plots import sweep_headline, sweep_plots
 
-WIDTH, HEIGHT = 720.0, 320.0
-NARROW = 440.0
-"""Width of a drawing that is read on a telephone, too: its letters stay legible at 330 pixels."""
-_LEFT, _RIGHT, _TOP, _BOTTOM = 70.0, 24.0, 40.0, 46.0
 _MAX_POINTS = 400
 """Points a curve is drawn with; longer outputs are thinned to medians of neighbours."""
 _LINE, _HEADLINE_CHARS, _REMARK_CHARS = 20.0, 84, 110
@@ -41,27 +39,15 @@ _BAR, _BAR_TEXT, _BAR_HEIGHT = 38.0, 16.0, 12.0
 _DIVERGENCE = f"KLD, nats per token, logarithmic; less than {NEGLIGIBLE_KLD:g} at the left"
 
 
-@dataclass(frozen=True, slots=True)
-class Plot:
-    """A drawing of its own size."""
-
-    title: str
-    height: float
-    body: str
-    width: float = WIDTH
-
-    def standalone(self) -> str:
-        """Return it as a whole SVG element."""
-        return _svg(self.body, self.height, self.width)
-
-
 def as_svg(comparison: Comparison) -> str:
-    """Return all plots of a comparison's first run, one below the other, as an SVG file."""
+    """Return all plots of a comparison's first run, or of a sweep, one below the other, as an SVG file."""
     parts, y = [], 0.0
-    for plot in (_headline(comparison), *plots(comparison)):
+    swept = sweep_plots(comparison)
+    drawn = [sweep_headline(comparison), *swept] if swept else [_headline(comparison), *plots(comparison)]
+    for plot in drawn:
         parts.append(element("g", plot.body, transform=f"translate(0 {y:g})"))
         y += plot.height
-    return _svg("".join(parts), y) + "\n"
+    return whole_svg("".join(parts), y) + "\n"
 
 
 def _headline(comparison: Comparison) -> Plot:
@@ -81,43 +67,9 @@ def plots(comparison: Comparison, run: int = 0, width: float = WIDTH) -> list[Pl
     return [plot for plot in made if plot is not None]
 
 
-def _svg(body: str, height: float, width: float = WIDTH) -> str:
-    paper = element("rect", width="100%", height="100%", fill=PAPER)
-    return element(
-        "svg", paper, body, xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {width:g} {height:g}",
-        width=width, height=height, font_family=FONT, font_size=12,
-    )  # fmt: skip
-
-
 def _colours(comparison: Comparison, run: int) -> dict[str, str]:
     """Return one colour per method, the same in every plot of the run."""
     return {row.method: SERIES[number % len(SERIES)] for number, row in enumerate(comparison.of_run(run))}
-
-
-def _title(words: str) -> str:
-    return text(16.0, 24.0, words, font_size=15, font_weight="bold")
-
-
-def _axes(x: Scale, y: Scale, x_label: str, y_label: str, *, name_x: Namer, name_y: Namer) -> str:
-    bottom, left = y.start, x.start
-    parts = [line(left, bottom, x.end, bottom, stroke=MUTED)]
-    for value in y.ticks():
-        parts.append(line(left, y(value), x.end, y(value)))
-        parts.append(text(left - 8, y(value) + 4, name_y(value), text_anchor="end", fill=MUTED))
-    for value in x.ticks():
-        parts.append(line(x(value), bottom, x(value), bottom + 4, stroke=MUTED))
-        parts.append(text(x(value), bottom + 18, name_x(value), text_anchor="middle", fill=MUTED))
-    parts.append(text((left + x.end) / 2, bottom + 38, x_label, text_anchor="middle"))
-    middle = (y.start + y.end) / 2
-    parts.append(text(16.0, middle, y_label, text_anchor="middle", transform=f"rotate(-90 16 {middle:g})"))
-    return "".join(parts)
-
-
-Namer = Callable[[float], str]
-
-
-def _plain(value: float) -> str:
-    return f"{value:g}"
 
 
 def _scatter(comparison: Comparison, run: int, width: float) -> Plot | None:
@@ -129,14 +81,14 @@ def _scatter(comparison: Comparison, run: int, width: float) -> Plot | None:
     colours = _colours(comparison, run)
     speeds = [row.median(DECODE) or 0.0 for row in rows]
     divergences = [max(_divergence(comparison, row) or 0.0, NEGLIGIBLE_KLD) for row in rows]
-    y = scale_over(speeds, HEIGHT - _BOTTOM, _TOP, from_zero=True)
-    x = scale_over(divergences, _LEFT, width - _RIGHT - 90, logarithmic=True)
+    y = scale_over(speeds, HEIGHT - BOTTOM, TOP, from_zero=True)
+    x = scale_over(divergences, LEFT, width - RIGHT - 90, logarithmic=True)
     points = [(row, x(kld), y(speed)) for row, kld, speed in zip(rows, divergences, speeds, strict=True)]
     best = sorted((across, down) for row, across, down in points if row.best_for_its_quality)
     label_at = label_heights([(across, down, row.method) for row, across, down in points])
     parts = [
-        _title(title),
-        _axes(x, y, _DIVERGENCE, "tok/s", name_x=_plain, name_y=_plain),
+        title_of(title),
+        axes(x, y, _DIVERGENCE, "tok/s", name_x=plain, name_y=plain),
         polyline(best, stroke=MUTED, stroke_dasharray="4 3"),
     ]
     for row, across, down in points:
@@ -179,27 +131,17 @@ def _latency(comparison: Comparison, run: int, width: float) -> Plot | None:
     positions = [float(position) for curve in curves.values() for position, _ in curve]
     if not times:
         return None
-    y = scale_over(times, HEIGHT - _BOTTOM, _TOP, logarithmic=True)
-    x = Scale(0.0, max(positions), _LEFT, width - _RIGHT - 110)
+    y = scale_over(times, HEIGHT - BOTTOM, TOP, logarithmic=True)
+    x = Scale(0.0, max(positions), LEFT, width - RIGHT - 110)
     colours = _colours(comparison, run)
-    parts = [_title(title), _axes(x, y, "token", "ms, logarithmic", name_x=_plain, name_y=_plain)]
-    label_at = _spread([(y(curve[-1][1] / 1e6), method) for method, curve in curves.items() if curve[-1][1] > 0])
+    parts = [title_of(title), axes(x, y, "token", "ms, logarithmic", name_x=plain, name_y=plain)]
+    label_at = spread([(y(curve[-1][1] / 1e6), method) for method, curve in curves.items() if curve[-1][1] > 0])
     for method, curve in curves.items():
         drawn = ((x(position), y(ns / 1e6)) for position, ns in curve if ns > 0)
         parts.append(polyline(drawn, stroke=colours[method], stroke_width=1.5))
         if method in label_at:
             parts.append(text(x.end + 6, label_at[method] + 4, method, fill=colours[method]))
     return Plot(title, HEIGHT, "".join(parts), width)
-
-
-def _spread(wanted: Sequence[tuple[float, str]], apart: float = 14.0) -> dict[str, float]:
-    """Return heights near those wanted, far enough apart for labels not to cover each other."""
-    placed: dict[str, float] = {}
-    last = float("-inf")
-    for y, name in sorted(wanted):
-        last = max(y, last + apart)
-        placed[name] = last
-    return placed
 
 
 def latency_curve(comparison: Comparison, run: int, method: str) -> list[tuple[int, float]]:
@@ -224,10 +166,10 @@ def _gains(comparison: Comparison, run: int, width: float) -> Plot | None:
     colours = _colours(comparison, run)
     highest = max(row.metrics[DECODE.id].high or row.metrics[DECODE.id].median for row in rows)
     x = Scale(0.0, highest, _EDGE, width - _EDGE)
-    parts = [_title(title)]
+    parts = [title_of(title)]
     for number, row in enumerate(rows):
         found = row.metrics[DECODE.id]
-        y = _TOP + number * _BAR
+        y = TOP + number * _BAR
         middle = y + _BAR_TEXT + _BAR_HEIGHT / 2
         own = "1×" if row.method == comparison.baseline else fmt.MISSING
         gain = fmt.gain(row.against_baseline.ratio) if row.against_baseline else own
@@ -239,4 +181,4 @@ def _gains(comparison: Comparison, run: int, width: float) -> Plot | None:
         if found.low is not None and found.high is not None:
             parts.append(line(x(found.low), middle, x(found.high), middle, stroke=INK))
             parts += [line(x(end), middle - 4, x(end), middle + 4, stroke=INK) for end in (found.low, found.high)]
-    return Plot(title, _TOP + len(rows) * _BAR + 16, "".join(parts), width)
+    return Plot(title, TOP + len(rows) * _BAR + 16, "".join(parts), width)
