@@ -15,6 +15,7 @@ from tuibench.cli.arguments.values import (
     one_token_count,
     positive_int,
     precision,
+    preset,
     probability,
     seconds,
     session_name,
@@ -76,7 +77,7 @@ def _add_sweep(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group(
         "several shapes", "every combination is measured; numbers are lists or ranges: 64,512  1-4  64-512+64  1-8*2"
     ).add_argument
-    add("--preset", choices=tuple(PRESETS), help=_presets())
+    add("--preset", type=preset, metavar="NAME", help=_presets())
     add(
         "--prompt-tokens",
         type=token_counts,

@@ -34,6 +34,17 @@ def token_counts(text: str) -> tuple[int, ...]:
     return _numbers(text, 1, _MAX_NEW_TOKENS)
 
 
+def preset(text: str) -> str:
+    """Return the name of a load."""
+    from tuibench.core.run.presets import PRESETS  # noqa: PLC0415 - not needed for --help
+
+    if text == "server":
+        raise argparse.ArgumentTypeError("server means eight users at once, which cannot be measured yet")
+    if text not in PRESETS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(PRESETS)}")
+    return text
+
+
 def one_token_count(text: str) -> tuple[int]:
     """Return one such number, where a list makes no sense."""
     return _only(token_counts(text))
