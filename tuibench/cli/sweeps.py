@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from tuibench.cli.arguments import UsageError
+from tuibench.core.format import counted
 
 if TYPE_CHECKING:
     import argparse
@@ -71,11 +72,11 @@ def confirm_size(spec: RunSpec) -> None:
     Raises:
         UsageError: It is not, or nobody is there to be asked.
     """
-    n_cells = len(spec.methods) * spec.sweep.n_shapes if spec.sweep else 0
-    if n_cells <= _MANY_CELLS:
+    n_shapes = spec.sweep.n_shapes if spec.sweep else 0
+    if (n_cells := len(spec.methods) * n_shapes) <= _MANY_CELLS:
         return
-    told = f"{n_cells:,} cells ({len(spec.methods)} methods × {spec.sweep.n_shapes if spec.sweep else 0:,} shapes)"
-    told += f" of {spec.n_trials} trials take about {_in_words(guessed_s(spec))}"
+    told = f"{n_cells:,} cells ({counted(len(spec.methods), 'method')} × {n_shapes:,} shapes) of "
+    told += f"{counted(spec.n_trials, 'trial')} take about {_in_words(guessed_s(spec))}"
     if not sys.stdin.isatty() or not sys.stderr.isatty():
         raise UsageError(f"{told}: give fewer values or methods, or run it in a terminal, where this is a question")
     print(f"{told}. Go on? [y/N] ", end="", file=sys.stderr, flush=True)
