@@ -127,8 +127,34 @@ MAKERS = {
         sliding_window=12,
         max_window_layers=1,
     ),
+    "gpt-oss": lambda path: _save_llama_like(
+        path, "gpt_oss", head_dim=32, sliding_window=12, num_local_experts=4, num_experts_per_tok=2, swiglu_limit=0.5
+    ),
+    "granite-moe": lambda path: _save_llama_like(
+        path,
+        "granitemoe",
+        rms_norm_eps=0.01,
+        num_local_experts=4,
+        num_experts_per_tok=2,
+        attention_bias=True,
+        embedding_multiplier=12.0,
+        residual_multiplier=0.22,
+        attention_multiplier=0.125,
+        logits_scaling=5.0,
+    ),
+    "mixtral-window": lambda path: _save_llama_like(
+        path, "mixtral", sliding_window=12, num_local_experts=4, num_experts_per_tok=2
+    ),
+    "olmoe": lambda path: _save_llama_like(
+        path, "olmoe", pad_token_id=None, num_experts=8, num_experts_per_tok=3, attention_bias=True
+    ),
+    "qwen3-moe": lambda path: _save_llama_like(
+        path, "qwen3_moe", head_dim=32, num_experts=8, num_experts_per_tok=3, moe_intermediate_size=48
+    ),
     "qwen3": lambda path: _save_llama_like(path, "qwen3", head_dim=32, tie_word_embeddings=False),
     "qwen3-tied": lambda path: _save_llama_like(path, "qwen3", head_dim=16, tie_word_embeddings=True),
 }
-WITHOUT_KERNELS = frozenset({"exaone4-two-windows", "olmo2"})
+WITHOUT_KERNELS = frozenset(
+    {"exaone4-two-windows", "gpt-oss", "granite-moe", "mixtral-window", "olmo2", "olmoe", "qwen3-moe"}
+)
 """Those that graphs compute and our own kernels do not."""

@@ -11,6 +11,9 @@ from tuibench.engines.base import UnsupportedModelError
 from tuibench.engines.decoder.defaults import ALIASES, DEFAULT_THETAS, DEFAULTS, WITHOUT_EFFECT
 from tuibench.engines.decoder.read import read_decoder
 
+WITH_HEAD_DIM_OF_FILES = {
+    *("exaone4", "granite", "granitemoe", "olmo2", "olmoe", "phi3", "qwen2", "qwen3_moe", "smollm3", "starcoder2")
+}
 SIZES = {"hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 3, "max_position_embeddings": 256}
 
 
@@ -26,7 +29,7 @@ def test_every_setting_of_transformers_is_known_with_its_default(model_type):
     general = {field.name for field in dataclasses.fields(PreTrainedConfig)}
     config_class = CONFIG_MAPPING[model_type]
     fields = {field.name: field.default for field in dataclasses.fields(config_class) if field.name not in general}
-    if model_type in {"exaone4", "granite", "olmo2", "phi3", "qwen2", "smollm3", "starcoder2"}:
+    if model_type in WITH_HEAD_DIM_OF_FILES:
         fields["head_dim"] = None  # no field of its class, but its code uses one that a file sets
     deciding = {name: default for name, default in fields.items() if name not in WITHOUT_EFFECT}
     assert deciding == dict(DEFAULTS[model_type])
@@ -211,6 +214,17 @@ def test_what_changes_nothing_is_let_through(changes, tmp_path):
                 "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
             },
         ),
+        ("gpt_oss", {"num_local_experts": 4, "num_key_value_heads": 2, "sliding_window": 8}),
+        ("gpt_oss", {"num_experts": 4, "num_key_value_heads": 2, "layer_types": ["full_attention"] * 3}),
+        ("granitemoe", {"num_local_experts": 4, "num_key_value_heads": 2, "attention_bias": True}),
+        ("mixtral", {"num_local_experts": 4, "num_key_value_heads": 2, "sliding_window": 8, "head_dim": 8}),
+        ("olmoe", {"pad_token_id": None, "num_local_experts": 8, "num_key_value_heads": 2}),
+        ("qwen3_moe", {"num_experts": 8, "num_key_value_heads": 2, "moe_intermediate_size": 6}),
+        (
+            "qwen3_moe",
+            {"num_local_experts": 8, "use_sliding_window": True, "sliding_window": 8, "mlp_only_layers": [1]},
+        ),
+        ("qwen3_moe", {"num_experts": 8, "num_hidden_layers": 5, "decoder_sparse_step": 2}),
         ("gpt2", {}),
         ("gpt2", {"n_inner": 100, "n_embd": 48, "hidden_size": 96}),
     ],
@@ -218,13 +232,15 @@ def test_what_changes_nothing_is_let_through(changes, tmp_path):
 def test_sizes_and_windows_are_those_of_transformers(model_type, changes, tmp_path):
     import torch
     from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+    from transformers.core_model_loading import revert_weight_conversion
 
     small = {"vocab_size": 8, "intermediate_size": 12, **SIZES, **changes}
     decoder = read(tmp_path, model_type=model_type, **small)
     config = CONFIG_MAPPING[model_type].from_dict(dict(small))
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
-    stored = {name.removeprefix(decoder.prefix): tuple(t.shape) for name, t in model.state_dict().items()}
+    in_files = revert_weight_conversion(model, model.state_dict())  # experts, in most files, one by one
+    stored = {name.removeprefix(decoder.prefix): tuple(tensor.shape) for name, tensor in in_files.items()}
     assert decoder.stored_shapes() == stored
     layers = getattr(model.base_model, "layers", [])
     kinds = getattr(config, "layer_types", None)

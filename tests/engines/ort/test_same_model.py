@@ -24,6 +24,7 @@ EXPORTED = (
         "smollm3-two-windows",
     ),
     *("stablelm", "starcoder2-window"),
+    *("gpt-oss", "olmoe"),
 )
 
 

@@ -118,7 +118,8 @@ class Checkpoint:
     def part(self, stored: Stored) -> Matrix:
         """Return one tensor, a row an output."""
         place = self._places[stored.name].mapped()
-        rows = slice(None) if stored.rows is None else slice(stored.rows.start, stored.rows.stop)
+        place = place if stored.expert is None else place[stored.expert]
+        rows = slice(None) if stored.rows is None else slice(stored.rows.start, stored.rows.stop, stored.rows.step)
         tensor: Matrix = np.asarray((place.T if stored.transposed else place)[rows], dtype=np.float32)
         if stored.head_order:
             heads = tensor.reshape(-1, len(stored.head_order), *tensor.shape[1:])

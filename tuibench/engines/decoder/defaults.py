@@ -159,6 +159,75 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "sliding_window": None,
         "use_bias": True,
     },
+    "gpt_oss": {
+        **_LLAMA,
+        "vocab_size": 201088,
+        "hidden_size": 2880,
+        "intermediate_size": 2880,
+        "num_hidden_layers": 36,
+        "num_attention_heads": 64,
+        "num_key_value_heads": 8,
+        "head_dim": 64,
+        "max_position_embeddings": 131072,
+        "rms_norm_eps": 1e-5,
+        "attention_bias": True,
+        "sliding_window": 128,
+        "layer_types": None,
+        "num_local_experts": 128,
+        "num_experts_per_tok": 4,
+        "swiglu_alpha": 1.702,
+        "swiglu_limit": 7.0,
+    },
+    "granitemoe": {
+        **_LLAMA,
+        "attention_bias": False,
+        "embedding_multiplier": 1.0,
+        "residual_multiplier": 1.0,
+        "attention_multiplier": 1.0,
+        "logits_scaling": 1.0,
+        "num_local_experts": 8,
+        "num_experts_per_tok": 2,
+    },
+    "mixtral": {
+        **_MISTRAL,
+        "rms_norm_eps": 1e-5,
+        "sliding_window": None,
+        "num_local_experts": 8,
+        "num_experts_per_tok": 2,
+    },
+    "olmoe": {
+        **_LLAMA,
+        "vocab_size": 50304,
+        "hidden_size": 2048,
+        "intermediate_size": 2048,
+        "num_hidden_layers": 16,
+        "num_attention_heads": 16,
+        "max_position_embeddings": 4096,
+        "rms_norm_eps": 1e-5,
+        "attention_bias": False,
+        "clip_qkv": None,
+        "num_experts": 64,
+        "num_experts_per_tok": 8,
+        "norm_topk_prob": False,
+    },
+    "qwen3_moe": {
+        **_LLAMA,
+        "vocab_size": 151936,
+        "hidden_size": 2048,
+        "intermediate_size": 6144,
+        "num_hidden_layers": 24,
+        "num_key_value_heads": 4,
+        "max_position_embeddings": 32768,
+        "attention_bias": False,
+        "use_sliding_window": False,
+        "sliding_window": 4096,
+        "decoder_sparse_step": 1,
+        "moe_intermediate_size": 768,
+        "num_experts": 128,
+        "num_experts_per_tok": 8,
+        "norm_topk_prob": False,
+        "mlp_only_layers": None,
+    },
     "gpt2": {
         "vocab_size": 50257,
         "n_positions": 1024,
@@ -176,7 +245,12 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 }
 """What decides the arithmetic of each type, with the values that transformers takes where a file says nothing."""
 
-DEFAULT_THETAS: Mapping[str, float] = {"ernie4_5": 500_000.0, "smollm3": 2_000_000.0}
+DEFAULT_THETAS: Mapping[str, float] = {
+    "ernie4_5": 500_000.0,
+    "gpt_oss": 150_000.0,
+    "mixtral": 1_000_000.0,
+    "smollm3": 2_000_000.0,
+}
 """Base wavelength of the rotary embedding where a file says nothing; that of all others is 10,000."""
 
 ALIASES: Mapping[str, Mapping[str, str]] = {
@@ -185,7 +259,11 @@ ALIASES: Mapping[str, Mapping[str, str]] = {
         "max_position_embeddings": "n_positions",
         "num_attention_heads": "n_head",
         "num_hidden_layers": "n_layer",
-    }
+    },
+    "gpt_oss": {"num_experts": "num_local_experts"},
+    "mixtral": {"num_experts": "num_local_experts"},
+    "olmoe": {"num_local_experts": "num_experts"},
+    "qwen3_moe": {"num_experts": "num_local_experts"},
 }
 """Names that transformers reads as another's."""
 
@@ -194,6 +272,7 @@ WITHOUT_EFFECT = frozenset(
         *("initializer_range", "use_cache", "bos_token_id", "eos_token_id", "pad_token_id", "pretraining_tp"),
         *("attention_dropout", "residual_dropout", "embedding_dropout", "hidden_dropout"),
         *("attn_pdrop", "embd_pdrop", "resid_pdrop", "reorder_and_upcast_attn"),
+        *("output_router_logits", "router_aux_loss_coef", "router_jitter_noise"),
         *("summary_type", "summary_use_proj", "summary_activation", "summary_proj_to_labels", "summary_first_dropout"),
     }
 )

@@ -27,6 +27,8 @@ class Stored:
     """Without the base model's prefix."""
     shape: Shape
     """As it is stored."""
+    expert: int | None = None
+    """Which of the experts' matrices or vectors is meant, where it holds those of all, one after the other."""
     transposed: bool = False
     """Whether that is `[inputs, outputs]`."""
     rows: range | None = None
@@ -39,19 +41,30 @@ class Stored:
     @property
     def n_outputs(self) -> int:
         """How many outputs are meant."""
-        return (self.shape[-1] if self.transposed else self.shape[0]) if self.rows is None else len(self.rows)
+        return self._outputs_inputs[0] if self.rows is None else len(self.rows)
+
+    @property
+    def n_inputs(self) -> int:
+        """How many inputs a matrix has."""
+        return self._outputs_inputs[-1]
+
+    @property
+    def _outputs_inputs(self) -> Shape:
+        shape = self.shape if self.expert is None else self.shape[1:]
+        return shape[::-1] if self.transposed else shape
 
 
 def packed_shape(parts: tuple[Stored, ...]) -> tuple[int, int]:
     """Return `[outputs, inputs]` of the matrices of a role as one."""
-    return sum(stored.n_outputs for stored in parts), parts[0].shape[0 if parts[0].transposed else 1]
+    return sum(stored.n_outputs for stored in parts), parts[0].n_inputs
 
 
 Weights = Mapping[str, tuple[Stored, ...]]
 """Role → the tensors that make it up, the outputs of one after those of the other; roles that a model lacks are absent.
 
 Outside of layers: `embedding`, `positions`, `final_norm`, `head`. In a layer: `qkv`, `attention_out`, `mlp_up` (gate
-before up projection), `mlp_down`, `attention_norm`, `feed_norm`, `query_norm`, `key_norm`. All but tables may have a
+before up projection), `mlp_down`, `attention_norm`, `feed_norm`, `query_norm`, `key_norm`, `sinks`, `router`; where
+there are experts, `mlp_up` and `mlp_down` are those of each, one after the other. All but tables and sinks may have a
 `…_bias`.
 """
 
@@ -73,6 +86,8 @@ class Attention:
     """How many positions it attends to, its own included; None where it sees all."""
     scale: float
     """The factor on query times key."""
+    sinks: bool = False
+    """Whether each head has a logit of its own that takes a share of the attention and adds nothing."""
 
     @property
     def query_width(self) -> int:
@@ -86,15 +101,38 @@ class Attention:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Experts:
+    """Feed-forwards of which each token goes to a few; a router, a product with what they read, picks them.
+
+    What the picked ones give is added up, weighed by the router's softmax.
+    """
+
+    n_experts: int
+    n_active: int
+    """To how many a token goes."""
+    normalised: bool
+    """Whether the softmax is taken of those that are picked only, so that their weights add up to 1."""
+    slope: float = 1.0
+    """The factor on the gate within the sigmoid of its SiLU."""
+    offset: float = 0.0
+    """What is added to the up projection."""
+    limit: float | None = None
+    """The largest gate, and the largest magnitude of the up projection; None where there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Feed:
     """Feed-forward of one layer."""
 
     width: int
+    """Of one expert where there are several."""
     activation: Activation
     gated: bool
     """Whether the activation of one product is multiplied with another product."""
     bias: bool
     """Whether its products have biases, all of them."""
+    experts: Experts | None = None
+    """None where every token goes through the same one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +144,13 @@ class Layer:
     attention: Attention
     feed: Feed
     weights: Weights
+
+    def expert_weights(self, n_experts: int) -> int:
+        """Return how many weights so many of its experts have in their matrices; 0 where it has none."""
+        if self.feed.experts is None:
+            return 0
+        shapes = (packed_shape(self.weights[role]) for role in ("mlp_up", "mlp_down"))
+        return sum(n_outputs * n_inputs for n_outputs, n_inputs in shapes) // self.feed.experts.n_experts * n_experts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +200,11 @@ class Decoder:
         """Whether layers differ in nothing but windows, scales and rotation."""
         attentions = [replace(layer.attention, window=None, scale=1.0, rotated=False) for layer in self.layers]
         return len(set(zip(attentions, (layer.feed for layer in self.layers), strict=True))) == 1
+
+    @property
+    def experts(self) -> Experts | None:
+        """Those of a layer that has some; None where none has."""
+        return next((layer.feed.experts for layer in self.layers if layer.feed.experts is not None), None)
 
     def stored_shapes(self) -> dict[str, Shape]:
         """Return the shape of every tensor in the checkpoint, by its name without the base model's prefix."""

@@ -9,6 +9,13 @@ from typing import Any
 from tuibench.engines.base import UnsupportedModelError
 from tuibench.engines.decoder.configuration import completed
 from tuibench.engines.decoder.description import Decoder
+from tuibench.engines.decoder.experts import (
+    read_gpt_oss,
+    read_granite_moe,
+    read_mixtral,
+    read_olmoe,
+    read_qwen3_moe,
+)
 from tuibench.engines.decoder.gpt2 import read_gpt2
 from tuibench.engines.decoder.relatives import (
     read_arcee,
@@ -46,6 +53,11 @@ READERS: Mapping[str, Callable[[Mapping[str, Any]], Decoder]] = {
     "stablelm": read_stablelm,
     "starcoder2": read_starcoder2,
     "gpt2": read_gpt2,
+    "gpt_oss": read_gpt_oss,
+    "granitemoe": read_granite_moe,
+    "mixtral": read_mixtral,
+    "olmoe": read_olmoe,
+    "qwen3_moe": read_qwen3_moe,
 }
 """By the `model_type` of `config.json`; each takes settings that `completed` has gone through."""
 

@@ -18,6 +18,8 @@ def unsupported(decoder: Decoder) -> str | None:
         return (
             "the kernels take norms of what a layer reads, not of what it adds; the method onnx-fused runs this model"
         )
+    if decoder.layers[0].feed.experts is not None:
+        return "the kernels have no router and no experts; the method onnx-fused runs this model"
     if decoder.layers[0].attention.qk_norm == "all":
         return "the kernels normalise queries and keys head by head only; the method onnx-fused runs this model"
     feed = decoder.layers[0].feed

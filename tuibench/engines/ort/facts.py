@@ -19,6 +19,8 @@ FUSED_OPERATORS = {
     "QuickGelu": "SiLU in one",
     "FastGelu": "bias and GELU in one",
     "MatMulNBits": "product with quantised weights",
+    "MoE": "the experts that a token goes to in one",
+    "QMoE": "the same with quantised weights",
 }
 
 
@@ -42,6 +44,7 @@ def describe(
         "instruction sets": " ".join(instruction_sets()) or "unknown",
         "products": _counts(info.products),
         "quantised": _share(info),
+        **_experts(decoder),
         **_fusion(info, plain),
         **({"kernels per token": _counts(info.kernels)} if info.kernels else {}),
         **({} if method.precision == "fp32" else {"integer kernels": _integer_kernels(info)}),
@@ -56,6 +59,11 @@ def describe(
         kv_cache=decoder.kv_cache(by_window=False),
         facts=facts,
     )
+
+
+def _experts(decoder: Decoder) -> dict[str, str]:
+    experts = decoder.experts
+    return {} if experts is None else {"experts": f"{experts.n_active} of {experts.n_experts} are read for a token"}
 
 
 def _integer_kernels(info: GraphInfo) -> str:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from tuibench.engines.base import Logits
 
+_GATHERED_BYTES = 256_000_000
+"""Of experts' matrices that are copied at once: the module gathers those of each token, however often the same."""
 _ROOM = 256
 """Positions that the buffers have room for beyond those in use: each is attended to, if only behind the mask."""
 
@@ -46,12 +48,15 @@ class UnfusedSession:
         self._capacity = 0
         self._length = 0
         self._most = 0
+        self._at_once = _tokens_at_once(decoder)
         self._step: ort.IOBinding
 
     def prefill(self, token_ids: Sequence[int], max_length: int) -> Logits:
         """Read the prompt from an empty cache, which then gets room for what follows."""
         self._begin(len(token_ids), max_length)
-        self._append(np.array(token_ids, np.int64), self._kept, self._logits)
+        step = self._at_once or len(token_ids)
+        for start in range(0, len(token_ids), step):
+            self._append(np.array(token_ids[start : start + step], np.int64), self._kept, self._logits)
         self._reserve(self._length + 1)
         return self._last
 
@@ -73,11 +78,12 @@ class UnfusedSession:
 
     def score(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
         """Yield the logits at every position of a text, a block of positions at a time."""
-        n_block = min(len(token_ids), SCORED_TOKENS)
+        step = min(self._at_once or SCORED_TOKENS, SCORED_TOKENS)
+        n_block = min(len(token_ids), step)
         logits = np.empty((1, n_block, self._decoder.vocabulary), np.float32)
         self._begin(n_block, len(token_ids))
-        for start in range(0, len(token_ids), SCORED_TOKENS):
-            block = np.array(token_ids[start : start + SCORED_TOKENS], np.int64)
+        for start in range(0, len(token_ids), step):
+            block = np.array(token_ids[start : start + step], np.int64)
             self._reserve(start + len(block))
             found = logits[:, : len(block)]
             self._append(block, np.arange(len(block)), found)
@@ -127,6 +133,15 @@ class UnfusedSession:
         inputs = {"tokens": tokens, "positions": positions, "kept": kept}
         parts = zip(cache_parts(self._decoder.n_layers), map(self._value, self._cache), strict=True)
         return bound(self._session, inputs, {"logits": logits}, dict(parts))
+
+
+def _tokens_at_once(decoder: Decoder) -> int | None:
+    """Return how many tokens may be read in one run, or None where that does not matter."""
+    experts = decoder.experts
+    if experts is None:
+        return None
+    largest = max(layer.expert_weights(experts.n_active) for layer in decoder.layers)
+    return max(1, _GATHERED_BYTES // (4 * largest))
 
 
 def _grown(buffer: NDArray[np.float32], axis: int, capacity: int) -> NDArray[np.float32]:

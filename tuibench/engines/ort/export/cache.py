@@ -76,12 +76,20 @@ def _attend(
     attention_mask: torch.Tensor,
     *,
     scaling: float,
+    s_aux: torch.Tensor | None = None,
     **_: Any,  # noqa: ANN401 - transformers' own
 ) -> tuple[torch.Tensor, None]:
-    """Return eager attention, `[1, tokens, heads, width]`; heads that share keys are multiplied with the same ones."""
+    """Return eager attention, `[1, tokens, heads, width]`; heads that share keys are multiplied with the same ones.
+
+    `s_aux` is transformers' name for the sinks, a logit for each head that takes its share of the softmax.
+    """
     groups = query.unflatten(1, (keys.shape[1], -1))
     scores = groups @ keys * scaling
-    weights = torch.softmax(scores + attention_mask, dim=-1)
+    if s_aux is None:
+        weights = torch.softmax(scores + attention_mask, dim=-1)
+    else:
+        sinks = s_aux.unflatten(0, (keys.shape[1], -1))[None, :, :, None, None].expand(-1, -1, -1, query.shape[2], -1)
+        weights = torch.softmax(torch.cat([scores + attention_mask, sinks], dim=-1), dim=-1)[..., :-1]
     attended = weights @ values
     return attended.flatten(1, 2).transpose(1, 2).contiguous(), None
 

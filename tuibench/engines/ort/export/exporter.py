@@ -67,6 +67,9 @@ def write_plain(options: Exported, model_dir: Path, directory: Path, progress: P
         local_files_only=True,
         use_safetensors=True,
         trust_remote_code=False,
+        # Matrices of the experts that a token goes to, one after the other: others loop over those that are hit, which
+        # no graph can say.
+        **({"experts_implementation": "batched_mm"} if decoder.experts else {}),
     ).eval()
     parameters = model.num_parameters()
     try:
@@ -76,7 +79,7 @@ def write_plain(options: Exported, model_dir: Path, directory: Path, progress: P
         raise ArtifactError(f"torch.onnx cannot export {decoder.model_type}: {reason}") from error
     del model
     progress("writing weights", 3, 5)
-    _write(exported, directory, parameters).save(directory)
+    _write(exported, directory, parameters, decoder).save(directory)
     writing_nodes = [_producer(value) for value in exported.graph.outputs[1:]]
     del exported
     gc.collect()  # traces are full of cycles; the weights they hold would lie beside those of the session
@@ -163,7 +166,7 @@ def _producer(value: ir.Value) -> str:
     return (node.name if node is not None else None) or ""
 
 
-def _write(model: ir.Model, directory: Path, parameters: int) -> GraphInfo:
+def _write(model: ir.Model, directory: Path, parameters: int, decoder: Decoder) -> GraphInfo:
     graph = model.graph
     for node in graph:
         node.metadata_props.clear()  # a stack trace each: most of the file
@@ -178,28 +181,47 @@ def _write(model: ir.Model, directory: Path, parameters: int) -> GraphInfo:
     seconds = [node.inputs[1] for node in graph if node.op_type in {"MatMul", "Gemm"}]
     weights = [value.const_value for value in seconds if value is not None and value.is_initializer()]
     sizes = [tensor.size for tensor in weights if tensor is not None]
+    n_expert, n_active = _expert_weights(decoder)
     return GraphInfo(
         nodes=dict(Counter(node.op_type for node in graph if node.op_type != "Constant")),
         products={"FP32": len(sizes)},
         quantised_weights=0,
-        unquantised_weights=sum(sizes),
-        read_bytes=4 * sum(sizes),
+        unquantised_weights=sum(sizes) + n_expert,
+        read_bytes=4 * (sum(sizes) + n_active),
         parameters=parameters,
     )
 
 
+def _expert_weights(decoder: Decoder) -> tuple[int, int]:
+    """Return how many weights all experts have, and how many those that a token goes to; they are gathered."""
+    experts = decoder.experts
+    if experts is None:
+        return 0, 0
+    n_expert, n_active = (
+        sum(layer.expert_weights(n) for layer in decoder.layers) for n in (experts.n_experts, experts.n_active)
+    )
+    return n_expert, n_active
+
+
 def _store_transposed(graph: ir.Graph, file: WeightsFile) -> None:
-    """Replace each `Transpose` of a weight by the transposed weight."""
+    """Replace each `Transpose` of a weight by the transposed weight, and remove those that change nothing."""
     done: dict[str, ir.Value] = {}
     for node in list(graph):
         source = node.inputs[0] if node.op_type == "Transpose" else None
-        if source is None or not source.is_initializer() or source.name is None:
+        if source is None:
+            continue
+        axes = node.attributes["perm"].as_ints()
+        if list(axes) == sorted(axes):
+            node.outputs[0].replace_all_uses_with(source)
+            graph.remove(node, safe=True)
+            continue
+        if not source.is_initializer() or source.name is None:
             continue
         if source.name not in done:
             tensor = source.const_value
             assert tensor is not None  # noqa: S101 - an initializer has one
             value = ir.Value(name=f"{source.name}.transposed", type=source.type)
-            value.const_value = _stored(value, tensor.numpy().T, file)
+            value.const_value = _stored(value, tensor.numpy().transpose(axes), file)
             value.shape = value.const_value.shape
             graph.initializers.add(value)
             done[source.name] = value

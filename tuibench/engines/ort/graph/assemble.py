@@ -15,6 +15,7 @@ from tuibench.engines.decoder.description import Decoder
 from tuibench.engines.decoder.read import read_decoder
 from tuibench.engines.first_steps import are_logits
 from tuibench.engines.ort.graph.builder import GraphBuilder
+from tuibench.engines.ort.graph.experts import ExpertsOperator, Fp32Experts
 from tuibench.engines.ort.graph.gpt2 import add_gpt2
 from tuibench.engines.ort.graph.info import GraphInfo, read_graph_info
 from tuibench.engines.ort.graph.layout import Layout
@@ -32,7 +33,8 @@ def write_fused(model_dir: Path, directory: Path, progress: Progress) -> None:
         ArtifactError: The finished graph gives no finite numbers.
     """
     decoder = read_decoder(model_dir)
-    lay_out(decoder, Checkpoint(model_dir, decoder), directory, Fp32Projection(), {}, progress=progress)
+    checkpoint = Checkpoint(model_dir, decoder)
+    lay_out(decoder, checkpoint, directory, Fp32Projection(), Fp32Experts(), {}, progress=progress)
     try_graph(directory, decoder, progress)
 
 
@@ -41,14 +43,15 @@ def lay_out(
     checkpoint: Checkpoint,
     directory: Path,
     projection: Projection,
+    experts: ExpertsOperator,
     special: Mapping[str, Projection],
     *,
     progress: Progress,
     notes: Mapping[str, str] = {},
 ) -> None:
-    """Write a graph with the given products, its weights and its counts."""
+    """Write a graph with the given products and experts, its weights and its counts."""
     graph = GraphBuilder(directory)
-    layout = Layout(graph, decoder, checkpoint, projection, special, progress=progress)
+    layout = Layout(graph, decoder, checkpoint, projection, experts, special, progress=progress)
     with graph:
         (add_llama if decoder.rope else add_gpt2)(layout)
         graph.save()

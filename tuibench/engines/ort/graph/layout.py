@@ -12,8 +12,11 @@ from tuibench.engines.base import Progress
 from tuibench.engines.decoder.checkpoint import Checkpoint, Matrix
 from tuibench.engines.decoder.description import Decoder
 from tuibench.engines.ort.graph.builder import CONTRIB, GraphBuilder, Value
+from tuibench.engines.ort.graph.experts import ExpertsOperator
 from tuibench.engines.ort.graph.projections import Projection, WeightTally
 
+_SINKS = 11
+"""Which input of `GroupQueryAttention` they are."""
 PRODUCTS_PER_LAYER = 4
 """Packed query, key and value; attention output; feed-forward in and out."""
 
@@ -27,6 +30,8 @@ class Layout:
     checkpoint: Checkpoint
     projection: Projection
     """For every matrix product that has none of its own."""
+    experts: ExpertsOperator
+    """For feed-forwards of which each token goes to a few."""
     special: Mapping[str, Projection] = field(default_factory=dict)
     """By the name of the product (`layers.3.mlp_out`), or by what follows the layer (`mlp_out`, `head`)."""
     progress: Progress = lambda *_: None
@@ -82,9 +87,13 @@ def attention(
     """Add attention over everything so far; new keys and values go into the cache in place."""
     described = layout.decoder.layers[index].attention
     window = described.window
+    inputs = [*qkv, f"past.{index}.key", f"past.{index}.value", "last_index", "total_length", *(rotation or ())]
+    if described.sinks:
+        sinks = layout.graph.weight(f"layers.{index}.sinks", layout.read(index, "sinks"))
+        inputs += [""] * (_SINKS - len(inputs)) + [sinks]
     return layout.graph.node(
         "GroupQueryAttention",
-        [*qkv, f"past.{index}.key", f"past.{index}.value", "last_index", "total_length", *(rotation or ())],
+        inputs,
         [f"layers.{index}.attended", f"present.{index}.key", f"present.{index}.value"],
         CONTRIB,
         num_heads=described.n_heads,

@@ -1,7 +1,7 @@
 """The graph of the Llama family: rotary positions, grouped KV heads. Ten nodes a layer.
 
 Relatives have biases (Qwen2), norms on queries and keys (Qwen3), layers without rotation (SmolLM3), layer norms
-(StableLM), no gate (StarCoder2, Arcee), or norms after (OLMo 2).
+(StableLM), no gate (StarCoder2, Arcee), norms after (OLMo 2), or experts (Mixtral).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from onnx import TensorProto
 from tuibench.engines.decoder.checkpoint import Matrix
 from tuibench.engines.decoder.description import Weights
 from tuibench.engines.ort.graph.builder import CONTRIB, Value
+from tuibench.engines.ort.graph.experts import read_experts
 from tuibench.engines.ort.graph.layout import Layout, attention, declare_inputs, head
 
 _NORMS = {"rms": "SimplifiedLayerNormalization", "layer": "LayerNormalization"}
@@ -140,12 +141,29 @@ def _normalise_heads(layout: Layout, x: Value, scale: Matrix, width: int) -> Val
 
 
 def _feed_forward(layout: Layout, index: int, x: Value) -> Value:
+    if layout.decoder.layers[index].feed.experts is not None:
+        return _routed(layout, index, x)
     prefix, gated = f"layers.{index}", layout.decoder.layers[index].feed.gated
     weight, bias = layout.read(index, "mlp_up"), layout.read_any(index, "mlp_up_bias")
     opened = layout.project(f"{prefix}.{'gate_up' if gated else 'mlp_in'}", x, weight, bias)
     hidden = _gated(layout, prefix, opened) if gated else _active(layout, index, opened)
     weight, bias = layout.read(index, "mlp_down"), layout.read_any(index, "mlp_down_bias")
     return layout.project(f"{prefix}.mlp_out", hidden, weight, bias)
+
+
+def _routed(layout: Layout, index: int, x: Value) -> Value:
+    """Add the router and the experts. The router stays in FP32: a token that goes elsewhere is another model's."""
+    graph, feed, prefix = layout.graph, layout.decoder.layers[index].feed, f"layers.{index}"
+    tokens = graph.weight("by_token", np.array([-1, layout.decoder.hidden], np.int64))
+    flat = graph.node("Reshape", [x, tokens], [f"{prefix}.flat"])
+    router, bias = layout.read(index, "router"), layout.read_any(index, "router_bias")
+    layout.tally.add("FP32", router, router.nbytes, quantised=False)
+    factors = [graph.weight(f"{prefix}.router.weight", router)]
+    if bias is not None:
+        factors.append(graph.weight(f"{prefix}.router.bias", bias))
+    logits = graph.node("Gemm", [flat, *factors], [f"{prefix}.router"], transB=1)
+    weights = read_experts(layout.checkpoint, layout.decoder.layers[index])
+    return layout.experts(graph, layout.tally, f"{prefix}.experts", (x, logits), weights, feed)
 
 
 def _active(layout: Layout, index: int, x: Value) -> Value:

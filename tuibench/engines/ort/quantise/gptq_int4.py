@@ -13,6 +13,7 @@ from tuibench.engines.decoder.checkpoint import Checkpoint
 from tuibench.engines.decoder.read import read_decoder
 from tuibench.engines.ort.graph.assemble import lay_out, try_graph
 from tuibench.engines.ort.graph.builder import GraphBuilder, Value
+from tuibench.engines.ort.graph.experts import BlockwiseExperts
 from tuibench.engines.ort.graph.info import read_graph_info
 from tuibench.engines.ort.graph.projections import BlockwiseProjection, Matrix, WeightTally, add_blockwise
 from tuibench.engines.ort.quantise.blockwise import pick_block_size, quantise_blockwise
@@ -46,7 +47,8 @@ def write_gptq(
     moments = _Moments(calibration, progress)
     body = _CompensatedProjection(options.body_bits, options.body_block, options.body_symmetric, moments)
     head = BlockwiseProjection(options.head_bits, options.head_block)
-    lay_out(decoder, Checkpoint(model_dir, decoder), directory, body, {"head": head}, progress=progress)
+    experts = BlockwiseExperts(options.body_bits, options.body_block)
+    lay_out(decoder, Checkpoint(model_dir, decoder), directory, body, experts, {"head": head}, progress=progress)
     # The text is read while the graph is laid out: only now is known what that took.
     notes = calibration.notes("errors made up for by later columns (GPTQ)")
     msgspec.structs.replace(read_graph_info(directory), notes=notes).save(directory)

@@ -93,6 +93,10 @@ def _folds(layer: Layer, decoder: Decoder) -> Iterator[_Fold]:
     if not decoder.norms_after:
         norm = (*weights["attention_norm"], *weights.get("attention_norm_bias", ()))
         yield _Fold(f"{layer.name}.qkv", norm, weights["qkv"])
+    # What experts read stays as it is: the router reads it, too, and nothing shows what is within them.
+    if layer.feed.experts is not None:
+        return
+    if not decoder.norms_after:
         norm = (*weights["feed_norm"], *weights.get("feed_norm_bias", ()))
         yield _Fold(f"{layer.name}.{'gate_up' if gated else 'mlp_in'}", norm, weights["mlp_up"])
     if gated:

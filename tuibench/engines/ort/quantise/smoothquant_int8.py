@@ -8,6 +8,7 @@ from tuibench.engines.base import Progress
 from tuibench.engines.decoder.checkpoint import Checkpoint
 from tuibench.engines.decoder.read import read_decoder
 from tuibench.engines.ort.graph.assemble import lay_out, try_graph
+from tuibench.engines.ort.graph.experts import BlockwiseExperts
 from tuibench.engines.ort.graph.projections import BlockwiseProjection
 from tuibench.engines.ort.quantise.calibration import Calibration
 from tuibench.engines.ort.quantise.smoothing import smooth
@@ -38,5 +39,6 @@ def write_smoothquant(
     notes = calibration.notes(f"outliers of {n_moved} products moved into the weights (alpha {options.smoothing:g})")
     del calibration  # the FP32 weights of its session
     products = BlockwiseProjection(8, options.block)
-    lay_out(decoder, smoothing.checkpoint, directory, products, {}, progress=progress, notes=notes)
+    experts = BlockwiseExperts(8, options.block)
+    lay_out(decoder, smoothing.checkpoint, directory, products, experts, {}, progress=progress, notes=notes)
     try_graph(directory, decoder, progress)

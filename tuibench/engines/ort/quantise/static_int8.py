@@ -9,6 +9,7 @@ from tuibench.engines.base import Progress
 from tuibench.engines.decoder.checkpoint import Checkpoint
 from tuibench.engines.decoder.read import read_decoder
 from tuibench.engines.ort.graph.assemble import lay_out, try_graph
+from tuibench.engines.ort.graph.experts import BlockwiseExperts
 from tuibench.engines.ort.graph.projections import BlockwiseProjection, Projection, StaticProjection
 from tuibench.engines.ort.quantise.calibration import Calibration, Magnitudes, pick_range
 from tuibench.engines.ort.quantise.smoothing import smooth
@@ -47,7 +48,8 @@ def write_static(
         "smoothing": f"alpha {options.smoothing:g}, {len(divisors)} products" if divisors else "none",
         "kept in blocks": _kept(special),
     }
-    lay_out(decoder, smoothing.checkpoint, directory, _KEPT, special, progress=progress, notes=notes)
+    experts = BlockwiseExperts(8, _BLOCK)
+    lay_out(decoder, smoothing.checkpoint, directory, _KEPT, experts, special, progress=progress, notes=notes)
     try_graph(directory, decoder, progress)
 
 
