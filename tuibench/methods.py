@@ -6,7 +6,7 @@ row, which says why, and nothing more.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tuibench.engines.base import Engine
 
 GROUP = "tuibench.methods"
+_PACKAGE = "tuibench"
 _LONGEST_REASON = 300
 """Characters; an exception may quote a whole file."""
 
@@ -125,6 +126,12 @@ def _without_circle(method: Method, found: Mapping[str, Method]) -> Method:
     circle = " → ".join([*chain, method.id])
     why = f"{method.explanation} (no gain over a rung below: its parents form a circle, {circle})"
     return msgspec.structs.replace(method, parent=None, explanation=why)
+
+
+def are_built_in(method_ids: Iterable[str]) -> bool:
+    """Return whether all of these methods, or what they are controls of, come with this package."""
+    points = [_entry_points().get(method_of(method_id)) for method_id in method_ids]
+    return all(point is not None and point.dist is not None and point.dist.name == _PACKAGE for point in points)
 
 
 def ladder_parents() -> dict[str, str | None]:

@@ -11,7 +11,7 @@ import sys
 import psutil
 import pytest
 
-from tuibench.cli import OK, main
+from tuibench.cli import BAD_USAGE, OK, main
 from tuibench.machine.bandwidth import remember
 from tuibench.store.session import load
 
@@ -47,6 +47,18 @@ def test_a_run_prints_its_result_and_the_path_of_a_session_that_names_no_folder_
     text = path.read_text()
     assert str(tmp_path) not in text
     assert not re.search(rf"\b{re.escape(os.uname().nodename)}\b", text)
+
+
+def test_a_model_type_that_nothing_can_run_is_refused_before_there_is_a_session(
+    arguments, tiny_llama, tmp_path, capsys
+):
+    model = shutil.copytree(tiny_llama.directory, tmp_path / "model")
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "model_type": "llama9"}))
+    assert main([*arguments[3:], "--model", str(model)]) == BAD_USAGE
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.search(r"transformers [\d.]+ does not know the model type 'llama9' of model; ", line)
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_a_control_is_measured_as_its_method_is_and_never_scored(arguments, tmp_path, capfdbinary):

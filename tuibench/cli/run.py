@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from contextlib import aclosing
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,12 +27,18 @@ from tuibench.core.run.state import MethodStatus, RunState, fold
 from tuibench.machine.bandwidth import read_bandwidth
 from tuibench.machine.effective_cpus import effective_cpus
 from tuibench.measure.run.measurement import Measurement
+from tuibench.methods import are_built_in
+from tuibench.models.folder import read_config
+from tuibench.models.known_types import is_known_type
 from tuibench.store.export.json_text import as_json_line
 from tuibench.store.replay import stored_state
 from tuibench.store.schema import SessionError
 
 if TYPE_CHECKING:
     import argparse
+
+    from tuibench.core.run.spec import RunSpec
+    from tuibench.models.local import LocalModel
 
 
 def run(options: argparse.Namespace) -> int:
@@ -65,6 +72,7 @@ def measure(
     sessions = resumed.continuation.path.parent if resumed else paths.sessions_dir(options.output)
     _check_writable(sessions)
     model = resumed.model if resumed else ensure_model(spec.model)
+    _check_type(model, spec)
     if doubt := effective_cpus().doubt(spec.n_threads):
         print(f"tuibench: {doubt[0]}: expect slow results", file=sys.stderr)
     continuation = resumed.continuation if resumed else None
@@ -123,6 +131,18 @@ def _result(state: RunState, measurement: Measurement) -> RunState:
     except SessionError as error:  # somebody moved the file
         print(f"tuibench: {printable(str(error))}", file=sys.stderr)
         return state
+
+
+def _check_type(model: LocalModel, spec: RunSpec) -> None:
+    """Refuse a model that none of the methods can run, before anything is made for it."""
+    model_type = read_config(model.directory, model.name).get("model_type")
+    if isinstance(model_type, str) and not is_known_type(model_type) and are_built_in(spec.methods):
+        raise UsageError(
+            printable(
+                f"transformers {version('transformers')} does not know the model type {model_type!r} of {model.name}; "
+                "use a release that does, or another model"
+            )
+        )
 
 
 def _check_writable(folder: Path) -> None:
