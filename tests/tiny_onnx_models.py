@@ -75,6 +75,30 @@ MAKERS = {
     "arcee": lambda path: _save_llama_like(path, "arcee", attention_bias=True, mlp_bias=True),
     "ernie": lambda path: _save_llama_like(path, "ernie4_5", head_dim=32, use_bias=True),
     "exaone4-two-windows": lambda path: _save_llama_like(path, "exaone4", sliding_window=12, sliding_window_pattern=2),
+    "gemma": lambda path: _save_llama_like(path, "gemma", head_dim=32, attention_bias=True),
+    "gemma2-caps": lambda path: _save_llama_like(
+        path,
+        "gemma2",
+        head_dim=32,
+        sliding_window=12,
+        query_pre_attn_scalar=24,
+        attn_logit_softcapping=2.0,
+        final_logit_softcapping=3.0,
+        attention_bias=True,
+    ),
+    "gemma3-two-rotations": lambda path: _save_llama_like(
+        path,
+        "gemma3_text",
+        head_dim=32,
+        sliding_window=12,
+        query_pre_attn_scalar=24,
+        final_logit_softcapping=3.0,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+        rope_parameters={
+            "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+        },
+    ),
     "granite": lambda path: _save_llama_like(
         path,
         "granite",
@@ -86,6 +110,14 @@ MAKERS = {
         residual_multiplier=0.22,
         attention_multiplier=0.125,
         logits_scaling=5.0,
+    ),
+    "hunyuan": lambda path: _save_llama_like(
+        path,
+        "hunyuan_v1_dense",
+        head_dim=32,
+        attention_bias=True,
+        tie_word_embeddings=True,
+        rope_parameters={"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 1.0, "alpha": 100.0},
     ),
     "mistral-window": lambda path: _save_llama_like(path, "mistral", sliding_window=12, tie_word_embeddings=False),
     "ministral-two-windows": lambda path: _save_llama_like(
@@ -99,6 +131,37 @@ MAKERS = {
         path, "seed_oss", head_dim=32, attention_out_bias=True, mlp_bias=True, tie_word_embeddings=True
     ),
     "olmo2": lambda path: _save_llama_like(path, "olmo2", pad_token_id=None, attention_bias=True),
+    "olmo3-two-rotations": lambda path: _save_llama_like(
+        path,
+        "olmo3",
+        pad_token_id=None,
+        attention_bias=True,
+        sliding_window=12,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+        rope_parameters={
+            "full_attention": {
+                "rope_type": "yarn",
+                "rope_theta": 10000.0,
+                "factor": 4.0,
+                "original_max_position_embeddings": 64,
+            },
+            "sliding_attention": {"rope_type": "default", "rope_theta": 500.0},
+        },
+    ),
+    "phi3-longrope": lambda path: _save_llama_like(
+        path,
+        "phi3",
+        pad_token_id=None,
+        tie_word_embeddings=True,
+        original_max_position_embeddings=24,
+        rope_parameters={
+            "rope_type": "longrope",
+            "rope_theta": 10000.0,
+            "partial_rotary_factor": 0.75,
+            "short_factor": [1.0, 1.1, 1.2, 1.3, 1.4, 1.5],
+            "long_factor": [1.0, 2.0, 4.0, 6.0, 9.0, 12.0],
+        },
+    ),
     "phi3-partly-rotated": lambda path: _save_llama_like(
         path,
         "phi3",
@@ -154,7 +217,5 @@ MAKERS = {
     "qwen3": lambda path: _save_llama_like(path, "qwen3", head_dim=32, tie_word_embeddings=False),
     "qwen3-tied": lambda path: _save_llama_like(path, "qwen3", head_dim=16, tie_word_embeddings=True),
 }
-WITHOUT_KERNELS = frozenset(
-    {"exaone4-two-windows", "gpt-oss", "granite-moe", "mixtral-window", "olmo2", "olmoe", "qwen3-moe"}
-)
+WITHOUT_KERNELS = frozenset({"gpt-oss", "granite-moe", "mixtral-window", "olmoe", "qwen3-moe"})
 """Those that graphs compute and our own kernels do not."""

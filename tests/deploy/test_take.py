@@ -18,7 +18,7 @@ from tests.disks import small_disk
 from tests.engines.ort.generation import opened
 from tests.scripted import header, record
 from tests.scripted_methods import provide
-from tests.tiny_onnx_models import _save_llama_like
+from tests.tiny_onnx_models import MAKERS, _save_llama_like
 from tuibench.cli import BAD_USAGE, INTERRUPTED, OK, SOME_FAILED, main
 from tuibench.models.text.tokenizer import PromptTokenizer
 from tuibench.store.writer import SessionWriter
@@ -66,6 +66,12 @@ def test_a_folder_of_an_exact_method_answers_as_transformers_does(method, tiny_l
 def test_a_model_without_rotation_and_without_a_chat_template_can_be_taken_too(method, tiny_gpt2, place):
     folder = taken(method, tiny_gpt2.directory, place / "out")
     assert answered(folder) == transformers_answer(tiny_gpt2.directory, raw=True)
+
+
+def test_a_graph_with_two_rotations_and_a_cap_on_logits_can_be_taken(place):
+    model_dir = MAKERS["gemma3-two-rotations"](place / "model")
+    folder = taken("onnx-fused", model_dir, place / "out")
+    assert answered(folder) == transformers_answer(model_dir, raw=False)
 
 
 @pytest.mark.parametrize(
@@ -254,6 +260,13 @@ def test_a_cache_that_needs_more_than_a_call_is_refused_and_no_cache_is_not(plac
     assert take("kv-cache", model_dir, "-o", place / "out") == SOME_FAILED
     assert "needs more than a call of transformers" in capsys.readouterr().err
     taken("baseline", model_dir, place / "out")
+
+
+def test_a_graph_whose_text_would_have_to_be_read_again_is_refused(place, capsys):
+    model_dir = MAKERS["phi3-longrope"](place / "model")
+    assert take("onnx-fused", model_dir, "-o", place / "out") == SOME_FAILED
+    assert "rotates all of its keys anew" in capsys.readouterr().err
+    assert leftovers(place) == ["model"]
 
 
 def test_a_full_disk_leaves_nothing_half_made(tiny_llama, place, capsys):

@@ -13,7 +13,7 @@ from tuibench.engines.fused.kernels.groups import FEW, multiply_groups, new_grou
 from tuibench.engines.fused.kernels.matrix import multiply, new_inputs, prepare_inputs
 from tuibench.engines.fused.kernels.prompt_attention import QUERY_BLOCK, attend_block, new_heads
 from tuibench.engines.fused.kernels.tile_ir import TILE_COLUMNS
-from tuibench.engines.fused.kernels.vector import copy, exponential
+from tuibench.engines.fused.kernels.vector import cap, copy, exponential
 from tuibench.engines.fused.kernels.vector_ir import GROUP
 from tuibench.engines.fused.matrices import INT4_BLOCK, LANES, n_panels, padded, stored_bytes
 from tuibench.engines.fused.packing import WRITERS
@@ -37,11 +37,11 @@ def product_in_groups(matrix, panels, inputs, groups, n_tokens, n_in, space, out
 
 
 @entry
-def prompt_attention(heads, scale, window, out):
+def prompt_attention(heads, scale, softcap, window, out):
     n_heads, n_blocks, head_dim, _ = heads.queries.shape
     for head in range(n_heads):
         for block in range(n_blocks):
-            attend_block(heads, 0, head, block, (scale, window), out, head * head_dim)
+            attend_block(heads, 0, head, block, (scale, softcap, window), out, head * head_dim)
 
 
 @entry
@@ -52,7 +52,7 @@ def exponentials(x, out):
 
 @entry
 def attention(place, given, memory, out):
-    (store, index, start, n_workers), (keys, values, vectors), (queries, weights, parts) = place, given, memory
+    (store, index, start, n_workers), (keys, values, vectors), (queries, weights, parts, cap) = place, given, memory
     end, n_queries = len(keys), vectors.shape[0]
     for p in range(end):
         put_key(store, index, p, keys[p])
@@ -64,7 +64,8 @@ def attention(place, given, memory, out):
     for c in range(n_chunks):
         first, last = share(n_panels, c, n_chunks)
         positions = (max(start, (start // LANES + first) * LANES), min(end, (start // LANES + last) * LANES))
-        attend_chunk(store, index, positions, queries, n_queries, np.float32(0.3), weights, parts[:, c])
+        scale, softcap = np.float32(0.3), np.float32(cap)
+        attend_chunk(store, index, positions, queries, n_queries, scale, softcap, weights, parts[:, c])
     for head in range(n_queries):
         combine_chunks(parts[head, :n_chunks], out[head])
 
@@ -236,6 +237,29 @@ def test_exponential_over_the_whole_range():
     np.testing.assert_allclose(out, np.exp(x.astype(np.float64)), rtol=8e-6)
 
 
+@entry
+def caps(x, scale, softcap):
+    cap(x, np.float32(scale), np.float32(softcap))
+
+
+def capped(scores, softcap):
+    return softcap * np.tanh(scores / softcap) if softcap else scores
+
+
+def test_a_cap_over_the_whole_range():
+    x = np.concatenate([np.linspace(-600, 600, 40_001), np.geomspace(1e-12, 1, 1001)]).astype(np.float32)
+    expected = capped(0.25 * x.astype(np.float64), 30.0)
+    caps(x, 0.25, 30.0)
+    np.testing.assert_allclose(x, expected, rtol=1e-6)
+
+
+def test_a_cap_of_what_is_not_a_number_is_none():
+    x = np.array([1, np.nan, np.inf, -np.inf], np.float32)
+    caps(x, 1.0, 30.0)
+    assert np.isnan(x[1])
+    np.testing.assert_allclose(x[2:], [30, -30])
+
+
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 @few
 @given(
@@ -245,11 +269,12 @@ def test_exponential_over_the_whole_range():
     window=st.integers(1, 300) | st.just(2000),
     n_workers=st.integers(1, 5),
     seed=st.integers(0, 2**32 - 1),
-    spread=st.sampled_from([0.1, 1.0, 30.0]),
+    spread_and_cap=st.tuples(st.sampled_from([0.1, 1.0, 30.0]), st.sampled_from([0.0, 1.5, 50.0])),
 )
 def test_attention_in_chunks_is_softmax_over_what_is_stored(
-    precision, head_dim, n_queries, length, window, n_workers, seed, spread
+    precision, head_dim, n_queries, length, window, n_workers, seed, spread_and_cap
 ):
+    spread, softcap = spread_and_cap
     rng = np.random.default_rng(seed)
     vectors = (rng.standard_normal((n_queries, head_dim)) * spread).astype(np.float32)
     keys, values = rng.standard_normal((2, length, head_dim)).astype(np.float32)
@@ -258,11 +283,11 @@ def test_attention_in_chunks_is_softmax_over_what_is_stored(
     start = max(0, length - window)
     parts = np.full((n_queries, 2 * (length // CHUNK + n_workers), padded(head_dim, LANES) + 2), np.nan, np.float32)
     queries, weights, out = new_inputs(n_queries, head_dim), new_inputs(n_queries, CHUNK), np.empty_like(vectors)
-    attention((store, 1, start, n_workers), (keys, values, vectors), (queries, weights, parts), out)
+    attention((store, 1, start, n_workers), (keys, values, vectors), (queries, weights, parts, softcap), out)
     for whole, kept in zip(exact, (keys, values), strict=True):
         step = 0 if precision == "fp32" else np.abs(whole).max(axis=1, keepdims=True) / 127
         assert (np.abs(whole - kept) <= step * 0.501).all()
-    scores = keys[start:].astype(np.float64) @ vectors.T * 0.3
+    scores = capped(keys[start:].astype(np.float64) @ vectors.T * 0.3, softcap)
     probabilities = np.exp(scores - scores.max(axis=0))
     expected = (probabilities / probabilities.sum(axis=0)).T @ values[start:]
     # INT8 keys are multiplied by queries, INT8 values by weights, that are rounded to 2^-15 of the largest.
@@ -276,7 +301,7 @@ def test_keys_and_values_that_are_not_numbers_show(precision):
     keys, values, vectors = np.ones((4, 16), np.float32), np.ones((4, 16), np.float32), np.ones((1, 16), np.float32)
     keys[2, 3] = np.nan
     parts, out = np.zeros((1, 2, 18), np.float32), np.empty_like(vectors)
-    memory = new_inputs(1, 16), new_inputs(1, CHUNK), parts
+    memory = new_inputs(1, 16), new_inputs(1, CHUNK), parts, 0.0
     attention((store, 0, 0, 1), (keys, values, vectors), memory, out)
     assert np.isnan(out).all()
 
@@ -290,8 +315,9 @@ def test_keys_and_values_that_are_not_numbers_show(precision):
     window=st.integers(1, 60) | st.just(2**31 - 1),
     seed=st.integers(0, 2**32 - 1),
     spread=st.sampled_from([0.1, 1.0, 30.0]),
+    softcap=st.sampled_from([0.0, 1.5, 50.0]),
 )
-def test_attention_of_a_prompt_is_causal_softmax(n_kv_heads, group, head_dim, n_tokens, window, seed, spread):
+def test_attention_of_a_prompt_is_causal_softmax(n_kv_heads, group, head_dim, n_tokens, window, seed, spread, softcap):
     rng = np.random.default_rng(seed)
     queries = (rng.standard_normal((n_kv_heads * group, n_tokens, head_dim)) * spread).astype(np.float32)
     keys, values = rng.standard_normal((2, n_kv_heads, n_tokens, head_dim)).astype(np.float32)
@@ -301,10 +327,10 @@ def test_attention_of_a_prompt_is_causal_softmax(n_kv_heads, group, head_dim, n_
         heads.keys[:, t // GROUP, :, t % GROUP] = keys[:, t]
     heads.values[..., :head_dim] = values
     out = np.full((n_tokens, len(queries) * head_dim), np.nan, np.float32)
-    prompt_attention(heads, 0.3, window, out)
+    prompt_attention(heads, 0.3, softcap, window, out)
     behind = np.arange(n_tokens)[:, None] - np.arange(n_tokens)
     for head, query in enumerate(queries):
-        scores = query.astype(np.float64) @ keys[head // group].T * 0.3
+        scores = capped(query.astype(np.float64) @ keys[head // group].T * 0.3, softcap)
         scores[(behind < 0) | (behind >= window)] = -np.inf
         weights = np.exp(scores - scores.max(axis=1, keepdims=True))
         expected = weights / weights.sum(axis=1, keepdims=True) @ values[head // group]

@@ -22,7 +22,7 @@ from tuibench.deploy.methods import SCRIPTS
 from tuibench.deploy.readme import write_readme
 from tuibench.engines.base import CalibratedEngine, CalibrationError, EngineInfo, UnsupportedModelError
 from tuibench.engines.decoder.read import read_decoder
-from tuibench.engines.decoder.rope import rope_frequencies
+from tuibench.engines.decoder.rope import rope_frequencies, switching_length
 from tuibench.engines.ort.graph.info import MODEL_FILE
 from tuibench.engines.ort.graph.weights_file import WEIGHTS_FILE
 from tuibench.engines.ort.prepared import prepared_artifact
@@ -98,10 +98,17 @@ def _place_graph(engine: Any, model_dir: Path, folder: Path) -> dict[str, object
     for name in (MODEL_FILE, WEIGHTS_FILE):
         place(artifact.directory / name, folder)
     decoder = read_decoder(model_dir)
-    if not decoder.rope:
-        return {"rope": None}
-    frequencies, factors = rope_frequencies(decoder.rope, decoder.head_dim)
-    return {"rope": {"frequencies": list(map(float, frequencies)), "factors": list(map(float, factors))}}
+    if switching_length(decoder.rope) is not None:
+        raise UnsupportedModelError(
+            "beyond a certain length of the text this model rotates all of its keys anew, for which the text has to be "
+            "read again; the scripts of a folder do not; baseline can be taken"
+        )
+    return {"rope": {prefix: _angles(rope, decoder.head_dim) for prefix, rope in decoder.rotations.items()}}
+
+
+def _angles(rope: dict[str, Any], head_dim: int) -> dict[str, list[float]]:
+    frequencies, factors = rope_frequencies(rope, head_dim)
+    return {"frequencies": list(map(float, frequencies)), "factors": list(map(float, factors))}
 
 
 def _place_weights(engine: Any, model_dir: Path, folder: Path) -> dict[str, object]:  # noqa: ANN401 - a PyTorch engine

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 
 import pytest
 
@@ -12,8 +13,21 @@ from tuibench.engines.decoder.defaults import ALIASES, DEFAULT_THETAS, DEFAULTS,
 from tuibench.engines.decoder.read import read_decoder
 
 WITH_HEAD_DIM_OF_FILES = {
-    *("exaone4", "granite", "granitemoe", "olmo2", "olmoe", "phi3", "qwen2", "qwen3_moe", "smollm3", "starcoder2")
+    *(
+        "exaone4",
+        "granite",
+        "granitemoe",
+        "olmo2",
+        "olmo3",
+        "olmoe",
+        "phi3",
+        "qwen2",
+        "qwen3_moe",
+        "smollm3",
+        "starcoder2",
+    )
 }
+FACTORS = ("short_factor", "long_factor")
 SIZES = {"hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 3, "max_position_embeddings": 256}
 
 
@@ -31,10 +45,14 @@ def test_every_setting_of_transformers_is_known_with_its_default(model_type):
     fields = {field.name: field.default for field in dataclasses.fields(config_class) if field.name not in general}
     if model_type in WITH_HEAD_DIM_OF_FILES:
         fields["head_dim"] = None  # no field of its class, but its code uses one that a file sets
+    theta = config_class.default_theta
+    if model_type == "gemma3_text":  # no fields, either, but its class takes them from a file
+        fields |= {"sliding_window_pattern": 6, "rope_local_base_freq": theta["local"]}
+        theta = theta["global"]
     deciding = {name: default for name, default in fields.items() if name not in WITHOUT_EFFECT}
     assert deciding == dict(DEFAULTS[model_type])
     assert dict(ALIASES.get(model_type, {})) == config_class.attribute_map
-    assert DEFAULT_THETAS.get(model_type, 10_000.0) == config_class.default_theta
+    assert DEFAULT_THETAS.get(model_type, 10_000.0) == theta
 
 
 @pytest.mark.parametrize(
@@ -94,9 +112,10 @@ def test_the_setting_and_its_value_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("rope", "told"),
     [
-        ({"rope_type": "longrope", "short_factor": [1.0] * 8, "long_factor": [2.0] * 8}, "'longrope' has no graph"),
-        ({"type": "su", "short_factor": [1.0] * 8, "long_factor": [2.0] * 8}, "'su' has no graph"),
-        ({"rope_type": "yarn", "factor": 4.0}, "a Phi-3 with a yarn rotary embedding has no graph"),
+        ({"rope_type": "longrope", "short_factor": [1.0] * 8}, "sets long_factor .* to None; 8 numbers above 0"),
+        ({"type": "su", "short_factor": [1.0] * 7, "long_factor": [2.0] * 8}, "short_factor .*; 8 numbers above 0"),
+        ({"rope_type": "longrope", "short_factor": [1.0] * 7 + [0], "long_factor": [2.0] * 8}, "8 numbers above 0"),
+        ({"rope_type": "linear", "factor": 4.0}, "a Phi-3 with a linear rotary embedding is not described here"),
         ({"rope_type": "default", "partial_rotary_factor": 0.35}, "5 elements of a head 16 wide cannot be rotated"),
         ({"rope_type": "default", "partial_rotary_factor": 1.5}, "24 elements of a head 16 wide cannot be rotated"),
         ({"rope_type": "default", "partial_rotary_factor": "half"}, "partial_rotary_factor .* to 'half'; a number"),
@@ -110,8 +129,93 @@ def test_rotations_of_a_phi3_that_no_table_has_are_refused(rope, told, tmp_path)
 
 @pytest.mark.parametrize("key", ["qk_layernorm", "use_parallel_residual"])
 def test_what_some_stablelms_do_is_refused(key, tmp_path):
-    with pytest.raises(UnsupportedModelError, match=rf"^config\.json sets {key} to True, which has no graph$"):
+    with pytest.raises(UnsupportedModelError, match=rf"^config\.json sets {key} to True, which is not described here$"):
         read(tmp_path, model_type="stablelm", **SIZES, num_key_value_heads=2, **{key: True})
+
+
+@pytest.mark.parametrize(
+    ("model_type", "changes", "told"),
+    [
+        ("gemma", {"use_bidirectional_attention": True}, "has attention look ahead"),
+        ("gemma", {"hidden_act": "gelu"}, "the activation 'gelu' is not described here"),
+        ("gemma2", {"query_pre_attn_scalar": 0}, "sets query_pre_attn_scalar to 0; a number above 0"),
+        ("gemma2", {"attn_logit_softcapping": -50.0}, "sets attn_logit_softcapping to -50.0; a number above 0"),
+        ("gemma2", {"final_logit_softcapping": "30"}, "sets final_logit_softcapping to '30'; a number above 0"),
+        ("gemma3_text", {"attn_logit_softcapping": 50.0}, "caps the scores of attention"),
+        ("gemma3_text", {"sliding_window_pattern": 0}, "sets sliding_window_pattern to 0"),
+        ("gemma3_text", {"sliding_window": None, "layer_types": ["sliding_attention"] * 3}, "without a window"),
+        (
+            "gemma3_text",
+            {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4}},
+            "those of full_attention",
+        ),
+        ("gemma3_text", {"rope_scaling": "linear"}, "parameters by name were expected"),
+        (
+            "olmo3",
+            {"rope_parameters": {"sliding_attention": {"rope_type": "longrope", **dict.fromkeys(FACTORS, [1.0] * 8)}}},
+            "has the rotation of layers with a window change with the length",
+        ),
+        ("olmo3", {"rope_scaling": {"type": "yarn", "factor": 8.0}}, "sets factor of a default rotary embedding"),
+        ("hunyuan_v1_dense", {"rope_scaling": {"type": "dynamic", "factor": 2.0}}, "'dynamic' is not described here"),
+        ("hunyuan_v1_dense", {"rope_scaling": {"type": "dynamic", "alpha": -2.0}}, "alpha to -2.0; a number above 0"),
+    ],
+)
+def test_what_changes_the_arithmetic_of_these_is_refused(model_type, changes, told, tmp_path):
+    with pytest.raises(UnsupportedModelError, match=f"^[^\n]*{re.escape(told)}"):
+        read(tmp_path, model_type=model_type, **{**SIZES, "num_key_value_heads": 2, "head_dim": 16, **changes})
+
+
+GEMMA2 = {
+    "cache_implementation": "hybrid",
+    "hidden_act": "gelu_pytorch_tanh",
+    "hidden_activation": "gelu_pytorch_tanh",
+    "sliding_window": 8,
+    "sliding_window_size": 8,
+}
+GEMMA3 = {
+    "_sliding_window_pattern": 6,
+    "cache_implementation": "hybrid",
+    "rope_local_base_freq": 10000,
+    "rope_scaling": {"factor": 8.0, "rope_type": "linear"},
+    "rope_theta": 1000000,
+    "use_bidirectional_attention": False,
+}
+PHI4_MINI = {
+    "attention_bias": False,
+    "full_attn_mod": 1,
+    "interpolate_factor": 1,
+    "lm_head_bias": False,
+    "mlp_bias": False,
+    "partial_rotary_factor": 0.75,
+    "original_max_position_embeddings": 64,
+    "rope_scaling": {"type": "longrope", "short_factor": [1.0] * 6, "long_factor": [2.0] * 6},
+}
+HUNYUAN = {
+    "attention_head_dim": 16,
+    "cla_share_factor": 2,
+    "norm_type": "rms",
+    "rope_scaling": {"alpha": 1000.0, "beta_fast": 32, "beta_slow": 1, "factor": 1.0, "mscale": 1.0, "type": "dynamic"},
+    "use_cla": False,
+    "use_qk_norm": True,
+    "use_rotary_pos_emb": True,
+}
+
+
+@pytest.mark.parametrize(
+    ("model_type", "said"),
+    [("gemma2", GEMMA2), ("gemma3_text", GEMMA3), ("phi3", PHI4_MINI), ("hunyuan_v1_dense", HUNYUAN)],
+)
+def test_what_published_files_say_is_understood(model_type, said, tmp_path):
+    assert read(tmp_path, model_type=model_type, **SIZES, num_key_value_heads=2, head_dim=16, **said).n_layers == 3
+
+
+def test_what_a_file_says_of_what_its_type_always_does_is_let_through(tmp_path):
+    sizes = {**SIZES, "head_dim": 16}
+    said = {"use_qk_norm": True, "use_rotary_pos_emb": True}
+    expected = read(tmp_path, model_type="hunyuan_v1_dense", **sizes)
+    assert read(tmp_path, model_type="hunyuan_v1_dense", **sizes, **said) == expected
+    with pytest.raises(UnsupportedModelError, match=r"^config\.json sets use_(qk_norm|rotary_pos_emb) to True"):
+        read(tmp_path, model_type="llama", **sizes, **said)
 
 
 @pytest.mark.parametrize("value", [0, -1.0, float("inf"), True, None, "12"])
@@ -165,6 +269,13 @@ def test_what_changes_nothing_is_let_through(changes, tmp_path):
                 "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
             },
         ),
+        ("gemma", {"num_key_value_heads": 2, "head_dim": 8, "attention_bias": True}),
+        ("gemma2", {"num_key_value_heads": 2, "head_dim": 8, "sliding_window": 8}),
+        ("gemma2", {"num_key_value_heads": 2, "sliding_window": 8, "layer_types": ["full_attention"] * 3}),
+        ("gemma3_text", {"num_key_value_heads": 2, "head_dim": 8, "sliding_window": 8, "num_hidden_layers": 13}),
+        ("gemma3_text", {"num_key_value_heads": 2, "sliding_window": 8, "sliding_window_pattern": 2}),
+        ("hunyuan_v1_dense", {"num_key_value_heads": 2, "head_dim": 8, "attention_bias": True}),
+        ("olmo3", {"num_key_value_heads": 2, "pad_token_id": 0, "sliding_window": 8, "num_hidden_layers": 9}),
         ("granite", {"num_key_value_heads": 2, "attention_bias": True, "mlp_bias": True, "head_dim": 8}),
         ("mistral", {"num_attention_heads": 16}),
         ("mistral", {"sliding_window": None, "num_key_value_heads": 2}),

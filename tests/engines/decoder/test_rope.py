@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from tuibench.engines.decoder.rope import check_rope, head_order, rope_tables, rotated_width
+from tuibench.engines.decoder.read import read_decoder
+from tuibench.engines.decoder.rope import check_rope, head_order, rope_tables, rotated_width, switching_length
 
 BASE = {"max_position_embeddings": 4096, "hidden_size": 64, "num_attention_heads": 2}
 VARIANTS = {
@@ -66,6 +67,74 @@ def test_files_are_understood_as_transformers_understands_them(written):
     found_cos, found_sin = rope_tables(check_rope({**BASE, **written}), 32, 300)
     np.testing.assert_allclose(found_cos, cos[0, :, :16], atol=3e-5)
     np.testing.assert_allclose(found_sin, sin[0, :, :16], atol=3e-5)
+
+
+FACTORS = {"short_factor": [1.0 + i / 8 for i in range(16)], "long_factor": [1.0 + i for i in range(16)]}
+
+
+@pytest.mark.parametrize("length", [64, 65])
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"max_position_embeddings": 256, "original_max_position_embeddings": 64},
+        {"max_position_embeddings": 64},
+        {"rope_scaling": {"factor": 32.0, "original_max_position_embeddings": 64}},
+        {"rope_scaling": {"attention_factor": 1.2, "original_max_position_embeddings": 64}},
+    ],
+)
+def test_long_texts_are_turned_by_other_angles_than_short_ones(written, length):
+    import torch
+    from transformers import LlamaConfig
+    from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+
+    scaling = {"rope_type": "longrope", "rope_theta": 1e4, **FACTORS, **written.get("rope_scaling", {})}
+    config = {**BASE, **written, "rope_scaling": scaling}
+    rotary = LlamaRotaryEmbedding(LlamaConfig.from_dict(json.loads(json.dumps(config))))
+    cos, sin = rotary(torch.zeros(1, 1), torch.arange(length)[None])
+    rope = check_rope(config)
+    found_cos, found_sin = rope_tables(rope, 32, length, long=length > switching_length(rope))
+    np.testing.assert_allclose(found_cos, cos[0, :, :16], atol=3e-5)
+    np.testing.assert_allclose(found_sin, sin[0, :, :16], atol=3e-5)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "written"),
+    [
+        ("gemma3_text", {}),
+        ("gemma3_text", {"rope_theta": 5e5, "rope_local_base_freq": 2e4}),
+        ("gemma3_text", {"rope_scaling": {"rope_type": "linear", "factor": 8.0}}),
+        ("gemma3_text", {"rope_parameters": {"full_attention": {"rope_type": "linear", "factor": 2.0}}}),
+        ("olmo3", {}),
+        ("olmo3", {"rope_theta": 1e4}),  # which transformers takes for layers without a window only
+        ("olmo3", {"rope_theta": 1e4, "rope_scaling": {"rope_type": "yarn", "factor": 8.0}}),
+        (
+            "olmo3",
+            {
+                "rope_parameters": {
+                    "full_attention": {"rope_type": "default", "rope_theta": 3e4},
+                    "sliding_attention": {"rope_type": "linear", "rope_theta": 2e4, "factor": 2.0},
+                },
+                "rope_scaling": {"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 64},
+            },
+        ),
+    ],
+)
+def test_layers_with_a_window_are_turned_by_a_table_of_their_own(model_type, written, tmp_path):
+    import torch
+    from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+
+    sizes = {"vocab_size": 8, "num_hidden_layers": 2, "num_key_value_heads": 2, "head_dim": 32, "intermediate_size": 8}
+    kinds = ["sliding_attention", "full_attention"]
+    config = {**BASE, **sizes, "layer_types": kinds, "sliding_window": 8, "pad_token_id": None, **written}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type, **config}))
+    decoder = read_decoder(tmp_path)
+    parsed = CONFIG_MAPPING[model_type].from_dict(json.loads(json.dumps(config)))
+    rotary = AutoModelForCausalLM.from_config(parsed).model.rotary_emb
+    for layer, kind in zip(decoder.layers, kinds, strict=True):
+        cos, sin = rotary(torch.zeros(1, 1), torch.arange(300)[None], kind)
+        found_cos, found_sin = rope_tables(decoder.rotations[decoder.rotation_of(layer.attention)], 32, 300)
+        np.testing.assert_allclose(found_cos, cos[0, :, :16], atol=3e-5)
+        np.testing.assert_allclose(found_sin, sin[0, :, :16], atol=3e-5)
 
 
 @pytest.mark.parametrize("part", [0.25, 0.75, 1.0])

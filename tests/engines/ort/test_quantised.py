@@ -34,7 +34,11 @@ def exact(tiny_model):
 
 @pytest.mark.usefixtures("warm_cache")
 @pytest.mark.parametrize(
-    "kind", ["gpt2", "llama-untied-biased", "granite", "olmo2", "phi3-partly-rotated", "qwen3", "stablelm"]
+    "kind",
+    [
+        *("gpt2", "llama-untied-biased", "granite", "olmo2", "phi3-partly-rotated", "qwen3", "stablelm"),
+        *("gemma2-caps", "gemma3-two-rotations", "hunyuan", "olmo3-two-rotations", "phi3-longrope"),
+    ],
 )
 @pytest.mark.parametrize("method", LARGEST_DIVERGENCE)
 def test_quantised_logits_stay_near_fp32(method, kind, tiny_model, exact):

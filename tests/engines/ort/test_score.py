@@ -33,7 +33,8 @@ def scored(engine, tokens):
 @pytest.mark.parametrize(
     ("method", "kind"),
     [(method, kind) for kind in ("gpt2", "llama", "qwen3") for method in ("onnx", "onnx-fused")]
-    + [("onnx-fused", "mistral-window")],
+    + [("onnx-fused", kind) for kind in ("gemma3-two-rotations", "mistral-window", "phi3-longrope")]
+    + [("onnx", "phi3-longrope")],
 )
 def test_fp32_scores_are_the_logits_of_decoding(method, kind, tiny_model):
     engine, _, _ = opened(method, tiny_model(kind))

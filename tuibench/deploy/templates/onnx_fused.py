@@ -19,7 +19,7 @@ class Model:
             options.add_session_config_entry("session.x64quantprecision", "1")
         self._session = ort.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
         self._inputs = {each.name: each.shape for each in self._session.get_inputs()}
-        self._vocabulary = next(each.shape[-1] for each in self._session.get_outputs() if each.name == "head")
+        self._logits = next(each for each in self._session.get_outputs() if not each.name.startswith("present."))
         self._rope = settings["rope"]
 
     def prefill(self, token_ids, max_length):
@@ -29,10 +29,10 @@ class Model:
             if name.startswith("past."):
                 room = np.zeros([max_length if n == "capacity" else n for n in shape], np.float32)
                 self._cache[name] = ort.OrtValue.ortvalue_from_numpy(room)
-        if self._rope:
-            angles = np.outer(np.arange(max_length, dtype=np.float32), np.float32(self._rope["frequencies"]))
-            factors = np.float32(self._rope["factors"])
-            self._tables = {"cos": np.cos(angles) * factors, "sin": np.sin(angles) * factors}
+        for prefix, rope in self._rope.items():  # some models have a second one, for layers with a window
+            angles = np.outer(np.arange(max_length, dtype=np.float32), np.float32(rope["frequencies"]))
+            factors = np.float32(rope["factors"])
+            self._tables |= {f"{prefix}cos": np.cos(angles) * factors, f"{prefix}sin": np.sin(angles) * factors}
         self._step = self._bound(1)
         return self._run(*self._bound(len(token_ids)), token_ids)
 
@@ -50,11 +50,11 @@ class Model:
             "total_length": np.zeros((), np.int32),
             **self._tables,
         }
-        logits = np.empty((1, 1, self._vocabulary), np.float32)
+        logits = np.empty((1, 1, self._logits.shape[-1]), np.float32)
         binding = self._session.io_binding()
         for name in arrays.keys() & self._inputs.keys():
             binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(arrays[name]))
-        binding.bind_ortvalue_output("head", ort.OrtValue.ortvalue_from_numpy(logits))
+        binding.bind_ortvalue_output(self._logits.name, ort.OrtValue.ortvalue_from_numpy(logits))
         for name, value in self._cache.items():
             binding.bind_ortvalue_input(name, value)
             binding.bind_ortvalue_output(name.replace("past", "present", 1), value)

@@ -125,6 +125,7 @@ class Checkpoint:
             heads = tensor.reshape(-1, len(stored.head_order), *tensor.shape[1:])
             tensor = heads[:, list(stored.head_order)].reshape(tensor.shape)
         tensor = tensor if stored.factor == 1 else tensor * np.float32(stored.factor)
+        tensor = tensor if stored.offset == 0 else tensor + np.float32(stored.offset)
         change = self._changes.get(stored)
         return tensor if change is None else change(tensor)
 

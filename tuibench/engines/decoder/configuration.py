@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tuibench.engines.base import UnsupportedModelError
-from tuibench.engines.decoder.defaults import ALIASES, DEFAULT_THETAS, DEFAULTS, WITHOUT_EFFECT
+from tuibench.engines.decoder.defaults import ALIASES, DEFAULT_THETAS, DEFAULTS, SAID_ANYWAY, WITHOUT_EFFECT
 from tuibench.engines.decoder.description import Activation
 
 ACTIVATIONS: Mapping[Activation, tuple[str, ...]] = {
@@ -52,8 +52,11 @@ def completed(config: Mapping[str, Any], model_type: str) -> dict[str, Any]:
         if alias in config:
             settings[key] = settings.pop(alias)
     known = DEFAULTS[model_type].keys() | WITHOUT_EFFECT | _READ_ELSEWHERE | _WINDOW
+    said = SAID_ANYWAY.get(model_type, {})
     for key in settings.keys() - known:
         value = settings[key]
+        if key in said and value == said[key]:
+            continue
         if _CHANGES_ARITHMETIC.search(key) and "drop" not in key and not _is_off(key, value, settings):
             raise UnsupportedModelError(
                 f"config.json sets {key} to {shortened(value)}, which is not a setting of {model_type} models; "
@@ -67,6 +70,8 @@ def _is_off(key: str, value: object, settings: Mapping[str, Any]) -> bool:
     match key, value:
         case "layer_types", list():
             return all(kind == "full_attention" for kind in value)
+        case "sliding_window_size", int():  # what Gemma 2 called it before
+            return value == settings.get("sliding_window")
         case "sliding_window", int() if value > 0:
             window = settings.get("max_position_embeddings")
             return isinstance(window, int) and value >= window
@@ -81,7 +86,9 @@ def check_activation(name: object, meant: Activation) -> None:
     """
     known = ACTIVATIONS[meant]
     if name not in known:
-        raise UnsupportedModelError(f"the activation {shortened(name)} has no graph; known: {', '.join(known)}")
+        raise UnsupportedModelError(
+            f"the activation {shortened(name)} is not described here; known: {', '.join(known)}"
+        )
 
 
 def size(settings: Mapping[str, Any], key: str) -> int:

@@ -37,6 +37,34 @@ _QWEN = {
     "max_window_layers": 28,
     "layer_types": None,
 }
+_OLMO = {**_LLAMA, "vocab_size": 50304, "rms_norm_eps": 1e-5, "attention_bias": False}
+_GEMMA = {
+    "vocab_size": 256000,
+    "hidden_size": 3072,
+    "intermediate_size": 24576,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 16,
+    "head_dim": 256,
+    "max_position_embeddings": 8192,
+    "rms_norm_eps": 1e-6,
+    "tie_word_embeddings": True,
+    "rope_parameters": None,
+    "attention_bias": False,
+    "use_bidirectional_attention": None,
+}
+_GEMMA2 = {
+    **_GEMMA,
+    "hidden_size": 2304,
+    "intermediate_size": 9216,
+    "num_hidden_layers": 26,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+    "hidden_activation": "gelu_pytorch_tanh",
+    "query_pre_attn_scalar": 256,
+    "sliding_window": 4096,
+    "layer_types": None,
+}
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "llama": {**_LLAMA, "attention_bias": False, "mlp_bias": False},
     "arcee": {
@@ -73,6 +101,18 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "sliding_window_pattern": 4,
         "layer_types": None,
     },
+    "gemma": {**_GEMMA, "hidden_act": "gelu_pytorch_tanh"},
+    "gemma2": {**_GEMMA2, "final_logit_softcapping": 30.0, "attn_logit_softcapping": 50.0},
+    "gemma3_text": {
+        **_GEMMA2,
+        "vocab_size": 262208,
+        "max_position_embeddings": 131072,
+        "final_logit_softcapping": None,
+        "attn_logit_softcapping": None,
+        "use_bidirectional_attention": False,
+        "sliding_window_pattern": 6,
+        "rope_local_base_freq": 10_000.0,
+    },
     "granite": {
         **_LLAMA,
         "attention_bias": False,
@@ -82,11 +122,13 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "attention_multiplier": 1.0,
         "logits_scaling": 1.0,
     },
+    "hunyuan_v1_dense": {**_LLAMA, "vocab_size": 290943, "rms_norm_eps": 1e-5, "attention_bias": False},
     "mistral": _MISTRAL,
     "ministral": {**_MISTRAL, "layer_types": None},
     "qwen2": _QWEN,
     "qwen3": {**_QWEN, "head_dim": 128, "attention_bias": False},
-    "olmo2": {**_LLAMA, "vocab_size": 50304, "rms_norm_eps": 1e-5, "attention_bias": False},
+    "olmo2": _OLMO,
+    "olmo3": {**_OLMO, "sliding_window": 4096, "layer_types": None},
     "phi3": {
         **_LLAMA,
         "vocab_size": 32064,
@@ -247,8 +289,10 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 
 DEFAULT_THETAS: Mapping[str, float] = {
     "ernie4_5": 500_000.0,
+    "gemma3_text": 1_000_000.0,
     "gpt_oss": 150_000.0,
     "mixtral": 1_000_000.0,
+    "olmo3": 500_000.0,
     "smollm3": 2_000_000.0,
 }
 """Base wavelength of the rotary embedding where a file says nothing; that of all others is 10,000."""
@@ -270,6 +314,7 @@ ALIASES: Mapping[str, Mapping[str, str]] = {
 WITHOUT_EFFECT = frozenset(
     {
         *("initializer_range", "use_cache", "bos_token_id", "eos_token_id", "pad_token_id", "pretraining_tp"),
+        *("eod_token_id", "_sliding_window_pattern", "cache_implementation"),
         *("attention_dropout", "residual_dropout", "embedding_dropout", "hidden_dropout"),
         *("attn_pdrop", "embd_pdrop", "resid_pdrop", "reorder_and_upcast_attn"),
         *("output_router_logits", "router_aux_loss_coef", "router_jitter_noise"),
@@ -277,3 +322,6 @@ WITHOUT_EFFECT = frozenset(
     }
 )
 """Settings of these types that change nothing while text is generated in FP32."""
+
+SAID_ANYWAY: Mapping[str, Mapping[str, Any]] = {"hunyuan_v1_dense": {"use_qk_norm": True, "use_rotary_pos_emb": True}}
+"""What files of a type may say of what its code always does."""

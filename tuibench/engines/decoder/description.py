@@ -1,14 +1,14 @@
 """What a decoder computes, layer by layer, and which tensors hold its weights: all that an engine builds from.
 
-Attention and feed-forward, one after the other, read the residual and add to it. A norm of each is taken of what it
-reads, or of what it adds.
+Attention and feed-forward, one after the other, read the residual and add to it. Norms are taken of what each reads, of
+what it adds, or of both.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from tuibench.core.run.kv_cache import KvCacheSize
@@ -16,6 +16,8 @@ from tuibench.core.run.kv_cache import KvCacheSize
 Activation = Literal["silu", "gelu_tanh", "relu_squared"]
 SCORED_TOKENS = 64
 """Positions that are scored at once; their logits are the largest array then."""
+LOCAL = "local."
+"""Prefix of the rotary tables of layers with a window, where those have their own."""
 Shape = tuple[int, ...]
 
 
@@ -37,6 +39,8 @@ class Stored:
     """In which order the outputs of each head are taken; empty where they stay as they are."""
     factor: float = 1.0
     """What its numbers are multiplied by."""
+    offset: float = 0.0
+    """What is then added to them."""
 
     @property
     def n_outputs(self) -> int:
@@ -63,7 +67,8 @@ Weights = Mapping[str, tuple[Stored, ...]]
 """Role → the tensors that make it up, the outputs of one after those of the other; roles that a model lacks are absent.
 
 Outside of layers: `embedding`, `positions`, `final_norm`, `head`. In a layer: `qkv`, `attention_out`, `mlp_up` (gate
-before up projection), `mlp_down`, `attention_norm`, `feed_norm`, `query_norm`, `key_norm`, `sinks`, `router`; where
+before up projection), `mlp_down`; norms of what attention and feed-forward read, `attention_norm` and `feed_norm`, of
+what they add, `attention_out_norm` and `mlp_down_norm`, of heads, `query_norm` and `key_norm`; `sinks`, `router`. Where
 there are experts, `mlp_up` and `mlp_down` are those of each, one after the other. All but tables and sinks may have a
 `…_bias`.
 """
@@ -79,13 +84,17 @@ class Attention:
     qkv_bias: bool
     out_bias: bool
     qk_norm: Literal["head", "all"] | None
-    """Whether queries and keys are normalised before they are rotated, each head or all heads together."""
+    """Whether queries and keys are normalised, each head or all heads together."""
+    norm_after_rotation: bool = False
+    """Whether they are normalised after they are rotated, not before."""
     rotated: bool
     """Whether queries and keys are turned by the angles of their positions."""
     window: int | None
     """How many positions it attends to, its own included; None where it sees all."""
     scale: float
     """The factor on query times key."""
+    softcap: float | None = None
+    """What scores stay below: `softcap · tanh(score / softcap)`."""
     sinks: bool = False
     """Whether each head has a logit of its own that takes a share of the attention and adds nothing."""
 
@@ -162,8 +171,6 @@ class Decoder:
     hidden: int
     norm: Literal["rms", "layer"]
     """What normalises the residual; layer norms have biases."""
-    norms_after: bool = False
-    """Whether a layer's norms are taken of what is added to the residual, not of what is read from it."""
     norm_epsilon: float
     embedding_scale: float = 1.0
     """What the residual begins with, in embeddings of the tokens."""
@@ -179,6 +186,10 @@ class Decoder:
     context_window: int | None
     rope: dict[str, Any]
     """Parameters of the rotary embedding; empty where positions are learned."""
+    local_rope: dict[str, Any] = field(default_factory=dict)
+    """Those of the layers with a window; empty where they are those of all."""
+    logit_softcap: float | None = None
+    """What logits stay below, see `Attention.softcap`."""
 
     @property
     def n_layers(self) -> int:
@@ -194,6 +205,18 @@ class Decoder:
     def head_dim(self) -> int:
         """That of each layer."""
         return self.layers[0].attention.head_dim
+
+    @property
+    def rotations(self) -> dict[str, dict[str, Any]]:
+        """The parameters of each rotary embedding, by a prefix that tells their tables apart."""
+        tables = {"": self.rope, LOCAL: self.local_rope}
+        return {prefix: rope for prefix, rope in tables.items() if rope}
+
+    def rotation_of(self, attention: Attention) -> str | None:
+        """Return which of the `rotations` turns the queries and keys of a layer; None where none does."""
+        if not attention.rotated:
+            return None
+        return LOCAL if attention.window is not None and self.local_rope else ""
 
     @property
     def is_uniform(self) -> bool:

@@ -14,12 +14,22 @@ from tuibench.engines.decoder.description import Activation, Attention, Decoder,
 from tuibench.engines.decoder.rope import check_rope, head_order, rotated_width
 
 _BUFFERS = re.compile(r"rotary_emb\.inv_freq")
-_UP: Mapping[Activation, tuple[str, ...]] = {
-    "silu": ("gate_proj", "up_proj"),
-    "gelu_tanh": ("c_fc",),
-    "relu_squared": ("up_proj",),
+_GATED = (("gate_proj", "up_proj"), "down_proj")
+_UNGATED: Mapping[Activation, tuple[tuple[str, ...], str]] = {
+    "gelu_tanh": (("c_fc",), "c_proj"),
+    "relu_squared": (("up_proj",), "down_proj"),
 }
-_DOWN: Mapping[Activation, str] = {"silu": "down_proj", "gelu_tanh": "c_proj", "relu_squared": "down_proj"}
+Norms = Literal["before", "after", "both"]
+_NORMS: Mapping[Norms, Mapping[str, str]] = {
+    "before": {"attention_norm": "input_layernorm", "feed_norm": "post_attention_layernorm"},
+    "after": {"attention_out_norm": "post_attention_layernorm", "mlp_down_norm": "post_feedforward_layernorm"},
+    "both": {
+        "attention_norm": "input_layernorm",
+        "attention_out_norm": "post_attention_layernorm",
+        "feed_norm": "pre_feedforward_layernorm",
+        "mlp_down_norm": "post_feedforward_layernorm",
+    },
+}
 Windows = tuple[int | None, ...]
 Parts = tuple[Stored, ...]
 
@@ -33,12 +43,19 @@ class Traits:
     out_bias: bool | None = None
     """The same of attention's output."""
     qk_norm: Literal["head", "all"] | None = None
-    norms_after: bool = False
+    qk_norm_names: tuple[str, str] = ("q_norm", "k_norm")
+    norm_after_rotation: bool = False
+    norms: Norms = "before"
+    """Whether a layer's norms are taken of what it reads, of what it adds, or of both."""
+    norm_offset: float = 0.0
+    """What the weights of RMS norms are stored without."""
     scale: float | None = None
     """The factor on query times key; None where it follows from a head's width."""
+    softcap: float | None = None
+    """What attention's scores stay below."""
     norm: Literal["rms", "layer"] = "rms"
     activation: Activation = "silu"
-    """SiLU is that of a gate; the others go without."""
+    gated: bool = True
     packed: bool = False
     """Whether queries, keys and values are one tensor, gate and up projection another."""
     rotates_neighbours: bool = False
@@ -75,7 +92,7 @@ def describe(settings: Mapping[str, Any], windows: Windows, traits: Traits = LLA
     feed = Feed(
         width=size(settings, "intermediate_size"),
         activation=traits.activation,
-        gated=traits.activation == "silu",
+        gated=traits.gated,
         bias=bool(settings.get("mlp_bias")),
     )
     attentions = [
@@ -86,9 +103,11 @@ def describe(settings: Mapping[str, Any], windows: Windows, traits: Traits = LLA
             qkv_bias=biased if traits.qkv_bias is None else traits.qkv_bias,
             out_bias=biased if traits.out_bias is None else traits.out_bias,
             qk_norm=traits.qk_norm,
+            norm_after_rotation=traits.norm_after_rotation,
             rotated=index not in traits.unrotated,
             window=window,
             scale=head_dim**-0.5 if traits.scale is None else traits.scale,
+            softcap=traits.softcap,
         )
         for index, window in enumerate(windows)
     ]
@@ -100,7 +119,6 @@ def describe(settings: Mapping[str, Any], windows: Windows, traits: Traits = LLA
         vocabulary=table[0],
         hidden=hidden,
         norm=traits.norm,
-        norms_after=traits.norms_after,
         norm_epsilon=settings["rms_norm_eps"],
         layers=tuple(
             Layer(
@@ -127,21 +145,21 @@ def describe(settings: Mapping[str, Any], windows: Windows, traits: Traits = LLA
 def _layer_weights(name: str, hidden: int, attention: Attention, feed: Feed, traits: Traits) -> dict[str, Parts]:
     query, key = attention.query_width, attention.key_width
     qkv = ("qkv_proj",) * 3 if traits.packed else ("q_proj", "k_proj", "v_proj")
-    up = ("gate_up_proj",) * 2 if traits.packed else _UP[feed.activation]
+    up, down = _GATED if feed.gated else _UNGATED[feed.activation]
+    up = ("gate_up_proj",) * 2 if traits.packed else up
     products = {
         "qkv": ("self_attn", qkv, (query, key, key), hidden, attention.qkv_bias),
         "attention_out": ("self_attn", ("o_proj",), (hidden,), query, attention.out_bias),
         "mlp_up": ("mlp", up, (feed.width,) * len(up), hidden, feed.bias),
-        "mlp_down": ("mlp", (_DOWN[feed.activation],), (hidden,), feed.width, feed.bias),
+        "mlp_down": ("mlp", (down,), (hidden,), feed.width, feed.bias),
     }
-    names = ("post_attention_layernorm", "post_feedforward_layernorm")
-    first, second = names if traits.norms_after else ("input_layernorm", "post_attention_layernorm")
-    weights = _norm("attention_norm", f"{name}.{first}", hidden, traits)
-    weights |= _norm("feed_norm", f"{name}.{second}", hidden, traits)
+    weights: dict[str, Parts] = {}
+    for role, tensor in _NORMS[traits.norms].items():
+        weights |= _norm(role, f"{name}.{tensor}", hidden, traits)
     if attention.qk_norm is not None:
         widths = (query, key) if attention.qk_norm == "all" else (attention.head_dim,) * 2
-        for role, tensor, width in zip(("query_norm", "key_norm"), ("q_norm", "k_norm"), widths, strict=True):
-            weights[role] = (Stored(f"{name}.self_attn.{tensor}.weight", (width,)),)
+        for role, tensor, width in zip(("query_norm", "key_norm"), traits.qk_norm_names, widths, strict=True):
+            weights[role] = (Stored(f"{name}.self_attn.{tensor}.weight", (width,), offset=traits.norm_offset),)
     for role, (block, tensors, sizes, n_inputs, biased) in products.items():
         parts = _consecutive([f"{name}.{block}.{tensor}" for tensor in tensors], sizes)
         weights[role] = tuple(
@@ -155,7 +173,10 @@ def _layer_weights(name: str, hidden: int, attention: Attention, feed: Feed, tra
 def _norm(role: str, name: str, width: int, traits: Traits) -> dict[str, Parts]:
     """Return the tensors of a norm of the residual."""
     suffixes = {"": "weight"} if traits.norm == "rms" else {"": "weight", "_bias": "bias"}
-    return {f"{role}{ending}": (Stored(f"{name}.{suffix}", (width,)),) for ending, suffix in suffixes.items()}
+    offset = traits.norm_offset
+    return {
+        f"{role}{ending}": (Stored(f"{name}.{suffix}", (width,), offset=offset),) for ending, suffix in suffixes.items()
+    }
 
 
 def _consecutive(names: Sequence[str], sizes: Sequence[int]) -> Parts:

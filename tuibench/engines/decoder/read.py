@@ -21,11 +21,16 @@ from tuibench.engines.decoder.relatives import (
     read_arcee,
     read_ernie,
     read_exaone4,
+    read_gemma,
+    read_gemma2,
+    read_gemma3,
     read_granite,
+    read_hunyuan,
     read_llama,
     read_ministral,
     read_mistral,
     read_olmo2,
+    read_olmo3,
     read_phi3,
     read_qwen2,
     read_qwen3,
@@ -41,10 +46,15 @@ READERS: Mapping[str, Callable[[Mapping[str, Any]], Decoder]] = {
     "arcee": read_arcee,
     "ernie4_5": read_ernie,
     "exaone4": read_exaone4,
+    "gemma": read_gemma,
+    "gemma2": read_gemma2,
+    "gemma3_text": read_gemma3,
     "granite": read_granite,
+    "hunyuan_v1_dense": read_hunyuan,
     "mistral": read_mistral,
     "ministral": read_ministral,
     "olmo2": read_olmo2,
+    "olmo3": read_olmo3,
     "phi3": read_phi3,
     "qwen2": read_qwen2,
     "qwen3": read_qwen3,
@@ -62,8 +72,12 @@ READERS: Mapping[str, Callable[[Mapping[str, Any]], Decoder]] = {
 """By the `model_type` of `config.json`; each takes settings that `completed` has gone through."""
 
 
-def read_decoder(model_dir: Path) -> Decoder:
+def read_decoder(model_dir: Path, wanted: str = "description") -> Decoder:
     """Return the decoder in a model folder.
+
+    Args:
+        model_dir: The folder.
+        wanted: What the caller would make of it, and cannot of a family that is not known.
 
     Raises:
         ModelError: `config.json` is missing or unreadable.
@@ -74,5 +88,5 @@ def read_decoder(model_dir: Path) -> Decoder:
     reader = READERS.get(model_type)
     if reader is None:
         known = ", ".join(READERS)
-        raise UnsupportedModelError(f"no ONNX graph for the architecture {model_type or 'unknown'!r}; known: {known}")
+        raise UnsupportedModelError(f"no {wanted} for the architecture {model_type or 'unknown'!r}; known: {known}")
     return reader(completed(config, model_type))

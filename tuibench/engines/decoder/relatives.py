@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from tuibench.engines.base import UnsupportedModelError
 from tuibench.engines.decoder.configuration import factor, shortened, size
+from tuibench.engines.decoder.defaults import DEFAULT_THETAS
 from tuibench.engines.decoder.description import Decoder
 from tuibench.engines.decoder.llama import Traits, Windows, describe
+from tuibench.engines.decoder.rope import check_rope, rope_by_layer_type, rope_settings, switching_length
+
+_PHI3_ROTATIONS = ("default", "longrope")
 
 
 def read_llama(settings: Mapping[str, Any]) -> Decoder:
@@ -19,7 +23,7 @@ def read_llama(settings: Mapping[str, Any]) -> Decoder:
 
 def read_arcee(settings: Mapping[str, Any]) -> Decoder:
     """Describe an Arcee (AFM): a feed-forward without a gate."""
-    return describe(settings, _no_windows(settings), Traits(activation="relu_squared"))
+    return describe(settings, _no_windows(settings), Traits(activation="relu_squared", gated=False))
 
 
 def read_ernie(settings: Mapping[str, Any]) -> Decoder:
@@ -34,10 +38,51 @@ def read_exaone4(settings: Mapping[str, Any]) -> Decoder:
     windows = _windows_by_type(settings, window)
     if windows is None:
         interval = n_layers + 1 if window is None else size(settings, "sliding_window_pattern")
-        windows = tuple(window if index % interval else None for index in range(1, n_layers + 1))
+        windows = _windows_by_interval(settings, interval)
     unrotated = frozenset(index for index, each in enumerate(windows) if window is not None and each is None)
-    traits = Traits(qkv_bias=False, out_bias=False, qk_norm="head", norms_after=True, unrotated=unrotated)
+    traits = Traits(qkv_bias=False, out_bias=False, qk_norm="head", norms="after", unrotated=unrotated)
     return describe(settings, windows, traits)
+
+
+def read_gemma(settings: Mapping[str, Any]) -> Decoder:
+    """Describe a Gemma: a gate of GELU, norms stored as what they are more than 1, scaled embeddings."""
+    return _gemma(settings, _no_windows(settings), Traits())
+
+
+def read_gemma2(settings: Mapping[str, Any]) -> Decoder:
+    """Describe a Gemma 2: four norms a layer, every other layer with a window, scores and logits with a cap."""
+    cap = _cap(settings, "attn_logit_softcapping")
+    traits = Traits(norms="both", scale=factor(settings, "query_pre_attn_scalar") ** -0.5, softcap=cap)
+    windows = _windows_by_type(settings, _window(settings)) or _windows_by_interval(settings, 2)
+    return _gemma(_activation_named(settings), windows, traits)
+
+
+def read_gemma3(settings: Mapping[str, Any]) -> Decoder:
+    """Describe a Gemma 3's text side: most layers have a window and a rotation of their own."""
+    if settings["attn_logit_softcapping"] is not None:  # a setting of its configuration that its code forgets
+        raise UnsupportedModelError("config.json caps the scores of attention, which transformers does in no Gemma 3")
+    windows = _windows_by_type(settings, _window(settings))
+    if windows is None:
+        windows = _windows_by_interval(settings, size(settings, "sliding_window_pattern"))
+    traits = Traits(norms="both", scale=factor(settings, "query_pre_attn_scalar") ** -0.5, qk_norm="head")
+    thetas = settings["rope_theta"], settings["rope_local_base_freq"]
+    return _by_layer_type(settings, thetas, lambda named: _gemma(_activation_named(named), windows, traits))
+
+
+def _gemma(settings: Mapping[str, Any], windows: Windows, traits: Traits) -> Decoder:
+    if settings["use_bidirectional_attention"]:
+        raise UnsupportedModelError("config.json has attention look ahead; only decoders generate here")
+    decoder = describe(settings, windows, replace(traits, activation="gelu_tanh", norm_offset=1.0))
+    cap = _cap(settings, "final_logit_softcapping") if "final_logit_softcapping" in settings else None
+    return replace(decoder, embedding_scale=decoder.hidden**0.5, logit_softcap=cap)
+
+
+def _activation_named(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**settings, "hidden_act": settings["hidden_activation"]}
+
+
+def _cap(settings: Mapping[str, Any], key: str) -> float | None:
+    return None if settings[key] is None else factor(settings, key)
 
 
 def read_granite(settings: Mapping[str, Any]) -> Decoder:
@@ -59,6 +104,24 @@ def read_granite(settings: Mapping[str, Any]) -> Decoder:
     )
 
 
+def read_hunyuan(settings: Mapping[str, Any]) -> Decoder:
+    """Describe a dense Hunyuan: queries and keys are normalised after they are rotated; its NTK factor is fixed."""
+    names = ("query_layernorm", "key_layernorm")
+    traits = Traits(qk_norm="head", qk_norm_names=names, norm_after_rotation=True)
+    return describe(_with_fixed_ntk(settings), _no_windows(settings), traits)
+
+
+def _with_fixed_ntk(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the settings with a base wavelength that a fixed `alpha` has stretched (bloc97's NTK-aware scaling)."""
+    rope = rope_settings(settings)
+    if rope.get("rope_type", rope.get("type")) != "dynamic" or not rope.get("alpha"):
+        return settings
+    head_dim = settings["head_dim"] or size(settings, "hidden_size") // size(settings, "num_attention_heads")
+    theta = rope.get("rope_theta", settings.get("rope_theta", 10_000.0))
+    stretched = factor({"rope_theta": theta}, "rope_theta") * factor(rope, "alpha") ** (head_dim / (head_dim - 2))
+    return {**settings, "rope_scaling": {"rope_type": "default", "rope_theta": stretched}}
+
+
 def read_mistral(settings: Mapping[str, Any]) -> Decoder:
     """Describe a Mistral: a Llama that may look back only so far."""
     return describe(settings, (_window(settings),) * _n_layers(settings))
@@ -72,15 +135,25 @@ def read_ministral(settings: Mapping[str, Any]) -> Decoder:
 
 def read_olmo2(settings: Mapping[str, Any]) -> Decoder:
     """Describe an OLMo 2: norms after; those of queries and keys are of all heads together."""
-    return describe(settings, _no_windows(settings), Traits(qk_norm="all", norms_after=True))
+    return describe(settings, _no_windows(settings), Traits(qk_norm="all", norms="after"))
+
+
+def read_olmo3(settings: Mapping[str, Any]) -> Decoder:
+    """Describe an OLMo 3: an OLMo 2 of which every fourth layer sees all, and may rotate otherwise than the others."""
+    theta = DEFAULT_THETAS["olmo3"]  # that of layers with a window, whatever the file says
+    traits = Traits(qk_norm="all", norms="after")
+    windows = _windows_by_type(settings, _window(settings)) or _windows_by_interval(settings, 4)
+    return _by_layer_type(settings, (settings["rope_theta"], theta), lambda named: describe(named, windows, traits))
 
 
 def read_phi3(settings: Mapping[str, Any]) -> Decoder:
     """Describe a Phi-3: its weights are packed, and it may rotate the first elements of each head only."""
     windows = (_window(settings),) * _n_layers(settings)
-    decoder = describe(settings, windows, Traits(qkv_bias=False, out_bias=False, packed=True, partly_rotated=True))
-    if (kind := decoder.rope["rope_type"]) != "default":
-        raise UnsupportedModelError(f"a Phi-3 with a {kind} rotary embedding has no graph; known: default")
+    traits = Traits(qkv_bias=False, out_bias=False, packed=True, partly_rotated=True)
+    decoder = describe(_with_longrope(settings), windows, traits)
+    if (kind := decoder.rope["rope_type"]) not in _PHI3_ROTATIONS:
+        known = ", ".join(_PHI3_ROTATIONS)
+        raise UnsupportedModelError(f"a Phi-3 with a {kind} rotary embedding is not described here; known: {known}")
     return decoder
 
 
@@ -112,7 +185,9 @@ def read_stablelm(settings: Mapping[str, Any]) -> Decoder:
     """Describe a StableLM: layer norms, and a quarter of each head rotated if nothing else is said."""
     for key in ("qk_layernorm", "use_parallel_residual"):
         if settings[key]:
-            raise UnsupportedModelError(f"config.json sets {key} to {shortened(settings[key])}, which has no graph")
+            raise UnsupportedModelError(
+                f"config.json sets {key} to {shortened(settings[key])}, which is not described here"
+            )
     named = {"partial_rotary_factor": 0.25, **settings, "rms_norm_eps": settings["layer_norm_eps"]}
     biased = bool(settings["use_qkv_bias"])
     traits = Traits(norm="layer", qkv_bias=biased, out_bias=False, partly_rotated=True)
@@ -123,7 +198,40 @@ def read_starcoder2(settings: Mapping[str, Any]) -> Decoder:
     """Describe a StarCoder2: layer norms, a feed-forward without a gate, biases everywhere or nowhere."""
     biases = dict.fromkeys(("attention_bias", "mlp_bias"), settings["use_bias"])
     named = {**settings, **biases, "rms_norm_eps": settings["norm_epsilon"]}
-    return describe(named, (_window(settings),) * _n_layers(settings), Traits(norm="layer", activation="gelu_tanh"))
+    traits = Traits(norm="layer", activation="gelu_tanh", gated=False)
+    return describe(named, (_window(settings),) * _n_layers(settings), traits)
+
+
+def _with_longrope(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the settings of a Phi-3 with today's name of its extended rotation."""
+    rope = rope_settings(settings)
+    if rope.get("rope_type", rope.get("type")) not in {"su", "yarn"}:
+        return settings
+    return {**settings, "rope_scaling": {**rope, "rope_type": "longrope"}}
+
+
+def _by_layer_type(
+    settings: Mapping[str, Any], thetas: tuple[float, float], describe_all: Callable[[Mapping[str, Any]], Decoder]
+) -> Decoder:
+    """Describe a decoder whose layers with a window are rotated by a table of their own.
+
+    Args:
+        settings: The settings.
+        thetas: Base wavelengths of layers without and with a window, where the rotary parameters say nothing.
+        describe_all: Describes it with the rotary parameters of layers without a window.
+    """
+    full, sliding = rope_by_layer_type(settings, *thetas)
+    decoder = describe_all({**settings, "rope_scaling": None, "rope_parameters": full})
+    local_rope = check_rope({**settings, "rope_scaling": None, "rope_parameters": sliding})
+    if switching_length(local_rope) is not None:
+        raise UnsupportedModelError("config.json has the rotation of layers with a window change with the length")
+    return replace(decoder, local_rope=local_rope)
+
+
+def _windows_by_interval(settings: Mapping[str, Any], interval: int) -> Windows:
+    """Return windows that every `interval`-th layer lacks."""
+    window = _window(settings)
+    return tuple(window if index % interval else None for index in range(1, _n_layers(settings) + 1))
 
 
 def _unrotated(settings: Mapping[str, Any]) -> frozenset[int]:

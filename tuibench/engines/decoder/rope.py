@@ -17,11 +17,61 @@ _SETTINGS: Mapping[str, frozenset[str]] = {
     "linear": frozenset({"factor"}),
     "llama3": frozenset({"factor", "low_freq_factor", "high_freq_factor"}),
     "yarn": frozenset({"factor", "attention_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim", "truncate"}),
+    "longrope": frozenset({"factor", "attention_factor", "short_factor", "long_factor"}),
 }
-_NEEDED = {"linear": ("factor",), "llama3": ("factor", "low_freq_factor", "high_freq_factor"), "yarn": ("factor",)}
+_MAY_BE_PARTIAL = {"default", "longrope"}
+_NEEDED = {
+    "linear": ("factor",),
+    "llama3": ("factor", "low_freq_factor", "high_freq_factor"),
+    "yarn": ("factor",),
+    "longrope": ("factor",),
+}
 _GENERAL = frozenset(
     {"rope_type", "type", "rope_theta", "partial_rotary_factor", "original_max_position_embeddings", "finetuned"}
 )
+
+
+def rope_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a configuration says of the rotary embedding; where it has both names, transformers takes the older.
+
+    Raises:
+        UnsupportedModelError: It is not a table.
+    """
+    return _table(config.get("rope_scaling") or config.get("rope_parameters") or {})
+
+
+def rope_by_layer_type(
+    config: Mapping[str, Any], full_theta: float, sliding_theta: float
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what a configuration says of layers that see all, and of those with a window.
+
+    Args:
+        config: `config.json`. Parameters under their older name are meant for layers that see all.
+        full_theta: Base wavelength of the first where the parameters have none.
+        sliding_theta: The same of the second.
+
+    Raises:
+        UnsupportedModelError: The parameters are not those of these two types.
+    """
+    given = _table(config.get("rope_parameters") or {})
+    if given.keys() - {"full_attention", "sliding_attention"}:
+        raise UnsupportedModelError(
+            f"config.json sets rope_parameters to {shortened(given)}; "
+            "those of full_attention and of sliding_attention were expected"
+        )
+    # A type that older files name only `type` then counts for nothing, in transformers as here.
+    default = {"rope_type": "default"}
+    full, sliding = (_table(given.get(kind) or default) for kind in ("full_attention", "sliding_attention"))
+    full |= _table(config.get("rope_scaling") or {})
+    return {"rope_theta": full_theta, **full}, {"rope_theta": sliding_theta, **sliding}
+
+
+def _table(given: object) -> dict[str, Any]:
+    if not isinstance(given, dict):
+        raise UnsupportedModelError(
+            f"config.json sets the rotary embedding to {shortened(given)}; parameters by name were expected"
+        )
+    return dict(given)
 
 
 def check_rope(config: Mapping[str, Any], *, may_be_partial: bool = False) -> dict[str, Any]:
@@ -34,27 +84,22 @@ def check_rope(config: Mapping[str, Any], *, may_be_partial: bool = False) -> di
     Raises:
         UnsupportedModelError: The variant has no fixed table, is not known here, or lacks a parameter.
     """
-    # Where a file has both, transformers takes the older name.
-    given = config.get("rope_scaling") or config.get("rope_parameters") or {}
-    if not isinstance(given, dict):
-        raise UnsupportedModelError(
-            f"config.json sets the rotary embedding to {shortened(given)}; parameters by name were expected"
-        )
-    rope: dict[str, Any] = dict(given)
+    rope = rope_settings(config)
     rope.setdefault("rope_theta", config.get("rope_theta", 10_000.0))
     kind = str(rope.setdefault("rope_type", rope.get("type", "default")))
     if kind not in _SETTINGS:
-        raise UnsupportedModelError(f"rotary embedding {kind!r} has no graph; known: {', '.join(_SETTINGS)}")
+        raise UnsupportedModelError(f"rotary embedding {kind!r} is not described here; known: {', '.join(_SETTINGS)}")
     part = rope.get("partial_rotary_factor") or config.get("partial_rotary_factor") or 1.0
-    if part != 1.0 and not (may_be_partial and kind == "default"):
-        raise UnsupportedModelError(f"a {kind} rotary embedding of only a part of each head has no graph here")
+    if part != 1.0 and not (may_be_partial and kind in _MAY_BE_PARTIAL):
+        raise UnsupportedModelError(f"a {kind} rotary embedding of only a part of each head is not described here")
     rope["partial_rotary_factor"] = part
     for key in rope.keys() - _GENERAL - _SETTINGS[kind]:
         if rope[key] and rope[key] != 1:
             raise UnsupportedModelError(
-                f"config.json sets {key} of a {kind} rotary embedding to {shortened(rope[key])}, which has no graph"
+                f"config.json sets {key} of a {kind} rotary embedding to {shortened(rope[key])}, "
+                "which is not described here"
             )
-    if kind in {"llama3", "yarn"}:
+    if kind in {"llama3", "yarn", "longrope"}:
         _complete_lengths(rope, config)
     for key in ("rope_theta", "partial_rotary_factor", *_NEEDED.get(kind, ())):
         if not isinstance(rope.get(key), int | float) or rope[key] <= 0:
@@ -72,8 +117,13 @@ def _complete_lengths(rope: dict[str, Any], config: Mapping[str, Any]) -> None:
         rope["original_max_position_embeddings"] = config["original_max_position_embeddings"]
     rope.setdefault("original_max_position_embeddings", window)
     original = size(rope, "original_max_position_embeddings")
-    if rope["rope_type"] == "yarn" and rope.get("factor") is None:
+    if rope["rope_type"] in {"yarn", "longrope"} and rope.get("factor") is None:
         rope["factor"] = window / original
+
+
+def switching_length(rope: Mapping[str, Any]) -> int | None:
+    """Return the length beyond which all positions of a text are rotated otherwise; None where none does that."""
+    return rope["original_max_position_embeddings"] if rope.get("rope_type") == "longrope" else None
 
 
 def rotated_width(rope: Mapping[str, Any], head_dim: int) -> int:
@@ -85,7 +135,20 @@ def rotated_width(rope: Mapping[str, Any], head_dim: int) -> int:
     width = int(head_dim * rope["partial_rotary_factor"])
     if width % 2 or not 0 < width <= head_dim:
         raise UnsupportedModelError(f"{width} elements of a head {head_dim} wide cannot be rotated; see config.json")
+    if rope["rope_type"] == "longrope":
+        for key in ("short_factor", "long_factor"):
+            _check_factors(rope, key, width // 2)
     return width
+
+
+def _check_factors(rope: Mapping[str, Any], key: str, n_pairs: int) -> None:
+    given = rope.get(key)
+    numbers = given if isinstance(given, list) else []
+    if len(numbers) != n_pairs or not all(isinstance(each, int | float) and each > 0 for each in numbers):
+        raise UnsupportedModelError(
+            f"config.json sets {key} of the rotary embedding to {shortened(given)}; "
+            f"{n_pairs} numbers above 0 were expected, one for each pair of a head that is rotated"
+        )
 
 
 def head_order(width: int, head_dim: int, *, neighbours: bool) -> tuple[int, ...]:
@@ -104,29 +167,39 @@ def head_order(width: int, head_dim: int, *, neighbours: bool) -> tuple[int, ...
     return () if order == list(range(head_dim)) else tuple(map(int, order))
 
 
-def rope_tables(rope: dict[str, Any], head_dim: int, length: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def rope_tables(
+    rope: dict[str, Any], head_dim: int, length: int, *, long: bool = False
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return cosine and sine for positions below `length`, each of shape `[length, head_dim / 2]`.
 
     Element i of a head is meant to be paired with i + head_dim / 2; what is not rotated is turned by 0.
+
+    Args:
+        rope: What `check_rope` returned.
+        head_dim: Elements of a head.
+        length: Positions.
+        long: Whether the text is longer than the `switching_length`.
     """
-    frequencies, factors = rope_frequencies(rope, head_dim)
+    frequencies, factors = rope_frequencies(rope, head_dim, long=long)
     angles = np.arange(length, dtype=np.float32)[:, None] * frequencies[None, :]
     return (np.cos(angles) * factors).astype(np.float32), (np.sin(angles) * factors).astype(np.float32)
 
 
-def rope_frequencies(rope: dict[str, Any], head_dim: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def rope_frequencies(
+    rope: dict[str, Any], head_dim: int, *, long: bool = False
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the angular frequency of each pair of a head, and the factor on its cosine and sine: `[head_dim / 2]`.
 
     What is not rotated has frequency 0 and factor 1.
     """
     width = rotated_width(rope, head_dim)
-    frequencies, factor = _frequencies(rope, width)
+    frequencies, factor = _frequencies(rope, width, long=long)
     others = (0, (head_dim - width) // 2)
     factors = np.pad(np.full(width // 2, factor, np.float32), others, constant_values=np.float32(1))
     return np.pad(frequencies, others), factors
 
 
-def _frequencies(rope: dict[str, Any], head_dim: int) -> tuple[NDArray[np.float32], float]:
+def _frequencies(rope: dict[str, Any], head_dim: int, *, long: bool) -> tuple[NDArray[np.float32], float]:
     """Return the angular frequencies in FP32, where transformers rounds them, and the factor on both tables."""
     exponents = np.arange(0, head_dim, 2, dtype=np.float32) / np.float32(head_dim)
     base = (1.0 / np.float32(rope["rope_theta"]) ** exponents).astype(np.float32)
@@ -137,6 +210,9 @@ def _frequencies(rope: dict[str, Any], head_dim: int) -> tuple[NDArray[np.float3
             return _llama3(rope, base), 1.0
         case "yarn":
             return _yarn(rope, base, head_dim)
+        case "longrope":
+            stretched = np.array(rope["long_factor" if long else "short_factor"], np.float32)
+            return (base / stretched).astype(np.float32), _longrope_attention_factor(rope)
     return base, 1.0
 
 
@@ -167,6 +243,14 @@ def _yarn(rope: dict[str, Any], base: NDArray[np.float32], head_dim: int) -> tup
     ramp = np.clip((np.arange(head_dim // 2) - low) / ((high - low) or 0.001), 0, 1)
     frequencies = (base / factor * ramp + base * (1 - ramp)).astype(np.float32)
     return frequencies, _yarn_attention_factor(rope, factor)
+
+
+def _longrope_attention_factor(rope: dict[str, Any]) -> float:
+    """Return the factor of Ding et al. 2024, https://arxiv.org/abs/2402.13753."""
+    given, stretch, original = rope.get("attention_factor"), rope["factor"], rope["original_max_position_embeddings"]
+    if given is not None:
+        return float(given)
+    return 1.0 if stretch <= 1 else math.sqrt(1 + math.log(stretch) / math.log(original))
 
 
 def _yarn_attention_factor(rope: dict[str, Any], factor: float) -> float:

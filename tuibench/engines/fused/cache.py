@@ -66,7 +66,7 @@ class Cache(NamedTuple):
 
     store: Store
     cosine: NDArray[np.float32]
-    """`[capacity, head_dim / 2]`; no columns where positions are learned."""
+    """`[tables, capacity, head_dim / 2]`; no columns where positions are learned."""
     sine: NDArray[np.float32]
 
 

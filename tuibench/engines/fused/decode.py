@@ -1,8 +1,9 @@
 """A token from embedding to logits, in one compiled call; or a few tokens at once, where they have been guessed.
 
-Every worker runs the same function on its share of the rows. Five barriers a layer: a worker may read what all have
-written only after one. Norms and other short work on whole vectors is done by every worker for itself, into memory of
-its own: that is cheaper than one more barrier.
+Every worker runs the same function on its share of the rows. Five barriers a layer, up to three more where norms are
+taken of what a layer adds or of all heads: a worker may read what all have written only after one. Norms and other
+short work on whole vectors is done by every worker for itself, into memory of its own: that is cheaper than one more
+barrier.
 
 Several tokens get the bits that each would get alone: every kernel treats a vector the same whatever stands beside it.
 """
@@ -17,20 +18,23 @@ from numpy.typing import NDArray
 from tuibench.engines.fused.cache import Cache, put_key, put_value
 from tuibench.engines.fused.compiler import entry, kernel
 from tuibench.engines.fused.kernels.attention import CHUNK, attend_chunk, chunks_of, combine_chunks
+from tuibench.engines.fused.kernels.heads import finish_head, normalise_together
 from tuibench.engines.fused.kernels.matrix import Inputs, Tokens, multiply, new_inputs, part_of, prepare_inputs
-from tuibench.engines.fused.kernels.vector import Vector, add, copy, gelu, norm, relu_squared, rotate, silu_gate
+from tuibench.engines.fused.kernels.vector import Vector, activate, add, cap, copy, norm
 from tuibench.engines.fused.matrices import LANES, Matrix, padded
 from tuibench.engines.fused.model import Model
 from tuibench.engines.fused.team import barrier, share, task_of, wait_for_task
 
 
 class Scratch(NamedTuple):
-    """Memory between the steps of up to n tokens. The first four are shared; the others have one part per worker."""
+    """Memory between the steps of up to n tokens. The first five are shared; the others have one part per worker."""
 
     residual: Tokens
     """`[n, hidden]`"""
     qkv: Tokens
     hidden: Tokens
+    update: Tokens
+    """What is to be added to the residual, where a norm of it is."""
     parts: NDArray[np.float32]
     """`[n, n_heads, chunks, whole panels of head_dim, then two numbers]`, see `kernels_attention`."""
     inputs: Inputs
@@ -60,6 +64,7 @@ def new_scratch(model: Model, n_workers: int, capacity: int, n_tokens: int = 1) 
         residual=zeros(n_tokens, shape.hidden),
         qkv=zeros(n_tokens, padded(shape.qkv_rows, LANES)),
         hidden=zeros(n_tokens, shape.intermediate),
+        update=zeros(n_tokens, shape.hidden),
         parts=zeros(n_tokens, shape.n_heads, n_chunks, padded(shape.head_dim, LANES) + 2),
         inputs=new_inputs(n_workers * n_tokens, widest_in),
         queries=new_inputs(n_workers * group, shape.head_dim),
@@ -106,17 +111,32 @@ def _project_qkv(layer: int, step: Step, model: Model, scratch: Scratch, inputs:
 def _head(
     layer: int, qkv: Vector, index: int, model: Model, cache: Cache, position: int, space: Vector, out: Vector
 ) -> None:
-    """Bring one head of queries or keys into its final form: normalised (Qwen3), then rotated."""
+    """Bring one head of queries or keys into its final form."""
     shape, vectors = model.shape, model.vectors
     head = qkv[index * shape.head_dim : (index + 1) * shape.head_dim]
     norms = vectors.query_norm[layer] if index < shape.n_heads else vectors.key_norm[layer]
-    n_pairs = vectors.rotated_pairs[layer]
-    cosine, sine = cache.cosine[position][:n_pairs], cache.sine[position][:n_pairs]
-    if norms.size:
-        norm(head, norms, norms[:0], shape.epsilon, space)
-        rotate(space, cosine, sine, out)
-    else:
-        rotate(head, cosine, sine, out)
+    n_pairs, table = vectors.rotated_pairs[layer], vectors.rotations[layer]
+    cosine, sine = cache.cosine[table, position][:n_pairs], cache.sine[table, position][:n_pairs]
+    finish_head(head, norms, shape.norm_after_rotation, shape.epsilon, cosine, sine, space, out)
+
+
+@kernel
+def normalise_all_heads(layer: int, qkv: Vector, model: Model) -> None:
+    """Normalise the queries, and the keys, of all heads together, where a model does that."""
+    shape, vectors = model.shape, model.vectors
+    n_queries, n_keys = shape.n_heads * shape.head_dim, shape.n_kv_heads * shape.head_dim
+    normalise_together(qkv[:n_queries], vectors.query_norm[layer], shape.head_dim, shape.epsilon)
+    normalise_together(qkv[n_queries : n_queries + n_keys], vectors.key_norm[layer], shape.head_dim, shape.epsilon)
+
+
+@kernel
+def _normalise_tokens(layer: int, step: Step, team: NDArray[np.int64], model: Model, scratch: Scratch) -> None:
+    """Do that, token by token, before any head is used."""
+    if model.vectors.query_norm[layer].size > model.shape.head_dim:
+        first, last = share(step.n_tokens, step.worker, step.n_workers)
+        for t in range(first, last):
+            normalise_all_heads(layer, scratch.qkv[t], model)
+        barrier(team, step.n_workers)
 
 
 @kernel
@@ -169,13 +189,15 @@ def _attend(layer: int, step: Step, token: int, model: Model, cache: Cache, scra
         begin, behind = share(n_panels, chunk, n_chunks)
         positions = (max(start, (start // LANES + begin) * LANES), min(end, (start // LANES + behind) * LANES))
         out = scratch.parts[token, heads : heads + group, chunk]
-        attend_chunk(cache.store, index, positions, queries, group, scale, weights, out)
+        attend_chunk(cache.store, index, positions, queries, group, scale, np.float32(shape.softcap), weights, out)
 
 
 @kernel
-def _project_attention(layer: int, step: Step, model: Model, scratch: Scratch, inputs: Inputs) -> None:
-    """`x += W · attention + b`"""
-    shape = model.shape
+def _project_attention(
+    layer: int, step: Step, team: NDArray[np.int64], model: Model, scratch: Scratch, inputs: Inputs
+) -> None:
+    """`x += W · attention + b`, or its norm."""
+    shape, vectors = model.shape, model.vectors
     for t in range(step.n_tokens):
         end = step.position + t + 1
         n_chunks = chunks_of(max(0, end - model.vectors.windows[layer]), end, step.n_workers)[1]
@@ -183,7 +205,13 @@ def _project_attention(layer: int, step: Step, model: Model, scratch: Scratch, i
             out = inputs.values[t][head * shape.head_dim : (head + 1) * shape.head_dim]
             combine_chunks(scratch.parts[t, head][:n_chunks], out)
         prepare_inputs(model.attention_out, inputs, t, shape.n_heads * shape.head_dim)
-    _add_product(model.attention_out, model.vectors.attention_out_bias[layer], layer, step, scratch, inputs)
+    weight, bias = vectors.attention_out_norm[layer], vectors.attention_out_norm_bias[layer]
+    if weight.size:
+        _write_product(model.attention_out, vectors.attention_out_bias[layer], layer, step, scratch, inputs)
+        barrier(team, step.n_workers)
+        _add_norm(weight, bias, shape.epsilon, step, scratch)
+    else:
+        _add_product(model.attention_out, vectors.attention_out_bias[layer], layer, step, scratch, inputs)
 
 
 @kernel
@@ -199,8 +227,30 @@ def _add_product(matrix: Matrix, bias: Vector, layer: int, step: Step, scratch: 
 
 
 @kernel
+def _write_product(matrix: Matrix, bias: Vector, layer: int, step: Step, scratch: Scratch, inputs: Inputs) -> None:
+    """`update = W · inputs + b`, on the rows of this worker."""
+    first, last, begin, end = panel_share(scratch.residual.shape[1], step.worker, step.n_workers)
+    outputs = scratch.outputs[step.worker]
+    multiply(matrix, layer, first, last, inputs, step.n_tokens, outputs)
+    for t in range(step.n_tokens):
+        copy(outputs[t][begin:end], scratch.update[t][begin:end])
+        if bias.size:
+            add(scratch.update[t][begin:end], bias[begin:end])
+
+
+@kernel
+def _add_norm(weight: Vector, bias: Vector, epsilon: float, step: Step, scratch: Scratch) -> None:
+    """`x += norm(update)`, on the rows of this worker; each computes all of the norm for itself."""
+    begin, end = panel_share(scratch.residual.shape[1], step.worker, step.n_workers)[2:]
+    for t in range(step.n_tokens):
+        normed = scratch.outputs[step.worker, t][: weight.size]
+        norm(scratch.update[t], weight, bias, epsilon, normed)
+        add(scratch.residual[t][begin:end], normed[begin:end])
+
+
+@kernel
 def _feed_in(layer: int, step: Step, model: Model, scratch: Scratch, inputs: Inputs) -> None:
-    """`hidden = silu(W_gate · n) · (W_up · n)`, `gelu(W · n + b)` or `relu(W · n + b)²`, with `n = norm(x)`."""
+    """`hidden = act(W_gate · n + b) · (W_up · n + b)` or `act(W · n + b)`, with `n = norm(x)`."""
     shape, vectors = model.shape, model.vectors
     for t in range(step.n_tokens):
         out = inputs.values[t][: shape.hidden]
@@ -215,27 +265,36 @@ def _feed_in(layer: int, step: Step, model: Model, scratch: Scratch, inputs: Inp
         mine, hidden = outputs[t][begin:end], scratch.hidden[t]
         if bias.size:
             add(mine, bias[begin:end])
-        if shape.gated:
-            silu_gate(mine, hidden[begin // 2 : end // 2])
-        elif shape.squared:
-            relu_squared(mine, hidden[begin:end])
-        else:
-            gelu(mine, hidden[begin:end])
+        activate(mine, shape.activation, shape.gated, hidden[begin // rows : end // rows])
 
 
 @kernel
-def _feed_out(layer: int, step: Step, model: Model, scratch: Scratch, inputs: Inputs) -> None:
-    """`x += W · hidden + b`"""
-    n_hidden = model.shape.intermediate
+def _feed_out(layer: int, step: Step, team: NDArray[np.int64], model: Model, scratch: Scratch, inputs: Inputs) -> None:
+    """`x += W · hidden + b`, or its norm."""
+    n_hidden, vectors = model.shape.intermediate, model.vectors
     for t in range(step.n_tokens):
         copy(scratch.hidden[t], inputs.values[t])
         prepare_inputs(model.mlp_down, inputs, t, n_hidden)
-    _add_product(model.mlp_down, model.vectors.mlp_down_bias[layer], layer, step, scratch, inputs)
+    weight, bias = vectors.mlp_down_norm[layer], vectors.mlp_down_norm_bias[layer]
+    if weight.size:
+        _write_product(model.mlp_down, vectors.mlp_down_bias[layer], layer, step, scratch, inputs)
+        barrier(team, step.n_workers)
+        _add_norm(weight, bias, model.shape.epsilon, step, scratch)
+    else:
+        _add_product(model.mlp_down, vectors.mlp_down_bias[layer], layer, step, scratch, inputs)
+
+
+@kernel
+def cap_logits(softcap: float, first: int, last: int, n_tokens: int, logits: Tokens) -> None:
+    """`logits = softcap · tanh(logits / softcap)`, those of the panels `first ≤ p < last`; 0: they stay as they are."""
+    if softcap > 0:
+        for t in range(n_tokens):
+            cap(logits[t][first * LANES : last * LANES], np.float32(1), np.float32(softcap))
 
 
 @kernel
 def project_logits(step: Step, model: Model, scratch: Scratch, inputs: Inputs, logits: Tokens) -> None:
-    """`logits = W_head · norm(x)`"""
+    """`logits = W_head · norm(x)`, capped where the model does that."""
     shape, vectors = model.shape, model.vectors
     for t in range(step.n_tokens):
         out = inputs.values[t][: shape.hidden]
@@ -243,6 +302,7 @@ def project_logits(step: Step, model: Model, scratch: Scratch, inputs: Inputs, l
         prepare_inputs(model.head, inputs, t, shape.hidden)
     first, last = share(logits.shape[1] // LANES, step.worker, step.n_workers)
     multiply(model.head, 0, first, last, inputs, step.n_tokens, logits)
+    cap_logits(shape.logit_softcap, first, last, step.n_tokens, logits)
 
 
 @kernel
@@ -253,16 +313,17 @@ def _through_layers(
     for layer in range(model.vectors.windows.size):
         _project_qkv(layer, step, model, scratch, inputs)
         barrier(team, step.n_workers)
+        _normalise_tokens(layer, step, team, model, scratch)
         if step.n_tokens > 1:
             _store_all(layer, step, team, model, cache, scratch)
         for t in range(step.n_tokens):
             _attend(layer, step, t, model, cache, scratch)
         barrier(team, step.n_workers)
-        _project_attention(layer, step, model, scratch, inputs)
+        _project_attention(layer, step, team, model, scratch, inputs)
         barrier(team, step.n_workers)
         _feed_in(layer, step, model, scratch, inputs)
         barrier(team, step.n_workers)
-        _feed_out(layer, step, model, scratch, inputs)
+        _feed_out(layer, step, team, model, scratch, inputs)
         barrier(team, step.n_workers)
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tuibench.engines.base import Logits
+    from tuibench.engines.decoder.rereading import Steps
     from tuibench.engines.fused.packing import StackWriter
     from tuibench.engines.fused.session import FusedSession
 
@@ -27,6 +28,8 @@ class _FusedEngine:
 
     def __init__(self) -> None:
         self._session: FusedSession | None = None
+        self._steps: Steps | None = None
+        """The session, or what has it read a text again where its length asks for that."""
 
     def prepare(self, model_dir: Path, progress: Progress) -> bool:
         from tuibench.engines.decoder.checkpoint import Checkpoint
@@ -34,7 +37,7 @@ class _FusedEngine:
         from tuibench.engines.fused.unsupported import unsupported
 
         # Refuses what the kernels cannot run, before they are compiled.
-        decoder = read_decoder(model_dir)
+        decoder = read_decoder(model_dir, "kernels")
         Checkpoint(model_dir, decoder)
         if reason := unsupported(decoder):
             raise UnsupportedModelError(reason)
@@ -48,35 +51,39 @@ class _FusedEngine:
         progress("importing Numba", 0, None)
         from tuibench.engines.decoder.checkpoint import Checkpoint
         from tuibench.engines.decoder.read import read_decoder
+        from tuibench.engines.decoder.rereading import RereadingSteps
+        from tuibench.engines.decoder.rope import switching_length
         from tuibench.engines.fused.facts import describe
         from tuibench.engines.fused.session import open_session
 
         decoder = read_decoder(model_dir)
         weights = Checkpoint(model_dir, decoder)
         self._session = open_session(decoder, weights, self._writer(), n_threads, progress)
+        switch = switching_length(decoder.rope)
+        self._steps = self._session if switch is None else RereadingSteps(self._session, switch)
         return describe(self.method, self._session, weights.parameters, model_dir)
 
     def prefill(self, token_ids: Sequence[int], max_length: int) -> Logits:
-        assert self._session is not None  # noqa: S101 - the protocol loads first
-        return self._session.prefill(token_ids, max_length)
+        assert self._steps is not None  # noqa: S101 - the protocol loads first
+        return self._steps.prefill(token_ids, max_length)
 
     def extend(self, token_ids: Sequence[int]) -> Logits:
         """See `ExtendingEngine`."""
-        assert self._session is not None  # noqa: S101 - the protocol loads first
-        return self._session.extend(token_ids)
+        assert self._steps is not None  # noqa: S101 - the protocol loads first
+        return self._steps.extend(token_ids)
 
     def decode(self, token_id: int) -> Logits:
-        assert self._session is not None  # noqa: S101 - the protocol loads first
-        return self._session.decode(token_id)
+        assert self._steps is not None  # noqa: S101 - the protocol loads first
+        return self._steps.decode(token_id)
 
     def score(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
-        assert self._session is not None  # noqa: S101 - the protocol loads first
-        return self._session.score(token_ids)
+        assert self._steps is not None  # noqa: S101 - the protocol loads first
+        return self._steps.score(token_ids)
 
     def close(self) -> None:
         if self._session is not None:
             self._session.close()
-        self._session = None
+        self._session = self._steps = None
 
     def _writer(self) -> type[StackWriter]:
         from tuibench.engines.fused.packing import WRITERS
@@ -139,8 +146,8 @@ class FusedInt8Lookup(FusedInt8):
         from tuibench.engines.fused.session import MOST_AT_ONCE
         from tuibench.engines.lookup import Drafter
 
-        assert self._session is not None  # noqa: S101 - the protocol loads first
-        self._guesser = Drafter(self._session, token_ids, max_length, MOST_AT_ONCE)
+        assert self._steps is not None  # noqa: S101 - the protocol loads first
+        self._guesser = Drafter(self._steps, token_ids, max_length, MOST_AT_ONCE)
         return super().prefill(token_ids, max_length)
 
     def extend(self, token_ids: Sequence[int]) -> Logits:

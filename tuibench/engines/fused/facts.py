@@ -21,7 +21,6 @@ _WEIGHTS = {
     "int8": "symmetric, one scale per row; activations INT16, sums INT32",
     "int4": f"asymmetric, scale and minimum per {INT4_BLOCK} weights; activations INT16, sums INT32 per block",
 }
-_BARRIERS_PER_LAYER = 5
 
 
 def describe(method: Method, session: FusedSession, parameters: int, model_dir: Path) -> EngineInfo:
@@ -31,7 +30,7 @@ def describe(method: Method, session: FusedSession, parameters: int, model_dir: 
         "precision": method.precision.upper(),
         "weights": _WEIGHTS[method.precision],
         "KV-cache": "FP32" if exact else "INT8, one scale per position and KV head",
-        "kernels": f"compiled by numba {version('numba')}, one call a token, {_BARRIERS_PER_LAYER} barriers a layer",
+        "kernels": f"compiled by numba {version('numba')}, one call a token, {_barriers(session)} barriers a layer",
         "instruction sets": " ".join(instruction_sets()) or "unknown",
         "threads": str(session.n_workers),
         "prefill": f"{GROUP} tokens by {LANES} rows, in FP32 {TILE_COLUMNS}, at a time; no library",
@@ -46,3 +45,10 @@ def describe(method: Method, session: FusedSession, parameters: int, model_dir: 
         kv_cache=session.decoder.kv_cache(FP32_BYTES) if exact else session.decoder.kv_cache(1, FP32_BYTES),
         facts=facts,
     )
+
+
+def _barriers(session: FusedSession) -> int:
+    """Return how often workers wait for each other in a layer of a decoded token; see `decode`."""
+    vectors, head_dim = session.model.vectors, session.model.shape.head_dim
+    extra = [norm.size > 0 for norm in (vectors.attention_out_norm, vectors.mlp_down_norm)]
+    return 5 + sum(extra) + int(vectors.query_norm.shape[1] > head_dim)

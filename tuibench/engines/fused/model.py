@@ -11,18 +11,21 @@ from numpy.typing import NDArray
 
 from tuibench.engines.base import Progress
 from tuibench.engines.decoder.checkpoint import Checkpoint
-from tuibench.engines.decoder.description import Decoder, Layer, packed_shape
+from tuibench.engines.decoder.description import Activation, Decoder, Layer, packed_shape
+from tuibench.engines.fused.kernels.vector import GELU, RELU_SQUARED, SILU
 from tuibench.engines.fused.matrices import Matrix, stored_bytes
 from tuibench.engines.fused.packing import StackWriter
 
 Array = NDArray[np.float32]
+ACTIVATIONS: dict[Activation, int] = {"silu": SILU, "gelu_tanh": GELU, "relu_squared": RELU_SQUARED}
 _UNLIMITED = 2**31 - 1
 TOY_WIDTH = 32
 _NONE = np.zeros(0, np.float32)
 _LAYER_MATRICES = ("qkv", "attention_out", "mlp_up", "mlp_down")
 _LAYER_VECTORS = (
     *(f"{name}_bias" for name in _LAYER_MATRICES),
-    *("attention_norm", "attention_norm_bias", "feed_norm", "feed_norm_bias", "query_norm", "key_norm"),
+    *("attention_norm", "attention_norm_bias", "attention_out_norm", "attention_out_norm_bias"),
+    *("feed_norm", "feed_norm_bias", "mlp_down_norm", "mlp_down_norm_bias", "query_norm", "key_norm"),
 )
 
 
@@ -36,9 +39,14 @@ class Shape(NamedTuple):
     intermediate: int
     qkv_rows: int
     gated: bool
-    """Whether the feed-forward is SiLU with a gate (Llama)."""
-    squared: bool
-    """Whether it is ReLU² (Arcee), if not that; else it is GELU (GPT-2)."""
+    """Whether the feed-forward has a gate."""
+    activation: int
+    """One of those of `kernels.vector`."""
+    norm_after_rotation: bool
+    """Whether heads are rotated before they are normalised."""
+    softcap: float
+    """What attention's scores stay below; 0 where they may be of any size."""
+    logit_softcap: float
     epsilon: float
 
 
@@ -49,6 +57,8 @@ class Vectors(NamedTuple):
     """For each layer, how many positions it sees."""
     rotated_pairs: NDArray[np.int64]
     """For each layer, how many pairs of a head are turned: all or none."""
+    rotations: NDArray[np.int64]
+    """For each layer, by which of the cache's tables."""
     attention_scales: Array
     qkv_bias: Array
     attention_out_bias: Array
@@ -56,8 +66,12 @@ class Vectors(NamedTuple):
     mlp_down_bias: Array
     attention_norm: Array
     attention_norm_bias: Array
+    attention_out_norm: Array
+    attention_out_norm_bias: Array
     feed_norm: Array
     feed_norm_bias: Array
+    mlp_down_norm: Array
+    mlp_down_norm_bias: Array
     query_norm: Array
     key_norm: Array
     final_norm: Array
@@ -138,10 +152,13 @@ def pack_model(
 
 def _vectors(decoder: Decoder, weights: Checkpoint, layers: list[dict[str, Array]]) -> Vectors:
     attentions = [layer.attention for layer in decoder.layers]
+    tables = [None, *decoder.rotations]
+    rotations = [max(0, tables.index(decoder.rotation_of(each)) - 1) for each in attentions]
     final_norm_bias = weights.get(decoder.weights, "final_norm_bias")
     return Vectors(
         windows=np.array([_UNLIMITED if each.window is None else each.window for each in attentions], np.int64),
         rotated_pairs=np.array([each.head_dim // 2 if each.rotated else 0 for each in attentions], np.int64),
+        rotations=np.array(rotations, np.int64),
         attention_scales=np.array([each.scale for each in attentions], np.float32),
         final_norm=np.array(weights.matrix(decoder.weights, "final_norm")),
         final_norm_bias=_NONE if final_norm_bias is None else np.array(final_norm_bias),
@@ -159,7 +176,10 @@ def _shape(decoder: Decoder) -> Shape:
         intermediate=layer.feed.width,
         qkv_rows=layer.attention.query_width + 2 * layer.attention.key_width,
         gated=layer.feed.gated,
-        squared=layer.feed.activation == "relu_squared",
+        activation=ACTIVATIONS[layer.feed.activation],
+        norm_after_rotation=layer.attention.norm_after_rotation,
+        softcap=layer.attention.softcap or 0.0,
+        logit_softcap=decoder.logit_softcap or 0.0,
         epsilon=decoder.norm_epsilon,
     )
 
@@ -181,7 +201,10 @@ def toy_model(writer: type[StackWriter]) -> Model:
         intermediate=width,
         qkv_rows=3 * width,
         gated=True,
-        squared=False,
+        activation=SILU,
+        norm_after_rotation=False,
+        softcap=0.0,
+        logit_softcap=0.0,
         epsilon=1e-5,
     )
     return Model(
@@ -201,6 +224,7 @@ def _toy_vectors() -> Vectors:
     return Vectors(
         windows=np.array([_UNLIMITED], np.int64),
         rotated_pairs=np.array([TOY_WIDTH // 2], np.int64),
+        rotations=np.zeros(1, np.int64),
         attention_scales=np.ones(1, np.float32),
         final_norm=row[0],
         final_norm_bias=_NONE,

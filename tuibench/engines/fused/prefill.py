@@ -1,6 +1,7 @@
 """The prompt: the same layers as `decode`, on all its tokens at once, in one compiled call by the same team.
 
-Products are shared out by rows, everything else by tokens; seven barriers a layer. Only the last position goes through
+Products are shared out by rows, everything else by tokens; seven barriers a layer, and one before each norm of what is
+added to the residual. Only the last position goes through
 the output head.
 """
 
@@ -13,12 +14,13 @@ from numpy.typing import NDArray
 
 from tuibench.engines.fused.cache import Cache, put_key, put_value
 from tuibench.engines.fused.compiler import entry, kernel
-from tuibench.engines.fused.decode import Scratch, Step, panel_share, project_logits
+from tuibench.engines.fused.decode import Scratch, Step, cap_logits, normalise_all_heads, panel_share, project_logits
 from tuibench.engines.fused.kernels.groups import FEW, Groups, multiply_groups, new_groups, prepare_group_inputs
+from tuibench.engines.fused.kernels.heads import finish_head
 from tuibench.engines.fused.kernels.matrix import Inputs, Tokens, new_inputs, part_of
 from tuibench.engines.fused.kernels.prompt_attention import QUERY_BLOCK, Heads, attend_block, new_heads
 from tuibench.engines.fused.kernels.tile_ir import TILE_COLUMNS
-from tuibench.engines.fused.kernels.vector import Vector, add, copy, gelu, norm, relu_squared, rotate, silu_gate
+from tuibench.engines.fused.kernels.vector import Vector, activate, add, copy, norm
 from tuibench.engines.fused.kernels.vector_ir import GROUP
 from tuibench.engines.fused.matrices import LANES, Matrix, padded
 from tuibench.engines.fused.model import Model
@@ -60,16 +62,15 @@ def new_prompt(model: Model, embedded: Tokens, n_workers: int) -> Prompt:
 
 
 @kernel
-def _final_head(layer: int, token: int, index: int, model: Model, cache: Cache, prompt: Prompt, out: Vector) -> None:
-    """Leave a head of queries or keys in its final form: normalised (Qwen3), then rotated."""
+def _final_head(layer: int, token: int, index: int, model: Model, cache: Cache, prompt: Prompt, space: Vector) -> None:
+    """Leave a head of queries or keys in its final form, in the first half of `space`."""
     shape, vectors = model.shape, model.vectors
     head = prompt.outputs[token][index * shape.head_dim : (index + 1) * shape.head_dim]
     norms = vectors.query_norm[layer] if index < shape.n_heads else vectors.key_norm[layer]
-    if norms.size:
-        norm(head, norms, norms[:0], shape.epsilon, out)
-        copy(out, head)
-    n_pairs = vectors.rotated_pairs[layer]
-    rotate(head, cache.cosine[token][:n_pairs], cache.sine[token][:n_pairs], out)
+    n_pairs, table = vectors.rotated_pairs[layer], vectors.rotations[layer]
+    cosine, sine = cache.cosine[table, token][:n_pairs], cache.sine[table, token][:n_pairs]
+    out, space = space[: shape.head_dim], space[shape.head_dim :]
+    finish_head(head, norms, shape.norm_after_rotation, shape.epsilon, cosine, sine, space, out)
 
 
 @kernel
@@ -79,6 +80,8 @@ def _place_heads(layer: int, first: int, last: int, model: Model, cache: Cache, 
     Head by head: what is written then stays in the first-level cache until it is whole.
     """
     shape, heads = model.shape, prompt.heads
+    for token in range(first, last):
+        normalise_all_heads(layer, prompt.outputs[token], model)
     for head in range(shape.n_heads):
         for token in range(first, last):
             _final_head(layer, token, head, model, cache, prompt, space)
@@ -90,7 +93,7 @@ def _place_heads(layer: int, first: int, last: int, model: Model, cache: Cache, 
         for token in range(first, last):
             _final_head(layer, token, shape.n_heads + head, model, cache, prompt, space)
             value = prompt.outputs[token][start : start + shape.head_dim]
-            put_key(cache.store, layer * shape.n_kv_heads + head, token, space)
+            put_key(cache.store, layer * shape.n_kv_heads + head, token, space[: shape.head_dim])
             put_value(cache.store, layer * shape.n_kv_heads + head, token, value)
             keys = heads.keys[head, token // GROUP]
             for i in range(shape.head_dim):
@@ -152,7 +155,7 @@ def _attend(
     first, last = share(n_tokens, worker, n_workers)
     _place_heads(layer, first, last, model, cache, prompt, space)
     barrier(team, n_workers)
-    limits = model.vectors.attention_scales[layer], model.vectors.windows[layer]
+    limits = model.vectors.attention_scales[layer], shape.softcap, model.vectors.windows[layer]
     n_blocks = prompt.heads.queries.shape[1]
     for turn in range((n_blocks + n_workers - 1) // n_workers):
         block = turn * n_workers + (n_workers - 1 - worker if turn % 2 else worker)
@@ -171,6 +174,30 @@ def _add_outputs(prompt: Prompt, first: int, last: int) -> None:
 
 
 @kernel
+def _add_update(
+    weight: Vector,
+    bias: Vector,
+    epsilon: float,
+    mine: tuple[int, int],
+    worker: int,
+    n_workers: int,
+    team: NDArray[np.int64],
+    prompt: Prompt,
+) -> None:
+    """`x += outputs`, on the rows that are this worker's, or `x += norm(outputs)` for its tokens."""
+    if weight.size == 0:
+        _add_outputs(prompt, mine[0], mine[1])
+    else:
+        barrier(team, n_workers)
+        first, last = share(prompt.residual.shape[0], worker, n_workers)
+        for t in range(first, last):
+            update = prompt.outputs[t][: weight.size]
+            norm(update, weight, bias, epsilon, update)
+            add(prompt.residual[t], update)
+    barrier(team, n_workers)
+
+
+@kernel
 def _feed_forward(
     layer: int, worker: int, n_workers: int, team: NDArray[np.int64], model: Model, prompt: Prompt
 ) -> None:
@@ -184,17 +211,12 @@ def _feed_forward(
     barrier(team, n_workers)
     for t in range(first, last):
         hidden = prompt.inputs.values[t][: shape.intermediate]
-        if shape.gated:
-            silu_gate(prompt.outputs[t][:rows], hidden)
-        elif shape.squared:
-            relu_squared(prompt.outputs[t][:rows], hidden)
-        else:
-            gelu(prompt.outputs[t][:rows], hidden)
+        activate(prompt.outputs[t][:rows], shape.activation, shape.gated, hidden)
         prepare_group_inputs(model.mlp_down, prompt.inputs, prompt.groups, t, shape.intermediate)
     barrier(team, n_workers)
     mine = _project(model.mlp_down, vectors.mlp_down_bias[layer], layer, worker, n_workers, shape.hidden, prompt)
-    _add_outputs(prompt, mine[0], mine[1])
-    barrier(team, n_workers)
+    weight, bias = vectors.mlp_down_norm[layer], vectors.mlp_down_norm_bias[layer]
+    _add_update(weight, bias, shape.epsilon, mine, worker, n_workers, team, prompt)
 
 
 @entry
@@ -212,14 +234,14 @@ def prefill_prompt(
     """Do this worker's share of a prompt; see `Team`. The cache is filled, the last token's logits are left."""
     while wait_for_task(team, worker, seen):
         seen += 1
-        shape, vectors, space = model.shape, model.vectors, scratch.heads[worker][: model.shape.head_dim]
+        shape, vectors, space = model.shape, model.vectors, scratch.heads[worker]
         for layer in range(vectors.windows.size):
             _norm_and_project_qkv(layer, worker, n_workers, team, model, prompt)
             _attend(layer, worker, n_workers, team, model, cache, prompt, space)
             bias = vectors.attention_out_bias[layer]
             mine = _project(model.attention_out, bias, layer, worker, n_workers, shape.hidden, prompt)
-            _add_outputs(prompt, mine[0], mine[1])
-            barrier(team, n_workers)
+            weight, bias = vectors.attention_out_norm[layer], vectors.attention_out_norm_bias[layer]
+            _add_update(weight, bias, shape.epsilon, mine, worker, n_workers, team, prompt)
             _feed_forward(layer, worker, n_workers, team, model, prompt)
         if worker == 0:
             copy(prompt.residual[-1], scratch.residual[0])
@@ -259,6 +281,7 @@ def score_block(
         barrier(team, n_workers)
         first, last = share(logits.shape[1] // LANES, worker, n_workers)
         multiply_groups(model.head, 0, first, last, prompt.groups, n_positions, prompt.expanded[worker], logits)
+        cap_logits(shape.logit_softcap, first, last, n_positions, logits)
         barrier(team, n_workers)
         if worker == 0:
             break

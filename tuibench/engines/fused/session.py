@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tuibench.engines.base import Progress
 from tuibench.engines.decoder.checkpoint import Checkpoint
 from tuibench.engines.decoder.description import SCORED_TOKENS, Decoder
-from tuibench.engines.decoder.rope import rope_tables
+from tuibench.engines.decoder.rope import rope_tables, switching_length
 from tuibench.engines.fused.cache import Cache, capacity_of, new_store
 from tuibench.engines.fused.compiler import was_compiled
 from tuibench.engines.fused.decode import Scratch, decode_tokens, new_scratch
@@ -53,6 +53,8 @@ class FusedSession:
         self._length = self._max_length = 0
         self._cache: Cache | None = None
         self._scratch: Scratch | None = None
+        self._switch = switching_length(decoder.rope)
+        self._long = False
 
     def prefill(self, token_ids: Sequence[int], max_length: int) -> NDArray[np.float32]:
         cache, scratch = self._room(max_length)
@@ -108,10 +110,18 @@ class FusedSession:
 
     def _read(self, token_ids: Sequence[int], cache: Cache, scratch: Scratch) -> Prompt:
         """Fill the cache; leave the last position's logits in `_logits`, what the layers made of each in the prompt."""
+        self._turn(len(token_ids), cache)
         prompt = new_prompt(self.model, self._embedding.rows(token_ids, 0), self.n_workers)
         self._team.set_work(prefill_prompt, self.model, cache, scratch, self._logits, prompt)
         self._team.submit(0)
         return prompt
+
+    def _turn(self, length: int, cache: Cache) -> None:
+        """Have the angles of texts of this length, which are others beyond the `switching_length`."""
+        long = self._switch is not None and length > self._switch
+        if long != self._long:
+            write_angles(self.decoder, cache, long=long)
+            self._long = long
 
     @property
     def n_workers(self) -> int:
@@ -127,17 +137,24 @@ class FusedSession:
         if self._cache is None or self._scratch is None or capacity_of(self._cache.store) < capacity:
             self._cache = new_cache(self.decoder, self.model.qkv, capacity)
             self._scratch = new_scratch(self.model, self._team.n_workers, capacity, MOST_AT_ONCE)
+            self._long = False
         return self._cache, self._scratch
 
 
 def new_cache(decoder: Decoder, weights: Matrix, capacity: int) -> Cache:
     """Return an empty cache as it goes with such weights."""
-    if decoder.rope:
-        cosine, sine = rope_tables(decoder.rope, decoder.head_dim, capacity)
-    else:
-        cosine = sine = np.zeros((capacity, 0), np.float32)
+    n_tables, n_pairs = max(1, len(decoder.rotations)), decoder.head_dim // 2 if decoder.rope else 0
     store = new_store(weights, decoder.n_layers * decoder.n_kv_heads, capacity, decoder.head_dim)
-    return Cache(store, cosine, sine)
+    cache = Cache(store, *(np.empty((n_tables, capacity, n_pairs), np.float32) for _ in range(2)))
+    write_angles(decoder, cache, long=False)
+    return cache
+
+
+def write_angles(decoder: Decoder, cache: Cache, *, long: bool) -> None:
+    """Fill the tables of a cache with the angles of texts that are, or are not, longer than the `switching_length`."""
+    for index, rope in enumerate(decoder.rotations.values()):
+        cosine, sine = rope_tables(rope, decoder.head_dim, cache.cosine.shape[1], long=long)
+        cache.cosine[index], cache.sine[index] = cosine, sine
 
 
 def open_session(
@@ -151,7 +168,7 @@ def open_session(
 def compile_kernels(writer: type[StackWriter]) -> bool:
     """Compile all that a precision needs, or read it from the cache; return whether there was anything to compile."""
     model = toy_model(writer)
-    angles = np.zeros((2, TOY_WIDTH // 2), np.float32)
+    angles = np.zeros((1, 2, TOY_WIDTH // 2), np.float32)
     cache = Cache(new_store(model.qkv, 1, 2, TOY_WIDTH), angles, angles)
     scratch, logits = new_scratch(model, 1, 2), np.zeros((1, TOY_WIDTH), np.float32)
     team = Team(1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tuibench.engines.decoder.description import Decoder
 
-_FEEDS = {("silu", True), ("gelu_tanh", False), ("relu_squared", False)}
+_FEEDS = {("silu", True), ("gelu_tanh", True), ("gelu_tanh", False), ("relu_squared", False)}
 
 
 def unsupported(decoder: Decoder) -> str | None:
@@ -14,14 +14,8 @@ def unsupported(decoder: Decoder) -> str | None:
     if (decoder.norm == "layer") != ("final_norm_bias" in decoder.weights):
         # They tell the two norms apart by that.
         return f"the kernels have no {decoder.norm} norm with this model's biases; the method kv-cache runs it"
-    if decoder.norms_after:
-        return (
-            "the kernels take norms of what a layer reads, not of what it adds; the method onnx-fused runs this model"
-        )
     if decoder.layers[0].feed.experts is not None:
         return "the kernels have no router and no experts; the method onnx-fused runs this model"
-    if decoder.layers[0].attention.qk_norm == "all":
-        return "the kernels normalise queries and keys head by head only; the method onnx-fused runs this model"
     feed = decoder.layers[0].feed
     if (feed.activation, feed.gated) not in _FEEDS:
         gate = "with" if feed.gated else "without"

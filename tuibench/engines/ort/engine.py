@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
@@ -20,18 +20,10 @@ if TYPE_CHECKING:
 
     from tuibench.engines.base import Logits
     from tuibench.engines.decoder.description import Decoder
+    from tuibench.engines.decoder.rereading import Session
     from tuibench.models.artifacts import CachedArtifact
 
 _REQUIRES = ("onnx", "onnxruntime")
-
-
-class Session(Protocol):
-    """A loaded graph with its cache."""
-
-    def prefill(self, token_ids: Sequence[int], max_length: int) -> Logits: ...
-    def extend(self, token_ids: Sequence[int]) -> Logits: ...
-    def decode(self, token_id: int) -> Logits: ...
-    def score(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]: ...
 
 
 class _GraphEngine:
@@ -52,7 +44,7 @@ class _GraphEngine:
         from tuibench.engines.ort.prepared import prepared_artifact
 
         # Refuses what has no graph, before anything is made.
-        decoder = read_decoder(model_dir)
+        decoder = read_decoder(model_dir, "ONNX graph")
         Checkpoint(model_dir, decoder)
         if reason := self._unsupported(decoder):
             raise UnsupportedModelError(reason)
@@ -74,11 +66,15 @@ class _GraphEngine:
             self.prepare(model_dir, progress)
         assert self._artifact is not None  # noqa: S101 - prepare() sets it or raises
         progress("importing ONNX Runtime", 0, 2)
+        from tuibench.engines.decoder.rereading import Rereading
+        from tuibench.engines.decoder.rope import switching_length
         from tuibench.engines.ort.session import session_options
 
         progress("loading the graph", 1, 2)
         decoder = read_decoder(model_dir)
         self._session = self._open(self._artifact.directory, decoder, session_options(n_threads))
+        if (switch := switching_length(decoder.rope)) is not None:
+            self._session = Rereading(self._session, switch)
         info = describe(self.method, self._artifact, decoder, n_threads, cached_artifact("onnx", model_dir))
         return replace(info, facts={**info.facts, "KV-cache": self.cache_fact})
 

@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime as ort
 
 from tuibench.engines.decoder.description import SCORED_TOKENS, Decoder
-from tuibench.engines.decoder.rope import rope_tables
+from tuibench.engines.decoder.rope import rope_tables, switching_length
 from tuibench.engines.ort.binding import bound, cache_parts
 from tuibench.engines.ort.graph.info import MODEL_FILE
 from tuibench.machine.cpu import has_vnni
@@ -47,7 +47,10 @@ class DecoderSession:
         """Load a graph from a folder, or its serialised form."""
         source = model if isinstance(model, bytes) else model / MODEL_FILE
         self._session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        self._inputs = {each.name for each in self._session.get_inputs()}
+        self._output = next(each.name for each in self._session.get_outputs() if not each.name.startswith("present."))
         self._decoder = decoder
+        self._switch = switching_length(decoder.rope)
         self._logits = np.empty((1, 1, decoder.vocabulary), np.float32)
         self._last: Logits = self._logits[0, 0]
         self._kept = np.full(1, -1, np.int64)
@@ -56,6 +59,8 @@ class DecoderSession:
         self._last_index = np.zeros(1, np.int32)
         self._total_length = np.zeros((), np.int32)
         self._cache: dict[str, ort.OrtValue] = {}
+        self._tables: dict[str, NDArray[np.float32]] = {}
+        self._turned: tuple[int, bool] | None = None
         self._capacity = 0
         self._length = 0
         self._step: ort.IOBinding
@@ -68,6 +73,7 @@ class DecoderSession:
     def _bind_prompt(self, token_ids: Sequence[int], max_length: int) -> ort.IOBinding:
         self._reserve(max_length)
         self._length = len(token_ids)
+        self._turn(self._length)
         positions = np.arange(self._length, dtype=np.int64)
         return self._bind(np.array(token_ids, np.int64)[None], positions[None], self._kept, self._logits)
 
@@ -93,6 +99,7 @@ class DecoderSession:
         computed as the same positions one after the other.
         """
         self._reserve(len(token_ids))
+        self._turn(len(token_ids))
         logits = np.empty((1, min(len(token_ids), SCORED_TOKENS), self._decoder.vocabulary), np.float32)
         for start in range(0, len(token_ids), SCORED_TOKENS):
             block = np.array(token_ids[start : start + SCORED_TOKENS], np.int64)
@@ -121,11 +128,21 @@ class DecoderSession:
             part: ort.OrtValue.ortvalue_from_numpy(np.zeros(shape, np.float32))
             for part in cache_parts(decoder.n_layers)
         }
-        self._tables: dict[str, NDArray[Any]] = {}
-        if decoder.rope:
-            cos, sin = rope_tables(decoder.rope, decoder.head_dim, self._capacity)
-            self._tables = {"cos": cos, "sin": sin}
+        self._tables = {}
+        for prefix in decoder.rotations:
+            for name in ("cos", "sin"):
+                self._tables[f"{prefix}{name}"] = np.empty((self._capacity, decoder.head_dim // 2), np.float32)
         self._step = self._bind(self._token, self._position, self._kept, self._logits)
+
+    def _turn(self, length: int) -> None:
+        """Have the angles of texts of this length, which steps read anew; all are turned alike up to a switch."""
+        long = self._switch is not None and length > self._switch
+        if self._turned == (self._capacity, long):
+            return
+        for prefix, rope in self._decoder.rotations.items():
+            cos, sin = rope_tables(rope, self._decoder.head_dim, self._capacity, long=long)
+            self._tables[f"{prefix}cos"][:], self._tables[f"{prefix}sin"][:] = cos, sin
+        self._turned = (self._capacity, long)
 
     def _bind(
         self,
@@ -139,6 +156,8 @@ class DecoderSession:
             "kept": kept,
             "last_index": self._last_index,
             "total_length": self._total_length,
-            **(self._tables or {"positions": positions}),
+            "positions": positions,
+            **self._tables,
         }
-        return bound(self._session, inputs, {"head": logits}, self._cache)
+        taken = {name: array for name, array in inputs.items() if name in self._inputs}
+        return bound(self._session, taken, {self._output: logits}, self._cache)

@@ -6,7 +6,7 @@ from tuibench.engines.decoder.description import Decoder
 
 _HEAD_STEP, _ROTATED_HEAD_STEP = 8, 16
 """What `GroupQueryAttention` asks of a head's width on a CPU, without and with rotation."""
-_FEEDS = (("silu", True), ("gelu_tanh", False), ("relu_squared", False))
+_FEEDS = (("silu", True), ("gelu_tanh", True), ("gelu_tanh", False), ("relu_squared", False))
 _LAYOUTS = {
     *((norm, *feed, True) for norm in ("rms", "layer") for feed in _FEEDS),
     ("layer", "gelu_tanh", False, False),

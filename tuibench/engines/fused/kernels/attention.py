@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tuibench.engines.fused.cache import Store, keys_of, scale_weights, values_of
 from tuibench.engines.fused.compiler import kernel
 from tuibench.engines.fused.kernels.matrix import Inputs, Tokens, multiply, prepare_inputs
-from tuibench.engines.fused.kernels.vector import Vector, exponential, largest_of
+from tuibench.engines.fused.kernels.vector import Vector, cap, exponential, largest_of
 from tuibench.engines.fused.matrices import LANES
 
 CHUNK = 256
@@ -35,10 +35,13 @@ def chunks_of(first: int, end: int, n_workers: int) -> tuple[int, int]:
 
 
 @kernel
-def _softmax(scores: Vector, skipped: int, scale: np.float32) -> tuple[np.float32, np.float32]:
+def _softmax(scores: Vector, skipped: int, scale: np.float32, softcap: np.float32) -> tuple[np.float32, np.float32]:
     """Turn scores into `e^(s · scale − max)`, the first few into 0; return the maximum and the sum."""
     scores[:skipped] = np.float32(0)
     seen = scores[skipped:]
+    if softcap > 0:
+        cap(seen, scale, softcap)
+        scale = np.float32(1)
     largest, total = largest_of(seen) * scale, np.float32(0)
     for p in range(seen.size):
         seen[p] = exponential(seen[p] * scale - largest)
@@ -54,6 +57,7 @@ def attend_chunk(
     queries: Inputs,
     n_queries: int,
     scale: np.float32,
+    softcap: np.float32,
     weights: Inputs,
     out: Tokens,
 ) -> None:
@@ -66,6 +70,7 @@ def attend_chunk(
         queries: A row a head, prepared for keys.
         n_queries: How many.
         scale: Of the scores, above 0.
+        softcap: What they then stay below; 0 where they may be of any size.
         weights: Memory for scores, a row a head.
         out: `[heads, whole panels of head_dim, then m and z at the end]`
     """
@@ -75,7 +80,7 @@ def attend_chunk(
     values = values_of(store, panel, n_positions)
     for head in range(n_queries):
         scores = weights.values[head][:n_positions]
-        largest, total = _softmax(scores, positions[0] - panel * LANES, scale)
+        largest, total = _softmax(scores, positions[0] - panel * LANES, scale, softcap)
         scale_weights(store, index, panel, scores)
         prepare_inputs(values, weights, head, n_positions)
         out[head, out.shape[1] - 2], out[head, out.shape[1] - 1] = largest, total

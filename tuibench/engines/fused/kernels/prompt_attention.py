@@ -15,7 +15,7 @@ from tuibench.engines.fused.compiler import kernel
 from tuibench.engines.fused.kernels.groups import FEW
 from tuibench.engines.fused.kernels.matrix import Tokens
 from tuibench.engines.fused.kernels.tile_ir import TILE_COLUMNS, multiply_tile
-from tuibench.engines.fused.kernels.vector import exponential
+from tuibench.engines.fused.kernels.vector import cap, exponential
 from tuibench.engines.fused.kernels.vector_ir import GROUP
 from tuibench.engines.fused.matrices import padded
 
@@ -58,7 +58,9 @@ def new_heads(n_heads: int, n_kv_heads: int, head_dim: int, n_tokens: int, n_wor
 
 
 @kernel
-def _softmax_columns(scores: Tokens, position: int, window: int, scale: np.float32, columns: Tokens) -> None:
+def _softmax_columns(
+    scores: Tokens, position: int, window: int, scale: np.float32, softcap: np.float32, columns: Tokens
+) -> None:
     """Turn products, row p that of position p seen from `position`, into `e^(s − max)`; leave the sum of each column.
 
     Args:
@@ -66,8 +68,13 @@ def _softmax_columns(scores: Tokens, position: int, window: int, scale: np.float
         position: Row of the first query's own position.
         window: How many positions a query sees.
         scale: Of the scores.
+        softcap: What they then stay below; 0 where they may be of any size.
         columns: See `Heads`.
     """
+    if softcap > 0:
+        for p in range(scores.shape[0]):
+            cap(scores[p], scale, softcap)
+        scale = np.float32(1)
     largest, totals = columns[0], columns[1]
     largest[:] = _HIDDEN
     for p in range(scores.shape[0]):
@@ -86,7 +93,7 @@ def _softmax_columns(scores: Tokens, position: int, window: int, scale: np.float
 
 @kernel
 def attend_block(
-    heads: Heads, worker: int, head: int, block: int, limits: tuple[float, int], out: Tokens, column: int
+    heads: Heads, worker: int, head: int, block: int, limits: tuple[float, float, int], out: Tokens, column: int
 ) -> None:
     """Attention of one block of queries of one head; fills their rows of `out` from `column` on.
 
@@ -95,14 +102,14 @@ def attend_block(
         worker: Whose memory is used.
         head: Of the queries.
         block: Of the queries.
-        limits: Scale of the scores, and how many positions a query sees.
+        limits: Scale and cap of the scores, and how many positions a query sees.
         out: `[tokens, …]`
         column: Of the head's first element.
     """
     n_heads, _, head_dim, _ = heads.queries.shape
     kv_head = head // (n_heads // heads.keys.shape[0])
     n_tokens, depth = heads.values.shape[1:]
-    scale, window = limits
+    scale, softcap, window = limits
     start = block * QUERY_BLOCK
     end = min(start + QUERY_BLOCK, n_tokens)
     first_group = max(0, start + 1 - window) // GROUP
@@ -112,7 +119,7 @@ def attend_block(
         keys, row = heads.keys[kv_head, group], group * GROUP - begin
         multiply_tile(GROUP, QUERY_BLOCK, keys, 0, query, 0, head_dim, scores, row, 0)
     columns = heads.columns[worker]
-    _softmax_columns(scores[: end - begin], start - begin, window, np.float32(scale), columns)
+    _softmax_columns(scores[: end - begin], start - begin, window, np.float32(scale), np.float32(softcap), columns)
     values, i = heads.values[kv_head, begin:end], 0
     while i + GROUP <= depth:
         multiply_tile(GROUP, QUERY_BLOCK, values, i, scores, 0, end - begin, mixed, i, 0)

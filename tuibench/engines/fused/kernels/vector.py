@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from tuibench.engines.fused.compiler import kernel
 
 Vector = NDArray[np.float32]
+SILU, GELU, RELU_SQUARED = range(3)
+"""Activations; the first is that of a gate only."""
 
 _LOG2_E = np.float32(1.4426950408889634)
 _LN_2 = np.float32(0.6931471805599453)
@@ -26,6 +28,8 @@ _SQRT_2_OVER_PI = np.float32(0.7978845608028654)
 _GELU_CUBIC = np.float32(0.044715)
 _ONE = np.float32(1)
 _HALF = np.float32(0.5)
+_TANH_LARGEST = np.float32(7.90531110763549805)
+"""Beyond it, `tanh` is 1 in FP32."""
 
 
 @intrinsic  # type: ignore[untyped-decorator]  # Numba carries no types
@@ -55,6 +59,37 @@ def exponential(x: np.float32) -> np.float32:
     p = p * r + _HALF
     power = float_of_bits(np.int32((np.int32(n) + np.int32(_EXPONENT_BIAS)) << _MANTISSA_BITS))
     return np.float32((p * r * r + r + _ONE) * power)
+
+
+@kernel
+def tanh(x: np.float32) -> np.float32:
+    """`tanh x`, within a few units of the last place; no call, so that loops around it vectorise.
+
+    The quotient of polynomials is that of Eigen's `ptanh`. One of exponentials would be rounded to steps of 1, and caps
+    multiply that by up to 50.
+    """
+    x = min(max(x, -_TANH_LARGEST), _TANH_LARGEST)
+    square = x * x
+    p = np.float32(-2.76076847742355e-16)
+    p = p * square + np.float32(2.00018790482477e-13)
+    p = p * square + np.float32(-8.60467152213735e-11)
+    p = p * square + np.float32(5.12229709037114e-08)
+    p = p * square + np.float32(1.48572235717979e-05)
+    p = p * square + np.float32(6.37261928875436e-04)
+    p = p * square + np.float32(4.89352455891786e-03)
+    q = np.float32(1.19825839466702e-06)
+    q = q * square + np.float32(1.18534705686654e-04)
+    q = q * square + np.float32(2.26843463243900e-03)
+    q = q * square + np.float32(4.89352518554385e-03)
+    return np.float32(x * p / q)
+
+
+@kernel
+def cap(x: Vector, scale: np.float32, softcap: np.float32) -> None:
+    """`x = softcap · tanh(scale · x / softcap)`"""
+    factor = scale / softcap
+    for i in range(x.size):
+        x[i] = softcap * tanh(x[i] * factor)
 
 
 @kernel
@@ -105,11 +140,13 @@ def layer_norm(x: Vector, weight: Vector, bias: Vector, epsilon: float, out: Vec
 
 @kernel
 def norm(x: Vector, weight: Vector, bias: Vector, epsilon: float, out: Vector) -> None:
-    """Layer norm where there is a bias, RMS norm where it is empty."""
+    """Layer norm where there is a bias, RMS norm where it is empty; where there is no weight, either, a copy."""
     if bias.size:
         layer_norm(x, weight, bias, epsilon, out)
-    else:
+    elif weight.size:
         rms_norm(x, weight, epsilon, out)
+    else:
+        copy(x, out)
 
 
 @kernel
@@ -136,6 +173,15 @@ def silu_gate(gate_up: Vector, out: Vector) -> None:
 
 
 @kernel
+def gelu_gate(gate_up: Vector, out: Vector) -> None:
+    """`out[i] = gelu(g) · u`, see `silu_gate` and `gelu`."""
+    for i in range(out.size):
+        gate = gate_up[2 * i]
+        inner = _SQRT_2_OVER_PI * (gate + _GELU_CUBIC * gate * gate * gate)
+        out[i] = gate / (_ONE + exponential(np.float32(-2) * inner)) * gate_up[2 * i + 1]
+
+
+@kernel
 def gelu(x: Vector, out: Vector) -> None:
     """`out = x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³)))`, as GPT-2 has it; `(1 + tanh z) / 2 = 1 / (1 + e⁻²ᶻ)`."""
     for i in range(out.size):
@@ -149,6 +195,20 @@ def relu_squared(x: Vector, out: Vector) -> None:
     for i in range(out.size):
         positive = max(x[i], np.float32(0))
         out[i] = positive * positive
+
+
+@kernel
+def activate(x: Vector, activation: int, gated: bool, out: Vector) -> None:
+    """Apply an activation, where gated that of every other element, with which its neighbour is multiplied."""
+    if gated:
+        if activation == GELU:
+            gelu_gate(x, out)
+        else:
+            silu_gate(x, out)
+    elif activation == RELU_SQUARED:
+        relu_squared(x, out)
+    else:
+        gelu(x, out)
 
 
 @kernel

@@ -77,6 +77,7 @@ def _attend(
     *,
     scaling: float,
     s_aux: torch.Tensor | None = None,
+    softcap: float | None = None,
     **_: Any,  # noqa: ANN401 - transformers' own
 ) -> tuple[torch.Tensor, None]:
     """Return eager attention, `[1, tokens, heads, width]`; heads that share keys are multiplied with the same ones.
@@ -85,6 +86,8 @@ def _attend(
     """
     groups = query.unflatten(1, (keys.shape[1], -1))
     scores = groups @ keys * scaling
+    if softcap is not None:
+        scores = torch.tanh(scores / softcap) * softcap
     if s_aux is None:
         weights = torch.softmax(scores + attention_mask, dim=-1)
     else:

@@ -86,7 +86,7 @@ def attention(
 ) -> Value:
     """Add attention over everything so far; new keys and values go into the cache in place."""
     described = layout.decoder.layers[index].attention
-    window = described.window
+    window, softcap = described.window, described.softcap
     inputs = [*qkv, f"past.{index}.key", f"past.{index}.value", "last_index", "total_length", *(rotation or ())]
     if described.sinks:
         sinks = layout.graph.weight(f"layers.{index}.sinks", layout.read(index, "sinks"))
@@ -101,10 +101,15 @@ def attention(
         scale=described.scale,
         do_rotary=int(rotation is not None),
         local_window_size=-1 if window is None else window,
+        **({} if softcap is None else {"softcap": softcap}),
     )
 
 
 def head(layout: Layout, x: Value, table: Matrix) -> None:
-    """Add the output head; its result has shape `[1, n_kept, vocabulary]`."""
-    logits = layout.project("head", x, table, None)
+    """Add the output head; its result, the graph's last output, has shape `[1, n_kept, vocabulary]`."""
+    logits, softcap = layout.project("head", x, table, None), layout.decoder.logit_softcap
+    if softcap is not None:
+        cap = layout.graph.weight("logits.cap", np.array(softcap, np.float32))
+        small = layout.graph.node("Tanh", [layout.graph.node("Div", [logits, cap], ["logits.scaled"])], ["logits.tanh"])
+        logits = layout.graph.node("Mul", [small, cap], ["logits"])
     layout.graph.output(logits, TensorProto.FLOAT, [1, "n_kept", layout.decoder.vocabulary])

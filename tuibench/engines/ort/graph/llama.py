@@ -1,7 +1,7 @@
 """The graph of the Llama family: rotary positions, grouped KV heads. Ten nodes a layer.
 
 Relatives have biases (Qwen2), norms on queries and keys (Qwen3), layers without rotation (SmolLM3), layer norms
-(StableLM), no gate (StarCoder2, Arcee), norms after (OLMo 2), or experts (Mixtral).
+(StableLM), no gate (StarCoder2, Arcee), norms after (OLMo 2), or both, and caps (Gemma 2), or experts (Mixtral).
 """
 
 from __future__ import annotations
@@ -24,9 +24,12 @@ def add_llama(layout: Layout) -> None:
     graph, decoder, weights = layout.graph, layout.decoder, layout.checkpoint
     declare_inputs(layout)
     half = decoder.head_dim // 2
-    graph.input("cos", TensorProto.FLOAT, ["n_positions", half])
-    graph.input("sin", TensorProto.FLOAT, ["n_positions", half])
-    through = _norms_after if decoder.norms_after else _norms_before
+    for prefix in decoder.rotations:
+        graph.input(f"{prefix}cos", TensorProto.FLOAT, ["n_positions", half])
+        graph.input(f"{prefix}sin", TensorProto.FLOAT, ["n_positions", half])
+    if any(layer.attention.norm_after_rotation for layer in decoder.layers):
+        graph.input("positions", TensorProto.INT64, [1, "n_tokens"])
+    through = _norms_after if "attention_out_norm" in decoder.layers[0].weights else _norms_before
     normed = through(layout, layout.embed(weights.embedding))
     head(layout, normed, weights.head)
 
@@ -62,18 +65,32 @@ def _norms_before(layout: Layout, residual: Value) -> Value:
 
 
 def _norms_after(layout: Layout, residual: Value) -> Value:
-    """Add the layers; return the norm of what they leave."""
+    """Add layers that normalise what they add; return the norm of what they leave.
+
+    Where they normalise what they read, too, a sum and the norm that reads it are one node.
+    """
     graph, decoder = layout.graph, layout.decoder
 
     def normed(name: str, x: Value, weights: Weights, role: str) -> Value:
         norm = _norm(layout, f"{name}.norm", weights, role)
         return graph.node(_NORMS[decoder.norm], [x, *norm], [name], epsilon=decoder.norm_epsilon, axis=-1)
 
+    def added(name: str, residual: Value, update: Value, weights: Weights, role: str) -> tuple[Value, Value]:
+        """Return the sum, and what the next product reads of it."""
+        if role in weights:
+            return _skip_norm(layout, name, residual, update, _norm(layout, f"{name}.read_norm", weights, role))
+        total = graph.node("Add", [residual, update], [f"{name}.residual"])
+        return total, total
+
+    first = decoder.layers[0].weights
+    read = normed("layers.0.read", residual, first, "attention_norm") if "attention_norm" in first else residual
     for index, layer in enumerate(decoder.layers):
-        update = normed(f"{layer.name}.attention", _attention(layout, index, residual), layer.weights, "attention_norm")
-        residual = graph.node("Add", [residual, update], [f"{layer.name}.attention.residual"])
-        update = normed(f"{layer.name}.mlp", _feed_forward(layout, index, residual), layer.weights, "feed_norm")
-        residual = graph.node("Add", [residual, update], [f"{layer.name}.mlp.residual"])
+        attended, fed = f"{layer.name}.attention", f"{layer.name}.mlp"
+        update = normed(attended, _attention(layout, index, read), layer.weights, "attention_out_norm")
+        residual, read = added(attended, residual, update, layer.weights, "feed_norm")
+        update = normed(fed, _feed_forward(layout, index, read), layer.weights, "mlp_down_norm")
+        following = decoder.layers[index + 1].weights if index + 1 < decoder.n_layers else {}
+        residual, read = added(fed, residual, update, following, "attention_norm")
     (kept,) = layout.kept_positions(residual)
     return normed("final", kept, decoder.weights, "final_norm")
 
@@ -102,24 +119,35 @@ def _attention(layout: Layout, index: int, x: Value) -> Value:
     packed = layout.project(f"layers.{index}.qkv", x, layout.read(index, "qkv"), layout.read_any(index, "qkv_bias"))
     described = layout.decoder.layers[index].attention
     qkv = (packed, "", "") if described.qk_norm is None else _normalised_heads(layout, index, packed)
-    attended = attention(layout, index, qkv, ("cos", "sin") if described.rotated else None)
+    prefix = None if described.norm_after_rotation else layout.decoder.rotation_of(described)
+    attended = attention(layout, index, qkv, None if prefix is None else (f"{prefix}cos", f"{prefix}sin"))
     weight, bias = layout.read(index, "attention_out"), layout.read_any(index, "attention_out_bias")
     return layout.project(f"layers.{index}.attention_out", attended, weight, bias)
 
 
 def _normalised_heads(layout: Layout, index: int, packed: Value) -> tuple[Value, Value, Value]:
-    """Split queries, keys and values, and normalise the first two."""
+    """Split queries, keys and values, and normalise the first two; where that comes after rotation, rotate them."""
     graph, prefix, described = layout.graph, f"layers.{index}", layout.decoder.layers[index].attention
     query, key = described.query_width, described.key_width
     parts = [f"{prefix}.query", f"{prefix}.key", f"{prefix}.value"]
     sizes = graph.weight("qkv_sizes", np.array([query, key, key], np.int64))
     graph.node("Split", [packed, sizes], parts, axis=-1)
+    if described.norm_after_rotation:
+        parts[:2] = [_rotated(layout, index, part) for part in parts[:2]]
     scales = [layout.read(index, role) for role in ("query_norm", "key_norm")]
     normalise = _normalise_all if described.qk_norm == "all" else _normalise_heads
     normed = [
         normalise(layout, part, scale, width) for part, scale, width in zip(parts, scales, (query, key), strict=False)
     ]
     return normed[0], normed[1], parts[2]
+
+
+def _rotated(layout: Layout, index: int, x: Value) -> Value:
+    prefix = layout.decoder.rotation_of(layout.decoder.layers[index].attention)
+    if prefix is None:
+        return x
+    inputs = [x, "positions", f"{prefix}cos", f"{prefix}sin"]
+    return layout.graph.node("RotaryEmbedding", inputs, [f"{x}.rotated"], CONTRIB)
 
 
 def _normalise_all(layout: Layout, x: Value, scale: Matrix, _width: int) -> Value:
@@ -146,7 +174,7 @@ def _feed_forward(layout: Layout, index: int, x: Value) -> Value:
     prefix, gated = f"layers.{index}", layout.decoder.layers[index].feed.gated
     weight, bias = layout.read(index, "mlp_up"), layout.read_any(index, "mlp_up_bias")
     opened = layout.project(f"{prefix}.{'gate_up' if gated else 'mlp_in'}", x, weight, bias)
-    hidden = _gated(layout, prefix, opened) if gated else _active(layout, index, opened)
+    hidden = _gated(layout, index, opened) if gated else _active(layout, index, opened)
     weight, bias = layout.read(index, "mlp_down"), layout.read_any(index, "mlp_down_bias")
     return layout.project(f"{prefix}.mlp_out", hidden, weight, bias)
 
@@ -174,9 +202,13 @@ def _active(layout: Layout, index: int, x: Value) -> Value:
     return graph.node("Mul", [positive, positive], [active])
 
 
-def _gated(layout: Layout, prefix: str, gate_up: Value) -> Value:
-    graph, gate, up = layout.graph, f"{prefix}.gate", f"{prefix}.up"
+def _gated(layout: Layout, index: int, gate_up: Value) -> Value:
+    graph, prefix = layout.graph, f"layers.{index}"
+    gate, up = f"{prefix}.gate", f"{prefix}.up"
     graph.node("Split", [gate_up], [gate, up], axis=-1, num_outputs=2)
-    # QuickGelu with alpha 1 is SiLU.
-    active = graph.node("QuickGelu", [gate], [f"{prefix}.active"], CONTRIB, alpha=1.0)
+    if layout.decoder.layers[index].feed.activation == "silu":
+        # QuickGelu with alpha 1 is SiLU.
+        active = graph.node("QuickGelu", [gate], [f"{prefix}.active"], CONTRIB, alpha=1.0)
+    else:
+        active = _active(layout, index, gate)
     return graph.node("Mul", [active, up], [f"{prefix}.gated"])

@@ -55,7 +55,7 @@ def smooth(
     by_product = {product: largest[value] for product, value in calibration.inputs.items()}
     changes: dict[Stored, Callable[[Matrix], Matrix]] = {}
     divisors: dict[str, Channels] = {}
-    for fold in (fold for layer in decoder.layers for fold in _folds(layer, decoder)):
+    for fold in (fold for layer in decoder.layers for fold in _folds(layer)):
         weight = np.max([np.abs(checkpoint.part(stored)).max(axis=0) for stored in fold.readers], axis=0)
         divisor = _divisor(by_product[fold.product], weight, alpha)
         divisors[fold.product] = divisor
@@ -88,15 +88,15 @@ def _divisor(activation: Channels, weight: Channels, alpha: float) -> Channels:
     return np.maximum(raw / np.median(raw), 1).astype(np.float32)
 
 
-def _folds(layer: Layer, decoder: Decoder) -> Iterator[_Fold]:
+def _folds(layer: Layer) -> Iterator[_Fold]:
     weights, gated = layer.weights, layer.feed.gated
-    if not decoder.norms_after:
+    if "attention_norm" in weights:
         norm = (*weights["attention_norm"], *weights.get("attention_norm_bias", ()))
         yield _Fold(f"{layer.name}.qkv", norm, weights["qkv"])
     # What experts read stays as it is: the router reads it, too, and nothing shows what is within them.
     if layer.feed.experts is not None:
         return
-    if not decoder.norms_after:
+    if "feed_norm" in weights:
         norm = (*weights["feed_norm"], *weights.get("feed_norm_bias", ()))
         yield _Fold(f"{layer.name}.{'gate_up' if gated else 'mlp_in'}", norm, weights["mlp_up"])
     if gated:
