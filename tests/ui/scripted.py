@@ -227,6 +227,10 @@ class Program:
         self.pulls = []
         self.pull_steps = []
         self.sessions = list(sessions)
+        self.costs = {}
+        self.cached = []
+        self.take_events = []
+        self.taken = []
         self.services = Services(
             methods=lambda: methods,
             find_model=lambda _name: self.model,
@@ -237,6 +241,9 @@ class Program:
             sessions=lambda *_wanted: self.sessions,
             load_session=lambda _path: session(),
             clock_s=lambda: self.now_s,
+            costs=lambda _model: self.costs,
+            cached_models=lambda: self.cached,
+            take=self._take,
         )
 
     def _measure(self, spec, _model, resume=None):
@@ -253,6 +260,13 @@ class Program:
                 self.model = step
             else:
                 yield step
+
+    async def _take(self, request):
+        self.taken.append(request)
+        for event in self.take_events:
+            if event is HOLD:
+                await asyncio.Event().wait()
+            yield event
 
     def app(self, **options):
         return TuibenchApp(model="SmolLM2-135M-Instruct", services=self.services, **options)

@@ -1,5 +1,6 @@
 import dataclasses
 import itertools
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -8,20 +9,26 @@ from textual.widgets import Input
 
 from tests.ui.scripted import HOLD, METHODS, MODEL, Program, cancelled, start, trial, until, whole_run
 from tuibench.config import Config, EndpointTable, LoadedConfig
+from tuibench.core.run.control import control_of
 from tuibench.core.run.endpoint import Endpoint
+from tuibench.core.run.eta import MethodCost
 from tuibench.core.run.events import FailureKind
 from tuibench.core.run.plan import trial_order
 from tuibench.core.run.run_events import Noticed, RunEnded, RunStarted, TurnsDropped
-from tuibench.core.run.spec import Method
+from tuibench.core.run.spec import Method, Sampling
 from tuibench.core.run.state import fold
+from tuibench.models.cache import CachedModel
 from tuibench.models.local import ModelError
 from tuibench.models.origin.pull_process import Pulled, PullFailed, PullProgress
 from tuibench.ui.screens.bench import BenchScreen
 from tuibench.ui.screens.details import DetailsScreen
+from tuibench.ui.screens.models import ModelsScreen
 from tuibench.ui.screens.prompts import PromptsScreen
 from tuibench.ui.screens.pull import PullScreen
+from tuibench.ui.screens.settings import SettingsScreen
+from tuibench.ui.text.settings import Settings
 from tuibench.ui.widgets.choice import Choice
-from tuibench.ui.widgets.settings_form import Settings
+from tuibench.ui.widgets.key_line import KeyLine
 from tuibench.ui.widgets.stream_text import StreamText
 
 BOTH = ("baseline", "kv-cache")
@@ -71,14 +78,14 @@ async def test_nothing_is_said_of_methods_and_threads_before_they_are_known():
     said, cpus = [], program.services.cpus
 
     def look():
-        said.append((app.screen.prompt.border_subtitle, app.screen.query_one("#threads", Input).value))
+        said.append(app.screen.prompt.border_subtitle)
         return cpus()
 
     program.services = dataclasses.replace(program.services, cpus=look)
     app = program.app()
     async with app.run_test(size=(120, 40)) as pilot:
         screen = await ready(pilot)
-        assert said == [(None, "")]
+        assert said == [None]
         assert str(screen.prompt.border_subtitle) == "2 methods · 128 tokens × 3 · 1 thread · quality"
 
 
@@ -106,14 +113,26 @@ async def test_settings_and_methods_are_those_on_the_screen():
         screen.prompt.text = "Hi"
         screen.ladder.focus()
         await pilot.press("space")
-        for name, value in (("tokens", "7"), ("trials", "2"), ("threads", "1")):
-            screen.query_one(f"#{name}", Input).value = value
+        await pilot.press("s")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SettingsScreen))
+        typed = {"tokens": "7", "trials": "2", "threads": "1", "precision": "5%", "budget": "90", "temperature": "0.5"}
+        for name, value in typed.items():
+            pilot.app.screen.query_one(f"#{name}", Input).value = value
+        for name in ("quality", "raw", "control"):
+            pilot.app.screen.query_one(f"#{name}", Choice).focus()
+            await pilot.press("space")
+        await pilot.press("enter")
+        await until(pilot, lambda: pilot.app.screen is screen)
         assert screen.ladder.chosen == ("kv-cache",)
         await pilot.press("f5")
         await until(pilot, lambda: program.specs)
         (spec,) = program.specs
-        assert spec.methods == ("kv-cache",)
+        assert spec.methods == ("kv-cache", control_of("kv-cache"))
         assert (spec.max_new_tokens, spec.n_trials, spec.n_threads) == (7, 2, 1)
+        assert (spec.precision, spec.budget_s, spec.sampling, spec.raw) == (0.05, 90, Sampling(temperature=0.5), True)
+        assert spec.eval_text is None
+        said = str(screen.prompt.border_subtitle)
+        assert said == "1 method · 7 tokens × 2+ · 1 thread · ±5 % · 1:30 at most · temperature 0.5 · raw · control"
 
 
 @pytest.mark.parametrize(
@@ -121,18 +140,28 @@ async def test_settings_and_methods_are_those_on_the_screen():
     [
         ("tokens", "0", "tokens: 0 is too few – set 1 or more"),
         ("trials", "-2", "trials: -2 is too few – set 1 or more"),
-        ("threads", "", "threads: nothing is not a number – set 1 or more"),
+        ("threads", "", "threads: nothing is not a whole number – set 1 or more"),
         ("threads", "3", "threads: 3 asked, 2 CPUs usable here – set 1 to 2"),
+        ("precision", "0", "precision: 0 makes no sense – set more than 0, up to 100, or nothing"),
+        ("budget", "soon", "budget: soon is not a number – set more than 0, or nothing"),
+        ("temperature", "-1", "temperature: -1 makes no sense – set 0 to 100"),
     ],
 )
-async def test_a_setting_that_makes_no_sense_is_refused_with_what_to_do(field, value, says):
-    program = Program()
-    async with program.app().run_test(size=(120, 40)) as pilot:
-        screen = await ready(pilot)
-        screen.query_one(f"#{field}", Input).value = value
-        await start(pilot)
-        await until(pilot, lambda: says in notices(pilot.app))
-        assert not program.specs
+async def test_a_setting_that_makes_no_sense_is_told_while_it_is_typed_and_not_taken(field, value, says):
+    async with Program().app().run_test(size=(80, 24)) as pilot:
+        bench = await ready(pilot)
+        before = bench.settings
+        await pilot.press("escape", "s")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SettingsScreen))
+        form = pilot.app.screen
+        form.query_one(f"#{field}", Input).value = value
+        await until(pilot, lambda: str(form.query_one("#problem").content) == says)
+        form.query_one(f"#{field}", Input).focus()
+        await pilot.press("enter")
+        assert pilot.app.screen is form
+        await pilot.press("escape")
+        await until(pilot, lambda: pilot.app.screen is bench)
+        assert bench.settings == before
 
 
 @pytest.mark.parametrize("prompt", ["", "  \n "])
@@ -334,18 +363,48 @@ async def test_where_every_byte_counts_latency_is_drawn_once_a_trial(low_bandwid
         assert bool(shown) is redrawn
 
 
-async def test_a_preset_fills_the_fields_and_a_changed_field_is_no_preset():
-    program = Program()
-    async with program.app().run_test(size=(120, 40)) as pilot:
+async def test_a_preset_is_taken_in_the_line_and_fills_the_fields_of_the_form():
+    async with Program().app().run_test(size=(120, 40)) as pilot:
         screen = await ready(pilot)
         screen.query_one("#preset", Choice).focus()
         await pilot.press("right")
-        assert screen.query_one("#tokens", Input).value == "256"
         assert "256 tokens × 5+" in screen.settings.summary
         await pilot.press("left", "h")
-        assert screen.settings.read() == Settings(48, 1, 2, quality=False)
-        screen.query_one("#tokens", Input).value = "49"
-        await until(pilot, lambda: screen.query_one("#preset", Choice).value == "own")
+        assert screen.settings == Settings(max_new_tokens=48, n_trials=1, n_threads=2)
+        await pilot.press("s")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SettingsScreen))
+        form = pilot.app.screen
+        assert form.query_one("#tokens", Input).value == "48"
+        form.query_one("#preset", Choice).focus()
+        await pilot.press("space", "space")
+        assert [form.query_one(f"#{name}", Input).value for name in ("tokens", "trials", "precision")] == [
+            "256",
+            "5",
+            "2",
+        ]
+        form.query_one("#tokens", Input).value = "49"
+        await until(pilot, lambda: form.query_one("#preset", Choice).value == "own")
+        await pilot.press("enter")
+        await until(pilot, lambda: pilot.app.screen is screen)
+        assert screen.query_one("#preset", Choice).value == "own"
+
+
+async def test_how_long_a_run_will_take_is_said_as_far_as_it_was_measured():
+    program = Program()
+    second = 1_000_000_000
+    program.costs = {
+        "kv-cache": MethodCost(load_ns=2 * second, ttft_ns=second, step_ns=second / 10, scoring_ns=9 * second)
+    }
+    async with program.app().run_test(size=(120, 40)) as pilot:
+        screen = await ready(pilot)
+        estimate = screen.query_one("#estimate")
+        # Two methods, three trials of 128 tokens: 2 s + 3 × (1 s + 12.8 s), and 9 s of scoring, each.
+        await until(pilot, lambda: str(estimate.content) == "≈ 2 min")
+        screen.ladder.choose(("kv-cache",))
+        await until(pilot, lambda: str(estimate.content) == "≈ 52 s")
+        screen.query_one("#preset", Choice).focus()
+        await pilot.press("right")
+        await until(pilot, lambda: str(estimate.content).startswith("≥"))
 
 
 async def test_prompts_used_before_lie_above_the_first_line():
@@ -383,28 +442,68 @@ async def test_a_prompt_is_taken_from_the_list(tmp_path):
         assert screen.prompt.text == "Name three rivers."
 
 
-async def test_settings_of_a_small_terminal_show_while_they_are_used():
+def footer(screen):
+    return [shown.label for shown in screen.query_one(KeyLine)._keys()[0]]
+
+
+@pytest.mark.parametrize("key", ["i", "enter"])
+async def test_the_prompt_is_entered_by_i_or_enter_and_left_by_escape(key):
     async with Program().app().run_test(size=(80, 24)) as pilot:
-        await start(pilot)
-        screen = await ended(pilot)
-        assert not screen.settings.display
+        screen = await ready(pilot)
+        assert screen.prompt.has_focus
+        assert "Methods" in footer(screen)
+        assert "Prompt" not in footer(screen)
         await pilot.press("escape")
-        await pilot.pause()
-        assert screen.settings.display
-        await pilot.press("escape")
-        await pilot.pause()
         assert screen.ladder.has_focus
-        assert not screen.settings.display
+        assert "Prompt" in footer(screen)
+        assert "Methods" not in footer(screen)
+        await pilot.press("escape")
+        assert screen.ladder.has_focus
+        await pilot.press(key, "x", "escape", "x")
+        assert screen.prompt.text == "x"
+
+
+async def test_the_line_of_keys_holds_none_that_does_nothing():
+    async with Program(HELD).app().run_test(size=(200, 60)) as pilot:
+        screen = await ready(pilot)
+        await pilot.press("escape")
+        assert not {"Details", "Compare", "Race", "Export", "Use it", "Resume", "Stop", "Skip"} & set(footer(screen))
+        await start(pilot)
+        await until(pilot, lambda: screen.run.methods)
+        assert not {"Details", "Compare", "Race", "Run", "Model", "Settings"} & set(footer(screen))
+        assert {"Stop", "Skip"} <= set(footer(screen))
 
 
 async def test_the_tab_key_reaches_everything():
     async with Program().app().run_test(size=(80, 24)) as pilot:
         screen = await ready(pilot)
         seen = set()
-        for _ in range(8):
+        for _ in range(4):
             seen.add(screen.focused.id)
             await pilot.press("tab")
-        assert {"prompt", "ladder", "preset", "quality", "tokens", "trials", "threads"} <= seen
+        assert {"prompt", "ladder", "preset"} <= seen
+
+
+async def test_another_model_is_taken_from_the_list_or_typed():
+    program = Program()
+    program.cached = [CachedModel("other/model", "hub", Path("other"), 5 << 20)]
+    asked = []
+    find = program.services.find_model
+    program.services = dataclasses.replace(program.services, find_model=lambda name: asked.append(name) or find(name))
+    async with program.app().run_test(size=(80, 24)) as pilot:
+        screen = await ready(pilot)
+        await pilot.press("escape", "m")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ModelsScreen) and pilot.app.screen.rows.keys)
+        await pilot.press(*"other", "enter")
+        await until(pilot, lambda: asked[-1] == "other/model")
+        await until(pilot, lambda: "other/model" in str(screen.query_one("#model").content))
+        await pilot.press("m")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ModelsScreen))
+        await pilot.press(*"https://huggingface.co/a/b", "enter")
+        await until(pilot, lambda: asked[-1] == "a/b")
+        await start(pilot)
+        await until(pilot, lambda: program.specs)
+        assert program.specs[0].model == "a/b"
 
 
 @pytest.mark.parametrize(("size", "small"), [((59, 24), True), ((80, 14), True), ((60, 15), False)])

@@ -25,6 +25,12 @@ def test_what_can_be_drawn_follows_locale_and_terminal(environ, glyphs):
     assert detect_glyphs(environ) == glyphs
 
 
+@pytest.mark.parametrize(("said", "glyphs"), [(True, "unicode"), (False, "ascii"), (None, "unicode")])
+def test_within_tmux_it_is_asked_whether_its_terminal_takes_utf8(said, glyphs):
+    assert detect_glyphs({"TERM": "tmux-256color", "TMUX": "/tmp/tmux-0/default,1,0"}, lambda: said) == glyphs
+    assert detect_glyphs({"TERM": "xterm"}, lambda: said) == "unicode"
+
+
 @pytest.mark.parametrize("exchange", [ascii_text, console_text])
 def test_every_character_keeps_its_width(exchange):
     for code in (*range(0x20, 0x3000), 0x4E2D, 0x1F600, 0x1FB70):

@@ -23,7 +23,7 @@ def taken(place):
 
 def test_no_key_of_the_bench_is_taken_by_an_editor_a_multiplexer_or_the_terminal():
     ours = taken("app") | taken("bench") | taken("prompt")
-    assert not ours & (keys_of(TextArea) | keys_of(Input) | MULTIPLEXERS | TERMINAL) - {"escape"}
+    assert not ours & (keys_of(TextArea) | keys_of(Input) | MULTIPLEXERS | TERMINAL) - {"escape", "enter"}
 
 
 def test_no_key_means_two_things_in_one_place():
@@ -80,7 +80,7 @@ def test_good_keys_of_the_user_are_used():
         ("run.start", "question_mark", "could no longer be typed"),
         ("run.clear", "ctrl+q", "ctrl+q is quit"),
         ("sessions.delete", "f2", "f2 is Bench"),
-        ("app.sessions", "s", "s is Sort"),
+        ("app.sessions", "s", "s is Settings"),
     ],
 )
 def test_a_key_that_cannot_be_had_is_left_out_with_the_reason(name, keys, reason):

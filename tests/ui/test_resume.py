@@ -168,15 +168,18 @@ async def test_a_model_that_is_not_here_stands_in_the_way():
         assert "is not on this machine" in said(pilot.app)
 
 
-async def test_a_whole_session_has_nothing_missing():
-    save(GOOD)
-    made = program()
+async def test_of_a_whole_session_more_trials_are_taken():
+    path, made = save(GOOD), program()
     async with made.app().run_test(size=(80, 24)) as pilot:
         await asked(pilot)
         assert "Nothing is missing" in said(pilot.app)
+        assert "3 more of each method" in said(pilot.app)
         await pilot.press("enter")
-        await until(pilot, lambda: not isinstance(pilot.app.screen, ResumeScreen))
-        assert made.specs == []
+        bench = await gone_on(pilot)
+        (spec,) = made.specs
+        assert (made.resumed.path, spec.n_trials, spec.max_trials) == (path, 2, 5)
+        assert bench.ladder.has_focus
+        assert bench.settings.preset == "own"
 
 
 async def test_a_stopped_run_goes_on_from_where_it_stopped():

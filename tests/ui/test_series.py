@@ -4,7 +4,7 @@ import msgspec
 from textual.screen import Screen
 
 from tests.ui.scripted import FOUR, METHODS, Program, compared, start, until, whole_run
-from tuibench.ui.look.series import N_SERIES, SeriesMap
+from tuibench.ui.look.series import N_DISTINCT, SeriesMap
 from tuibench.ui.screens.compare import CompareScreen
 
 NAMES = [f"method-{number}" for number in range(20)]
@@ -16,7 +16,7 @@ def test_two_lines_never_look_alike():
     series = SeriesMap(NAMES)
     looks = [(series.variable(name), series.letter(name, colourless=False)) for name in NAMES]
     assert len(set(looks)) == len(NAMES)
-    assert all(not letter for _, letter in looks[:N_SERIES])  # colours are enough as long as they last
+    assert all(not letter for _, letter in looks[:N_DISTINCT])  # colours are enough as long as they last
 
 
 def test_methods_that_are_shown_together_have_colours_of_their_own():

@@ -1,4 +1,5 @@
 import math
+import re
 from itertools import combinations
 
 import pytest
@@ -6,6 +7,7 @@ from rich.color import ColorSystem
 from textual.color import Color
 
 from tuibench import paths
+from tuibench.ui.look.series import N_SERIES
 from tuibench.ui.look.theming import DEFAULT_THEME, THEME_OF_16_COLOURS, ThemeFolders, load_theme, load_themes
 
 THEMES = load_themes([paths.packaged_themes()]).themes
@@ -47,7 +49,7 @@ def test_no_theme_is_another_by_name_only():
 
 @BY_NAME
 def test_text_is_readable_on_the_grounds_it_is_drawn_on(theme):
-    series = [f"series-{number}" for number in range(1, 9)]
+    series = [f"series-{number}" for number in range(1, N_SERIES + 1)]
     for name in (*TEXT, *series):
         for ground in READ_ON:
             ratio = contrast(colour(theme, name), colour(theme, ground))
@@ -57,6 +59,14 @@ def test_text_is_readable_on_the_grounds_it_is_drawn_on(theme):
 @BY_NAME
 def test_grounds_stay_three_shades_with_256_colours(theme):
     assert len({downgraded(colour(theme, ground)) for ground in READ_ON}) == 3
+
+
+@BY_NAME
+def test_each_of_sixteen_methods_has_a_colour_of_its_own(theme):
+    series = [colour(theme, f"series-{number}") for number in range(1, N_SERIES + 1)]
+    assert len({one.hex for one in series}) == N_SERIES
+    if theme.name != THEME_OF_16_COLOURS:
+        assert len(set(map(downgraded, series))) == N_SERIES
 
 
 @BY_NAME
@@ -118,7 +128,10 @@ def test_the_theme_of_16_colours_keeps_them_apart():
         (GOOD + '\nfont = "x"\n', "font"),
         (GOOD.replace('muted = "#9E9E9E"\n', ""), "muted"),
         (GOOD.replace("#121212", "greyish"), "greyish"),
-        (GOOD.replace('series = ["#6CA9E8", ', "series = ["), "7 series colours, 8 needed"),
+        (
+            re.sub(r"series = \[.*?\]", 'series = ["#6CA9E8"]', GOOD, flags=re.DOTALL),
+            "1 series colours, 8 to 16 needed",
+        ),
         ("dark = ", "Invalid"),
         ("dark = 3\n", "Expected"),
     ],
@@ -147,6 +160,13 @@ def test_a_theme_of_the_user_replaces_ours(tmp_path):
 def test_a_variable_of_the_file_wins(tmp_path):
     (tmp_path / "mine.toml").write_text(GOOD + '\n[variables]\nline = "#010203"\n')
     assert load_theme(tmp_path / "mine.toml").variables["line"] == "#010203"
+
+
+def test_a_theme_of_eight_colours_has_more_of_the_same_for_further_methods(tmp_path):
+    series = [f"#{number}0C070" for number in range(1, 9)]
+    (tmp_path / "mine.toml").write_text(re.sub(r"series = \[.*?\]", f"series = {series}", GOOD, flags=re.DOTALL))
+    variables = load_theme(tmp_path / "mine.toml").variables
+    assert len({variables[f"series-{number}"] for number in range(1, N_SERIES + 1)}) == N_SERIES
 
 
 def test_a_missing_folder_is_no_problem(tmp_path):

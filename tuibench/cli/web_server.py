@@ -11,6 +11,21 @@ from textual_serve.server import Server
 
 _FOREIGN_LINK = re.compile(r"<link\b[^>]*\bhref=\"https:[^>]*>")
 
+# The terminal takes keys once somebody has clicked on it; whoever opens the page wants to type at once.
+_FOCUS = """<script>
+(() => {
+  const focus = () => {
+    const terminal = document.querySelector(".xterm-helper-textarea");
+    if (terminal) terminal.focus();
+    return terminal;
+  };
+  if (focus()) return;
+  const observer = new MutationObserver(() => { if (focus()) observer.disconnect(); });
+  observer.observe(document.body, {childList: true, subtree: true});
+})();
+</script>
+</body>"""
+
 
 class DashboardServer(Server):
     """Serves a command to browsers.
@@ -56,9 +71,9 @@ class DashboardServer(Server):
         return token is not None and secrets.compare_digest(token.encode(), self._token.encode())
 
     async def handle_index(self, request: web.Request) -> web.Response:
-        """Return the page, without the font that it would ask another machine for."""
+        """Return the page, without the font that it would ask another machine for; its terminal has the focus."""
         page: web.Response = await super().handle_index(request)  # type: ignore[assignment] # a dict, by its type
-        page.text = _FOREIGN_LINK.sub("", page.text or "")
+        page.text = _FOREIGN_LINK.sub("", page.text or "").replace("</body>", _FOCUS)
         return page
 
     async def _policy(self, request: web.Request, response: web.StreamResponse) -> None:

@@ -25,6 +25,14 @@ def duration(ns: float | None) -> str:
     return f"{_three_digits(ns / 60e9)} min"
 
 
+def rough_duration(ns: float) -> str:
+    """Return an expected duration in whole seconds, minutes or hours: it is never known better."""
+    seconds = ns / 1e9
+    if seconds < 90:  # noqa: PLR2004
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"  # noqa: PLR2004
+
+
 def rate(tps: float | None) -> str:
     """Return tokens per second."""
     return MISSING if tps is None else f"{_three_digits(tps)} tok/s"

@@ -18,6 +18,7 @@ from tuibench.core.run.events import (
     TrialAccepted,
     TrialFinished,
 )
+from tuibench.core.run.plan import Turn
 from tuibench.core.run.record import TrialRecord
 from tuibench.core.run.run_events import (
     MachineDescribed,
@@ -99,7 +100,17 @@ def _opening(session: Session) -> RunStarted:
     settings = session.header.settings
     measured = {trial.method for trial in session.trials}
     methods = (*settings.methods, *sorted(measured - set(settings.methods)))
-    return RunStarted(methods, settings.turns(), scored=bool(session.quality), greedy=settings.sampling.greedy)
+    return RunStarted(
+        methods, (*settings.turns(), *_added(session)), scored=bool(session.quality), greedy=settings.sampling.greedy
+    )
+
+
+def _added(session: Session) -> Iterator[Turn]:
+    """Yield the turns that were taken beyond the plan: for a precision, or because more were asked for."""
+    settings = session.header.settings
+    planned = set(settings.turns())
+    taken = dict.fromkeys(Turn(record.method, record.index) for record in session.trials if not record.warmup)
+    return (turn for turn in taken if turn not in planned and turn.index >= settings.n_trials)
 
 
 def _qualities(session: Session) -> list[QualityEnded]:

@@ -24,7 +24,15 @@ from tuibench.store.schema import SessionError
 from tuibench.ui.keys.keymap import bindings
 from tuibench.ui.keys.remapping import remap
 from tuibench.ui.look.series import SeriesMap
-from tuibench.ui.messages import ComparisonWanted, MethodToggled, ResumeWanted, SessionChosen
+from tuibench.ui.messages import (
+    ComparisonWanted,
+    MethodToggled,
+    ReportWanted,
+    ResumeWanted,
+    SessionChosen,
+    TakeWanted,
+)
+from tuibench.ui.screens.base import MORE_TRIALS
 from tuibench.ui.screens.bench import BenchScreen
 from tuibench.ui.services import Context, Services
 from tuibench.ui.themed_app import ThemedApp
@@ -32,6 +40,8 @@ from tuibench.ui.themed_app import ThemedApp
 if TYPE_CHECKING:
     from textual.command import Provider
     from textual.dom import DOMNode
+
+    from tuibench.store.schema import ModelHeader
 
 
 def _method_commands() -> type[Provider]:
@@ -102,7 +112,7 @@ class TuibenchApp(ThemedApp):
     def _sessions_screen(self) -> Screen[None]:
         from tuibench.ui.screens.sessions import SessionsScreen  # noqa: PLC0415 - not part of the first frame
 
-        return self.styled(SessionsScreen(self.context, lambda: self.session_under_way))
+        return self.styled(SessionsScreen(self.context, lambda: self.session_under_way, lambda: self.latest_session))
 
     async def on_mount(self) -> None:
         """Show the first screen, and what is wrong with settings and themes."""
@@ -143,29 +153,89 @@ class TuibenchApp(ThemedApp):
         elif paths.is_bundled(event.path):
             self.notify(f"{fmt.printable(event.path.name)} comes with tuibench and stays as it is", severity="warning")
         else:
-            self._resume(event.path)
+            self._resume(event.path, more=event.more)
 
     @work(exclusive=True, group="resume")
-    async def _resume(self, path: Path) -> None:
-        from tuibench.ui.screens.resume import ResumeScreen  # noqa: PLC0415 - when it is asked for
+    async def _resume(self, path: Path, *, more: bool) -> None:
+        from tuibench.ui.screens.resume import GoOn, ResumeScreen, whole  # noqa: PLC0415 - when it is asked for
 
         try:
             offer = await asyncio.to_thread(self.context.services.resume_offer, path, self.context.model)
         except SessionError as error:
             self.notify(fmt.printable(str(error)), title="Session", severity="error", timeout=10)
             return
-        retry_failed = await self.push_screen_wait(ResumeScreen(offer))
-        if retry_failed is not None:
+        how: GoOn | None = GoOn.MORE
+        if not (more and whole(offer) and not offer.n_failed):
+            how = await self.push_screen_wait(ResumeScreen(offer, MORE_TRIALS))
+        if how is not None:
             await self.switch_mode("bench")
             while len(self.screen_stack) > 1:  # a session may have been opened from there
                 await self.pop_screen()
             if self._bench is not None:
-                self._bench.go_on(offer, retry_failed=retry_failed)
+                self._bench.go_on(offer, how)
+
+    @on(ReportWanted)
+    def report_chosen(self, event: ReportWanted) -> None:
+        """Write a session into a file to pass on."""
+        self._report(event.path)
+
+    @work(exclusive=True, group="export")
+    async def _report(self, path: Path) -> None:
+        from tuibench.ui.screens.export import export  # noqa: PLC0415 - when it is asked for
+
+        try:
+            found = await asyncio.to_thread(self.context.services.compare, (path,), None)
+        except SessionError as error:
+            self.notify(fmt.printable(str(error)), title="Session", severity="error", timeout=10)
+            return
+        await export(self, self.context.services, found.comparison, path.stem)
+
+    @on(TakeWanted)
+    def take_chosen(self, event: TakeWanted) -> None:
+        """Make a folder of a measured method."""
+        if self.session_under_way is not None:
+            self.notify("a run is under way, which it would disturb – F8 on the bench stops it", severity="warning")
+        else:
+            self._take(event)
+
+    @work(exclusive=True, group="take")
+    async def _take(self, event: TakeWanted) -> None:
+        from tuibench.ui.screens.take import TakeScreen  # noqa: PLC0415 - when it is asked for
+        from tuibench.ui.take_process import TakeRequest  # noqa: PLC0415
+
+        services = self.context.services
+        try:
+            header = (await asyncio.to_thread(services.load_session, event.path)).header
+        except SessionError as error:
+            self.notify(fmt.printable(str(error)), title="Session", severity="error", timeout=10)
+            return
+        model = await asyncio.to_thread(self._name_here, header.model)
+        request = TakeRequest(
+            event.method,
+            model,
+            event.path,
+            header.settings.calibration_ranges,
+            services.take_folder(model, event.method),
+        )
+        await self.push_screen_wait(TakeScreen(self.context, request, event.methods))
+
+    def _name_here(self, measured: ModelHeader) -> str:
+        """Return what a session's model is called here: as the user named it where that is the same."""
+        with suppress(ModelError):
+            found = self.context.services.find_model(self.context.model)
+            if found is not None and found.digest == measured.digest:
+                return self.context.model
+        return measured.name
 
     @property
     def session_under_way(self) -> Path | None:
         """The file that a run is being written into."""
         return self._bench.session_under_way if self._bench is not None else None
+
+    @property
+    def latest_session(self) -> Path | None:
+        """The file of the latest run that was measured here; None before there is one."""
+        return self._bench.shown_session or self.session_under_way if self._bench is not None else None
 
     @work(group="welcome")
     async def _welcome(self) -> None:
@@ -218,8 +288,12 @@ class TuibenchApp(ThemedApp):
                 screen.ladder.toggle(event.method)
 
     async def action_show_mode(self, mode: str) -> None:
-        """Go to the bench or to the sessions; what runs goes on."""
-        await self.switch_mode(mode)
+        """Go to the bench or to the list of sessions, from whatever lies over it, too; what runs goes on."""
+        if mode == self.current_mode:
+            while len(self.screen_stack) > 1:
+                await self.pop_screen()
+        else:
+            await self.switch_mode(mode)
 
     @on(ComparisonWanted)
     def compare_chosen(self, event: ComparisonWanted) -> None:

@@ -48,6 +48,8 @@ class ResumeWanted(Message):
     """What is missing of a stored session shall be measured."""
 
     path: Path
+    more: bool = False
+    """Whether further trials shall be taken, without a question, where nothing is missing."""
 
 
 @dataclass
@@ -69,3 +71,20 @@ class MethodToggled(Message):
     """The user selected or deselected a method by name."""
 
     method: str
+
+
+@dataclass
+class ReportWanted(Message):
+    """A stored session shall be written into a file to pass on."""
+
+    path: Path
+
+
+@dataclass
+class TakeWanted(Message):
+    """A method of a stored session shall go into a folder of its own."""
+
+    path: Path
+    method: str
+    methods: tuple[str, ...]
+    """All that were measured, the fastest first."""

@@ -8,6 +8,8 @@ Everything is imported when it is first needed: the first frame waits for none o
 
 from __future__ import annotations
 
+import itertools
+import re
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,14 +25,17 @@ from tuibench.ui.machine_sampler import MachineSample, sample_machine
 
 if TYPE_CHECKING:
     from tuibench.core.results.comparison import Comparison
+    from tuibench.core.run.eta import MethodCost
     from tuibench.measure.run.resume import Continuation
     from tuibench.measure.run.resume_offer import ResumeOffer
+    from tuibench.models.cache import CachedModel
     from tuibench.models.local import LocalModel
     from tuibench.models.origin.pull_process import Pulled, PullFailed, PullProgress
     from tuibench.store.catalogue import SessionSummary
     from tuibench.store.prompts import PromptHistory, PromptLibrary
     from tuibench.store.schema import Session
     from tuibench.store.side_by_side import SideBySide
+    from tuibench.ui.take_process import TakeEvent, TakeRequest
 
 
 class LiveRun(Protocol):
@@ -110,6 +115,69 @@ def _pull(name: str) -> AsyncGenerator[PullProgress | Pulled | PullFailed, None]
     from tuibench.models.origin.pull_process import pull_in_child
 
     return pull_in_child(name)
+
+
+def _why_not_taken(method: str) -> str | None:
+    from tuibench.deploy.methods import why_not
+
+    return why_not(method)
+
+
+def _take_folder(model: str, method: str) -> Path:
+    """Return a folder under the current one that is free."""
+    stem = re.sub(r"[^A-Za-z0-9_.+-]", "-", f"{Path(model).name}-{method}")
+    numbered = (Path(stem if number == 1 else f"{stem}-{number}") for number in itertools.count(1))
+    return next(folder for folder in numbered if not folder.exists() and not folder.is_symlink())
+
+
+def _take(request: TakeRequest) -> AsyncGenerator[TakeEvent, None]:
+    from tuibench.ui.take_process import take_in_child
+
+    return take_in_child(request)
+
+
+def _cached_models() -> list[CachedModel]:
+    from tuibench.models.cache import cached_models
+
+    return cached_models()
+
+
+def _model_name(text: str) -> str:
+    """Return what a model is called here.
+
+    Raises:
+        ModelError: It is the address of something else.
+    """
+    from tuibench.models.origin.page_address import hub_id
+
+    return hub_id(text)
+
+
+_N_LOOKED_AT = 8
+"""Sessions, of which few hold all methods; each is a file to read."""
+
+
+def _costs(model: str) -> dict[str, MethodCost]:
+    """Return what each method took on a model in the newest of the user's sessions that measured it on this CPU."""
+    from tuibench import paths
+    from tuibench.core.run.eta import costs_of
+    from tuibench.machine.fingerprint import machine_header
+    from tuibench.store.catalogue import list_sessions
+    from tuibench.store.schema import SessionError
+    from tuibench.store.session import load
+
+    found: dict[str, MethodCost] = {}
+    cpu = machine_header().cpu
+    known = list_sessions((paths.sessions_dir(),), index=paths.session_index())
+    for summary in [each for each in known if (each.model, each.cpu) == (model, cpu)][:_N_LOOKED_AT]:
+        if summary.decode_tps.keys() <= found.keys():
+            continue
+        try:
+            session = load(summary.path)
+        except SessionError:  # removed meanwhile
+            continue
+        found = costs_of(session.trials, session.quality) | found
+    return found
 
 
 def _cpus() -> Cpus:
@@ -211,6 +279,11 @@ class Services:
     """What to measure, with which model, and the `Continuation` of the session to go on with, or None."""
     resume_offer: Callable[[Path, str], ResumeOffer] = _resume_offer
     """The model as the user named it is its second argument."""
+    cached_models: Callable[[], list[CachedModel]] = _cached_models
+    model_name: Callable[[str], str] = _model_name
+    """The address of a model's page is its hub id."""
+    costs: Callable[[str], Mapping[str, MethodCost]] = _costs
+    """What methods took before, on a model by its name."""
     pull: Callable[[str], AsyncGenerator[PullProgress | Pulled | PullFailed, None]] = _pull
     eval_text: Callable[[], EvalText] = _eval_text
     """What quality is measured on."""
@@ -227,14 +300,19 @@ class Services:
     compare: Callable[[Sequence[Path], str | None], SideBySide] = _compare
     """The method that speeds are stated against is its second argument; None for the usual one."""
     export: Callable[[Comparison, str, str], Path] = _export
+    why_not_taken: Callable[[str], str | None] = _why_not_taken
+    """Why a method cannot be taken home; None for one that can."""
+    take_folder: Callable[[str, str], Path] = _take_folder
+    """Where a method of a model goes."""
+    take: Callable[[TakeRequest], AsyncGenerator[TakeEvent, None]] = _take
     prompt_library: Callable[[], PromptLibrary] = _prompt_library
     prompt_history: Callable[[], PromptHistory] = _prompt_history
     clock_s: Callable[[], float] = time.monotonic
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Context:
-    """What every screen is given."""
+    """What every screen is given; only the model is ever another."""
 
     services: Services
     series: SeriesMap

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from tuibench.core.run.control import is_control
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from statistics import fmean
+
+from tuibench.core.run.control import is_control, method_of
 from tuibench.core.run.events import Phase
+from tuibench.core.run.record import QualityRecord, TrialRecord
 from tuibench.core.run.state import MethodState, MethodStatus, RunState
 from tuibench.core.run.trial_state import TrialState
 
@@ -24,11 +29,60 @@ def scoring_remaining_ns(trial: TrialState) -> int | None:
     return round((progress.at_ns - since_ns) * (progress.total - progress.done) / progress.done)
 
 
-def run_remaining_ns(state: RunState) -> int | None:
-    """Return what is left of a run; None as long as nothing is known. What is not known yet of scoring is left out.
+@dataclass(frozen=True, slots=True)
+class MethodCost:
+    """What a method took before."""
+
+    load_ns: int
+    ttft_ns: int
+    step_ns: float
+    """Mean gap between tokens."""
+    scoring_ns: int | None
+    """None where its quality was not scored."""
+
+
+def costs_of(trials: Iterable[TrialRecord], quality: Iterable[QualityRecord]) -> dict[str, MethodCost]:
+    """Return what the methods of a run took; a method without a measured trial is missing."""
+    scoring_ns = {record.method: record.duration_ns for record in quality}
+    loads_ns: dict[str, int] = {}
+    latest: dict[str, TrialRecord] = {}
+    for trial in trials:
+        loads_ns[trial.method] = max(loads_ns.get(trial.method, 0), trial.load_ns or 0)
+        if not trial.warmup and not trial.failed and trial.step_ns:
+            latest[trial.method] = trial
+    return {
+        name: MethodCost(loads_ns[name], trial.ttft_ns or 0, fmean(trial.step_ns), scoring_ns.get(name))
+        for name, trial in latest.items()
+    }
+
+
+def planned_ns(
+    costs: Mapping[str, MethodCost], methods: Iterable[str], *, n_tokens: int, n_trials: int, scored: bool
+) -> int | None:
+    """Return what a run will take, by what its methods took before; None where nothing is known of any.
+
+    A method of which nothing is known is taken to be as slow as the slowest.
+    """
+    names = list(methods)
+    known = [costs[method_of(name)] for name in names if method_of(name) in costs]
+    if not known:
+        return None
+    scorings = [cost.scoring_ns for cost in known if cost.scoring_ns is not None]
+    whole_ns = [cost.load_ns + n_trials * (cost.ttft_ns + n_tokens * cost.step_ns) for cost in known]
+    n_scored = sum(not is_control(name) for name in names) if scored else 0
+    scoring_ns = sum(scorings[:n_scored]) + max(0, n_scored - len(scorings)) * max(scorings, default=0)
+    return round(sum(whole_ns) + (len(names) - len(known)) * max(whole_ns) + scoring_ns)
+
+
+def run_remaining_ns(state: RunState, scoring_ns: int = 0) -> int | None:
+    """Return what is left of a run; None as long as nothing is known.
 
     A method that has not run yet is taken to be as slow as the slowest that has: later rungs of the ladder are faster,
     so the estimate shrinks rather than grows.
+
+    Args:
+        state: As far as the run is.
+        scoring_ns: What scoring a method took before, as long as this run has scored none.
     """
     known = [ns for method in state.methods.values() if (ns := _trial_ns(method)) is not None]
     if not known:
@@ -41,10 +95,10 @@ def run_remaining_ns(state: RunState) -> int | None:
             n_left -= 0 if method.trial.warmup else 1
             remaining_ns += trial_remaining_ns(method.trial) or trial_ns
         remaining_ns += n_left * trial_ns
-    return remaining_ns + _scoring_ns(state)
+    return remaining_ns + _scoring_ns(state, scoring_ns)
 
 
-def _scoring_ns(state: RunState) -> int:
+def _scoring_ns(state: RunState, before_ns: int) -> int:
     """Return what is left of scoring: methods to come are taken to be as slow as the slowest that is known."""
     waiting = [method for method in state.methods.values() if state.scored and _to_be_scored(method)]
     known = [method.quality.duration_ns or 0 for method in state.methods.values() if method.quality]
@@ -54,11 +108,11 @@ def _scoring_ns(state: RunState) -> int:
             current_ns = scoring_remaining_ns(method.trial) or 0
             known.append(current_ns)
     n_to_come = sum(not method.scoring for method in waiting)
-    return current_ns + n_to_come * max(known, default=0)
+    return current_ns + n_to_come * (max(known, default=0) or before_ns)
 
 
 def _to_be_scored(method: MethodState) -> bool:
-    wanted = bool(method.n_measured) and not is_control(method.method)
+    wanted = bool(method.n_measured or not method.n_done) and not is_control(method.method)
     return wanted and method.quality is None and method.status is not MethodStatus.SKIPPED
 
 

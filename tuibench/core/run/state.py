@@ -128,6 +128,11 @@ class RunState:
         return sum(method.n_done for method in self.methods.values())
 
     @property
+    def n_measured(self) -> int:
+        """Trials that figures are computed from."""
+        return sum(method.n_measured for method in self.methods.values())
+
+    @property
     def records(self) -> Iterable[TrialRecord]:
         """All finished trials, method by method."""
         return (record for method in self.methods.values() for record in method.records)

@@ -64,6 +64,14 @@ class ResumeOffer:
         more = self.spec.precision is not None or self.unscored
         return not more and not self.n_failed and not self.n_missing(retry_failed=False)
 
+    def with_more(self, n_trials: int) -> RunSpec:
+        """Return the run that takes so many further trials of each method after what is missing."""
+        trials = self.continuation.session.trials
+        n_rounds = max((trial.index + 1 for trial in trials if not trial.warmup), default=0)
+        n_rounds = max(n_rounds, self.spec.n_trials)
+        # A precision that no speed is known with: all trials up to the most are taken.
+        return msgspec.structs.replace(self.spec, precision=0.0, max_trials=n_rounds + n_trials)
+
     def taken(self, *, retry_failed: bool) -> Continuation:
         """Return what the run goes on with."""
         return replace(self.continuation, retry_failed=retry_failed)

@@ -6,8 +6,9 @@ before it is painted, so that no widget has a second way of drawing.
 
 from __future__ import annotations
 
+import subprocess
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Literal
 
@@ -19,6 +20,7 @@ from textual.filter import LineFilter
 Glyphs = Literal["unicode", "console", "ascii"]
 """`console` is what the fonts of the Linux console hold: code page 437, thus lines and half blocks, but no braille."""
 
+_TMUX_ANSWERS_S = 1.0
 _BRAILLE = range(0x2800, 0x2900)
 _FIRST_BEYOND_ASCII = 0x80
 _UPPER_DOTS, _LOWER_DOTS = 0x01 | 0x02 | 0x08 | 0x10, 0x04 | 0x20 | 0x40 | 0x80
@@ -47,14 +49,33 @@ _ASCII = _exchanges(
 )  # fmt: skip
 
 
-def detect_glyphs(environ: Mapping[str, str]) -> Glyphs:
+def tmux_takes_utf8() -> bool | None:
+    """Return whether the terminal that tmux draws on takes UTF-8, as tmux itself has found; None if it does not say."""
+    try:
+        said = subprocess.run(
+            ["tmux", "display-message", "-p", "#{client_utf8}"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=_TMUX_ANSWERS_S,
+        ).stdout.strip()
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return {b"1": True, b"0": False}.get(said)
+
+
+def detect_glyphs(environ: Mapping[str, str], tmux: Callable[[], bool | None] = tmux_takes_utf8) -> Glyphs:
     """Return what a terminal can draw, by its environment.
+
+    Within tmux only tmux knows: without UTF-8 it paints an underscore for each character beyond ASCII.
 
     Python turns an unset locale into `C.UTF-8`, which is right: hardly a terminal is left that does not take UTF-8
     and does not say so.
     """
     if "WebDriver" in environ.get("TEXTUAL_DRIVER", ""):
         return "unicode"  # a browser shows everything, whatever the server's locale
+    if environ.get("TMUX") and tmux() is False:
+        return "ascii"
     locale = environ.get("LC_ALL") or environ.get("LC_CTYPE") or environ.get("LANG") or ""
     _, _, codeset = locale.partition(".")
     if locale in {"C", "POSIX"} or (codeset and not codeset.lower().replace("-", "").startswith("utf8")):

@@ -1,6 +1,6 @@
 """Which accent colour and which letter belong to which method: the same on every screen, in every theme.
 
-There are more methods than colours that can be told apart; those that are looked at together have different ones.
+Those that are looked at together have different ones. Beyond eight, colours are near each other: letters help.
 """
 
 from __future__ import annotations
@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from string import ascii_uppercase
 
-N_SERIES = 8
+N_SERIES = 16
+N_DISTINCT = 8
+"""So many colours are told apart by every eye; from the next one on, letters stand beside them."""
 
 
 class SeriesMap:
-    """Hands out the numbers of the theme variables `$series-1` … `$series-8`, and letters where they run out."""
+    """Hands out the numbers of the theme variables `$series-1` … `$series-16`, and letters where they run out."""
 
     def __init__(self, methods: Iterable[str] = ()) -> None:
         self._order: dict[str, int] = {}
@@ -26,20 +28,20 @@ class SeriesMap:
             self._order.setdefault(method, len(self._order))
 
     def show_together(self, methods: Iterable[str]) -> None:
-        """Give methods that are shown beside each other colours of their own, as far as there are enough.
+        """Give methods that are shown beside each other the colours that are told apart best, as far as they go.
 
-        One that would have to share a colour changes places with a method that is not shown.
+        One that has another changes places with a method that is not shown.
         """
         shown = list(dict.fromkeys(methods))
         self.add(shown)
-        have_own = sorted(self._order, key=self._order.__getitem__)[:N_SERIES]
+        have_own = sorted(self._order, key=self._order.__getitem__)[:N_DISTINCT]
         sharing = [method for method in shown if method not in have_own]
         for method, other in zip(sharing, [each for each in have_own if each not in shown], strict=False):
             self._order[method], self._order[other] = self._order[other], self._order[method]
             self.n_changes += 1
 
     def number(self, method: str) -> int:
-        """Return 1 to 8. A method nobody named before (from a stored session) gets the next colour."""
+        """Return 1 to 16. A method nobody named before (from a stored session) gets the next colour."""
         self.add((method,))
         return self._order[method] % N_SERIES + 1
 
@@ -56,7 +58,7 @@ class SeriesMap:
         """
         self.add((method,))
         place = self._order[method]
-        return letter(place) if colourless or place >= N_SERIES else ""
+        return letter(place) if colourless or place >= N_DISTINCT else ""
 
 
 def series_classes(number: int | None) -> dict[str, bool]:

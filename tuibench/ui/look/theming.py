@@ -13,7 +13,7 @@ from textual.theme import Theme
 
 from tuibench.core.format import as_text
 from tuibench.toml_input import TomlInputError, parse, read_text
-from tuibench.ui.look.series import N_SERIES
+from tuibench.ui.look.series import N_DISTINCT, N_SERIES
 
 DEFAULT_THEME = "graphite"
 THEME_OF_16_COLOURS = "sixteen"
@@ -47,7 +47,7 @@ class ThemeFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     dark: bool
     colours: Colours
     series: tuple[str, ...]
-    """One colour per method, `$series-1` onwards."""
+    """One colour per method, `$series-1` onwards: eight or more."""
     variables: dict[str, str] = {}
     """Any other theme variable of Textual."""
 
@@ -112,8 +112,8 @@ def load_theme(path: Path) -> Theme:
         ValueError: It does not name a colour for each series.
     """
     file = msgspec.convert(parse(read_text(path, _MAX_BYTES)), ThemeFile)
-    if len(file.series) != N_SERIES:
-        raise ValueError(f"{len(file.series)} series colours, {N_SERIES} needed")
+    if not N_DISTINCT <= len(file.series) <= N_SERIES:
+        raise ValueError(f"{len(file.series)} series colours, {N_DISTINCT} to {N_SERIES} needed")
     colours = msgspec.structs.asdict(file.colours)
     for value in (*colours.values(), *file.series):
         Color.parse(value)
@@ -134,10 +134,17 @@ def load_theme(path: Path) -> Theme:
     )
 
 
+def _series(file: ThemeFile) -> list[str]:
+    """Return a colour for each number: those that a file leaves out lie half-way from its first ones to its text."""
+    text = Color.parse(file.colours.foreground)
+    more = [Color.parse(value).blend(text, 0.5).hex for value in file.series]
+    return [*file.series, *more, *more][:N_SERIES]
+
+
 def _variables(file: ThemeFile) -> dict[str, str]:
     colours = file.colours
     return {
-        **{f"series-{number}": value for number, value in enumerate(file.series, 1)},
+        **{f"series-{number}": value for number, value in enumerate(_series(file), 1)},
         "muted": colours.muted,
         "line": colours.border,
         "border": colours.primary,
@@ -163,8 +170,9 @@ def _variables(file: ThemeFile) -> dict[str, str]:
 def variable_defaults() -> dict[str, str]:
     """Return our own variables for themes that are not ours (Textual's built-in ones)."""
     series = ("#5B9BD5", "#E0A458", "#7FB069", "#C77DBB", "#4DB6AC", "#D9706B", "#9C9AE0", "#B8B04F")
+    more = ("#B3D4F0", "#F2D9B0", "#C3DFB8", "#E5C3DE", "#B0E0DB", "#F0C1BC", "#D3D2F5", "#E0DCAE")
     return {
-        **{f"series-{number}": value for number, value in enumerate(series, 1)},
+        **{f"series-{number}": value for number, value in enumerate((*series, *more), 1)},
         "muted": "#9A9A9A",
         "line": "#5A5A5A",
     }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from textual import on
 from textual.app import ComposeResult
@@ -11,22 +13,37 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.getters import query_one
 from textual.reactive import var
+from textual.screen import Screen
 from textual.widget import Widget
 
 from tuibench.core import format as fmt
+from tuibench.core.results.comparison import Comparison
+from tuibench.core.results.metrics import DECODE
+from tuibench.core.run.control import is_control
 from tuibench.core.run.spec import Method
 from tuibench.core.run.state import MethodStatus, RunState
-from tuibench.ui.messages import MethodPointed, RunProgressed
+from tuibench.ui.messages import MethodPointed, ReportWanted, RunProgressed, TakeWanted
 from tuibench.ui.services import Context
 from tuibench.ui.terminal.pacing import PacedScreen
 from tuibench.ui.terminal.painting import PartialCompositor
 from tuibench.ui.text import describe
+from tuibench.ui.text.result import result_of
 from tuibench.ui.widgets.ladder import Ladder
 from tuibench.ui.widgets.latency_curves import Curve, LatencyCurves
 from tuibench.ui.widgets.live_panel import LivePanel
+from tuibench.ui.widgets.result_strip import ResultStrip
 
+MORE_TRIALS = 3
+"""Of each method, where more are asked for: from three on there is an interval."""
 _CURVES_S = 1.0
 """Least time between two drawings of the latency: most of a snapshot's cost, and nobody sees it grow faster."""
+
+
+def destination(screen: DashboardScreen) -> str:
+    """Return what the screen under this one is called: where closing this one leads."""
+    stack: Sequence[Screen[Any]] = screen.app.screen_stack
+    below = stack[stack.index(screen) - 1] if screen in stack[1:] else None
+    return (below and below.BINDING_GROUP_TITLE) or "Back"
 
 
 class TooSmall(Widget):
@@ -67,6 +84,7 @@ class RunScreen(DashboardScreen):
     run: var[RunState] = var(RunState, init=False)
 
     ladder = query_one(Ladder)
+    strip = query_one(ResultStrip)
     focused_panel = query_one("#focused", LivePanel)
     curves = query_one(LatencyCurves)
 
@@ -81,9 +99,11 @@ class RunScreen(DashboardScreen):
         self._drawn_s = -math.inf
         self._known: Mapping[str, Method] = {}
         self._n_recoloured = context.series.n_changes
+        self._comparison: Comparison | None = None
 
     def compose_run(self) -> ComposeResult:
         """Yield the ladder, and beside each other the text and the latency."""
+        yield ResultStrip()
         yield Ladder(self.context.series).data_bind(RunScreen.run)
         with Horizontal(id="views"):
             yield LivePanel(self.context.series, id="focused").data_bind(RunScreen.run)
@@ -142,6 +162,54 @@ class RunScreen(DashboardScreen):
             elif run.methods and self._pointed not in run.methods:
                 self.point(next(iter(run.methods)))
         self._draw_curves()
+        self.show_result()
+
+    @on(Ladder.Compared)
+    def take_comparison(self, event: Ladder.Compared) -> None:
+        """Keep what the trials amount to."""
+        event.stop()
+        self._comparison = event.comparison
+        self.show_result()
+
+    def show_result(self) -> None:
+        """Say what a run that is over amounts to, and look at the method that leads."""
+        over = self._comparison is not None and bool(self.run.methods) and not self.run.running
+        result = result_of(self._comparison) if over and self._comparison is not None else None
+        if result == self.strip.result:
+            return
+        self.strip.result = result
+        self.strip.n_more = None if self.run.cancelled else MORE_TRIALS
+        failed = any(method.status is MethodStatus.FAILED for method in self.run.methods.values())
+        if result is not None and not self._chosen_by_user and not failed:
+            self.point(result.leader)
+        self.refresh_bindings()
+
+    @property
+    def shown_session(self) -> Path | None:
+        """The file of what is shown; None where there is none."""
+        raise NotImplementedError
+
+    def action_report(self) -> None:
+        """Write what is shown into a file to pass on."""
+        if (path := self._of_result()) is not None:
+            self.post_message(ReportWanted(path))
+
+    def action_take(self) -> None:
+        """Take the method that is looked at home, or the one that leads."""
+        path, comparison, result = self._of_result(), self._comparison, self.strip.result
+        if path is None or comparison is None or result is None:
+            return
+        rows = [row for row in comparison.of_run(0) if row.median(DECODE) and not is_control(row.method)]
+        rows.sort(key=lambda row: -(row.median(DECODE) or 0))
+        measured = tuple(row.method for row in rows)
+        wanted = self._pointed if self._chosen_by_user and self._pointed in measured else result.leader
+        self.post_message(TakeWanted(path, wanted, measured))
+
+    def _of_result(self) -> Path | None:
+        if self.strip.result is None:
+            self.notify("no result yet – a run has to end first", severity="warning")
+            return None
+        return self.shown_session
 
     def _draw_curves(self, *, anew: bool = False) -> None:
         """Draw the latency once a second, and when a trial ends; where every byte counts, only then."""
@@ -179,7 +247,7 @@ class RunScreen(DashboardScreen):
 
     def action_next_panel(self) -> None:
         """Look at the method in the next row."""
-        names = self.ladder.keys
+        names = self.ladder.methods
         if names:
             at = names.index(self._pointed) if self._pointed in names else -1
             self._chosen_by_user = True

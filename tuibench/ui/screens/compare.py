@@ -20,7 +20,7 @@ from tuibench.core.results.metrics import DECODE
 from tuibench.store.schema import SessionError
 from tuibench.ui.keys.keymap import bindings
 from tuibench.ui.look.series import letter
-from tuibench.ui.screens.base import DashboardScreen
+from tuibench.ui.screens.base import DashboardScreen, destination
 from tuibench.ui.text import compare_rows, describe
 from tuibench.ui.text.compare_rows import SORTS
 from tuibench.ui.widgets.key_line import KeyLine
@@ -104,7 +104,13 @@ class CompareScreen(DashboardScreen):
     @property
     def rare_keys(self) -> frozenset[str]:
         """What the line of keys leaves out where there is nothing to swap."""
-        return frozenset() if len(self._paths) > 1 else frozenset({"compare.swap"})
+        alone = set() if len(self._paths) > 1 else {"compare.swap"}
+        return frozenset(alone | ({"app.sessions"} if self.app.current_mode == "sessions" else set()))
+
+    @property
+    def key_labels(self) -> dict[str, str]:
+        """Where closing leads."""
+        return {"compare.close": destination(self)}
 
     @work(exclusive=True, group="read")
     async def _read(self) -> None:
@@ -254,18 +260,10 @@ class CompareScreen(DashboardScreen):
     @work(group="export")
     async def action_export(self) -> None:
         """Write the comparison into a file."""
-        from tuibench.ui.screens.export import ExportScreen  # noqa: PLC0415 - not part of the first frame
+        from tuibench.ui.screens.export import export  # noqa: PLC0415 - not part of the first frame
 
-        comparison = self._comparison
-        name = await self.app.push_screen_wait(ExportScreen()) if comparison is not None else None
-        if comparison is None or name is None:
-            return
-        try:
-            path = await asyncio.to_thread(self.context.services.export, comparison, name, self._paths[0].stem)
-        except (OSError, ImportError) as error:
-            self.notify(fmt.printable(str(error)), title="Not written", severity="error", timeout=10)
-        else:
-            self.notify(f"written: {fmt.printable(str(path))}")
+        if self._comparison is not None:
+            await export(self.app, self.context.services, self._comparison, self._paths[0].stem)
 
     def action_close(self) -> None:
         """End the filter, or go back."""

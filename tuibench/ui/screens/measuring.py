@@ -38,6 +38,11 @@ class MeasuringScreen(RunScreen):
         return self._live.session_path if self._live else None
 
     @property
+    def shown_session(self) -> Path | None:
+        """The file of the latest run."""
+        return self._session
+
+    @property
     def elapsed_s(self) -> float | None:
         """How long the latest run has gone on, or went on; None where there is none."""
         if self._started_s is None:
@@ -104,13 +109,13 @@ class MeasuringScreen(RunScreen):
             self._live.skip(chosen.method if chosen and chosen.running else None)
 
     def action_resume(self) -> None:
-        """Measure what is missing of the run that was stopped."""
+        """Measure what is missing of the latest run, or more trials where nothing is."""
         if self.refuse_while_running():
             return
         if self._session is None:
             self.notify("no run to go on with – F3 shows earlier ones, R goes on with one", severity="warning")
         else:
-            self.post_message(ResumeWanted(self._session))
+            self.post_message(ResumeWanted(self._session, more=True))
 
     def action_compare(self) -> None:
         """Lay the methods of the latest run side by side."""

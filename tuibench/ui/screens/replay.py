@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -18,10 +19,11 @@ from tuibench.core.results.comparison import REFERENCE
 from tuibench.store.schema import Session, SessionError
 from tuibench.ui.keys.keymap import bindings
 from tuibench.ui.messages import ComparisonWanted, ResumeWanted
-from tuibench.ui.screens.base import RunScreen
+from tuibench.ui.screens.base import RunScreen, destination
 from tuibench.ui.widgets.key_line import KeyLine
 from tuibench.ui.widgets.offer import Offer
 from tuibench.ui.widgets.race_lane import RaceLane
+from tuibench.ui.widgets.result_strip import KEYS
 from tuibench.ui.widgets.status_line import StatusLine
 from tuibench.ui.widgets.transport import Transport
 
@@ -103,7 +105,23 @@ class ReplayScreen(RunScreen):
     @property
     def rare_keys(self) -> frozenset[str]:
         """What the line of keys leaves out as long as no race is shown."""
-        return frozenset() if self.has_class("-racing") else frozenset({"replay.faster", "replay.step"})
+        here = {"app.sessions"} if self.app.current_mode == "sessions" else set()
+        if self.has_class("-racing"):
+            return frozenset(here | {"run.report", "run.take"})
+        return frozenset(here | {"replay.faster", "replay.step"} | (set(KEYS) if self.strip.display else set()))
+
+    @property
+    def key_labels(self) -> Mapping[str, str]:
+        """What keys are called as the screen stands."""
+        return {
+            "replay.end": "Results" if self.has_class("-racing") else "Race",
+            "replay.close": destination(self),
+        }
+
+    @property
+    def shown_session(self) -> Path | None:
+        """The file that is shown."""
+        return self._path
 
     @work(group="under way")
     async def _follow(self, path: Path) -> None:

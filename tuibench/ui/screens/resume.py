@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
@@ -18,14 +19,36 @@ if TYPE_CHECKING:
     from tuibench.measure.run.resume_offer import ResumeOffer
 
 
-class ResumeScreen(ModalScreen[bool | None]):
-    """Asks. Its result is whether failed trials are taken again as well; None when nothing is to be measured."""
+class GoOn(StrEnum):
+    """What is measured of a session."""
+
+    MISSING = "missing"
+    FAILED_TOO = "failed too"
+    """What is missing, and the failed trials again."""
+    MORE = "more"
+    """Nothing is missing: further trials of each method."""
+
+
+def whole(offer: ResumeOffer) -> bool:
+    """Return whether a session may go on here, and only with trials beyond its plan."""
+    return not offer.obstacles and not offer.unscored and not offer.n_missing(retry_failed=False)
+
+
+class ResumeScreen(ModalScreen[GoOn | None]):
+    """Asks what to measure; None when nothing is to be measured."""
 
     BINDINGS = [*bindings("resume"), *bindings("list")]
 
-    def __init__(self, offer: ResumeOffer) -> None:
+    def __init__(self, offer: ResumeOffer, n_more: int) -> None:
+        """Say what is known.
+
+        Args:
+            offer: What may be measured.
+            n_more: Trials of each method that are taken where nothing is missing.
+        """
         super().__init__()
         self._offer = offer
+        self._n_more = n_more
 
     def compose(self) -> ComposeResult:
         """Lay out the question, or the answer where there is only one."""
@@ -44,11 +67,12 @@ class ResumeScreen(ModalScreen[bool | None]):
             yield Content()
             yield Content.styled("New trials would not be comparable with its own. F2 starts a new session.", "$muted")
             return
-        if offer.complete:
+        if whole(offer):
             planned = fmt.counted(offer.n_planned, "trial")
-            yield Content(f"Nothing is missing: {planned} planned and taken, none failed.")
-            return
-        yield Content.styled(f"{fmt.counted(n_missing, 'trial')} of {offer.n_planned} missing", "bold")
+            yield Content(f"Nothing is missing: {planned} planned and taken.")
+            yield Content.styled(f"enter takes {self._n_more} more of each method", "bold")
+        else:
+            yield Content.styled(f"{fmt.counted(n_missing, 'trial')} of {offer.n_planned} missing", "bold")
         if n_failed:
             yield Content.styled(
                 f"{fmt.counted(n_failed, 'trial')} failed or skipped: enter leaves them so, f takes them again",
@@ -56,7 +80,7 @@ class ResumeScreen(ModalScreen[bool | None]):
             )
         if offer.unscored:
             yield Content(f"quality is missing of {', '.join(map(fmt.printable, offer.unscored))}")
-        if offer.spec.precision is not None:
+        if offer.spec.precision is not None and not whole(offer):
             yield Content(f"and as many more as a precision of ±{offer.spec.precision:.1%} needs")
         if offer.notice is not None:
             yield Content.styled(fmt.printable(offer.notice), "$muted")
@@ -66,20 +90,22 @@ class ResumeScreen(ModalScreen[bool | None]):
     def _keys(self) -> str:
         if not self._possible:
             return "esc closes"
-        return "enter goes on · f failed, too · esc cancels" if self._offer.n_failed else "enter goes on · esc cancels"
+        goes_on = f"enter takes {self._n_more} more" if whole(self._offer) else "enter goes on"
+        return f"{goes_on}{' · f failed, too' if self._offer.n_failed else ''} · esc cancels"
 
     @property
     def _possible(self) -> bool:
-        return not self._offer.obstacles and not self._offer.complete
+        return not self._offer.obstacles
 
     def action_go_on(self) -> None:
         """Measure what is missing; where nothing can be measured, only close."""
-        self.dismiss(False if self._possible else None)
+        found = GoOn.MORE if whole(self._offer) else GoOn.MISSING
+        self.dismiss(found if self._possible else None)
 
     def action_retry_failed(self) -> None:
         """Measure what failed as well."""
-        if self._possible:
-            self.dismiss(bool(self._offer.n_failed))
+        if self._possible and self._offer.n_failed:
+            self.dismiss(GoOn.FAILED_TOO)
 
     def action_close(self) -> None:
         """Leave the session as it is."""

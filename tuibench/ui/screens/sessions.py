@@ -51,8 +51,22 @@ class SessionsScreen(DashboardScreen):
     status = query_one(StatusLine)
     query_line = query_one(SearchLine)
 
-    def __init__(self, context: Context, session_under_way: Callable[[], Path | None]) -> None:
+    def __init__(
+        self,
+        context: Context,
+        session_under_way: Callable[[], Path | None],
+        latest: Callable[[], Path | None] = lambda: None,
+    ) -> None:
+        """Say what is known of the bench.
+
+        Args:
+            context: The dashboard's.
+            session_under_way: Which file is being written.
+            latest: Which one the bench shows; a visit begins on it where it was not there before.
+        """
         super().__init__()
+        self._latest = latest
+        self._latest_before: Path | None = None
         self.context = context
         self._session_under_way = session_under_way
         self._sessions: dict[str, SessionSummary] = {}
@@ -61,6 +75,9 @@ class SessionsScreen(DashboardScreen):
         self._deleted: list[list[Path]] = []
         self._as_seen: object = None
         """What the table shows: sessions in order, marks, colours."""
+
+    rare_keys = frozenset({"app.sessions"})
+    """What the line of keys leaves out: it leads here."""
 
     def compose_body(self) -> ComposeResult:
         """Lay out the list and what there is to say about its current row."""
@@ -111,7 +128,15 @@ class SessionsScreen(DashboardScreen):
             self._describe(self.table.pointed)
         if not shown:
             self.card.empty(f"nothing is found – esc shows all {len(self._sessions)}" if self._sessions else _NONE_YET)
+        self._point_at_latest()
         self._write_state(len(shown))
+
+    def _point_at_latest(self) -> None:
+        latest = self._latest()
+        if latest is not None and latest != self._latest_before and str(latest) in self.table.keys:
+            self._latest_before = latest
+            self.table.point(str(latest))
+            self._describe(self.table.pointed)
 
     def _look_of(self, shown: list[SessionSummary]) -> object:
         return shown, frozenset(self._marked), self.context.series.n_changes
@@ -279,6 +304,7 @@ class SessionsScreen(DashboardScreen):
         if put_away:
             self._deleted.append(put_away)
             what = fmt.printable(chosen[0].title) if len(put_away) == 1 else fmt.counted(len(put_away), "session")
+            self.app.clear_notifications()
             self.notify(f"deleted {what} – u brings {'it' if len(put_away) == 1 else 'them'} back")
         self.action_reload()
 
@@ -287,11 +313,17 @@ class SessionsScreen(DashboardScreen):
         last = self._deleted.pop() if self._deleted else deleted(paths.sessions_dir())[:1]
         if not last:
             self.notify("nothing was deleted in the last 30 days", severity="warning")
+        n_back = 0
         for path in last:
             try:
                 restore(path)
             except SessionError as error:
                 self._tell(error)
+            else:
+                n_back += 1
+        if n_back:
+            self.app.clear_notifications()  # that it was deleted is over
+            self.notify(f"{fmt.counted(n_back, 'session')} back")
         self.action_reload()
 
     def _may_change(self, chosen: Sequence[SessionSummary]) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from textual.content import Content
 
@@ -21,7 +21,7 @@ from tuibench.ui.text.columns import Cell, TableColumn, Widths, line
 _BAR = 8
 
 COLUMNS = (
-    TableColumn("method", "method", 16, 100, wide=18, wide_importance=20, left=True),
+    TableColumn("method", "method", 16, 100, left=True),
     TableColumn("state", "state", 12, 90, wide=16, wide_importance=35, left=True),
     TableColumn("ttft", "TTFT", 7, 50),
     TableColumn("decode", "decode", 11, 95),
@@ -36,8 +36,35 @@ COLUMNS = (
 LAMPS: dict[Lamp, Cell] = {
     Lamp.GREEN: ("●", "$success"),
     Lamp.YELLOW: ("▲", "$warning"),
-    Lamp.RED: ("✗", "$error"),
+    Lamp.RED: ("!", "$error"),
 }
+_LEGEND = {"●": "clean", "▲": "doubtful", "!": "disturbed", "≠": "not the same model", "·": "not watched"}
+_TOO_FEW = "too few trials"
+_BEFORE_NAME = 4
+"""Cells for the box and the mark."""
+_NAME_IMPORTANCE = 93
+"""A name is cut only for a speed."""
+
+
+def columns(names: Iterable[str]) -> tuple[TableColumn, ...]:
+    """Return the columns with room for the longest of some names."""
+    first, *others = COLUMNS
+    longest = _BEFORE_NAME + max(map(len, names), default=0)
+    if longest > first.width:
+        first = replace(first, wide=longest, wide_importance=_NAME_IMPORTANCE)
+    return (first, *others)
+
+
+def legend(compared: Iterable[Row]) -> Content:
+    """Return what the signs mean that stand in some rows."""
+    rows = list(compared)
+    seen = dict(cell for row in rows if not isinstance(cell := lamp(row), str))
+    parts: list[Content] = [
+        Content.assemble((sign, seen[sign]), f" {meaning}") for sign, meaning in _LEGEND.items() if sign in seen
+    ]
+    if any(row.step is not None and row.step.ratio.outcome is Outcome.UNKNOWN for row in rows):
+        parts.append(Content(f"? {_TOO_FEW}"))
+    return Content("  ").join(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +79,8 @@ class Rung:
     compared: Row | None
     """What the finished trials amount to; None before there is any."""
     accent: str
+    letter: str = ""
+    """What tells it from the others where colours do not."""
 
 
 def row(rung: Rung, widths: Widths) -> Content:
@@ -94,7 +123,8 @@ def _name(rung: Rung) -> Cell:
     mark = describe.MARKS[rung.state.status] if rung.state else " "
     box = "" if rung.chosen is None else "■ " if rung.chosen else "□ "
     dim = rung.chosen is False and rung.state is None
-    return f"{box}{mark} {fmt.printable(rung.method_id)}", "$muted" if dim else rung.accent
+    letter = f"{rung.letter} " if rung.letter else ""
+    return f"{box}{mark} {letter}{fmt.printable(rung.method_id)}", "$muted" if dim else rung.accent
 
 
 def _figures(rung: Rung, state: MethodState, widths: Widths) -> dict[str, Cell]:
@@ -129,7 +159,8 @@ def ratio(found: Ratio | None, width: int) -> Cell:
     if found is None:
         return fmt.MISSING, "$muted"
     whole = fmt.gain(found)
-    text = whole if len(whole) <= width else fmt.times(found.value)
+    short = f"{fmt.times(found.value)}{'?' if found.outcome is Outcome.UNKNOWN else ''}"
+    text = whole if len(whole) <= width else short if len(short) <= width else fmt.times(found.value)
     return text, {Outcome.GREATER: "$success", Outcome.LESS: "$error"}.get(found.outcome, "")
 
 

@@ -6,7 +6,8 @@ from textual.content import Content
 from textual.widget import Widget
 
 
-def write_subtitle(widget: Widget, text: str) -> None:
+def write_subtitle(widget: Widget, text: str | Content) -> None:
     """Set it where it is not set already: Textual paints the whole widget for it, be it the same text again."""
-    if (widget.border_subtitle or "") != Content.from_markup(text).markup:
+    content = Content.from_markup(text) if isinstance(text, str) else text
+    if (widget.border_subtitle or "") != content.markup:
         widget.border_subtitle = text

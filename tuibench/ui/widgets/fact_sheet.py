@@ -24,14 +24,16 @@ class FactSheet(Widget):
 
     DEFAULT_CSS = "FactSheet { height: auto; }"
 
-    def __init__(self, *, names: str = "$muted") -> None:
+    def __init__(self, *, names: str = "$muted", one_line: bool = False) -> None:
         """Begin empty.
 
         Args:
             names: The style of the names.
+            one_line: Whether a text that is too long ends in an ellipsis instead of going on below.
         """
         super().__init__()
         self._style_of_names = names
+        self._one_line = one_line
         self._parts: tuple[Part, ...] = ()
         self._laid_out: tuple[int, Content] = (0, Content())
 
@@ -69,6 +71,7 @@ class FactSheet(Widget):
 
     def _beside(self, name: str, text: str | Content, room: int, width: int) -> Iterator[Content]:
         left = Content.styled(name, self._style_of_names).wrap(max(1, room))
-        right = (Content(text) if isinstance(text, str) else text).wrap(max(1, width - room - _GAP))
+        content, beside = Content(text) if isinstance(text, str) else text, max(1, width - room - _GAP)
+        right = [content.truncate(beside, ellipsis=True)] if self._one_line else content.wrap(beside)
         for label, value in zip_longest(left, right, fillvalue=Content()):
             yield label.pad_right(room + _GAP - label.cell_length) + value

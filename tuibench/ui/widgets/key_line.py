@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -67,9 +67,11 @@ class KeyLine(Widget):
         left: dict[str, Shown] = {}
         right: dict[str, Shown] = {}
         rare: frozenset[str] = getattr(self.screen, "rare_keys", frozenset())
+        labels: Mapping[str, str] = getattr(self.screen, "key_labels", {})
         for active in self.screen.active_bindings.values():
             binding = active.binding
-            shown = Shown(binding.key, self.app.get_key_display(binding), binding.description)
+            label = labels.get(binding.id or "", binding.description)
+            shown = Shown(binding.key, self.app.get_key_display(binding), label)
             if binding.id == _HELP or binding.key == self.app.COMMAND_PALETTE_BINDING:
                 right.setdefault(binding.action, shown)
             elif binding.show and active.enabled and binding.id not in rare:

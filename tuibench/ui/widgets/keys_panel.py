@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from textual.app import ComposeResult
 from textual.binding import ActiveBinding
@@ -14,6 +14,7 @@ from textual.widgets import HelpPanel
 
 from tuibench.ui.keys.keymap import KEYS, bindings
 from tuibench.ui.widgets.fact_sheet import Facts, FactSheet, Part
+from tuibench.ui.widgets.result_strip import KEYS as STRIP_KEYS
 
 _OURS = {key.id for keys in KEYS.values() for key in keys}
 _LISTS = {key.id for place in ("list", "rows") for key in KEYS[place]}
@@ -35,7 +36,7 @@ class KeysPanel(HelpPanel):
     def compose(self) -> ComposeResult:
         """Lay out one scrolling column."""
         with VerticalScroll():
-            yield FactSheet(names="$accent")
+            yield FactSheet(names="$accent", one_line=True)
 
     def on_mount(self) -> None:
         """Tell of where the focus is, then take it; tell anew of whatever gets it."""
@@ -59,10 +60,21 @@ class KeysPanel(HelpPanel):
         places: dict[str, list[ActiveBinding]] = {
             place: [] for place in (self._here, _WHERE_YOU_ARE, _EVERYWHERE, _IN_LISTS, _BESIDES)
         }
+        rare: frozenset[str] = getattr(self.screen, "rare_keys", frozenset())
+        rare -= STRIP_KEYS.keys()  # left out of the line of keys because they stand in the strip
         for active in active_bindings:
-            if active.binding.description and not active.binding.system:
+            scrolls = active.binding.action.startswith("scroll_")  # Textual's own, in whatever has the focus
+            if (
+                active.binding.description
+                and not active.binding.system
+                and not scrolls
+                and active.binding.id not in rare
+            ):
                 places[self._place(active)].append(active)
-        return ((title, self._facts(found)) for title, found in places.items() if found)
+        told: set[str] = set()
+        for title, found in places.items():
+            if facts := self._facts(found, told):
+                yield title, facts
 
     @property
     def _here(self) -> str:
@@ -78,15 +90,20 @@ class KeysPanel(HelpPanel):
             return _BESIDES
         return self._here if active.node is self.screen else _WHERE_YOU_ARE
 
-    def _facts(self, active_bindings: Iterable[ActiveBinding]) -> Facts:
-        """Return one line for each thing that can be done, with all its keys."""
+    def _facts(self, active_bindings: Iterable[ActiveBinding], told: set[str]) -> Facts:
+        """Return one line for each thing that can be done and is not told yet, with all its keys."""
+        labels: Mapping[str, str] = getattr(self.screen, "key_labels", {})
         alike: dict[str, list[ActiveBinding]] = {}
         for active in active_bindings:
             alike.setdefault(active.tooltip or active.binding.action, []).append(active)
         facts = []
+        for what in told.intersection(alike):
+            del alike[what]
+        told.update(alike)
         for actives in alike.values():
             first = actives[0]
             keys = dict.fromkeys(self.app.get_key_display(each.binding) for each in actives)
             tooltip = f"  {first.tooltip}" if first.tooltip else ""
-            facts.append((" ".join(keys), Content.assemble(first.binding.description, (tooltip, "$muted"))))
+            label = labels.get(first.binding.id or "", first.binding.description)
+            facts.append((" ".join(keys), Content.assemble(label, (tooltip, "$muted"))))
         return facts

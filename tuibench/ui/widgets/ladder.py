@@ -10,7 +10,8 @@ from textual.content import Content
 from textual.message import Message
 from textual.reactive import var
 
-from tuibench.core.results.comparison import Row, compare, run_of_state
+from tuibench.core import format as fmt
+from tuibench.core.results.comparison import Comparison, Row, compare, run_of_state
 from tuibench.core.run.spec import Method
 from tuibench.core.run.state import RunState
 from tuibench.ui.keys.keymap import bindings
@@ -23,6 +24,8 @@ from tuibench.ui.text.subtitle import write_subtitle
 from tuibench.ui.widgets.row_list import RowList
 
 _SELECTED_AT_FIRST = 2
+_FOLD = "…"
+"""The key of the row that stands for methods which were not measured; no method is called so."""
 
 
 class Ladder(RowList):
@@ -35,12 +38,19 @@ class Ladder(RowList):
     class ChoiceChanged(Message):
         """Other methods take part in the next run."""
 
+    @dataclass
+    class Compared(Message):
+        """The finished trials amount to something else than before."""
+
+        comparison: Comparison
+
     def __init__(self, series: SeriesMap) -> None:
         super().__init__(id="ladder")
         self._series = series
         self._known: Mapping[str, Method] = {}
         self._chosen: set[str] = set()
         self._choosing = False
+        self._folded = True
         self._compared: dict[str, Row] = {}
         self._measured: tuple[object, ...] = ()
         self._written: dict[str, tuple[tuple[object, ...], Content]] = {}
@@ -76,9 +86,26 @@ class Ladder(RowList):
         """Let a method take part, or not any more."""
         self.choose(self._chosen ^ {method_id})
 
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods that have a row, in the order of the rows."""
+        return tuple(key for key in self.keys if key != _FOLD)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Leave the key that unfolds to the screen on every other row."""
+        del parameters
+        return self.pointed == _FOLD if action == "unfold" else True
+
+    def action_unfold(self) -> None:
+        """Show the methods that were not measured, or not any more."""
+        self._folded = not self._folded
+        self._rewrite()
+
     def action_toggle_choice(self) -> None:
         """Choose the method pointed at, or not any more."""
-        if self._choosing and self.pointed is not None:
+        if self.pointed == _FOLD:
+            self.action_unfold()
+        elif self._choosing and self.pointed is not None:
             self.toggle(self.pointed)
 
     def action_toggle_all(self) -> None:
@@ -103,7 +130,13 @@ class Ladder(RowList):
         run = self.run.methods
         if run and (self.run.running or not self._choosing):
             return tuple(run)
-        return (*self._known, *(name for name in run if name not in self._known))
+        if not run or not self._not_measured:
+            return tuple(run or self._known)
+        return (*run, _FOLD, *(() if self._folded else self._not_measured))
+
+    @property
+    def _not_measured(self) -> tuple[str, ...]:
+        return tuple(name for name in self._known if name not in self.run.methods)
 
     def _rewrite(self) -> None:
         measured = tuple((name, len(state.records), state.quality) for name, state in self.run.methods.items())
@@ -113,11 +146,22 @@ class Ladder(RowList):
             exact = [name for name, method in self._known.items() if method.promises_the_model]
             found = compare([run_of_state(self.run)], parents=parents, exact=exact)
             self._compared = {row.method: row for row in found.rows}
+            self.post_message(self.Compared(found))
         widths = self._widths()
         names = self._shown
-        rows = [self._row(name, widths) for name in names]
-        write_subtitle(self, "space chooses · a all" if self._choosing and not self.run.running else "")
+        rows = [self._fold() if name == _FOLD else self._row(name, widths) for name in names]
+        title = "Ladder · space chooses, a all" if self._choosing and not self.run.running else "Ladder"
+        if self.border_title != title:
+            self.border_title = title
+        write_subtitle(self, ladder_rows.legend(self._compared.values()))
         self.write(heading(COLUMNS, widths), names, rows)
+
+    def _fold(self) -> Content:
+        folded = self._not_measured
+        n_chosen = len(self._chosen.intersection(folded))
+        chosen = f", {n_chosen} of them chosen" if n_chosen else ""
+        text = f"{'▸' if self._folded else '▾'} {fmt.counted(len(folded), 'more method')}{chosen}"
+        return Content.styled(text, "$muted")
 
     def _row(self, name: str, widths: Widths) -> Content:
         """Return a row, the same as before where nothing of it is new: with a snapshot, one row changes."""
@@ -130,7 +174,13 @@ class Ladder(RowList):
 
     def _widths(self) -> Widths:
         hidden = ladder_rows.hidden_columns(self._compared)
-        return fit(COLUMNS, max(1, self.scrollable_content_region.width), hidden=hidden)
+        columns = ladder_rows.columns(
+            [f"{self._letter(name)}  {name}".strip() for name in self._shown if name != _FOLD]
+        )
+        return fit(columns, max(1, self.scrollable_content_region.width), hidden=hidden)
+
+    def _letter(self, name: str) -> str:
+        return self._series.letter(name, colourless=True) if self.app.no_color else ""
 
     def _rung(self, name: str) -> Rung:
         return Rung(
@@ -140,13 +190,16 @@ class Ladder(RowList):
             state=self.run.methods.get(name),
             compared=self._compared.get(name),
             accent=self._series.variable(name),
+            letter=self._letter(name),
         )
 
     @on(RowList.Pointed)
     def tell_method(self, event: RowList.Pointed) -> None:
         """Tell which method the user moved to."""
         event.stop()
-        self.post_message(MethodPointed(event.key))
+        self.refresh_bindings()
+        if event.key != _FOLD:
+            self.post_message(MethodPointed(event.key))
 
 
 def _same(old: object, new: object) -> bool:

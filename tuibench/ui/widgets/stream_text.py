@@ -203,9 +203,17 @@ class StreamText(PlainLines, ScrollView, can_focus=True):
             cut = marked_x if index == marked_y else 0 if index > marked_y else len(text)
             same, different = text[:cut], text[cut:]
         segments = [Segment(same, style)]
+        if different and self._wrap.marked is not None and index == self._wrap.marked[0]:
+            # Where it begins to differ is underlined: all of it would be hard to read.
+            n_first = len(different) - len(different.lstrip()) + len((different.split() or [""])[0])
+            segments.append(Segment(different[:n_first], style_of_different + _UNDERLINED))
+            different = different[n_first:]
         if different:
             segments.append(Segment(different, style_of_different))
         return Strip(segments).adjust_cell_length(self.size.width, style)
+
+
+_UNDERLINED = Style(underline=True)
 
 
 def _or_end(index: int | None) -> int:
