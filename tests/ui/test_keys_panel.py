@@ -52,3 +52,19 @@ async def test_it_tells_of_what_gets_the_focus():
         pilot.app.screen.prompt.focus()
         await until(pilot, lambda: "Choose" not in panel.sheet.render().plain)
         assert "Measure with this prompt" in " ".join(panel.sheet.render().plain.split())
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
+async def test_each_thing_has_one_line_and_is_told_once_and_closing_leaves_everything_as_it_was(size):
+    async with Program().app().run_test(size=size) as pilot:
+        focused = await ladder(pilot)
+        screen = pilot.app.screen
+        before = {widget: widget.region for widget in screen.walk_children()}
+        panel = await opened(pilot)
+        keys = {line.split("  ")[0] for line in panel.sheet.render().plain.splitlines() if "  " in line}
+        lines = [line for line in panel.sheet.render().plain.splitlines() if "  " in line]
+        assert len(keys) == len(lines)
+        assert "Details" not in panel.sheet.render().plain  # nothing is measured yet
+        await pilot.press("escape")
+        await until(pilot, lambda: pilot.app.focused is focused)
+        assert {widget: widget.region for widget in screen.walk_children()} == before

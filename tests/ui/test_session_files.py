@@ -109,6 +109,7 @@ async def test_a_deleted_session_comes_back():
         assert notices(pilot.app) == ["deleted session b – u brings it back"]
         await pilot.press("u")
         await until(pilot, lambda: names(screen) == ["session c", "session b", "session a"])
+        assert notices(pilot.app) == ["1 session back"]  # and no longer how to bring it back
         await pilot.press("u")
         await pilot.pause()
         assert notices(pilot.app)[-1] == "nothing was deleted in the last 30 days"

@@ -3,12 +3,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.ui.scripted import FINISHED, Program, session, until
+from tests.ui.scripted import FINISHED, Program, session, start, until
 from tuibench.core.run.state import MethodStatus
 from tuibench.store.catalogue import SessionSummary
 from tuibench.store.schema import SessionError
+from tuibench.ui.screens.bench import BenchScreen
 from tuibench.ui.screens.replay import ReplayScreen
 from tuibench.ui.screens.sessions import SessionsScreen
+from tuibench.ui.widgets.key_line import KeyLine
 
 WHOLE = SessionSummary(Path("20260301-first.toml"), "first look", FINISHED, "SmolLM2", ("baseline", "kv-cache"), 6)
 DAMAGED = SessionSummary(Path("bad.toml"), "bad", None, "", (), 0, "bad.toml: not TOML at line 3 – delete it")
@@ -122,3 +124,33 @@ async def test_r_plays_all_methods_side_by_side():
         screen = await opened(pilot, "r")
         await until(pilot, lambda: all(method.trial for method in screen.run.methods.values()))
         assert all(method.running for method in screen.run.methods.values())
+
+
+async def test_a_visit_after_a_run_begins_on_its_session():
+    older = [dataclasses.replace(WHOLE, path=Path(f"older-{n}.toml")) for n in range(3)]
+    program = Program(sessions=[*older, WHOLE])
+    async with program.app().run_test(size=(80, 24)) as pilot:
+        screen = await listed(pilot)
+        assert screen.table.pointed == "older-2.toml"  # all of one time: by name
+        await pilot.press("f2")
+        await start(pilot)
+        bench = pilot.app.screen
+        await until(pilot, lambda: bench.shown_session is not None)
+        await pilot.press("f3")
+        await until(pilot, lambda: screen.table.pointed == "20260301-first.toml")
+        await pilot.press("k", "f2", "f3")
+        await pilot.pause()
+        assert screen.table.pointed == "older-0.toml"  # where the user was
+
+
+async def test_f3_and_f2_lead_to_list_and_bench_from_whatever_lies_over_them():
+    async with Program(sessions=[WHOLE]).app().run_test(size=(80, 24)) as pilot:
+        opened_session = await opened(pilot, "enter")
+        keys = [shown.label for shown in opened_session.query_one(KeyLine)._keys()[0]]
+        assert "Sessions" in keys  # where escape leads
+        assert "Race" in keys
+        assert keys.count("Sessions") == 1
+        await pilot.press("f3")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SessionsScreen))
+        await pilot.press("f2")
+        await until(pilot, lambda: isinstance(pilot.app.screen, BenchScreen))

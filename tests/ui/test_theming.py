@@ -4,8 +4,10 @@ from itertools import combinations
 
 import pytest
 from rich.color import ColorSystem
+from textual import constants
 from textual.color import Color
 
+from tests.ui.scripted import Program, until
 from tuibench import paths
 from tuibench.ui.look.series import N_SERIES
 from tuibench.ui.look.theming import DEFAULT_THEME, THEME_OF_16_COLOURS, ThemeFolders, load_theme, load_themes
@@ -186,3 +188,15 @@ def test_an_added_changed_or_removed_file_is_noticed(tmp_path):
         assert folders.changed
         folders.load()
         assert not folders.changed
+
+
+async def test_with_16_colours_the_row_pointed_at_is_reversed_and_has_no_colours_of_its_own(monkeypatch):
+    monkeypatch.setattr(constants, "COLOR_SYSTEM", "standard")
+    async with Program().app().run_test(size=(80, 24)) as pilot:
+        screen = pilot.app.screen
+        await until(pilot, screen._facts_known.is_set)
+        await pilot.press("escape", "j")
+        pointed, other = ([segment.style for segment in screen.ladder.render_line(y)] for y in (2, 1))
+        assert all(style.reverse for style in pointed)
+        assert len({(style.color, style.bgcolor) for style in pointed}) == 1
+        assert not any(style.reverse for style in other)

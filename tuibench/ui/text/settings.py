@@ -100,16 +100,16 @@ class Field:
 
 FIELDS = (
     Field("tokens", "to generate in each trial"),
-    Field("trials", "of each method; three or more give an interval"),
+    Field("trials", "of each method; three give an interval"),
     Field("threads", "of each worker"),
-    Field("precision", "per cent: more trials until each speed is known so well"),
-    Field("budget", "seconds after which no further round begins"),
+    Field("precision", "per cent: more trials until so well known"),
+    Field("budget", "seconds; then no further round begins"),
     Field("temperature", "0 is greedy, with forced length"),
 )
 SWITCHES = {
-    "quality": "compare predictions with the reference after the trials",
-    "raw": "give the prompt to the model without its chat template",
-    "control": "measure the yardstick twice: what equal methods differ by",
+    "quality": "compare predictions with the reference",
+    "raw": "the prompt without its chat template",
+    "control": "measure the yardstick a second time",
 }
 
 

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from textual import constants
 from textual.content import Content
 from textual.events import Click
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
+from textual.style import Style
 from textual.visual import Visual
 
 from tuibench.ui.keys.keymap import bindings
@@ -123,6 +125,9 @@ class RowList(ScrollView, can_focus=True):
         classes = ("row-list--heading",) if row < 0 else ("row-list--cursor",) if row == self.at else ()
         style = self.get_visual_style(*classes)
         content = self._heading if row < 0 else self._rows[row]
+        if row == self.at and self.has_focus and constants.COLOR_SYSTEM == "standard":
+            # Of sixteen colours none is a ground on which the others are read.
+            content, style = content.without_spans, style + Style(reverse=True)
         strips = Visual.to_strips(self, content, self.size.width, 1, style, apply_selection=False)
         return (strips[0] if strips else Strip([])).adjust_cell_length(self.size.width, style.rich_style)
 
