@@ -499,7 +499,9 @@ async def test_another_model_is_taken_from_the_list_or_typed():
         await until(pilot, lambda: "other/model" in str(screen.query_one("#model").content))
         await pilot.press("m")
         await until(pilot, lambda: isinstance(pilot.app.screen, ModelsScreen))
-        await pilot.press(*"https://huggingface.co/a/b", "enter")
+        pilot.app.screen.search.value = "https://huggingface.co/a/b"
+        await pilot.pause()
+        await pilot.press("enter")
         await until(pilot, lambda: asked[-1] == "a/b")
         await start(pilot)
         await until(pilot, lambda: program.specs)

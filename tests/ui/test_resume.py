@@ -288,3 +288,12 @@ async def test_a_killed_run_goes_on_in_the_dashboard(tmp_path, monkeypatch):
     session = load(path)
     assert [(each.index, each.failed) for each in session.trials if not each.warmup] == [(n, False) for n in range(3)]
     assert [each.n_trials for each in session.resumed] == [2]  # the warm-up is one of them
+
+
+@pytest.mark.parametrize("key", ["f2", "f3"])
+async def test_the_palette_finds_model_settings_and_export_everywhere(key):
+    async with Program().app().run_test(size=(80, 24)) as pilot:
+        await until(pilot, pilot.app.screen._facts_known.is_set)
+        await pilot.press(key)
+        titles = [command.title.partition(" (")[0] for command in pilot.app.get_system_commands(pilot.app.screen)]
+        assert [titles.count(title) for title in ("Model", "Settings", "Export")] == [1, 1, 1]

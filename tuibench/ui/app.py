@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from inspect import isawaitable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ from tuibench.config import Config, LoadedConfig
 from tuibench.core import format as fmt
 from tuibench.models.local import ModelError
 from tuibench.store.schema import SessionError
-from tuibench.ui.keys.keymap import bindings
+from tuibench.ui.keys.keymap import KEYS, bindings
 from tuibench.ui.keys.remapping import remap
 from tuibench.ui.look.series import SeriesMap
 from tuibench.ui.messages import (
@@ -65,6 +66,9 @@ _MOVES = {
     "page_down": ("page_down",),
     "page_up": ("page_up",),
 }
+
+
+_FOUND_EVERYWHERE = {"bench.model", "bench.settings", "run.report"}
 
 
 class TuibenchApp(ThemedApp):
@@ -352,6 +356,16 @@ class TuibenchApp(ThemedApp):
             if binding.id and binding.tooltip and binding.id not in offered:
                 offered.add(binding.id)
                 yield SystemCommand(binding.description, binding.tooltip, self._runner(screen, binding.action))
+
+        # What one looks for by name is found everywhere: the bench does it.
+        for key in KEYS["bench"]:
+            if key.id in _FOUND_EVERYWHERE - offered:
+                yield SystemCommand(key.label, key.tooltip, partial(self._on_bench, key.action))
+
+    async def _on_bench(self, action: str) -> None:
+        await self.action_show_mode("bench")
+        if self._bench is not None:
+            await self.run_action(action, self._bench)
 
     def _runner(self, node: DOMNode, action: str) -> Callable[[], Awaitable[None]]:
         async def run() -> None:
