@@ -61,7 +61,8 @@ class KeysPanel(HelpPanel):
             place: [] for place in (self._here, _WHERE_YOU_ARE, _EVERYWHERE, _IN_LISTS, _BESIDES)
         }
         rare: frozenset[str] = getattr(self.screen, "rare_keys", frozenset())
-        rare -= STRIP_KEYS.keys()  # left out of the line of keys because they stand in the strip
+        if self.screen.query("ResultStrip.-told"):
+            rare -= STRIP_KEYS.keys()  # left out of the line of keys because they stand in the strip
         for active in active_bindings:
             scrolls = active.binding.action.startswith("scroll_")  # Textual's own, in whatever has the focus
             if (
