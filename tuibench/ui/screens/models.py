@@ -76,6 +76,8 @@ class ModelsScreen(ModalScreen[str | None]):
         """List what holds what was typed."""
         event.stop()
         self._list()
+        self.rows.action_first()
+        self._explain()
 
     def on_resize(self) -> None:
         """Cut the lines for the new width."""
