@@ -90,7 +90,7 @@ def _one_line(text: str) -> str:
 
 @cache
 def available_methods() -> dict[str, Method]:
-    """Return all installed methods by id, lower rungs of the ladder first, those that cannot be used last."""
+    """Return all installed methods by id: lower rungs of the ladder first, then peers, then what cannot be used."""
     found = {name: _method(name) for name in _entry_points()}
     found = {name: _without_circle(method, found) for name, method in found.items()}
 
@@ -101,7 +101,10 @@ def available_methods() -> dict[str, Method]:
         parent = found.get(method.parent)
         return len(found) if parent is None else height(parent) + 1
 
-    ordered = sorted(found.values(), key=lambda method: (method.problem is not None, height(method), method.id))
+    def place(method: Method) -> tuple[bool, bool, int, str]:
+        return method.problem is not None, method.runtime is not None, height(method), method.id
+
+    ordered = sorted(found.values(), key=place)
     return {method.id: method for method in ordered}
 
 
@@ -144,20 +147,29 @@ def exact_methods() -> frozenset[str]:
     return frozenset(method.id for method in available_methods().values() if method.promises_the_model)
 
 
-def resolve_methods(names: str, endpoints: Collection[str] = ()) -> tuple[str, ...]:
-    """Return the method ids of a comma-separated list; `all` and `ladder` mean every installed one, in ladder order.
+def resolve_methods(names: str, endpoints: Collection[str] = (), runtimes: Collection[str] = ()) -> tuple[str, ...]:
+    """Return the method ids of a comma-separated list.
+
+    In it, `ladder` means all that run on this interpreter, in ladder order, `peers` all that run in a runtime of
+    others, and `all` the ladder and those peers that are at hand.
 
     Args:
         names: The list.
         endpoints: Ids of servers that may be named, too.
+        runtimes: Names of the runtimes that are installed.
 
     Raises:
         UnknownMethodError: A name is unknown, or the list is empty.
     """
+    methods = [method for method in available_methods().values() if not method.named_only]
+    groups = {
+        "all": [method.id for method in methods if method.runtime is None or method.runtime in runtimes],
+        "ladder": [method.id for method in methods if method.runtime is None],
+        "peers": [method.id for method in methods if method.runtime is not None],
+    }
     known = [*available_methods(), *endpoints]
     asked = [name.strip() for name in names.split(",") if name.strip()]
-    if asked in (["all"], ["ladder"]):
-        return tuple(available_methods())
+    asked = [method_id for name in asked for method_id in groups.get(name, [name])]
     if not asked:
         raise UnknownMethodError(f"no method named; known: {', '.join(known)}")
     for name in asked:

@@ -93,6 +93,11 @@ def artifacts_dir() -> Path:
     return cache_dir() / "artifacts"
 
 
+def runtimes_dir() -> Path:
+    """Return the folder that holds one virtual environment per runtime."""
+    return cache_dir() / "runtimes"
+
+
 def logs_dir() -> Path:
     """Return the folder of the workers' logs."""
     return cache_dir() / "logs"

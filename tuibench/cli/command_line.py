@@ -18,12 +18,13 @@ from tuibench.cli.arguments.models import MODELS
 from tuibench.cli.arguments.pick import PICK
 from tuibench.cli.arguments.replay import REPLAY
 from tuibench.cli.arguments.run import RUN
+from tuibench.cli.arguments.runtimes import RUNTIMES
 from tuibench.cli.arguments.serve import SERVE
 from tuibench.cli.arguments.sessions import SESSIONS
 from tuibench.cli.arguments.take import TAKE
 from tuibench.cli.arguments.verb import EXIT_CODES
 
-_VERBS = (RUN, PICK, REPLAY, COMPARE, EXPORT, TAKE, SESSIONS, MODELS, METHODS, DOCTOR, SERVE, HELP)
+_VERBS = (RUN, PICK, REPLAY, COMPARE, EXPORT, TAKE, SESSIONS, MODELS, METHODS, RUNTIMES, DOCTOR, SERVE, HELP)
 VERBS = tuple(verb.name for verb in _VERBS)
 
 

@@ -12,6 +12,7 @@ from tuibench.config import load_config
 from tuibench.core.run.control import method_of
 from tuibench.core.run.endpoint import Endpoint, EndpointError, is_endpoint
 from tuibench.methods import UnknownMethodError, resolve_methods
+from tuibench.runtimes.environment import installed
 
 if TYPE_CHECKING:
     import argparse
@@ -55,7 +56,7 @@ def named_methods(names: str, given: Endpoint | None) -> tuple[str, ...]:
     """
     known = [*([given.method] if given else []), *(_in_settings() if "endpoint:" in names else ())]
     try:
-        named = resolve_methods(names, known)
+        named = resolve_methods(names, known, installed())
     except UnknownMethodError as error:
         missing = [name for name in map(str.strip, names.split(",")) if is_endpoint(name) and name not in known]
         raise UsageError(f"{error}{_REMEDY if missing else ''}") from error

@@ -8,7 +8,7 @@ from tuibench import paths
 from tuibench.config import load_config
 from tuibench.core.format import MISSING, printable
 from tuibench.core.run.spec import method_of_server
-from tuibench.methods import available_methods
+from tuibench.runtimes.environment import methods_here
 
 if TYPE_CHECKING:
     import argparse
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def run(_: argparse.Namespace) -> int:
     """Print one line per method, in ladder order, then the servers of the settings file; what is unusable says why."""
     servers = load_config(paths.config_file()).config.servers
-    methods = [*available_methods().values(), *map(method_of_server, servers)]
+    methods = [*methods_here().values(), *map(method_of_server, servers)]
     width = max((len(printable(method.id)) for method in methods), default=0)
     for method in methods:
         improves = f" (after {method.parent})" if method.parent else ""

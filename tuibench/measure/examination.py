@@ -149,7 +149,12 @@ def _surroundings(cpus: EffectiveCpus, busiest: tuple[str, ...]) -> Surroundings
         disk_free_bytes = shutil.disk_usage(existing).free
     except OSError:
         disk_free_bytes = None
-    needed = {name.partition(".")[0] for method in available_methods().values() for name in method.requires}
+    needed = {
+        name.partition(".")[0]
+        for method in available_methods().values()
+        if method.runtime is None
+        for name in method.requires
+    }
     return Surroundings(
         quota_cpus=cpus.quota,
         memory_free_bytes=min(psutil.virtual_memory().available, _memory_limit() or 1 << 62),

@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 
 import tuibench
 from tuibench import paths
+from tuibench.models.digest import remembered_sha256
 from tuibench.models.folder import open_folder
 from tuibench.models.local import LocalModel, ModelError
 
@@ -38,6 +39,8 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """Fit to be shared: hub id, package with version and file, or file name; never a path."""
     revision: str | None = None
     """Commit on the hub, or SHA-256 of the file that was converted."""
+    file: str | None = None
+    """Where that file of the user's lay; never leaves this cache."""
 
 
 class _Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +102,24 @@ def find_cached(name: str) -> LocalModel | None:
     if model.digest != record.weights_sha256:
         raise ModelError(f"the weights of the cached {record.name} have changed since they were pulled; {remedy}")
     return model
+
+
+def source_file(directory: Path) -> Path:
+    """Return the user's GGUF file that a cached model was converted from.
+
+    Raises:
+        ModelError: There is none, or it is not there any more as it was.
+    """
+    record = _read_record(directory)
+    if record is None or record.origin.file is None:
+        raise ModelError(f"{directory.name} was not converted from a GGUF file on this disk; give one with --model")
+    path = Path(record.origin.file)
+    if not path.is_file() or remembered_sha256([path]) != record.origin.revision:
+        raise ModelError(
+            f"{record.origin.source}, which {record.name} was converted from, is not at its place any more, or another "
+            f"file is; `tuibench models rm {record.name}`, then give the file with --model again"
+        )
+    return path
 
 
 def remove_cached(name: str) -> int | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from tuibench.models.artifacts import Recipe, find_artifact, versions_of
+from tuibench.models.artifacts import Recipe, find_artifact
 from tuibench.models.digest import remembered_sha256
 from tuibench.models.folder import weight_files
+from tuibench.models.home import home_versions
 
 REFERENCE_METHOD = "kv-cache"
 """The method whose predictions they are."""
@@ -23,9 +24,9 @@ def reference_recipe(model_dir: Path, text: str) -> Recipe:
     """
     return Recipe(
         method="reference",
-        model_digest=_digest(model_dir, "config.json", "tokenizer.json"),
+        model_digest=model_digest(model_dir, "config.json", "tokenizer.json"),
         options={"text": hashlib.sha256(text.encode()).hexdigest(), "method": REFERENCE_METHOD},
-        versions={"layout": _LAYOUT_VERSION, **versions_of("torch", "transformers")},
+        versions={"layout": _LAYOUT_VERSION, **home_versions("torch", "transformers")},
     )
 
 
@@ -37,13 +38,18 @@ def first_steps_recipe(model_dir: Path) -> Recipe:
     """
     return Recipe(
         method="first-steps",
-        model_digest=_digest(model_dir, "config.json"),
+        model_digest=model_digest(model_dir, "config.json"),
         options={},
-        versions={"layout": _LAYOUT_VERSION, **versions_of("torch", "transformers")},
+        versions={"layout": _LAYOUT_VERSION, **home_versions("torch", "transformers")},
     )
 
 
-def _digest(model_dir: Path, *small_files: str) -> str:
+def model_digest(model_dir: Path, *small_files: str) -> str:
+    """Return a digest over a model's weights and some of the files beside them.
+
+    Raises:
+        ModelError: The model has no readable weights.
+    """
     digest = hashlib.sha256(remembered_sha256(weight_files(model_dir, model_dir.name)).encode())
     for name in small_files:
         path = model_dir / name

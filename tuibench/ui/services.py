@@ -80,9 +80,9 @@ class Cpus:
 
 
 def _methods() -> Mapping[str, Method]:
-    from tuibench.methods import available_methods
+    from tuibench.runtimes.environment import methods_here
 
-    return available_methods()
+    return methods_here()
 
 
 def _find_model(name: str) -> LocalModel | None:

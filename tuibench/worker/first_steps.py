@@ -14,6 +14,7 @@ import numpy as np
 from tuibench.engines.base import UnsupportedModelError
 from tuibench.engines.first_steps import FirstSteps
 from tuibench.models.artifacts import CachedArtifact, find_artifact, make_artifact
+from tuibench.models.home import home_python
 from tuibench.models.local import ModelError
 from tuibench.models.references import first_steps_recipe
 from tuibench.models.tether import tethered
@@ -57,8 +58,9 @@ def make_first_steps(model_dir: Path) -> None:
         UnsupportedModelError: The reference cannot run this model.
         NoFirstStepsError: The child ended without them.
     """
-    command = tethered([sys.executable, "-m", "tuibench.worker.first_steps", str(model_dir)])
-    child = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False)
+    python, variables = home_python()
+    command = tethered([python, "-m", "tuibench.worker.first_steps", str(model_dir)])
+    child = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False, env=variables)
     if child.returncode == _REFUSED:
         raise UnsupportedModelError(f"the reference cannot run it: {child.stdout.decode(errors='replace').strip()}")
     if child.returncode != 0:

@@ -40,11 +40,7 @@ class SelfCheck:
             UnsupportedModelError: The reference cannot run this model, so nobody can tell what is right.
         """
         method = self._engine.method
-        if (
-            not method.promises_the_model
-            or "torch" in method.requires
-            or known_first_steps(self._model_dir) is not None
-        ):
+        if not method.rounds_little or "torch" in method.requires or known_first_steps(self._model_dir) is not None:
             return False
         progress("predicting the first steps in FP32, once a model", 0, None)
         try:
@@ -63,10 +59,10 @@ class SelfCheck:
         if steps is None:
             return {"checked": f"no: {self._why_not}"} if self._why_not else {}
         error = steps.decoding_error(self._engine.prefill, self._engine.decode)
-        exact = self._engine.method.promises_the_model
-        if exact and error <= MOST_NATS and hasattr(self._engine, "score"):
+        held = self._engine.method.rounds_little
+        if held and error <= MOST_NATS and hasattr(self._engine, "score"):
             error = max(error, steps.scoring_error(self._engine.score(steps.token_ids)))
-        if error > MOST_NATS if exact else math.isinf(error):
+        if error > MOST_NATS if held else math.isinf(error):
             raise WrongModelError(
                 f"it does not compute this model: its first {N_PROMPT + N_STEPS} tokens are {error:.2g} nats from an "
                 f"uncached FP32 pass (at most {MOST_NATS:.0e} are the rounding of sums)"

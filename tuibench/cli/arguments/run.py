@@ -49,7 +49,12 @@ def add_subject(parser: argparse.ArgumentParser) -> None:
         default=argparse.SUPPRESS,  # else `tuibench --model M run` would measure the default model
         help="hub id, local folder or .gguf file (default: SmolLM2-135M-Instruct)",
     )
-    add("--methods", type=words, metavar="A,B,…", help="method ids, or `all` (default), see `tuibench methods`")
+    add(
+        "--methods",
+        type=words,
+        metavar="A,B,…",
+        help="method ids, `ladder`, `peers` or `all` (default: ladder and installed peers), see `tuibench methods`",
+    )
     add("--endpoint", type=given, metavar="URL", help="measure an OpenAI-compatible server, too: http://HOST:PORT/v1")
     add("--endpoint-model", type=given, metavar="M", help="…its model, as the server calls it")
     add("--endpoint-api", choices=("completions", "chat"), help="…and what is asked of it (default: completions)")

@@ -22,13 +22,22 @@ class Method(msgspec.Struct, frozen=True, kw_only=True):
     """One line a newcomer understands."""
     parent: str | None
     """The rung of the ladder that this method improves on; None for the lowest."""
-    precision: Literal["fp32", "int8", "int4", "unknown"]
+    precision: Literal["fp32", "fp16", "int8", "int4", "unknown"]
     exact: bool | None = None
     """Whether it promises the reference's model, and is held to that; None: FP32 methods do."""
     requires: tuple[str, ...] = ()
     """Import names of the libraries its worker needs."""
+    runtime: str | None = None
+    """The managed environment that its worker runs in; None for this one, which is that of the ladder."""
+    named_only: bool = False
+    """Whether no group has it, such as `peers`: not every model has what it needs."""
     problem: str | None = None
     """Why it cannot be used on this machine; None for one that can."""
+
+    @property
+    def rounds_little(self) -> bool:
+        """Whether its predictions are the model's but for rounding that no user could see: a wrong tensor shows."""
+        return self.promises_the_model or self.precision == "fp16"
 
     @property
     def promises_the_model(self) -> bool:

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from time import process_time_ns
 from typing import Self
@@ -106,7 +106,12 @@ class WorkerProcess:
 
     @classmethod
     async def start(
-        cls, load: LoadRequest, log: Path, limits: TimeLimits | None = None, command: Sequence[str] = WORKER_COMMAND
+        cls,
+        load: LoadRequest,
+        log: Path,
+        limits: TimeLimits | None = None,
+        command: Sequence[str] = WORKER_COMMAND,
+        variables: Mapping[str, str] | None = None,
     ) -> Self:
         """Start a process and send the load request; `end` must follow, whatever happens.
 
@@ -115,6 +120,7 @@ class WorkerProcess:
             log: Where its output goes; overwritten.
             limits: Time-outs.
             command: How to start it; a launcher prefix may stand before the interpreter.
+            variables: Of its environment, besides those that every worker gets.
 
         Raises:
             WorkerFailureError: It could not be started.
@@ -129,7 +135,7 @@ class WorkerProcess:
                     stdin=asyncio.subprocess.PIPE,
                     stdout=pipe.writing,
                     stderr=log_file,
-                    env=worker_environment(load.n_threads),
+                    env=worker_environment(load.n_threads) | dict(variables or {}),
                     start_new_session=True,  # Ctrl+C in the terminal is ours to handle, and its children die with it
                 )
         except OSError as error:

@@ -10,6 +10,7 @@ from tuibench.core.run.control import method_of
 from tuibench.core.run.events import PROTOCOL_VERSION, EngineReady, Event, FailureKind, Phase
 from tuibench.core.run.spec import LoadRequest, RunSpec
 from tuibench.measure.process.failure import WorkerFailureError
+from tuibench.measure.process.interpreter import in_runtime
 from tuibench.measure.process.supervisor import WorkerProcess
 from tuibench.measure.process.time_limits import TimeLimits
 
@@ -143,7 +144,9 @@ class Workers:
             endpoint=next((each for each in self._spec.endpoints if each.method == method_of(method)), None),
         )
         log = paths.logs_dir() / f"{self._log_name}.{method}.log"
-        process = self._processes[method] = await WorkerProcess.start(load, log, self._limits, self._command)
+        command, variables = in_runtime(method_of(method), self._command)
+        process = await WorkerProcess.start(load, log, self._limits, command, variables)
+        self._processes[method] = process
         if (kind := self._called_off(method)) is not None:  # while it started
             process.interrupt(kind)
         return process

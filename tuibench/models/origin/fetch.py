@@ -52,7 +52,8 @@ class GgufSource:
             ModelError: It cannot be converted.
         """
         convert_gguf(self.path.resolve(), staging.model, on_progress)
-        return Origin(source=self.path.name, revision=remembered_sha256([self.path]))
+        path = self.path.resolve()
+        return Origin(source=self.path.name, revision=remembered_sha256([path]), file=str(path))
 
 
 def sources_of(name: str) -> tuple[str, tuple[Source, ...]]:

@@ -109,9 +109,10 @@ class Ladder(RowList):
             self.toggle(self.pointed)
 
     def action_toggle_all(self) -> None:
-        """Choose all methods, or none if all are chosen."""
+        """Choose all methods that can be used here, or none if all are chosen."""
         if self._choosing:
-            self.choose(() if len(self.chosen) == len(self._known) else self._known)
+            usable = [name for name, method in self._known.items() if not method.problem and not method.named_only]
+            self.choose(() if self._chosen >= set(usable) else usable)
 
     # Writing --------------------------------------------------------------------------------------------------------
 

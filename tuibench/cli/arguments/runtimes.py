@@ -1,0 +1,24 @@
+"""Arguments of `tuibench runtimes`."""
+
+from __future__ import annotations
+
+import argparse
+
+from tuibench.cli.arguments.values import given
+from tuibench.cli.arguments.verb import Verb
+
+
+def _add(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("action", nargs="?", choices=("list", "add", "rm", "check"), default="list")
+    add("runtime", nargs="?", type=given, metavar="RUNTIME")
+
+
+RUNTIMES = Verb(
+    "runtimes",
+    "list, add, remove or check the runtimes of others, such as llama.cpp",
+    _add,
+    epilog="""\
+each lives in a virtual environment of its own in the cache, in versions that were tested, and is removed whole
+""",
+)

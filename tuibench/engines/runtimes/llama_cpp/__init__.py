@@ -1,0 +1,1 @@
+"""llama.cpp, from the prebuilt library that the package xllamacpp carries."""

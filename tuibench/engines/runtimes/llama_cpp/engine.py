@@ -1,0 +1,219 @@
+"""llama.cpp as methods: one a type of the weights, and one for a GGUF file as it is."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from tuibench.core.run.spec import Method
+from tuibench.engines.base import EngineInfo, Progress, UnsupportedModelError
+from tuibench.engines.score_by_decoding import score_by_decoding
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tuibench.core.run.kv_cache import KvCacheSize
+    from tuibench.engines.base import Logits
+    from tuibench.engines.runtimes.llama_cpp.decoding import Decoding
+    from tuibench.engines.runtimes.llama_cpp.tensor_types import FileType
+
+RUNTIME = "llama-cpp"
+_F16_BYTES = 2
+_KV_TYPES = re.compile(r"K \((\w+)\):.*?V \((\w+)\):")
+_FIRST_TOKENS = 512
+
+
+class _LlamaCpp:
+    """Loading, decoding and the facts, the same for all files."""
+
+    method: ClassVar[Method]
+
+    def __init__(self) -> None:
+        self._decoding: Decoding | None = None
+
+    def prepare(self, model_dir: Path, progress: Progress) -> bool:
+        raise NotImplementedError
+
+    def _path(self, model_dir: Path) -> Path:
+        raise NotImplementedError
+
+    def load(self, model_dir: Path, n_threads: int, progress: Progress) -> EngineInfo:
+        progress("loading the file", 0, None)
+        from tuibench.engines.runtimes.llama_cpp.decoding import Decoding
+
+        path = self._path(model_dir)
+        decoding = self._decoding = Decoding(path, n_threads)
+        window = decoding.context_window or None
+        decoding.begin(min(_FIRST_TOKENS, window or _FIRST_TOKENS))
+        return EngineInfo(
+            parameters=decoding.parameters,
+            artifact_bytes=path.stat().st_size,
+            weight_bytes=decoding.weight_bytes,
+            context_window=window,
+            facts=_facts(decoding, n_threads),
+            kv_cache=_kv_cache(model_dir),
+        )
+
+    def prefill(self, token_ids: Sequence[int], max_length: int) -> Logits:
+        decoding = self._loaded()
+        decoding.begin(max(max_length, len(token_ids)))
+        starts = range(0, len(token_ids), decoding.n_batch)
+        addresses = [decoding.append(token_ids[start : start + decoding.n_batch]) for start in starts]
+        return _logits(addresses[-1], decoding.vocabulary)
+
+    def decode(self, token_id: int) -> Logits:
+        decoding = self._loaded()
+        return _logits(decoding.append((token_id,)), decoding.vocabulary)
+
+    def score(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
+        return score_by_decoding(self, token_ids)
+
+    def close(self) -> None:
+        if self._decoding is not None:
+            self._decoding.close()
+        self._decoding = None
+
+    def _loaded(self) -> Decoding:
+        assert self._decoding is not None  # noqa: S101 - the protocol loads first
+        return self._decoding
+
+
+def _logits(address: int, vocabulary: int) -> Logits:
+    """Return llama.cpp's own memory as an array."""
+    import numpy as np
+
+    found: Logits = np.ctypeslib.as_array((ctypes.c_float * vocabulary).from_address(address))
+    return found
+
+
+def _facts(decoding: Decoding, n_threads: int) -> dict[str, str]:
+    """Return what llama.cpp says of itself, of the file, and of the context that it made."""
+    types = _KV_TYPES.search(decoding.log)
+    flash = re.search(r"Flash Attention (?:was auto, set to )?(\w+)", decoding.log)
+    return {
+        "file": decoding.description,
+        "KV-cache": f"K {types[1].upper()}, V {types[2].upper()}" if types else "unknown",
+        "flash attention": flash[1] if flash else "unknown",
+        "instruction sets": f"{decoding.library.instruction_sets} (compiled in)",
+        "threads": str(n_threads),
+        "runtime": decoding.library.version,
+    }
+
+
+def _kv_cache(model_dir: Path) -> KvCacheSize | None:
+    from tuibench.engines.decoder.read import read_decoder
+
+    try:
+        decoder = read_decoder(model_dir)
+    except UnsupportedModelError:
+        return None  # a file of an architecture that only llama.cpp knows
+    return decoder.kv_cache(_F16_BYTES)
+
+
+class _Written(_LlamaCpp):
+    """On a file that is written from the model's weights."""
+
+    file_type: ClassVar[FileType]
+
+    def prepare(self, model_dir: Path, progress: Progress) -> bool:
+        from tuibench.engines.runtimes.llama_cpp.files import prepare_gguf
+
+        return prepare_gguf(model_dir, self.file_type, progress)
+
+    def _path(self, model_dir: Path) -> Path:
+        from tuibench.engines.runtimes.llama_cpp.files import gguf_path
+
+        found = gguf_path(model_dir, self.file_type)
+        assert found is not None  # noqa: S101 - the protocol prepares first
+        return found
+
+
+class LlamaCppF16(_Written):
+    """Weights in FP16."""
+
+    file_type = "f16"
+    method = Method(
+        id="llama-cpp-f16",
+        title="llama.cpp, F16",
+        explanation="llama.cpp on the same weights in FP16, its own defaults",
+        parent=None,
+        precision="fp16",
+        exact=False,
+        requires=("xllamacpp",),
+        runtime=RUNTIME,
+    )
+
+
+class LlamaCppQ8(_Written):
+    """INT8 in blocks of 32."""
+
+    file_type = "q8_0"
+    method = Method(
+        id="llama-cpp-q8_0",
+        title="llama.cpp, Q8_0",
+        explanation="llama.cpp on the same weights in blocks of 32 INT8",
+        parent=None,
+        precision="int8",
+        requires=("xllamacpp",),
+        runtime=RUNTIME,
+    )
+
+
+class LlamaCppQ4(_Written):
+    """INT4 in blocks of 32."""
+
+    file_type = "q4_0"
+    method = Method(
+        id="llama-cpp-q4_0",
+        title="llama.cpp, Q4_0",
+        explanation="llama.cpp on the same weights in blocks of 32 INT4, its head finer",
+        parent=None,
+        precision="int4",
+        requires=("xllamacpp",),
+        runtime=RUNTIME,
+    )
+
+
+class LlamaCppQ4KM(_Written):
+    """INT4 in blocks of 256, some tensors in 6 bits."""
+
+    file_type = "q4_k_m"
+    method = Method(
+        id="llama-cpp-q4_k_m",
+        title="llama.cpp, Q4_K_M",
+        explanation="llama.cpp on the same weights, its mix of 4 and 6 bits that most people download",
+        parent=None,
+        precision="int4",
+        requires=("xllamacpp",),
+        runtime=RUNTIME,
+    )
+
+
+class LlamaCppFile(_LlamaCpp):
+    """The GGUF file that the model was converted from."""
+
+    method = Method(
+        id="llama-cpp-file",
+        title="llama.cpp, your file",
+        explanation="llama.cpp on the GGUF file that the model came from, as it is",
+        parent=None,
+        precision="unknown",
+        exact=False,
+        requires=("xllamacpp",),
+        runtime=RUNTIME,
+        named_only=True,
+    )
+
+    def prepare(self, model_dir: Path, progress: Progress) -> bool:
+        del progress
+        self._path(model_dir)
+        return False
+
+    def _path(self, model_dir: Path) -> Path:
+        from tuibench.models.cache import source_file
+
+        return source_file(model_dir)

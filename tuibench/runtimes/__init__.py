@@ -1,0 +1,1 @@
+"""Runtimes of others: each in a virtual environment of its own under our cache, made on demand, removed whole."""

@@ -1,0 +1,287 @@
+"""Environments of runtimes: one folder each, placed whole by a rename or not at all.
+
+```
+runtimes/NAME/            a virtual environment, with tuibench-runtime.json saying what is in it
+runtimes/.staging/NAME/   what an unfinished installation has so far; only ever touched under the lock
+runtimes/.locks/NAME.lock the kernel frees it when its owner dies
+```
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import msgspec
+from filelock import FileLock, Timeout
+
+from tuibench import paths
+from tuibench.core.run.spec import Method
+from tuibench.methods import available_methods
+from tuibench.models.cache import disk_bytes
+from tuibench.models.tether import tethered
+from tuibench.runtimes.catalogue import RUNTIMES, Runtime
+from tuibench.runtimes.worker_path import worker_path
+
+_RECORD = "tuibench-runtime.json"
+_POLL_S = 0.2
+_PIP_OPTIONS = (
+    "--no-deps",
+    "--only-binary",
+    ":all:",
+    "--no-input",
+    "--disable-pip-version-check",
+    "--progress-bar",
+    "off",
+)
+_PATIENCE = ("--retries", "1", "--timeout", "15")
+_SHOWN_CHARS = 300
+OnProgress = Callable[[str], None]
+
+
+class RuntimeProblemError(Exception):
+    """A runtime cannot be installed, removed or used; the message says why and what helps."""
+
+
+class _Record(msgspec.Struct, frozen=True, kw_only=True):
+    requirements: tuple[str, ...]
+    python: str
+    """Version of the interpreter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """An installed runtime."""
+
+    runtime: Runtime
+    directory: Path
+    current: bool
+    """Whether it holds the versions that belong to this version of tuibench, on this Python."""
+
+    @property
+    def python(self) -> Path:
+        """Its interpreter."""
+        return _python(self.directory)
+
+    @property
+    def disk_bytes(self) -> int:
+        """What it takes on the disk."""
+        return disk_bytes(self.directory)
+
+
+def find_environment(name: str) -> Environment | None:
+    """Return an installed runtime; None where there is none, or only half of one."""
+    directory = paths.runtimes_dir() / name
+    try:
+        record = msgspec.json.decode((directory / _RECORD).read_bytes(), type=_Record)
+    except (OSError, msgspec.DecodeError):
+        return None
+    if not _python(directory).exists():  # the interpreter that it was made from is gone
+        return None
+    return Environment(RUNTIMES[name], directory, record == _record(RUNTIMES[name]))
+
+
+def missing(name: str) -> str | None:
+    """Return why a runtime cannot be used, in one line with the remedy; None if it can."""
+    if name not in RUNTIMES:
+        return (
+            f"it needs a runtime {name!r}, which this version of tuibench does not know; known: {', '.join(RUNTIMES)}"
+        )
+    found = find_environment(name)
+    if found is not None and found.current:
+        return None
+    runtime = RUNTIMES[name]
+    why = "is not installed" if found is None else "is installed in versions of another tuibench, or of another Python"
+    return (
+        f"{runtime.title} {why}: `tuibench runtimes add {name}` installs it "
+        f"(about {runtime.download_bytes // 1_000_000} MB to download)"
+    )
+
+
+def installed() -> frozenset[str]:
+    """Return the names of the runtimes that can be used."""
+    return frozenset(name for name in RUNTIMES if missing(name) is None)
+
+
+def methods_here() -> dict[str, Method]:
+    """Return all methods in ladder order; those whose runtime is missing say so as their problem."""
+    why = {each.runtime: missing(each.runtime) for each in available_methods().values() if each.runtime is not None}
+    return {
+        method_id: method
+        if method.problem or (reason := why.get(method.runtime or "")) is None
+        else msgspec.structs.replace(method, problem=reason, explanation=reason)
+        for method_id, method in available_methods().items()
+    }
+
+
+def add(name: str, on_progress: OnProgress) -> tuple[Environment, bool]:
+    """Return a runtime's environment, and whether it had to be made; blocks.
+
+    Any number of processes may do so at once: one installs, the others wait and find it. One that is killed half-way
+    leaves no environment.
+
+    Raises:
+        RuntimeProblemError: It cannot be installed, or does not work.
+    """
+    runtime = RUNTIMES[name]
+    try:
+        with _locked(name, lambda: on_progress("waiting for another installation of it")):
+            found = find_environment(name)
+            if found is not None and found.current:
+                return found, False
+            return _install(runtime, on_progress), True
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}:
+            raise
+        raise RuntimeProblemError(
+            f"{runtime.title} cannot be stored in {paths.runtimes_dir()}: {error.strerror}; "
+            "make room there or set TUIBENCH_CACHE to another folder"
+        ) from error
+
+
+def remove(name: str) -> int | None:
+    """Remove a runtime and what unfinished installations of it left; return the bytes freed, None if nothing was there.
+
+    Raises:
+        RuntimeProblemError: It is being installed at the moment.
+    """
+    directory, staging = paths.runtimes_dir() / name, _staging(name)
+    if not directory.is_dir() and not staging.is_dir():
+        return None
+    try:
+        with FileLock(_lock_path(name), timeout=0):
+            freed = disk_bytes(directory) + disk_bytes(staging)
+            shutil.rmtree(staging, ignore_errors=True)
+            if directory.is_dir():
+                staging.parent.mkdir(parents=True, exist_ok=True)
+                directory.replace(staging)  # gone at once, even if the deletion below is cut off
+            shutil.rmtree(staging, ignore_errors=True)
+    except Timeout as error:
+        raise RuntimeProblemError(f"{name} is being installed at the moment; end that first") from error
+    return freed
+
+
+def probe(runtime: Runtime, python: Path) -> str:
+    """Return what a runtime says of itself, loaded in its environment.
+
+    Raises:
+        RuntimeProblemError: It does not load.
+    """
+    script = f"import runpy, tuibench.worker.serve; runpy.run_module({runtime.probe!r}, run_name='__main__')"
+    command = [str(python), "-c", script]
+    child = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        env=os.environ | runtime_variables(),
+    )
+    if child.returncode:
+        why = _last_line(child.stderr) or f"it ended with {child.returncode} (negative: the signal)"
+        raise RuntimeProblemError(f"{runtime.title} does not work on this machine: {why}")
+    return child.stdout.strip()
+
+
+def runtime_variables() -> dict[str, str]:
+    """Return the environment variables with which a runtime's interpreter finds our worker, and no packages of ours."""
+    return {"PYTHONPATH": str(worker_path()), "PYTHONNOUSERSITE": "1"}
+
+
+def _install(runtime: Runtime, on_progress: OnProgress) -> Environment:
+    staging, directory = _staging(runtime.name), paths.runtimes_dir() / runtime.name
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.parent.mkdir(parents=True, exist_ok=True)
+    if find_spec("pip") is None:
+        raise RuntimeProblemError(f"pip is missing beside tuibench: `{sys.executable} -m ensurepip` installs it")
+    try:
+        on_progress("making an environment")
+        _run(["venv", "--without-pip", str(staging)], on_progress)
+        # pip's own interpreter installs into the other one: the environment needs no pip of its own.
+        pip = ["pip", "--python", str(_python(staging)), "install", *_PIP_OPTIONS, *_PATIENCE]
+        _run([*pip, *runtime.requirements], on_progress)
+        on_progress("trying it")
+        probe(runtime, _python(staging))
+        (staging / _RECORD).write_bytes(msgspec.json.format(msgspec.json.encode(_record(runtime))))
+        os.sync()
+        if directory.is_dir():
+            shutil.rmtree(directory)
+        staging.replace(directory)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return Environment(runtime, directory, current=True)
+
+
+def _run(module: list[str], on_progress: OnProgress) -> None:
+    """Run a module that dies with this process, and tell each line that it writes."""
+    lines: list[str] = []
+    with subprocess.Popen(
+        # Without our own search path: pip would take what lies there for installed.
+        tethered(["env", "-u", "PYTHONPATH", sys.executable, "-m", *module]),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as child:
+        assert child.stdout is not None  # noqa: S101 - it is a pipe
+        try:
+            for line in child.stdout:
+                lines.append(line.strip())
+                on_progress(line.strip()[:_SHOWN_CHARS])
+        except BaseException:
+            child.kill()
+            raise
+    if child.returncode:
+        errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+        why = (errors or lines or [f"{module[0]} ended with {child.returncode}"])[-1][:_SHOWN_CHARS]
+        raise RuntimeProblemError(
+            f"it cannot be installed: {why}; if this machine reaches no package index, copy wheels to it and set "
+            "PIP_FIND_LINKS to their folder and PIP_NO_INDEX=1"
+        )
+
+
+def _record(runtime: Runtime) -> _Record:
+    return _Record(requirements=runtime.requirements, python=".".join(map(str, sys.version_info[:2])))
+
+
+@contextmanager
+def _locked(name: str, on_wait: Callable[[], None]) -> Iterator[None]:
+    lock = FileLock(_lock_path(name))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        on_wait()
+        lock.acquire(poll_interval=_POLL_S)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _staging(name: str) -> Path:
+    return paths.runtimes_dir() / ".staging" / name
+
+
+def _python(directory: Path) -> Path:
+    return directory / "bin" / "python"
+
+
+def _lock_path(name: str) -> Path:
+    path = paths.runtimes_dir() / ".locks" / f"{name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:_SHOWN_CHARS] if lines else ""
