@@ -1,5 +1,13 @@
 from tests.scripted import FINISHED, failed, record, token_stream
-from tuibench.core.run.eta import run_remaining_ns, scoring_remaining_ns, trial_remaining_ns
+from tuibench.core.run.control import control_of
+from tuibench.core.run.eta import (
+    MethodCost,
+    costs_of,
+    planned_ns,
+    run_remaining_ns,
+    scoring_remaining_ns,
+    trial_remaining_ns,
+)
 from tuibench.core.run.events import FailureKind, Phase, PhaseProgressed, PhaseStarted
 from tuibench.core.run.plan import trial_order
 from tuibench.core.run.record import QualityRecord
@@ -55,3 +63,26 @@ def test_scoring_is_estimated_from_its_progress_and_from_what_other_methods_took
     assert run_remaining_ns(state) == 2 * 1200
     skipped = fold(state, TrialEnded(failed("c", FailureKind.SKIPPED, index=1)))
     assert run_remaining_ns(fold(skipped, TurnsDropped("c"))) == 1200  # what was skipped is not scored
+
+
+def test_before_anything_is_scored_it_takes_what_it_took_before():
+    state = fold(RunState(), RunStarted(("a", "b"), trial_order(["a", "b"], 1), scored=True))
+    state = fold(state, TrialEnded(record("a", load_ns=None, ttft_ns=10, step_ns=(5, 5))))
+    assert run_remaining_ns(state, scoring_ns=1000) == 20 + 2 * 1000
+
+
+def test_what_a_run_will_take_is_what_its_methods_took_before():
+    trials = [
+        record("a", load_ns=100, ttft_ns=7, step_ns=(5, 5), warmup=True),
+        record("a", load_ns=None, ttft_ns=10, step_ns=(4, 6)),
+        failed("b", FailureKind.CRASHED),
+    ]
+    scored = QualityRecord(method="a", eval_name="t", eval_sha256="0", duration_ns=1200, finished=FINISHED)
+    costs = costs_of(trials, [scored])
+    assert costs == {"a": MethodCost(load_ns=100, ttft_ns=10, step_ns=5.0, scoring_ns=1200)}
+    trial_ns = 10 + 20 * 5
+    assert planned_ns(costs, ["a"], n_tokens=20, n_trials=3, scored=False) == 100 + 3 * trial_ns
+    assert planned_ns(costs, ["a", "b"], n_tokens=20, n_trials=1, scored=True) == 2 * (100 + trial_ns + 1200)
+    again = planned_ns(costs, ["a", control_of("a")], n_tokens=20, n_trials=1, scored=True)
+    assert again == 2 * (100 + trial_ns) + 1200  # a control is not scored
+    assert planned_ns(costs, ["b"], n_tokens=20, n_trials=1, scored=True) is None

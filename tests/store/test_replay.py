@@ -101,3 +101,10 @@ def test_the_state_is_that_of_every_event_folded():
     assert {name: (method.trial, method.records) for name, method in found.methods.items()} == {
         name: (method.trial, method.records) for name, method in state.methods.items()
     }
+
+
+def test_trials_beyond_the_plan_are_turns_like_any_other():
+    state = stored_state(session(SLOW, FAST, record("baseline", index=1), record("kv-cache", index=1)))
+    assert [method.n_planned for method in state.methods.values()] == [2, 2]
+    assert state.n_turns == state.n_done == 4
+    assert not state.cancelled
