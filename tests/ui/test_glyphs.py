@@ -44,6 +44,11 @@ def test_ascii_is_ascii_and_still_says_the_same():
     assert ascii_text("╭─ 4.0× ─╮ │ é 中 ✓ 27 µs … – ⣀⠉⣿") == "+- 4.0x -+ | e ?? + 27 us ~ - .'|"
 
 
+@pytest.mark.parametrize("exchange", [ascii_text, console_text])
+def test_what_keys_and_choices_are_drawn_with_is_known(exchange):
+    assert "?" not in exchange("‹ standard › ⏎ ▸ ▾ ■ □ ✓ ✗ ▶ ● ▲ · ≠ × ≈ ≥ ± – …")
+
+
 def test_the_console_keeps_its_lines_and_blocks():
     assert console_text("╭─╮│█▀▄ ⣀⠉⣿ ✓ ▶") == "┌─┐│█▀▄ ▄▀█ √ ►"
 
