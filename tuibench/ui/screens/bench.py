@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,22 +12,18 @@ from textual.events import DescendantFocus
 from textual.getters import query_one
 
 from tuibench.core import format as fmt
-from tuibench.core.results.comparison import default_baseline
-from tuibench.core.run.control import control_of, is_control
+from tuibench.core.run.control import is_control
 from tuibench.core.run.endpoint import with_keys
-from tuibench.core.run.eta import MethodCost, planned_ns, run_remaining_ns
 from tuibench.core.run.spec import RunSpec, Sampling
 from tuibench.core.run.state import RunState
-from tuibench.models.local import LocalModel, ModelError
+from tuibench.models.local import LocalModel
 from tuibench.ui.keys.keymap import bindings
 from tuibench.ui.messages import FeedEnded
+from tuibench.ui.screens.asking import AskingScreen
 from tuibench.ui.screens.base import MORE_TRIALS, RunScreen
-from tuibench.ui.screens.measuring import MeasuringScreen
 from tuibench.ui.text import describe
 from tuibench.ui.text.settings import Settings, first_settings
-from tuibench.ui.text.subtitle import write_subtitle
 from tuibench.ui.widgets.key_line import KeyLine
-from tuibench.ui.widgets.ladder import Ladder
 from tuibench.ui.widgets.machine_panel import MachinePanel
 from tuibench.ui.widgets.prompt_box import PromptBox
 from tuibench.ui.widgets.result_strip import KEYS
@@ -47,26 +41,19 @@ _IDLE_KEYS = ("run.start", "run.prompts", "bench.model", "bench.settings")
 _RUNNING_KEYS = ("run.stop", "run.skip")
 
 
-class BenchScreen(MeasuringScreen):
+class BenchScreen(AskingScreen):
     """Prompt, methods and settings above; the run below."""
 
     BINDINGS = bindings("bench")
     BINDING_GROUP_TITLE = "Bench"
     AUTO_FOCUS = "#prompt"
 
-    prompt = query_one(PromptBox)
-    setup = query_one(SetupLine)
     machine = query_one(MachinePanel)
     status = query_one(StatusLine)
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._model: LocalModel | None = None
         self._cpu_label = ""
-        self._n_cpus = 1
-        self.settings = first_settings(1)
-        self._costs: Mapping[str, MethodCost] = {}
-        self._facts_known = asyncio.Event()
         self._rare_before: frozenset[str] = frozenset()
         self._snapshot_came = self._look_with_next = False
 
@@ -103,26 +90,10 @@ class BenchScreen(MeasuringScreen):
         await self.look_for_model()
         self._facts_known.set()
         self._tick()
-        self._write_setup()
+        self.write_setup()
 
-    async def look_for_model(self) -> None:
-        """Look whether the model is on this machine, as after it was pulled."""
-        try:
-            self._model = await asyncio.to_thread(self.context.services.find_model, self.context.model)
-        except ModelError as error:
-            self._model = None
-            self.notify(fmt.printable(str(error)), title="Model", severity="error", timeout=10)
-        self._write_facts()
-        self._learn_costs()
-
-    @work(exclusive=True, group="costs")
-    async def _learn_costs(self) -> None:
-        """Look how long the methods took on this model before."""
-        name = self._model.name if self._model else self.context.model
-        self._costs = await asyncio.to_thread(self.context.services.costs, name)
-        self._write_setup()
-
-    def _write_facts(self) -> None:
+    def write_facts(self) -> None:
+        """Say what is measured, on what."""
         model = self._model
         about = (
             (fmt.count(model.parameters), f"{model.dtype.lower()} {fmt.size(model.weight_bytes)}")
@@ -149,81 +120,9 @@ class BenchScreen(MeasuringScreen):
 
     def _write_state(self) -> None:
         clock = "" if self.elapsed_s is None else f" · {fmt.clock(self.elapsed_s)}"
-        self.status.state = f"{describe.run_label(self.run)}{clock}{self._left()}"
-
-    def _left(self) -> str:
-        if not self.run.running:
-            return ""
-        scorings = [cost.scoring_ns or 0 for name, cost in self._costs.items() if name in self.run.methods]
-        left_ns = run_remaining_ns(self.run, max(scorings, default=0))
-        return "" if left_ns is None else f" · {fmt.clock(left_ns / 1e9)} left"
-
-    def _write_setup(self) -> None:
-        if self._facts_known.is_set():
-            methods = fmt.counted(len(self.ladder.chosen), "method")
-            write_subtitle(self.prompt, f"{methods} · {self.settings.summary}")
-            self.setup.show(self.context.model, self.settings.preset, self._estimate())
-
-    def _estimate(self) -> str:
-        """Return how long it will take, as far as it was ever measured here."""
-        asked = self.settings
-        expected_ns = planned_ns(
-            self._costs,
-            self._asked_methods(),
-            n_tokens=asked.max_new_tokens,
-            n_trials=asked.n_trials,
-            scored=asked.quality,
-        )
-        if expected_ns is None:
-            return ""
-        if asked.budget_s is not None:
-            expected_ns = min(expected_ns, round(asked.budget_s * 1e9))
-        return f"{'≥' if asked.precision else '≈'} {fmt.rough_duration(expected_ns)}"
+        self.status.state = f"{describe.run_label(self.run)}{clock}{self.time_left}"
 
     # What the user changes ------------------------------------------------------------------------------------------
-
-    @on(Ladder.ChoiceChanged)
-    def show_settings(self) -> None:
-        """Keep the summary beside the prompt up to date."""
-        self._write_setup()
-
-    @on(SetupLine.PresetChosen)
-    def use_preset(self, event: SetupLine.PresetChosen) -> None:
-        """Take a preset's numbers."""
-        event.stop()
-        self.settings = self.settings.with_preset(event.name)
-        self._write_setup()
-
-    @on(SetupLine.SettingsClicked)
-    @work(exclusive=True, group="settings")
-    async def action_change_settings(self) -> None:
-        """Show all settings and take what is put into them."""
-        from tuibench.ui.screens.settings import SettingsScreen  # noqa: PLC0415 - not part of the first frame
-
-        await self._facts_known.wait()
-        taken = await self.app.push_screen_wait(SettingsScreen(self.settings, self._n_cpus))
-        if taken is not None:
-            self.settings = taken
-            self._write_setup()
-
-    @on(SetupLine.ModelClicked)
-    @work(exclusive=True, group="model")
-    async def action_choose_model(self) -> None:
-        """Take another model."""
-        from tuibench.ui.screens.models import ModelsScreen  # noqa: PLC0415 - not part of the first frame
-
-        if self.refuse_while_running():
-            return
-        taken = await self.app.push_screen_wait(ModelsScreen(self.context))
-        if taken is None or taken == self.context.model:
-            return
-        try:
-            self.context.model = self.context.services.model_name(taken)
-        except ModelError as error:
-            self.notify(fmt.printable(str(error)), title="Model", severity="error", timeout=10)
-            return
-        await self.look_for_model()
-        self._write_setup()
 
     @on(DescendantFocus)
     def make_room(self, event: DescendantFocus) -> None:
@@ -292,7 +191,7 @@ class BenchScreen(MeasuringScreen):
         settings = self.settings
         return RunSpec(
             model=self.context.model,
-            methods=self._asked_methods(),
+            methods=self.asked_methods(),
             prompt=prompt,
             raw=settings.raw,
             max_new_tokens=settings.max_new_tokens,
@@ -304,13 +203,6 @@ class BenchScreen(MeasuringScreen):
             eval_text=self.context.services.eval_text() if settings.quality else None,
             endpoints=tuple(each for each in self.context.config.servers if each.method in self.ladder.chosen),
         )
-
-    def _asked_methods(self) -> tuple[str, ...]:
-        """Return the chosen methods, and their yardstick a second time where a control is asked for."""
-        chosen = self.ladder.chosen
-        parents = {name: method.parent for name, method in self.known_methods.items()}
-        yardstick = default_baseline(chosen, parents) if self.settings.control else None
-        return chosen if yardstick is None else (*chosen, control_of(yardstick))
 
     async def _offer_pull(self) -> bool:
         from tuibench.ui.screens.pull import PullScreen  # noqa: PLC0415 - needed once in the life of a machine
@@ -342,7 +234,7 @@ class BenchScreen(MeasuringScreen):
             raw=spec.raw,
             control=any(map(is_control, spec.methods)),
         )
-        self._write_setup()
+        self.write_setup()
         self._remember(spec.prompt)
         self._measure(spec, offer.model, offer.taken(retry_failed=how == "failed too"))
 
