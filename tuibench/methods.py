@@ -142,6 +142,11 @@ def ladder_parents() -> dict[str, str | None]:
     return {method.id: method.parent for method in available_methods().values()}
 
 
+def peer_methods() -> frozenset[str]:
+    """Return the installed methods that run in a runtime of others, which are no rungs of the ladder."""
+    return frozenset(method.id for method in available_methods().values() if method.runtime is not None)
+
+
 def exact_methods() -> frozenset[str]:
     """Return the installed methods that promise the reference's model."""
     return frozenset(method.id for method in available_methods().values() if method.promises_the_model)

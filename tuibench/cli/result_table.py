@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from tuibench.core.present.columns import LADDER, METHOD, Column, Table, cells, filled
 from tuibench.core.present.detail_columns import MEMORY, QUALITY, scored_on
 from tuibench.core.present.machine_lines import machine_lines
 from tuibench.core.present.sweep_lines import sweep_lines
 from tuibench.core.results.comparison import REFERENCE, Comparison, Row, compare, runs_of_state
+from tuibench.core.results.peers import apart, peer_sentence
 from tuibench.core.results.verdict import headlines, recommendation_lines, verdict_lines
 from tuibench.core.run.state import RunState
-from tuibench.methods import exact_methods, ladder_parents
+from tuibench.methods import exact_methods, ladder_parents, peer_methods
 from tuibench.store.export.json_text import as_json
 
+PEERS = "runtimes and servers of others"
 _FALLBACK_SIZE = (100, 24)
 """Columns and lines where standard output is not a terminal and `COLUMNS` says nothing."""
 
@@ -43,10 +45,24 @@ def result_lines(state: RunState, *, width: int | None = None) -> list[str]:
     comparison = _compared(state)
     if swept := sweep_lines(comparison, width=width or terminal_columns()):
         return paragraphs([headlines(comparison), *swept])
-    table = fitted(LADDER, comparison, comparison.rows, width=width)
-    machine = machine_lines(comparison)
-    parts = (headlines(comparison), table, verdict_lines(comparison), machine, recommendation_lines(comparison))
+    peers = peer_methods()
+    against = peer_sentence(comparison, peers)
+    parts = (
+        headlines(comparison),
+        _ladder_table(comparison, peers, width),
+        verdict_lines(comparison),
+        [against] if against else [],
+        machine_lines(comparison),
+        recommendation_lines(comparison),
+    )
     return paragraphs(parts)
+
+
+def _ladder_table(comparison: Comparison, peers: Collection[str], width: int | None) -> list[str]:
+    """Return the table with peers, which are no rungs, under a heading of their own."""
+    ours, theirs = apart(comparison.rows, peers)
+    lines = fitted(LADDER, comparison, (*ours, *theirs), width=width)
+    return lines if not (ours and theirs) else [*lines[: 1 + len(ours)], "", PEERS, *lines[1 + len(ours) :]]
 
 
 def paragraphs(parts: Iterable[Sequence[str]]) -> list[str]:
