@@ -11,6 +11,8 @@ from tests.architectures.folders import save_folder
 from tuibench.engines.base import UnsupportedModelError
 from tuibench.engines.decoder.checkpoint import Checkpoint
 from tuibench.engines.decoder.read import read_decoder
+from tuibench.engines.first_steps import FirstSteps, first_tokens
+from tuibench.engines.runtimes.llama_cpp import gguf_file
 from tuibench.engines.runtimes.llama_cpp.engine import LlamaCppF16, LlamaCppFile, LlamaCppQ4KM, LlamaCppQ8
 from tuibench.engines.runtimes.llama_cpp.gguf_file import as_type, write_gguf
 from tuibench.engines.runtimes.llama_cpp.library import UnknownLayoutError, _check_layout, load_library
@@ -18,6 +20,8 @@ from tuibench.engines.runtimes.llama_cpp.tensor_types import tensor_type
 from tuibench.models.cache import Origin, open_staging, place, pull_lock, remove_cached, source_file
 from tuibench.models.digest import remembered_sha256
 from tuibench.models.local import ModelError
+from tuibench.worker.first_steps import keep_first_steps
+from tuibench.worker.self_check import SelfCheck, WrongModelError
 
 HEAD = "token_embd.weight"
 TOKENS = (5, 17, 200, 33, 44, 8, 9, 100, 3, 7, 77, 150)
@@ -28,12 +32,12 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("TUIBENCH_CACHE", str(tmp_path / "cache"))
 
 
-def log_probabilities(model_dir):
+def log_probabilities(model_dir, token_ids=TOKENS):
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=torch.float32)
     with torch.inference_mode():
-        return torch.log_softmax(model(torch.tensor([TOKENS])).logits[0].double(), -1).numpy()
+        return torch.log_softmax(model(torch.tensor([token_ids])).logits[0].double(), -1).numpy()
 
 
 def loaded(engine_class, model_dir):
@@ -59,6 +63,7 @@ def test_f16_predicts_what_transformers_does(family, request):
     expected = log_probabilities(model_dir)
     assert divergence(expected[4:], decoded(engine, 5)) < 1e-4
     assert divergence(expected, np.concatenate([np.array(block) for block in engine.score(TOKENS)])) < 1e-4
+    assert info.facts["weights"].startswith("the model's")
     assert info.facts["KV-cache"] == "K F16, V F16"
     assert info.facts["flash attention"] == "enabled"
     assert "AVX" in info.facts["instruction sets"] or "NEON" in info.facts["instruction sets"]
@@ -233,6 +238,7 @@ def test_a_file_of_the_users_runs_as_it_is(converted):
     engine, info = loaded(LlamaCppFile, model.directory)
     assert source_file(model.directory) == file
     assert "Q8_0" in info.facts["file"]
+    assert info.facts["weights"].startswith("the GGUF file as it is")
     assert info.artifact_bytes == file.stat().st_size
     assert 0 < divergence(log_probabilities(model.directory)[4:], decoded(engine, 5)) < 0.01
     engine.close()
@@ -254,3 +260,27 @@ def test_a_damaged_file_says_what_llama_cpp_says(converted):
 
     with pytest.raises(UnsupportedModelError, match=r"llama.cpp cannot load mine.gguf: .*(fail|error)"):
         Decoding(file, 1)
+
+
+def test_a_file_of_wrongly_ordered_weights_is_no_row(tiny_llama, tmp_path, monkeypatch):
+    """As a builder makes it that forgets how llama.cpp's Llama pairs what it rotates: it loads."""
+    model_dir = tiny_llama.directory
+    decoder = read_decoder(model_dir)
+    weights = Checkpoint(model_dir, decoder)
+
+    class FromFile(LlamaCppF16):
+        def _path(self, _):
+            return tmp_path / "file.gguf"
+
+    def checked():
+        write_gguf(tmp_path / "file.gguf", decoder, weights, "f16", lambda *_: None)
+        engine = FromFile()
+        engine.load(model_dir, 1, lambda *_: None)
+        return SelfCheck(engine, model_dir).run()
+
+    token_ids = first_tokens(decoder.vocabulary, {})
+    keep_first_steps(model_dir, FirstSteps(token_ids, log_probabilities(model_dir, token_ids).astype(np.float32)))
+    assert "within" in checked()["checked"]
+    monkeypatch.setattr(gguf_file, "_as_neighbours", lambda tensor, _: tensor)
+    with pytest.raises(WrongModelError, match="does not compute this model"):
+        checked()

@@ -31,6 +31,8 @@ class _LlamaCpp:
     """Loading, decoding and the facts, the same for all files."""
 
     method: ClassVar[Method]
+    weights: ClassVar[str]
+    """Whose they are, in words."""
 
     def __init__(self) -> None:
         self._decoding: Decoding | None = None
@@ -54,7 +56,7 @@ class _LlamaCpp:
             artifact_bytes=path.stat().st_size,
             weight_bytes=decoding.weight_bytes,
             context_window=window,
-            facts=_facts(decoding, n_threads),
+            facts={"weights": self.weights, **_facts(decoding, n_threads)},
             kv_cache=_kv_cache(model_dir),
         )
 
@@ -118,6 +120,7 @@ class _Written(_LlamaCpp):
     """On a file that is written from the model's weights."""
 
     file_type: ClassVar[FileType]
+    weights = "the model's, written as GGUF from the same file that the ladder reads"
 
     def prepare(self, model_dir: Path, progress: Progress) -> bool:
         from tuibench.engines.runtimes.llama_cpp.files import prepare_gguf
@@ -196,6 +199,7 @@ class LlamaCppQ4KM(_Written):
 class LlamaCppFile(_LlamaCpp):
     """The GGUF file that the model was converted from."""
 
+    weights = "the GGUF file as it is; the ladder reads what it was converted to"
     method = Method(
         id="llama-cpp-file",
         title="llama.cpp, your file",
