@@ -188,3 +188,40 @@ def test_numba_tells_whether_code_came_from_its_cache():
     assert len(double.signatures) == 1
     assert not double.stats.cache_hits
     assert hasattr(numba.config, "CACHE_DIR")
+
+
+def test_numba_lets_a_pass_make_the_library():
+    """`fused.lowering`: `no_compile` and a given library are heeded by `NativeLowering`; what a library does when."""
+    from numba.core.codegen import JITCodeLibrary
+    from numba.core.typed_passes import BaseNativeLowering
+
+    source = inspect.getsource(BaseNativeLowering.run_pass)
+    assert "if state.library is None" in source
+    assert "if flags.no_compile" in source
+    for name in ("add_llvm_module", "_optimize_final_module", "_finalize_final_module", "_finalize_dynamic_globals"):
+        assert callable(getattr(JITCodeLibrary, name))
+
+
+def test_kernels_are_optimised_only_within_entries():
+    """`fused.lowering`: Numba's own way optimises every function with all that it calls, again at every level."""
+    from tuibench.engines.fused import compiler
+    from tuibench.engines.fused.lowering import _Intermediate
+
+    @compiler.kernel
+    def total(x):
+        result = np.float32(0)
+        for i in range(x.size):
+            result += x[i]
+        return result
+
+    @compiler.entry
+    def mean(x):
+        return total(x) / x.size
+
+    assert mean(np.arange(5, dtype=np.float32)) == 2
+    (inner,) = total.overloads.values()
+    assert isinstance(inner.library, _Intermediate)
+    (outer,) = mean.overloads.values()
+    assert "call float @" in outer.library.get_llvm_str() or "call i32 @" in outer.library.get_llvm_str()
+    with pytest.raises(TypeError, match="must be str"):
+        total(np.zeros(1, np.float32))

@@ -20,7 +20,7 @@ import numpy as np
 from numba.extending import overload
 from numpy.typing import NDArray
 
-from tuibench.engines.fused.compiler import FAST, kernel
+from tuibench.engines.fused.compiler import CHOICE, kernel
 from tuibench.engines.fused.kernels.matrix import holds
 from tuibench.engines.fused.kernels.vector import Vector, largest_magnitude
 from tuibench.engines.fused.matrices import (
@@ -36,7 +36,6 @@ from tuibench.engines.fused.matrices import (
 )
 
 _INT8_MAX = np.float32(127)
-_JIT: dict[str, Any] = {"jit_options": {"fastmath": FAST, "error_model": "numpy"}, "strict": False}
 
 
 class Fp32Store(NamedTuple):
@@ -174,28 +173,28 @@ def _put_int8_value(store: Int8Store, index: int, position: int, value: Vector) 
     _multiply(value, scale)
 
 
-@overload(put_key, **_JIT)  # type: ignore[untyped-decorator]  # Numba carries no types, here and below
+@overload(put_key, **CHOICE)  # type: ignore[untyped-decorator]  # Numba carries no types, here and below
 def _choose_put_key(store: Any, index: Any, position: Any, key: Any) -> Any:
     if holds(store, Fp32Store):
         return lambda store, index, position, key: _put_fp32_key(store, index, position, key)  # noqa: PLW0108 - Numba asks for a plain function
     return lambda store, index, position, key: _put_int8_key(store, index, position, key)  # noqa: PLW0108 - Numba asks for a plain function
 
 
-@overload(put_value, **_JIT)  # type: ignore[untyped-decorator]
+@overload(put_value, **CHOICE)  # type: ignore[untyped-decorator]
 def _choose_put_value(store: Any, index: Any, position: Any, value: Any) -> Any:
     if holds(store, Fp32Store):
         return lambda store, index, position, value: _put_fp32_value(store, index, position, value)  # noqa: PLW0108 - Numba asks for a plain function
     return lambda store, index, position, value: _put_int8_value(store, index, position, value)  # noqa: PLW0108 - Numba asks for a plain function
 
 
-@overload(keys_of, **_JIT)  # type: ignore[untyped-decorator]
+@overload(keys_of, **CHOICE)  # type: ignore[untyped-decorator]
 def _choose_keys(store: Any, first: Any, last: Any) -> Any:
     if holds(store, Fp32Store):
         return lambda store, first, last: Fp32Matrix(store.keys.high_bytes[:, first:last], store.keys.n_bytes)
     return lambda store, first, last: Int8Matrix(store.keys.codes[:, first:last], store.keys.scales[:, first:last])
 
 
-@overload(values_of, **_JIT)  # type: ignore[untyped-decorator]
+@overload(values_of, **CHOICE)  # type: ignore[untyped-decorator]
 def _choose_values(store: Any, first: Any, n_positions: Any) -> Any:
     if holds(store, Fp32Store):
 
@@ -212,7 +211,7 @@ def _choose_values(store: Any, first: Any, n_positions: Any) -> Any:
     return rounded
 
 
-@overload(scale_weights, **_JIT)  # type: ignore[untyped-decorator]
+@overload(scale_weights, **CHOICE)  # type: ignore[untyped-decorator]
 def _choose_scaling(store: Any, index: Any, first: Any, weights: Any) -> Any:
     if holds(store, Fp32Store):
         return lambda store, index, first, weights: None  # noqa: ARG005 - values have no scales

@@ -19,6 +19,7 @@ import numba
 from numba.core.registry import cpu_target
 
 from tuibench import paths
+from tuibench.engines.fused.lowering import KernelPipeline
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _DIGITS = 16
@@ -54,21 +55,30 @@ if CACHE_FOLDER is not None:
     os.environ["NUMBA_CACHE_DIR"] = numba.config.CACHE_DIR = str(CACHE_FOLDER)
 
 
+OPTIONS: dict[str, Any] = {
+    "fastmath": FAST,
+    "nogil": True,
+    "error_model": "numpy",
+    # Without its runtime Numba cannot allocate, and counts no references: else every slice of an array would cost two
+    # indivisible additions, on a cache line that all workers want. The caller keeps the arrays.
+    "_nrt": False,
+}
+CHOICE: dict[str, Any] = {
+    "jit_options": {"fastmath": FAST, "error_model": "numpy", "pipeline_class": KernelPipeline},
+    "strict": False,
+}
+"""For `numba.extending.overload`: a kernel that is chosen by the kinds of its arguments."""
+
+
 def kernel(function: _Function) -> _Function:
-    """Compile a function that runs on one thread; smaller kernels are inlined into larger ones."""
-    return _compiled(function, on_disk=False)
+    """Compile a function that runs on one thread; only compiled code can call it, see `lowering`."""
+    return cast("_Function", numba.njit(pipeline_class=KernelPipeline, **OPTIONS)(function))
 
 
 def entry(function: _Function) -> _Function:
     """Compile a function that Python calls, and keep the result on disk."""
-    return _compiled(function, on_disk=CACHE_FOLDER is not None)
-
-
-def _compiled(function: _Function, *, on_disk: bool) -> _Function:
-    # Without its runtime Numba cannot allocate, and counts no references: else every slice of an array would cost two
-    # indivisible additions, on a cache line that all workers want. The caller keeps the arrays.
-    options: dict[str, Any] = {"fastmath": FAST, "nogil": True, "error_model": "numpy", "_nrt": False}
-    return cast("_Function", numba.njit(cache=on_disk, **options)(function))
+    options = {"cache": CACHE_FOLDER is not None, "no_cfunc_wrapper": True}
+    return cast("_Function", numba.njit(**options, **OPTIONS)(function))
 
 
 def was_compiled(function: Callable[..., Any]) -> bool:

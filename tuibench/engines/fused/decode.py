@@ -23,6 +23,7 @@ from tuibench.engines.fused.kernels.matrix import Inputs, Tokens, multiply, new_
 from tuibench.engines.fused.kernels.vector import Vector, activate, add, cap, copy, norm
 from tuibench.engines.fused.matrices import LANES, Matrix, padded
 from tuibench.engines.fused.model import Model
+from tuibench.engines.fused.reference import by_reference
 from tuibench.engines.fused.team import barrier, share, task_of, wait_for_task
 
 
@@ -330,12 +331,13 @@ def _through_layers(
 @entry
 def decode_tokens(
     worker: int, n_workers: int, team: NDArray[np.int64], seen: int,
-    model: Model, cache: Cache, scratch: Scratch, logits: Tokens,
+    model_: Model, cache_: Cache, scratch_: Scratch, logits: Tokens,
 ) -> int:  # fmt: skip
     """Do this worker's share of each order, a position and how many tokens from there on; see `Team`.
 
     The embedded tokens are in `scratch.residual`; their logits are left in `logits`, `[tokens, whole panels]`.
     """
+    model, cache, scratch = by_reference(model_), by_reference(cache_), by_reference(scratch_)
     while wait_for_task(team, worker, seen):
         seen += 1
         position, n_tokens = task_of(team)

@@ -24,6 +24,7 @@ from tuibench.engines.fused.kernels.vector import Vector, activate, add, copy, n
 from tuibench.engines.fused.kernels.vector_ir import GROUP
 from tuibench.engines.fused.matrices import LANES, Matrix, padded
 from tuibench.engines.fused.model import Model
+from tuibench.engines.fused.reference import by_reference
 from tuibench.engines.fused.team import barrier, share, task_of, wait_for_task
 
 _STAGGER = 2 * LANES
@@ -225,13 +226,15 @@ def prefill_prompt(
     n_workers: int,
     team: NDArray[np.int64],
     seen: int,
-    model: Model,
-    cache: Cache,
-    scratch: Scratch,
+    model_: Model,
+    cache_: Cache,
+    scratch_: Scratch,
     logits: Tokens,
-    prompt: Prompt,
+    prompt_: Prompt,
 ) -> int:
     """Do this worker's share of a prompt; see `Team`. The cache is filled, the last token's logits are left."""
+    model, cache, scratch = by_reference(model_), by_reference(cache_), by_reference(scratch_)
+    prompt = by_reference(prompt_)
     while wait_for_task(team, worker, seen):
         seen += 1
         shape, vectors, space = model.shape, model.vectors, scratch.heads[worker]
@@ -261,8 +264,8 @@ def score_block(
     n_workers: int,
     team: NDArray[np.int64],
     seen: int,
-    model: Model,
-    prompt: Prompt,
+    model_: Model,
+    prompt_: Prompt,
     n_positions: int,
     logits: Tokens,
 ) -> int:
@@ -270,6 +273,7 @@ def score_block(
 
     `prefill_prompt` comes first. `logits` has a row for each position of the block, rounded up to 4.
     """
+    model, prompt = by_reference(model_), by_reference(prompt_)
     while wait_for_task(team, worker, seen):
         seen += 1
         shape, vectors, start = model.shape, model.vectors, task_of(team)[0]

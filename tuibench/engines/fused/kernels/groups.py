@@ -12,7 +12,7 @@ import numpy as np
 from numba.extending import overload
 from numpy.typing import NDArray
 
-from tuibench.engines.fused.compiler import FAST, kernel
+from tuibench.engines.fused.compiler import CHOICE, kernel
 from tuibench.engines.fused.kernels.matrix import Inputs, Tokens, holds, prepare_inputs
 from tuibench.engines.fused.kernels.tile_ir import TILE_COLUMNS, expand_panel, multiply_tile
 from tuibench.engines.fused.kernels.vector_ir import GROUP, multiply_panel
@@ -126,10 +126,7 @@ def _multiply_panels(
                 token += FEW
 
 
-_OPTIONS = {"fastmath": FAST, "error_model": "numpy"}
-
-
-@overload(prepare_group_inputs, jit_options=_OPTIONS, strict=False)  # type: ignore[untyped-decorator]  # Numba carries no types
+@overload(prepare_group_inputs, **CHOICE)  # type: ignore[untyped-decorator]  # Numba carries no types
 def _choose_preparation(matrix: Any, rows: Any, groups: Any, token: Any, n_inputs: Any) -> Any:
     if holds(matrix, Fp32Matrix):
         return lambda matrix, rows, groups, token, n_inputs: _group_values(rows, groups, token, n_inputs)  # noqa: ARG005
@@ -141,7 +138,7 @@ def _choose_preparation(matrix: Any, rows: Any, groups: Any, token: Any, n_input
     return prepare
 
 
-@overload(multiply_groups, jit_options=_OPTIONS, strict=False)  # type: ignore[untyped-decorator]  # Numba carries no types
+@overload(multiply_groups, **CHOICE)  # type: ignore[untyped-decorator]  # Numba carries no types
 def _choose_product(
     matrix: Any, layer: Any, first: Any, last: Any, groups: Any, n_tokens: Any, space: Any, out: Any
 ) -> Any:

@@ -13,7 +13,7 @@ from numba import types
 from numba.extending import overload
 from numpy.typing import NDArray
 
-from tuibench.engines.fused.compiler import FAST, kernel
+from tuibench.engines.fused.compiler import CHOICE, kernel
 from tuibench.engines.fused.kernels.vector import largest_magnitude
 from tuibench.engines.fused.kernels.vector_ir import multiply_panel
 from tuibench.engines.fused.matrices import INT4_BLOCK, LANES, Fp32Matrix, Int4Matrix, Matrix, padded
@@ -114,7 +114,7 @@ def holds(matrix: Any, kind: type) -> bool:
     return isinstance(matrix, types.BaseNamedTuple) and matrix.instance_class is kind
 
 
-@overload(prepare_inputs, jit_options={"fastmath": FAST, "error_model": "numpy"}, strict=False)  # type: ignore[untyped-decorator]  # Numba carries no types
+@overload(prepare_inputs, **CHOICE)  # type: ignore[untyped-decorator]  # Numba carries no types
 def _choose_preparation(matrix: Any, inputs: Any, token: Any, n_inputs: Any) -> Any:
     if holds(matrix, Fp32Matrix):
         return lambda matrix, inputs, token, n_inputs: None  # noqa: ARG005 - the vector is used as it is
