@@ -9,6 +9,7 @@ import os  # noqa: E402
 import sys  # noqa: E402
 
 from tuibench.core.run.events import PROTOCOL_VERSION, WorkerStarted  # noqa: E402
+from tuibench.models.import_structure import keep_import_structure  # noqa: E402
 from tuibench.worker.pipe import EventWriter, RequestReader, claim_stdout  # noqa: E402
 from tuibench.worker.stall_detector import StallDetector  # noqa: E402
 
@@ -18,6 +19,7 @@ def main() -> None:
     faulthandler.enable()  # a crash in native code leaves its Python stack in the log
     emit = EventWriter(claim_stdout())
     emit(WorkerStarted(at_ns=_STARTED_NS, protocol=PROTOCOL_VERSION, pid=os.getpid()))
+    keep_import_structure()
     # os._exit: no native library may keep a process alive whose parent is gone.
     requests = RequestReader(on_end=lambda: os._exit(0))
 
