@@ -92,7 +92,7 @@ def demonstrate(recorder: Recorder, prompt: str = PROMPT) -> None:
         tmux.type(prompt[count : count + 2])
         time.sleep(0.2)
         recorder.look(0.12)
-    recorder.caption("Escape, j, k, Space: choose methods")
+    recorder.caption("Escape leaves the prompt: s settings, j, k, Space methods")
     choose(recorder)
     recorder.look(READ_S)
     recorder.caption(f"F5: every method in a process of its own, in turns, shown {RUN_SPEED} times as fast as it was")
@@ -100,7 +100,7 @@ def demonstrate(recorder: Recorder, prompt: str = PROMPT) -> None:
     tmux.wait_for("running")
     recorder.watch("ended", RUN_SPEED, every_s=1.4)
     recorder.settle()
-    recorder.caption("The ladder: gains with intervals, memory, divergence from FP32")
+    recorder.caption("Who leads, by how much, how sure that is, and where to go from there")
     recorder.look(2 * READ_S)
     recorder.caption("d: why is it fast or slow here?")
     recorder.press("d", until="esc closes", shown_s=2 * READ_S)
@@ -119,13 +119,12 @@ def demonstrate(recorder: Recorder, prompt: str = PROMPT) -> None:
 
 def choose(recorder: Recorder) -> None:
     """Take fewer tokens than are offered, and the methods to measure."""
-    for value in ("standard", "on", "128"):
-        recorder.tmux.press("Tab")
-        recorder.tmux.wait_for_bold(value)
-    recorder.tmux.type(str(N_TOKENS))
-    recorder.tmux.wait_for(f"{N_TOKENS} tokens")
-    recorder.look(0.8)
     recorder.escape()
+    recorder.press("s", until="enter takes them", shown_s=0.8)
+    recorder.tmux.type(str(N_TOKENS))
+    recorder.settle()
+    recorder.look(0.8)
+    recorder.press("Enter", until=f"{N_TOKENS} tokens", shown_s=0.8)
     at = 0
     for rung, method in enumerate(available_methods()):
         if method in TOGGLED:

@@ -38,17 +38,24 @@ def test_a_newcomer_compares_two_methods_and_finds_the_session(tmux, tmp_path, r
     tmux.wait_for("F5 Run")
     tmux.type(PROMPT)
     tmux.wait_for(PROMPT)
-    tab_to(tmux, "standard", "on")
-    tmux.press("Space")
-    tmux.wait_for("off")  # no quality
-    tab_to(tmux, "128")
+    tmux.press("Escape")
+    tmux.wait_for("i Prompt")
+    tmux.press("s")
+    tmux.wait_for("enter takes them")
+    tmux.wait_for_bold("128")
     tmux.type(str(N_TOKENS))
-    tmux.wait_for(f"2 methods · {N_TOKENS} tokens × 3")
     tab_to(tmux, "3")
     tmux.type("1")
+    for _ in ("threads", "precision", "budget"):
+        tmux.press("Tab")
+    tab_to(tmux, "0", "on")  # the temperature, then quality
+    tmux.press("Space")
+    tmux.wait_for_bold("off")
+    tmux.press("Enter")
     tmux.wait_for(f"2 methods · {N_TOKENS} tokens × 1")
     tmux.press("F5")
-    screen = tmux.wait_for("2/2 trials")
+    tmux.wait_for("2/2 trials")
+    screen = tmux.wait_for("u use it")  # the end says who leads, and where to go from there
     assert "baseline" in screen
     assert "kv-cache" in screen
     assert "tok/s" in screen

@@ -30,6 +30,7 @@ from tuibench.core.run.plan import trial_order
 from tuibench.core.run.run_events import QualityEnded, RunEnded, RunStarted
 from tuibench.measure.run.resume import Continuation, resumed_spec
 from tuibench.measure.run.resume_offer import ResumeOffer
+from tuibench.models.cache import CachedModel
 from tuibench.models.origin.pull_process import PullProgress
 from tuibench.store.catalogue import SessionSummary
 from tuibench.store.side_by_side import SideBySide
@@ -37,6 +38,7 @@ from tuibench.ui.screens.compare import CompareScreen
 from tuibench.ui.screens.pull import PullScreen
 from tuibench.ui.screens.replay import ReplayScreen
 from tuibench.ui.screens.resume import ResumeScreen
+from tuibench.ui.take_process import Taken, TakeStep
 
 THIRTEEN_NAMES = tuple(f"method-{number}" for number in range(1, 14))
 METHODS_OF_13 = {name: msgspec.structs.replace(METHODS["kv-cache"], id=name, parent=None) for name in THIRTEEN_NAMES}
@@ -301,3 +303,54 @@ def test_prompts(snap_compare, size):
         pilot.app.screen.search.cursor_blink = False
 
     assert snap_compare(Program().app(), terminal_size=size, run_before=shown)
+
+
+@SIZES
+def test_settings(snap_compare, size):
+    async def wrong(pilot):
+        await pressed("escape", "s", first=idle)(pilot)
+        await pilot.press("0")
+        pilot.app.screen.query_one("#tokens").cursor_blink = False
+        await pilot.pause()
+
+    assert snap_compare(Program().app(), terminal_size=size, run_before=wrong)
+
+
+@SIZES
+def test_models(snap_compare, size):
+    async def typed(pilot):
+        await pressed("escape", "m", first=idle)(pilot)
+        await until(pilot, lambda: len(pilot.app.screen.rows.keys) > 1)
+        pilot.app.screen.search.cursor_blink = False
+        pilot.app.screen.search.value = "smol"
+        await pilot.pause()
+
+    program = Program()
+    program.cached = [CachedModel("HuggingFaceTB/SmolLM2-360M-Instruct", "hub", Path("cached"), 724 << 20)]
+    assert snap_compare(program.app(), terminal_size=size, run_before=typed)
+
+
+@pytest.mark.parametrize("last", [HOLD, Taken(Path("home"))], ids=["under way", "done"])
+@SIZES
+def test_take(snap_compare, size, last):
+    program = Program(FINISHED_RUN, methods=METHODS_OF_FOUR)
+    program.take_events = [TakeStep("loading weights"), TakeStep("running it by itself, raw"), last]
+    program.services = dataclasses.replace(
+        program.services,
+        why_not_taken=lambda _method: None,
+        take_folder=lambda *_: Path("/home/me/SmolLM2-135M-Instruct-int8-torch"),
+    )
+    assert snap_compare(program.app(), terminal_size=size, run_before=pressed("u", "enter"))
+
+
+@SIZES
+def test_folded(snap_compare, size):
+    names = (*BOTH, *(f"kv-cache-lookup-{number}" for number in range(9)))
+    methods = {name: msgspec.structs.replace(METHODS["kv-cache"], id=name, parent=None) for name in names}
+    assert snap_compare(Program(methods=methods).app(), terminal_size=size, run_before=pressed("G", "enter"))
+
+
+def test_without_colours_a_letter_tells_methods_apart(snap_compare, monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = Program(THIRTEEN, methods=METHODS_OF_13).app()
+    assert snap_compare(app, terminal_size=(120, 40), run_before=started)

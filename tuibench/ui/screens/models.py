@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tuibench.models.cache import CachedModel
     from tuibench.ui.services import Context
 
-_SIZE, _FROM = 9, 28
+_SIZE, _FROM = 9, 22
 _COLUMNS = (
     TableColumn("model", "model", 20, 3, left=True),
     TableColumn("size", "size", _SIZE, 2),

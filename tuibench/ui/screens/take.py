@@ -83,9 +83,7 @@ class TakeScreen(ModalScreen[None]):
                     Content(),
                     Content.styled(folder, "bold"),
                     Content(),
-                    Content.styled(
-                        'python generate.py "Why is the sky blue?"   tries it; README.md says more', "$muted"
-                    ),
+                    Content.styled('try it there: python generate.py "Why is the sky blue?"', "$muted"),
                 ]
                 return lines
             case TakeFailed(message=message):
@@ -96,8 +94,10 @@ class TakeScreen(ModalScreen[None]):
             return [*lines, Content.styled(fmt.printable(reason), "$warning")]
         return [
             *lines,
-            Content("Makes a folder with graph or weights, tokenizer and a short generate.py, and runs it by itself"),
-            Content("before it is handed over: it must give the same tokens. Takes as long as loading it twice."),
+            Content(
+                "Makes a folder with graph or weights, tokenizer and a short generate.py, and runs it by itself before "
+                "it is handed over: it must give the same tokens. Takes as long as loading it twice."
+            ),
             Content(),
             Content.assemble(("folder  ", "$muted"), folder),
         ]
