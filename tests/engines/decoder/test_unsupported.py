@@ -6,8 +6,11 @@ import pytest
 
 from tests.tiny_models import save_gpt2, save_llama
 from tests.tiny_onnx_models import MAKERS, WITHOUT_KERNELS
+from tuibench.engines.base import UnsupportedModelError
 from tuibench.engines.decoder.read import read_decoder
+from tuibench.engines.fused.engine import FusedInt8
 from tuibench.engines.fused.unsupported import unsupported as unsupported_kernels
+from tuibench.engines.ort.engine import Onnx, OnnxFused
 from tuibench.engines.ort.unsupported import unsupported as unsupported_graph
 from tuibench.engines.ort.unsupported import unsupported_export
 
@@ -32,6 +35,15 @@ def test_every_family_has_kernels_and_an_export(kind, tmp_path):
     assert (reason is None) == (kind not in WITHOUT_KERNELS)
     assert reason is None or "; the method onnx-fused runs this model" in reason
     assert unsupported_export(decoder) is None
+
+
+@pytest.mark.parametrize(
+    ("engine_class", "told"), [(FusedInt8, "no kernels"), (Onnx, "no ONNX graph"), (OnnxFused, "no ONNX graph")]
+)
+def test_each_engine_says_what_it_lacks_of_a_family_that_is_not_known(engine_class, told, tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "mamba"}')
+    with pytest.raises(UnsupportedModelError, match=f"^{told} for the architecture 'mamba'; known: llama, "):
+        engine_class().prepare(tmp_path, lambda *_: None)
 
 
 @pytest.mark.parametrize("save", [save_gpt2, save_llama])
