@@ -205,3 +205,19 @@ class GuessingEngine(Protocol):
     @property
     def guesses(self) -> Guesses:
         """How it went since the last prefill."""
+
+
+@runtime_checkable
+class ContinuingEngine(Protocol):
+    """What an engine has besides if its KV-cache can go on from a text that was read before, or from its beginning."""
+
+    def continue_from(self, n_kept: int, token_ids: Sequence[int]) -> Logits | None:
+        """Forget all but the first tokens of the text so far, append others, and return the logits that follow.
+
+        Args:
+            n_kept: Tokens to keep, those of `prefill` and `decode` counted together.
+            token_ids: At least one; the whole text stays within the `max_length` of the latest `prefill`.
+
+        Returns:
+            None where this model's cache cannot forget single tokens: a `prefill` of the whole text has to follow.
+        """

@@ -52,6 +52,11 @@ class PromptLookup:
                 self._followers[tuple(self._tokens[-size:])] = len(self._tokens)
         self._tokens.append(token_id)
 
+    @property
+    def tokens(self) -> Sequence[int]:
+        """The text so far."""
+        return self._tokens
+
     def guess(self, most: int) -> list[int]:
         """Return what followed the last tokens when they stood together before; at most so many tokens, maybe none."""
         for size in _NGRAM_SIZES:
@@ -162,6 +167,11 @@ class Drafter:
         for token_id in token_ids:
             self._lookup.append(token_id)
         self._length += len(token_ids)
+
+    def gone_on(self, n_kept: int, token_ids: Sequence[int]) -> Drafter:
+        """Return the drafter of a text that begins as this one; `steps` has read the rest, and forgot all guesses."""
+        text = [*self._lookup.tokens[:n_kept], *token_ids]
+        return Drafter(self._steps, text, self._max_length, self._most_at_once, self._clock)
 
     def decode(self, token_id: int) -> Logits:
         """Append one token and return the logits that follow it; they may be there already."""

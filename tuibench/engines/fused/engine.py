@@ -76,6 +76,11 @@ class _FusedEngine:
         assert self._steps is not None  # noqa: S101 - the protocol loads first
         return self._steps.decode(token_id)
 
+    def continue_from(self, n_kept: int, token_ids: Sequence[int]) -> Logits:
+        assert self._steps is not None  # noqa: S101 - the protocol prefills first
+        self._steps.keep(n_kept)
+        return self._steps.extend(token_ids)
+
     def score(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
         assert self._steps is not None  # noqa: S101 - the protocol loads first
         return self._steps.score(token_ids)
@@ -157,6 +162,12 @@ class FusedInt8Lookup(FusedInt8):
 
     def decode(self, token_id: int) -> Logits:
         return self._guesser.decode(token_id)
+
+    def continue_from(self, n_kept: int, token_ids: Sequence[int]) -> Logits:
+        drafter = self._guesser.gone_on(n_kept, token_ids)
+        logits = super().continue_from(n_kept, token_ids)
+        self._guesser = drafter
+        return logits
 
     @property
     def guesses(self) -> Guesses:

@@ -108,6 +108,10 @@ class FusedSession:
         """Forget the last tokens; the next ones take their places in the cache."""
         self._length -= n_tokens
 
+    def keep(self, n_tokens: int) -> None:
+        """Forget all but the first tokens; the next ones take the places of those behind them."""
+        self._length = n_tokens
+
     def _read(self, token_ids: Sequence[int], cache: Cache, scratch: Scratch) -> Prompt:
         """Fill the cache; leave the last position's logits in `_logits`, what the layers made of each in the prompt."""
         self._turn(len(token_ids), cache)

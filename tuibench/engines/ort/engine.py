@@ -96,6 +96,11 @@ class _GraphEngine:
         assert self._session is not None  # noqa: S101 - the protocol loads first
         return self._session.decode(token_id)
 
+    def continue_from(self, n_kept: int, token_ids: Sequence[int]) -> Logits:
+        assert self._session is not None  # noqa: S101 - the protocol prefills first
+        self._session.keep(n_kept)
+        return self._session.extend(token_ids)
+
     def score(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
         assert self._session is not None  # noqa: S101 - the protocol loads first
         return self._session.score(token_ids)

@@ -92,6 +92,10 @@ class DecoderSession:
         self._run(self._step)
         return self._last
 
+    def keep(self, n_tokens: int) -> None:
+        """Forget all but the first tokens; the next ones take the places of those behind them."""
+        self._length = n_tokens
+
     def score(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
         """Yield the logits at every position of a text, a block of positions at a time.
 

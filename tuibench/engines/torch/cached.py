@@ -116,6 +116,11 @@ class CachedText:
         self.cache.crop(-n_tokens)
         self._length -= n_tokens
 
+    def keep(self, n_tokens: int) -> None:
+        """Forget all but the first tokens, and whatever stands behind them."""
+        if behind := self._length - n_tokens:
+            self.rollback(behind)
+
     def _pass(self, end: int, options: dict[str, Any]) -> Any:  # noqa: ANN401 - transformers' own
         start = self._length
         if self._call.positions:

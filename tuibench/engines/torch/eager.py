@@ -223,6 +223,20 @@ class KvCache(_TorchEager):
         with torch.inference_mode():
             return self._last_logits(self._text.append(token_ids, **self._forward_options))
 
+    def continue_from(self, n_kept: int, token_ids: Sequence[int]) -> Logits | None:
+        import torch
+
+        from tuibench.engines.torch.cache import layers_that_keep_all
+
+        if self._rotation is not None or self._states or layers_that_keep_all(self._text.cache):
+            return None
+        self._text.keep(n_kept)
+        n_tokens = len(token_ids) if self._block > 1 else 1
+        with torch.inference_mode():
+            for start in range(0, len(token_ids), n_tokens):
+                output = self._text.append(token_ids[start : start + n_tokens], **self._forward_options)
+        return self._last_logits(output)
+
     def _begin(self, token_ids: Sequence[int], max_length: int) -> Logits:
         import torch
 

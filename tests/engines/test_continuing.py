@@ -1,0 +1,58 @@
+"""Going on from a text that was read before: what follows is what follows the same text read anew."""
+
+import numpy as np
+import pytest
+
+from tests.engines.ort.generation import loaded, transformers_logits
+from tests.tiny_onnx_models import _save_llama_like
+from tuibench.engines.base import ContinuingEngine
+
+FIRST, AGAIN = [5, 9, 200, 31, 8, 8, 77, 5, 9, 200], [31, 8, 4, 90, 91, 92, 5, 9, 200, 31, 8]
+N_KEPT, ROOM = 7, 64
+EXACT = ("kv-cache", "kv-cache-lookup", "onnx", "onnx-fused", "fused-fp32")
+QUANTISED = ("int8-torch", "int8-dynamic", "int8-static", "int4-onnx", "fused-int8", "fused-int4", "fused-int8-lookup")
+
+
+def gone_on(engine):
+    """Return what follows the kept beginning of a text and other tokens, copied; the text was longer before."""
+    engine.prefill(FIRST, ROOM)
+    for token_id in (31, 8, 8, 77, 5):  # so often that the guessing methods have guessed
+        engine.decode(token_id)
+    return following(engine, engine.continue_from(N_KEPT, AGAIN))
+
+
+def following(engine, logits):
+    return np.stack([np.array(logits), *(np.array(engine.decode(token_id)) for token_id in (8, 77, 5, 9))])
+
+
+@pytest.mark.parametrize("method", EXACT)
+def test_an_exact_method_goes_on_as_transformers_reads_the_whole_text(method, tiny_llama):
+    engine, _ = loaded(method, tiny_llama.directory)
+    assert isinstance(engine, ContinuingEngine)
+    text = [*FIRST[:N_KEPT], *AGAIN, 8, 77, 5, 9]
+    expected = transformers_logits(tiny_llama.directory, text)[-5:]
+    np.testing.assert_allclose(gone_on(engine), expected, atol=2e-4)
+    engine.close()
+
+
+@pytest.mark.parametrize("method", QUANTISED)
+def test_a_quantised_method_goes_on_as_if_it_had_never_decoded_what_it_forgot(method, tiny_llama):
+    """The prompt is the same: `int8-torch` finds one range of activations for all of it."""
+    engine, _ = loaded(method, tiny_llama.directory)
+    assert isinstance(engine, ContinuingEngine)
+    found = gone_on(engine)
+    engine.prefill(FIRST, ROOM)
+    expected = following(engine, engine.continue_from(N_KEPT, AGAIN))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    engine.close()
+
+
+def test_a_cache_that_has_overwritten_older_tokens_says_that_it_cannot(tmp_path):
+    model_dir = _save_llama_like(tmp_path / "model", "mistral", sliding_window=4)
+    engine, _ = loaded("kv-cache", model_dir)
+    engine.prefill(FIRST, ROOM)
+    assert engine.continue_from(N_KEPT, AGAIN) is None
+
+
+def test_without_a_cache_there_is_nothing_to_go_on_from(tiny_llama):
+    assert not isinstance(loaded("baseline", tiny_llama.directory)[0], ContinuingEngine)
