@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import tuibench
+from tuibench.cli.arguments.chat import CHAT
 from tuibench.cli.arguments.compare import COMPARE
+from tuibench.cli.arguments.completion import COMPLETION
 from tuibench.cli.arguments.dashboard import add_dashboard_arguments
 from tuibench.cli.arguments.doctor import DOCTOR
 from tuibench.cli.arguments.export import EXPORT
@@ -20,11 +22,15 @@ from tuibench.cli.arguments.replay import REPLAY
 from tuibench.cli.arguments.run import RUN
 from tuibench.cli.arguments.runtimes import RUNTIMES
 from tuibench.cli.arguments.serve import SERVE
+from tuibench.cli.arguments.serve_model import SERVE_MODEL
 from tuibench.cli.arguments.sessions import SESSIONS
 from tuibench.cli.arguments.take import TAKE
 from tuibench.cli.arguments.verb import EXIT_CODES
 
-_VERBS = (RUN, PICK, REPLAY, COMPARE, EXPORT, TAKE, SESSIONS, MODELS, METHODS, RUNTIMES, DOCTOR, SERVE, HELP)
+_VERBS = (
+    RUN, PICK, REPLAY, COMPARE, EXPORT, TAKE, CHAT, SERVE_MODEL, SESSIONS, MODELS, METHODS, RUNTIMES, DOCTOR, SERVE,
+    COMPLETION, HELP,
+)  # fmt: skip
 VERBS = tuple(verb.name for verb in _VERBS)
 
 
@@ -38,7 +44,20 @@ class _Parser(argparse.ArgumentParser):
         """Refuse; what was typed may hold anything."""
         from tuibench.core.format import printable_line  # noqa: PLC0415 - not needed for --help
 
-        super().error(printable_line(message))
+        line = printable_line(f"tuibench: {message}")
+        self.exit(2, line if "did you mean" in line else f"{line}; see `{self.prog} --help`")
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """End the program, with a line of its own for the message."""
+        super().exit(status, f"{message}\n" if message else None)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:  # noqa: ANN401 - of any type
+        """Refuse what is not one of the choices, and name the one that is nearest."""
+        if action.choices is None or value in action.choices:
+            return
+        near = difflib.get_close_matches(str(value), map(str, action.choices), n=1, cutoff=0.5)
+        remedy = f"did you mean {near[0]}?" if near else f"choose from {', '.join(map(str, action.choices))}"
+        raise argparse.ArgumentError(action, f"invalid choice {value!r}; {remedy}")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -50,7 +69,13 @@ def parser() -> argparse.ArgumentParser:
     top.set_defaults(verb="dashboard")
     verbs = top.add_subparsers(title="commands", metavar="COMMAND", description="without one, the dashboard opens")
     for verb in _VERBS:
-        own = verbs.add_parser(verb.name, help=verb.help, epilog=verb.epilog, formatter_class=layout)
+        own = verbs.add_parser(
+            verb.name,
+            help=verb.help,
+            description=f"{verb.help[0].upper()}{verb.help[1:]}.",
+            epilog="\n".join(filter(None, (f"example: {verb.example}\n", verb.epilog))),
+            formatter_class=layout,
+        )
         verb.add_arguments(own)
         own.set_defaults(verb=verb.name)
     return top

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-import signal
-import sys
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuibench.cli import INTERRUPTED, OK, SOME_FAILED
 from tuibench.cli.arguments import UsageError
+from tuibench.cli.ended_in_order import ended_in_order
 from tuibench.cli.models import ensure_model
+from tuibench.cli.one_method import named_method, say
 from tuibench.cli.run_settings import calibration
 from tuibench.cli.sessions import open_session
 from tuibench.cli.temporary_cache import writable_cache
@@ -21,12 +20,10 @@ from tuibench.deploy.measured import MeasuredRow, newest_row, row_of, why_not_it
 from tuibench.deploy.messages import TakeRequest
 from tuibench.deploy.methods import why_not
 from tuibench.machine.fingerprint import default_threads
-from tuibench.methods import UnknownMethodError, resolve_methods
 from tuibench.models.local import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
 
     from tuibench.core.run.spec import Calibration
     from tuibench.models.local import LocalModel
@@ -34,21 +31,8 @@ if TYPE_CHECKING:
 
 def run(options: argparse.Namespace) -> int:
     """Make the folder; print its path on standard output, everything else on standard error."""
-    with _ended_in_order(), writable_cache():
+    with ended_in_order(), writable_cache():
         return _run(options)
-
-
-@contextmanager
-def _ended_in_order() -> Iterator[None]:
-    """Have SIGTERM and a lost terminal do what Ctrl+C does: what was written so far is removed."""
-    deadly = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
-    for number in deadly:
-        signal.signal(number, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        for number in deadly:
-            signal.signal(number, signal.SIG_DFL)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -70,30 +54,25 @@ def _run(options: argparse.Namespace) -> int:
             calibration=calibrated,
             measured=() if row is None else row.lines,
         )
-        take_in_child(request, folder, _say)
+        take_in_child(request, folder, say)
     except FolderError as error:
         raise UsageError(printable(str(error))) from error
     except TakeError as error:
-        _say(f"{method} cannot be taken: {error}; nothing was left in {folder}")
+        say(f"{method} cannot be taken: {error}; nothing was left in {folder}")
         return SOME_FAILED
     except KeyboardInterrupt:
-        _say("interrupted; no folder was made")
+        say("interrupted; no folder was made")
         return INTERRUPTED
-    _say(f'checked: it gives the tokens of {method}; try `python {folder / "generate.py"} "Why is the sky blue?"`')
+    say(f'checked: it gives the tokens of {method}; try `python {folder / "generate.py"} "Why is the sky blue?"`')
     print(printable(str(folder)))
     return OK
 
 
 def _method(text: str) -> str:
-    try:
-        named = resolve_methods(text)
-    except UnknownMethodError as error:
-        raise UsageError(str(error)) from error
-    if len(named) != 1:
-        raise UsageError(f"one method at a time, not {len(named)}: {', '.join(named)}")
-    if reason := why_not(named[0]):
+    method = named_method(text)
+    if reason := why_not(method):
         raise UsageError(printable(reason))
-    return named[0]
+    return method
 
 
 def _row(name: str | None, method: str, model: LocalModel, calibrated: Calibration) -> MeasuredRow | None:
@@ -103,7 +82,3 @@ def _row(name: str | None, method: str, model: LocalModel, calibrated: Calibrati
     if reason := why_not_its_row(session, method, model, calibrated):
         raise UsageError(printable(f"{path.name}: {reason}"))
     return row_of(path, session, method)
-
-
-def _say(message: str) -> None:
-    print(printable(message), file=sys.stderr)

@@ -11,7 +11,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -20,21 +20,19 @@ from tuibench.deploy.contents import licence_files, place, write_scripts, write_
 from tuibench.deploy.messages import Done, Message, Refused, Step, TakeRequest
 from tuibench.deploy.methods import SCRIPTS
 from tuibench.deploy.readme import write_readme
-from tuibench.engines.base import CalibratedEngine, CalibrationError, EngineInfo, UnsupportedModelError
+from tuibench.engines.base import CalibrationError, UnsupportedModelError
 from tuibench.engines.decoder.read import read_decoder
 from tuibench.engines.decoder.rope import rope_frequencies, switching_length
 from tuibench.engines.ort.graph.info import MODEL_FILE
 from tuibench.engines.ort.graph.weights_file import WEIGHTS_FILE
 from tuibench.engines.ort.prepared import prepared_artifact
-from tuibench.methods import UnusableMethodError, engine_class
+from tuibench.methods import UnusableMethodError
 from tuibench.models.artifacts import ArtifactError
 from tuibench.models.folder import weight_files
 from tuibench.models.local import ModelError
 from tuibench.models.text.tokenizer import PromptError, PromptTokenizer
-from tuibench.worker.self_check import SelfCheck, WrongModelError
-
-if TYPE_CHECKING:
-    from tuibench.engines.base import Engine
+from tuibench.worker.load import load_checked
+from tuibench.worker.self_check import WrongModelError
 
 _EXPLAINED = (
     ArtifactError,
@@ -56,7 +54,9 @@ def build(request: TakeRequest, on_step: Callable[[str], None]) -> None:
         UnsupportedModelError: The method cannot run the model, or not by a script as short as these.
     """
     folder, model_dir, scripts = Path(request.folder), Path(request.model_dir), SCRIPTS[request.method]
-    engine, info = _loaded(request, on_step)
+    engine, info = load_checked(
+        request.method, model_dir, request.n_threads, request.calibration, lambda label, *_: on_step(label)
+    )
     tokenizer = PromptTokenizer(model_dir)
     expected = answers(engine, tokenizer, info.context_window)
     on_step("writing the folder")
@@ -72,24 +72,6 @@ def build(request: TakeRequest, on_step: Callable[[str], None]) -> None:
         on_step(f"running it by itself, {'raw' if answer.raw else 'in the chat template'}")
         check_alone(folder, answer, request.n_threads)
     write_readme(folder, request, explanation, scripts, expected)
-
-
-def _loaded(request: TakeRequest, on_step: Callable[[str], None]) -> tuple[Engine, EngineInfo]:
-    """Return the method, ready to answer and held to what it promises."""
-    model_dir = Path(request.model_dir)
-
-    def progress(label: str, _done: int, _total: int | None) -> None:
-        on_step(label)
-
-    engine = engine_class(request.method)()
-    if isinstance(engine, CalibratedEngine):
-        engine.calibrate_on(request.calibration)
-    check = SelfCheck(engine, model_dir)
-    engine.prepare(model_dir, progress)
-    check.prepare(progress)
-    info = engine.load(model_dir, request.n_threads, progress)
-    check.run()
-    return engine, info
 
 
 def _place_graph(engine: Any, model_dir: Path, folder: Path) -> dict[str, object]:  # noqa: ANN401 - an ONNX engine

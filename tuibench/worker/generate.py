@@ -18,7 +18,7 @@ from tuibench.core.run.events import (
 )
 from tuibench.core.run.spec import TrialRequest
 from tuibench.engines.base import Engine, GuessingEngine
-from tuibench.models.text.tokenizer import PromptError, PromptTokenizer
+from tuibench.models.text.tokenizer import PromptError, PromptTokenizer, TooLongError
 from tuibench.worker.memory import own_memory, peak_rss_bytes
 from tuibench.worker.prompt import Prompt, fill, read
 from tuibench.worker.sampling import Sampler
@@ -60,7 +60,7 @@ def generate(
     """
     prompt = Prompt(tokenizer, request)
     reading = prompt.reading
-    n_allowed = _room(len(prompt.ids), window, request.max_new_tokens, request.depth_tokens)
+    n_allowed = room(len(prompt.ids), window, request.max_new_tokens, request.depth_tokens)
     fill(engine, prompt, n_allowed)
     still_before_ns = standstill.look()
     turns.begin()
@@ -133,7 +133,7 @@ def _at_most(peak_bytes: int, later_peak_bytes: int | None) -> int:
     return peak_bytes if later_peak_bytes is None else min(peak_bytes, later_peak_bytes)
 
 
-def _room(n_prompt: int, window: int | None, max_new_tokens: int, depth: int) -> int:
+def room(n_prompt: int, window: int | None, max_new_tokens: int, depth: int = 0) -> int:
     """Return how many tokens may be generated, one at least."""
     if n_prompt == 0:
         raise PromptError("the prompt has no tokens; type some text")
@@ -141,7 +141,7 @@ def _room(n_prompt: int, window: int | None, max_new_tokens: int, depth: int) ->
         return max_new_tokens
     if depth + n_prompt >= window:
         behind = f" behind {depth} others" if depth else ""
-        raise PromptError(
+        raise TooLongError(
             f"the prompt has {n_prompt} tokens{behind} and the model's window only {window}; shorten the prompt"
         )
     return min(max_new_tokens, window - depth - n_prompt)

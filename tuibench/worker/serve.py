@@ -154,14 +154,15 @@ def beat(emit: Callable[[Event], None], standstill: StallDetector) -> None:
 def report_failure(error: Exception, emit: EventWriter) -> None:
     """Tell the parent why this worker ends; the traceback goes to the log."""
     traceback.print_exception(error, file=sys.stderr)
-    kind, message = _explain(error)
+    kind, message = explain(error)
     # Chat templates, plug-ins and libraries word their errors as they like; a row has one line for it.
     one_line = " ".join(message.split())
     emit(WorkerFailed(at_ns=perf_counter_ns(), kind=kind, message=one_line, memory=own_memory()))
     emit.flush()
 
 
-def _explain(error: Exception) -> tuple[FailureKind, str]:
+def explain(error: Exception) -> tuple[FailureKind, str]:
+    """Return of what kind an error is, and what to say of it."""
     if isinstance(error, UnsupportedModelError | UnknownMethodError | UnusableMethodError):
         return FailureKind.UNSUPPORTED, str(error)
     if isinstance(error, PromptError | ModelError | EvalTextError | CalibrationError | StreamRefusedError):

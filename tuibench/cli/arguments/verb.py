@@ -23,5 +23,7 @@ class Verb:
     help: str
     """One line, in the list of all verbs."""
     add_arguments: Callable[[argparse.ArgumentParser], None]
+    example: str
+    """A whole command line."""
     epilog: str = ""
     """Printed as it is, below the options."""

@@ -6,7 +6,7 @@ Templates come with the model, so they are untrusted code: they run in Jinja's i
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,19 @@ class ChatTemplate:
         Raises:
             ModelError: The template refuses such a chat, or writes nothing.
         """
-        text = self._render(_parts(prompt) if self.wants_parts else prompt, today)
+        return self.render_messages([("user", prompt)], today)
+
+    def render_messages(self, messages: Iterable[tuple[str, str]], today: date | None = None) -> str:
+        """Return a whole chat up to where the assistant begins to speak; arguments and errors are those of `render`.
+
+        Args:
+            messages: Role and content of each.
+            today: As in `render`.
+        """
+        said = [
+            {"role": role, "content": _parts(content) if self.wants_parts else content} for role, content in messages
+        ]
+        text = self._render(said, today)
         if not text:
             raise ModelError("the model's chat template writes nothing; use --raw to go without it")
         return text
@@ -70,16 +82,16 @@ class ChatTemplate:
         the list that they are.
         """
         try:
-            text = self._render(content, date(2000, 1, 1))
+            text = self._render([{"role": "user", "content": content}], date(2000, 1, 1))
         except ModelError:
             return False
         return _NEEDLE in text and str(_parts(_NEEDLE)) not in text
 
-    def _render(self, content: str | list[dict[str, str]], today: date | None) -> str:
+    def _render(self, messages: list[dict[str, Any]], today: date | None) -> str:
         clock = {} if today is None else {"strftime_now": datetime.combine(today, time()).strftime}
         try:
             return self._compiled.render(
-                messages=[{"role": "user", "content": content}],
+                messages=messages,
                 tools=None,
                 documents=None,
                 add_generation_prompt=True,

@@ -21,6 +21,10 @@ class PromptError(ValueError):
     """The prompt cannot be run; the message says why and what would."""
 
 
+class TooLongError(PromptError):
+    """The prompt leaves no room in the model's window."""
+
+
 class PromptTokenizer:
     """The tokenizer of one model folder.
 
@@ -85,6 +89,21 @@ class PromptTokenizer:
         """Return the token ids of a raw text, and behind which of its characters each of them ends."""
         encoded = self._tokenizer.encode(text, add_special_tokens=True)
         return list(encoded.ids), [end for _, end in encoded.offsets]
+
+    def encode_chat(self, messages: Iterable[tuple[str, str]], today: date | None = None) -> list[int]:
+        """Return the token ids of a whole chat, up to where the assistant begins to speak.
+
+        Args:
+            messages: Role and content of each.
+            today: The day that the chat template tells the model; None leaves it to the template.
+
+        Raises:
+            ModelError: There is no chat template, or it refuses the chat.
+        """
+        if self.template is None:
+            raise ModelError("the model has no chat template: it continues texts, and was not trained on chats")
+        text = self.template.render_messages(messages, today)
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def rendered(self, prompt: str, *, raw: bool, today: date | None = None) -> str:
         """Return the text that `encode` makes tokens of; arguments and errors are the same."""

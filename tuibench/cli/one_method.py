@@ -1,0 +1,57 @@
+"""The one method that a verb puts to use, and the model it runs."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from tuibench.cli.arguments import UsageError
+from tuibench.cli.models import ensure_model
+from tuibench.cli.run_settings import calibration
+from tuibench.core.format import printable
+from tuibench.machine.fingerprint import default_threads
+from tuibench.methods import UnknownMethodError, resolve_methods
+from tuibench.models.local import DEFAULT_MODEL
+from tuibench.serving.messages import Load
+
+if TYPE_CHECKING:
+    import argparse
+
+    from tuibench.models.local import LocalModel
+
+
+def named_method(text: str) -> str:
+    """Return the id of a method.
+
+    Raises:
+        UsageError: It names none, or several.
+    """
+    try:
+        named = resolve_methods(text)
+    except UnknownMethodError as error:
+        raise UsageError(str(error)) from error
+    if len(named) != 1:
+        raise UsageError(f"one method at a time, not {len(named)}: {', '.join(named)}")
+    return named[0]
+
+
+def what_to_load(options: argparse.Namespace) -> tuple[Load, LocalModel]:
+    """Return what the command line names, the model pulled first if this disk lacks it.
+
+    Raises:
+        UsageError: There is no such method, model or calibration text.
+    """
+    method, calibrated = named_method(options.method), calibration(options)
+    model = ensure_model(options.model or DEFAULT_MODEL)
+    load = Load(
+        method=method,
+        model_dir=str(model.directory.absolute()),
+        n_threads=options.threads or default_threads(),
+        calibration=calibrated,
+    )
+    return load, model
+
+
+def say(message: str) -> None:
+    """Tell a person, not a program."""
+    print(printable(message), file=sys.stderr, flush=True)
