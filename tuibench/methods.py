@@ -7,6 +7,7 @@ row, which says why, and nothing more.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
@@ -179,5 +180,7 @@ def resolve_methods(names: str, endpoints: Collection[str] = (), runtimes: Colle
         raise UnknownMethodError(f"no method named; known: {', '.join(known)}")
     for name in asked:
         if name not in known:
-            raise UnknownMethodError(f"unknown method {name!r}; known: {', '.join(known)}")
+            near = get_close_matches(name, known, n=1)
+            remedy = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+            raise UnknownMethodError(f"unknown method {name!r}; {remedy}")
     return tuple(dict.fromkeys(asked))

@@ -51,7 +51,7 @@ def stored(home, name="20260102-test", *trials):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("run", "--methods", "kv-cach"), "unknown method 'kv-cach'; known: baseline"),
+        (("run", "--methods", "kv-cach"), "unknown method 'kv-cach'; did you mean kv-cache?"),
         (("run", "--methods", ","), "no method named"),
         (("run", "--model", "no/such-folder/"), "no/such-folder"),
         (("run", "--model", ""), "--model: it is empty"),

@@ -7,6 +7,7 @@ import argparse
 from tuibench.cli.arguments.values import percentage, session_name
 from tuibench.cli.arguments.verb import SESSION_HELP, Verb
 
+_FORMATS = ("table", "md", "csv", "json", "benchstat")
 _EPILOG = """\
 with --fail-on-regression PCT each method is one of three, told on standard error:
   regression   its 95 % interval lies wholly beyond a loss of PCT: exit code 3
@@ -19,7 +20,6 @@ session to the next by no more than --run-noise; four sessions or more show
 themselves how it varies. Measure both sides in turns (base, new, base, new, …):
 what the machine did on one day only is not a regression.
 
-  tuibench compare before last --fail-on-regression 5
   tuibench compare --base A1 A2 A3 --new B1 B2 B3 --fail-on-regression 5
 
 exit codes: 0 compared, no regression seen; 1 a method is missing on one side;
@@ -35,11 +35,17 @@ def _add(parser: argparse.ArgumentParser) -> None:
     add("--base", nargs="+", default=(), type=session_name, metavar="SESSION", help="instead: of the build before")
     add("--new", nargs="+", default=(), type=session_name, metavar="SESSION", help=new_help)
     add("--baseline", metavar="METHOD", help="the method all are compared with (default: kv-cache)")
-    add("--format", choices=("table", "md", "csv", "json", "benchstat"), default="table")
+    add("--format", choices=_FORMATS, default="table", help="default: table")
     add("--fail-on-regression", type=percentage, metavar="PCT", help="judge whether a method lost more speed than PCT")
     add("--run-noise", type=percentage, metavar="PCT", help="how much speed varies from session to session, taken as a "
         "standard deviation where one session a side cannot show it (default: 3%%)")  # fmt: skip
     add("--strict", action="store_true", help="fail where the sessions cannot tell, too")
 
 
-COMPARE = Verb("compare", "compare methods and sessions, with intervals", _add, _EPILOG)
+COMPARE = Verb(
+    "compare",
+    "compare methods and sessions, with intervals",
+    _add,
+    "tuibench compare before last --fail-on-regression 5",
+    _EPILOG,
+)

@@ -9,8 +9,13 @@ from tuibench.cli.arguments.verb import Verb
 
 def _add(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--format", choices=("table", "json"), default="table")
+    add("--format", choices=("table", "json"), default="table", help="default: table")
     add("--remeasure", action="store_true", help="measure the read bandwidth anew (three seconds)")
 
 
-DOCTOR = Verb("doctor", "tell what this machine is good for, and what would spoil a measurement", _add)
+DOCTOR = Verb(
+    "doctor",
+    "tell what this machine is good for, and what would spoil a measurement",
+    _add,
+    "tuibench doctor --remeasure",
+)

@@ -12,4 +12,4 @@ def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("topic", nargs="?", type=words, metavar="TOPIC", help="a page, or a command; all without one")
 
 
-HELP = Verb("help", "the manual: what each number means, lamps, methods, SSH and more", _add)
+HELP = Verb("help", "the manual: what each number means, lamps, methods, SSH and more", _add, "tuibench help numbers")

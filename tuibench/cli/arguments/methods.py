@@ -11,4 +11,4 @@ def _add(_: argparse.ArgumentParser) -> None:
     """Add nothing."""
 
 
-METHODS = Verb("methods", "list the methods that can be compared", _add)
+METHODS = Verb("methods", "list the methods that can be compared", _add, "tuibench methods")

@@ -17,8 +17,6 @@ from tuibench.cli.arguments.values import (
 from tuibench.cli.arguments.verb import Verb
 
 _EPILOG = """\
-  tuibench pick --max-kld 0.02 --max-rss 600MB --min-decode 50
-
 Each method has one short trial; whatever cannot win is measured no further and
 not scored. The others go on until the fastest that keeps the limits is known
 with 95 % confidence, or 12 rounds are over.
@@ -46,4 +44,10 @@ def _add(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(preset=None, prompt_tokens=None, depth=None, users=None)
 
 
-PICK = Verb("pick", "search for the fastest method that keeps your limits", _add, _EPILOG)
+PICK = Verb(
+    "pick",
+    "search for the fastest method that keeps your limits",
+    _add,
+    "tuibench pick --max-kld 0.02 --max-rss 600MB --min-decode 50",
+    _EPILOG,
+)

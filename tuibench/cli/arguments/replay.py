@@ -15,4 +15,4 @@ def _add(parser: argparse.ArgumentParser) -> None:
     add("--plain", action="store_true", help="print lines instead of opening the dashboard")
 
 
-REPLAY = Verb("replay", "show a stored session at its recorded speed", _add)
+REPLAY = Verb("replay", "show a stored session at its recorded speed", _add, "tuibench replay last --plain --speed 10")

@@ -73,9 +73,9 @@ def add_prompt(parser: argparse.ArgumentParser, *, default_tokens: int = 128, se
     one_or_more, called = (token_counts, "N,…") if several else (one_token_count, "N")
     add("--max-new-tokens", type=one_or_more, metavar=called, help=f"tokens to generate (default: {default_tokens})")
     add("--temperature", type=temperature, metavar="T", help="0 is greedy with forced length (default)")
-    add("--top-k", type=natural_int, metavar="K")
-    add("--top-p", type=probability, metavar="P")
-    add("--seed", type=natural_int, metavar="S")
+    add("--top-k", type=natural_int, metavar="K", help="with a temperature: pick among the K most likely (0: all)")
+    add("--top-p", type=probability, metavar="P", help="…among the most likely that make up P (default: 1)")
+    add("--seed", type=natural_int, metavar="S", help="…the same seed picks the same tokens (default: 0)")
 
 
 def _add_sweep(parser: argparse.ArgumentParser) -> None:
@@ -136,4 +136,10 @@ def add_session(parser: argparse.ArgumentParser) -> None:
     add("--output", type=given_path, metavar="DIR", help="folder for the session file")
 
 
-RUN = Verb("run", "measure without the dashboard", _add, EXIT_CODES)
+RUN = Verb(
+    "run",
+    "measure without the dashboard",
+    _add,
+    "tuibench run --methods kv-cache,fused-int8 --precision 5%",
+    EXIT_CODES,
+)

@@ -5,18 +5,23 @@ from __future__ import annotations
 import argparse
 
 from tuibench.cli.arguments.values import session_name, words
-from tuibench.cli.arguments.verb import Verb
+from tuibench.cli.arguments.verb import SESSION_HELP, Verb
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("action", nargs="?", choices=("list", "show", "edit", "rm", "restore"), default="list")
-    add("session", nargs="?", type=session_name, metavar="SESSION")
+    add("action", nargs="?", choices=("list", "show", "edit", "rm", "restore"), default="list", help="default: list")
+    add("session", nargs="?", type=session_name, metavar="SESSION", help=SESSION_HELP)
     add("--follow", action="store_true", help="with show: tell its trials as they are measured")
     add("--name", type=words, metavar="NAME", help="with edit: another name")
     add("--tags", type=words, metavar="TAGS", help="with edit: tags instead of those it has, by blanks or commas")
     add("--note", type=words, metavar="TEXT", help="with edit: what to remember of it")
-    add("--format", choices=("table", "json", "jsonl"), default="table")
+    add("--format", choices=("table", "json", "jsonl"), default="table", help="default: table")
 
 
-SESSIONS = Verb("sessions", "list, show, name, tag or remove stored sessions", _add)
+SESSIONS = Verb(
+    "sessions",
+    "list, show, name, tag or remove stored sessions",
+    _add,
+    'tuibench sessions edit last --name "after the update"',
+)

@@ -120,7 +120,16 @@ def probability(text: str) -> float:
 def precision(text: str) -> float:
     """Return a relative half-width, given as `5%` or `0.05`."""
     number = text.removesuffix("%")
-    return _float_in(number, 0.1, 100, "percentage") / 100 if number != text else _float_in(text, 0.001, 1, "share")
+    if number != text:
+        return _float_in(number, 0.1, 100, "percentage") / 100
+    try:
+        return _float_in(text, 0.001, 1, "share")
+    except argparse.ArgumentTypeError as error:
+        try:
+            precision(f"{text}%")
+        except argparse.ArgumentTypeError:
+            raise error from None
+        raise argparse.ArgumentTypeError(f"{error}; did you mean {text}%?") from None
 
 
 def seconds(text: str) -> float:
