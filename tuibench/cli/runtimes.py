@@ -104,9 +104,10 @@ def _display() -> Iterator[Callable[[str], None]]:
         yield _say
         return
     from rich.console import Console  # noqa: PLC0415 - only here
+    from rich.text import Text  # noqa: PLC0415
 
     with Console(stderr=True).status("") as status:
-        yield lambda line: status.update(printable(line), spinner_style="")
+        yield lambda line: status.update(Text(printable(line), no_wrap=True, overflow="ellipsis"))
 
 
 def _say(text: str) -> None:

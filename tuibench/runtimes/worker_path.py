@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -42,6 +43,6 @@ def _make(folder: Path, package: Path, points: str) -> None:
     try:
         os.rename(staging, folder)  # noqa: PTH104 - Path.replace would say the same and hide what may go wrong
     except OSError:
-        if not folder.is_dir():
+        shutil.rmtree(staging)
+        if not folder.is_dir():  # nobody else has made the same meanwhile
             raise
-        # Somebody else made the same meanwhile; ours is swept by the next cleaning of the cache.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 import gguf
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from tuibench.engines.runtimes.llama_cpp.tensor_types import tensor_type
 from tuibench.models.cache import Origin, open_staging, place, pull_lock, remove_cached, source_file
 from tuibench.models.digest import remembered_sha256
 from tuibench.models.local import ModelError
+from tuibench.runtimes.catalogue import RUNTIMES
 from tuibench.worker.first_steps import keep_first_steps
 from tuibench.worker.self_check import SelfCheck, WrongModelError
 
@@ -189,6 +192,16 @@ def test_types_are_mixed_as_llama_cpp_does():
     assert mixed("q4_0", 576, 1536, 30, tied=True)[HEAD] == "Q8_0"
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_table_of_which_a_token_takes_a_row_is_not_read(tied, tmp_path):
+    engine, info = loaded(LlamaCppQ8, changed_llama(tmp_path / "llama", {"tie_word_embeddings": tied}))
+    (path,) = (tmp_path / "cache").rglob("q8_0.gguf")
+    sizes = {tensor.name: tensor.n_bytes for tensor in gguf.GGUFReader(path).tensors}
+    left_out = 0 if tied else sizes["token_embd.weight"]
+    assert info.weight_bytes == pytest.approx(sum(sizes.values()) - left_out, abs=32 * len(sizes))
+    engine.close()
+
+
 def test_a_file_is_written_once_and_a_mix_is_smaller(tiny_llama):
     assert LlamaCppQ4KM().prepare(tiny_llama.directory, lambda *_: None)
     assert not LlamaCppQ4KM().prepare(tiny_llama.directory, lambda *_: None)
@@ -197,6 +210,10 @@ def test_a_file_is_written_once_and_a_mix_is_smaller(tiny_llama):
     assert mix.weight_bytes < eight.weight_bytes
     assert mix.kv_cache == eight.kv_cache
     assert mix.kv_cache.bytes_per_token == 2 * 2 * 2 * 16 * 2  # K and V, layers, KV heads, width, bytes
+
+
+def test_what_is_tested_here_is_what_the_managed_environment_gets():
+    assert f"xllamacpp=={version('xllamacpp')}" in RUNTIMES["llama-cpp"].packages
 
 
 def test_a_library_of_another_version_is_refused():

@@ -50,11 +50,6 @@ class Decoding:
         return int(self._functions.llama_model_n_params(self._model))
 
     @property
-    def weight_bytes(self) -> int:
-        """Bytes of all tensors."""
-        return int(self._functions.llama_model_size(self._model))
-
-    @property
     def description(self) -> str:
         """As llama.cpp names the model: architecture, size, file type."""
         text = ctypes.create_string_buffer(256)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -27,7 +28,7 @@ _KV_TYPES = re.compile(r"K \((\w+)\):.*?V \((\w+)\):")
 _FIRST_TOKENS = 512
 
 
-class _LlamaCpp:
+class _LlamaCpp(ABC):
     """Loading, decoding and the facts, the same for all files."""
 
     method: ClassVar[Method]
@@ -37,11 +38,12 @@ class _LlamaCpp:
     def __init__(self) -> None:
         self._decoding: Decoding | None = None
 
-    def prepare(self, model_dir: Path, progress: Progress) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def prepare(self, model_dir: Path, progress: Progress) -> bool: ...
 
+    @abstractmethod
     def _path(self, model_dir: Path) -> Path:
-        raise NotImplementedError
+        """Return the file to load; it is there once `prepare` was called."""
 
     def load(self, model_dir: Path, n_threads: int, progress: Progress) -> EngineInfo:
         progress("loading the file", 0, None)
@@ -54,7 +56,7 @@ class _LlamaCpp:
         return EngineInfo(
             parameters=decoding.parameters,
             artifact_bytes=path.stat().st_size,
-            weight_bytes=decoding.weight_bytes,
+            weight_bytes=_bytes_per_token(path),
             context_window=window,
             facts={"weights": self.weights, **_facts(decoding, n_threads)},
             kv_cache=_kv_cache(model_dir),
@@ -104,6 +106,19 @@ def _facts(decoding: Decoding, n_threads: int) -> dict[str, str]:
         "threads": str(n_threads),
         "runtime": decoding.library.version,
     }
+
+
+def _bytes_per_token(path: Path) -> int:
+    """Return the bytes of the tensors that every token reads: all but tables of which it takes a row."""
+    from tuibench.models.origin.gguf.header import read_header
+
+    tensors = read_header(path).tensors
+    tables = {"position_embd.weight"} | ({"token_embd.weight"} if "output.weight" in tensors else set())
+    ordered = sorted(tensors.values(), key=lambda tensor: tensor.offset_bytes)
+    ends = [*(tensor.offset_bytes for tensor in ordered[1:]), path.stat().st_size]
+    return sum(
+        end - tensor.offset_bytes for tensor, end in zip(ordered, ends, strict=True) if tensor.name not in tables
+    )
 
 
 def _kv_cache(model_dir: Path) -> KvCacheSize | None:
