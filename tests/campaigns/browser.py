@@ -120,7 +120,9 @@ async def look_at_dashboard(browser: Browser, address: str, folder: Path) -> Non
     for domain in ("Page", "Network"):
         await browser.call(f"{domain}.enable")
     await browser.call("Page.navigate", url=address)
-    await asyncio.sleep(8)
+    while not await browser.evaluate("document.querySelector('body.-first-byte') !== null"):
+        await asyncio.sleep(1)
+    await asyncio.sleep(5)
     focused = await browser.evaluate("document.activeElement.className")
     assert "xterm" in focused, f"the terminal has no focus, but {focused!r}"
     await browser.press("Hello from a browser")
