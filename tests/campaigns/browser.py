@@ -120,7 +120,7 @@ async def look_at_dashboard(browser: Browser, address: str, folder: Path) -> Non
     for domain in ("Page", "Network"):
         await browser.call(f"{domain}.enable")
     await browser.call("Page.navigate", url=address)
-    while not await browser.evaluate("document.querySelector('body.-first-byte') !== null"):
+    while not await browser.evaluate("document.querySelector('body.-first-byte') !== null"):  # noqa: ASYNC110 - its
         await asyncio.sleep(1)
     await asyncio.sleep(5)
     focused = await browser.evaluate("document.activeElement.className")

@@ -153,6 +153,7 @@ def _model_name(text: str) -> str:
     return hub_id(text)
 
 
+_N_HEADERS = 100
 _N_LOOKED_AT = 8
 """Sessions, of which few hold all methods; each is a file to read."""
 
@@ -168,7 +169,8 @@ def _costs(model: str) -> dict[str, MethodCost]:
 
     found: dict[str, MethodCost] = {}
     cpu = machine_header().cpu
-    known = list_sessions((paths.sessions_dir(),), index=paths.session_index())
+    index = paths.session_index()
+    known = list_sessions((paths.sessions_dir(),), index=index, n_read=2 * _N_LOOKED_AT, n_headers=_N_HEADERS)
     for summary in [each for each in known if (each.model, each.cpu) == (model, cpu)][:_N_LOOKED_AT]:
         if summary.decode_tps.keys() <= found.keys():
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, median
 
 from tuibench.core.run.control import is_control, method_of
 from tuibench.core.run.events import Phase
@@ -44,14 +44,16 @@ class MethodCost:
 def costs_of(trials: Iterable[TrialRecord], quality: Iterable[QualityRecord]) -> dict[str, MethodCost]:
     """Return what the methods of a run took; a method without a measured trial is missing."""
     scoring_ns = {record.method: record.duration_ns for record in quality}
-    loads_ns: dict[str, int] = {}
+    loads_ns: dict[str, list[int]] = {}
     latest: dict[str, TrialRecord] = {}
     for trial in trials:
-        loads_ns[trial.method] = max(loads_ns.get(trial.method, 0), trial.load_ns or 0)
+        loads_ns.setdefault(trial.method, []).extend([trial.load_ns] if trial.load_ns else [])
         if not trial.warmup and not trial.failed and trial.step_ns:
             latest[trial.method] = trial
     return {
-        name: MethodCost(loads_ns[name], trial.ttft_ns or 0, fmean(trial.step_ns), scoring_ns.get(name))
+        name: MethodCost(
+            round(median(loads_ns[name] or [0])), trial.ttft_ns or 0, fmean(trial.step_ns), scoring_ns.get(name)
+        )
         for name, trial in latest.items()
     }
 
