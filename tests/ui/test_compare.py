@@ -176,7 +176,7 @@ async def test_a_comparison_is_written_into_a_file_that_is_new(tmp_path, monkeyp
         for name in ("first.md", "first-2.md"):
             await pilot.press("e")
             await until(pilot, lambda: isinstance(pilot.app.screen, ExportScreen))
-            await pilot.press("enter")
+            await pilot.press("down", "enter")  # after the report
             await until(pilot, lambda: pilot.app.screen is screen)
             await until(pilot, (tmp_path / name).exists)
         assert "| kv-cache |" in (tmp_path / "first.md").read_text()
