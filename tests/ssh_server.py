@@ -67,9 +67,16 @@ PrintLastLog no
 
     def command(self, *remote):
         """Return the client's command line; without a remote command it opens a shell."""
+        return self._client("-tt", *remote)
+
+    def launcher(self):
+        """Return the words before a command that is to run there without a terminal."""
+        return self._client("-T")
+
+    def _client(self, terminal, *remote):
         options = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "BatchMode=yes")
         return [
-            "ssh", "-tt", "-F", "none", "-i", str(self.folder / "user_key"), "-p", str(self.port),
+            "ssh", terminal, "-F", "none", "-i", str(self.folder / "user_key"), "-p", str(self.port),
             *(part for option in options for part in ("-o", option)), f"{getpass.getuser()}@127.0.0.1", *remote,
         ]  # fmt: skip
 

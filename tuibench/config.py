@@ -14,6 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from tuibench.core.run.endpoint import Api, Endpoint, EndpointError
+from tuibench.core.run.host import Host, HostError
 from tuibench.toml_input import TomlInputError, parse, read_text
 
 _MAX_BYTES = 1 << 20
@@ -40,6 +41,26 @@ class EndpointTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return endpoint
 
 
+class HostTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A `[hosts.NAME]` of the settings file: another machine that methods can be measured on."""
+
+    launcher: tuple[str, ...]
+    python: str | None = None
+    env: dict[str, str] = {}
+    price_per_hour: float | None = None
+    shells: int | None = None
+
+    def named(self, name: str) -> Host:
+        """Return the host.
+
+        Raises:
+            HostError: It cannot be used as it is described.
+        """
+        host = Host(name=name, **msgspec.structs.asdict(self))
+        host.check()
+        return host
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the dashboard starts with; the command line goes before it."""
 
@@ -54,11 +75,18 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Other keys for an action, by the id in the help panel: `"run.start" = "f6,ctrl+n"`."""
     endpoints: dict[str, EndpointTable] = {}
     """Servers that can be measured, by name."""
+    hosts: dict[str, HostTable] = {}
+    """Other machines that can be measured on, by name."""
 
     @property
     def servers(self) -> tuple[Endpoint, ...]:
         """The same, as they take part in a run."""
         return tuple(table.named(name) for name, table in self.endpoints.items())
+
+    @property
+    def machines(self) -> tuple[Host, ...]:
+        """Other machines, as they take part in a run."""
+        return tuple(table.named(name) for name, table in self.hosts.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +111,9 @@ def load_config(path: Path) -> LoadedConfig:
     good: dict[str, Any] = {}
     problems: list[str] = []
     for key, value in raw.items():
-        if key == "endpoints" and isinstance(value, dict):
-            good[key], wrong = _endpoints(value)
-            problems += [f"{path.name}: endpoints.{problem}" for problem in wrong]
+        if key in _NAMED and isinstance(value, dict):
+            good[key], wrong = _named(value, _NAMED[key])
+            problems += [f"{path.name}: {key}.{problem}" for problem in wrong]
         elif (problem := _problem(key, value)) is None:
             good[key] = value
         else:
@@ -93,15 +121,21 @@ def load_config(path: Path) -> LoadedConfig:
     return LoadedConfig(msgspec.convert(good, Config), tuple(problems))
 
 
-def _endpoints(tables: dict[str, Any]) -> tuple[dict[str, EndpointTable], list[str]]:
-    """Return the servers that can be asked, and what is wrong with the others; no value is quoted, it may be a key."""
-    good: dict[str, EndpointTable] = {}
+_NAMED: dict[str, type[EndpointTable] | type[HostTable]] = {"endpoints": EndpointTable, "hosts": HostTable}
+"""Tables of tables, each with a name of the user's."""
+
+
+def _named(
+    tables: dict[str, Any], kind: type[EndpointTable] | type[HostTable]
+) -> tuple[dict[str, EndpointTable | HostTable], list[str]]:
+    """Return those that can be used, and what is wrong with the others; no value is quoted, it may be a key."""
+    good: dict[str, EndpointTable | HostTable] = {}
     problems: list[str] = []
     for name, table in tables.items():
         try:
-            found = msgspec.convert(table, EndpointTable)
+            found = msgspec.convert(table, kind)
             found.named(name)
-        except (msgspec.ValidationError, EndpointError) as error:
+        except (msgspec.ValidationError, EndpointError, HostError) as error:
             problems.append(f"{name}: {error}")
         else:
             good[name] = found

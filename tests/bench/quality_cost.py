@@ -7,6 +7,7 @@ timed by turns, after one of each that is not counted, and the medians compared.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ from statistics import median
 
 from tuibench.core.run.events import QualityMeasured
 from tuibench.core.run.spec import QualityRequest
-from tuibench.measure.process.supervisor import worker_environment
+from tuibench.machine.thread_pools import worker_environment
 from tuibench.measure.run.evaluation_text import shipped_text
 from tuibench.methods import engine_class
 from tuibench.models.text.tokenizer import PromptTokenizer
@@ -83,7 +84,7 @@ def main() -> None:
             continue
         command = [sys.executable, "-m", "tests.bench.quality_cost", str(options.model_dir), method, "--here"]
         command += ["--threads", str(options.threads), "--rounds", str(options.rounds)]
-        subprocess.run(command, check=True, env=worker_environment(options.threads))
+        subprocess.run(command, check=True, env=os.environ | worker_environment(options.threads))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from tests.architectures.types import NOT_BUILT, VARIANTS
-from tuibench.measure.process.supervisor import worker_environment
+from tuibench.machine.thread_pools import worker_environment
 
 TABLE = Path(__file__).with_suffix(".md")
 

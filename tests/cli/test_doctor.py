@@ -6,10 +6,11 @@ import sys
 import pytest
 
 from tuibench.cli.doctor import _lines, _terminal
+from tuibench.core.machine.effective_cpus import EffectiveCpus
 from tuibench.machine import conditions
 from tuibench.machine import fingerprint as machine
 from tuibench.machine.bandwidth import remember
-from tuibench.machine.effective_cpus import EffectiveCpus, effective_cpus
+from tuibench.machine.effective_cpus import effective_cpus
 from tuibench.measure import examination
 
 

@@ -10,8 +10,10 @@ import msgspec
 
 from tuibench.core.run.events import (
     PROTOCOL_VERSION,
+    ConditionsRead,
     EngineReady,
     FinishReason,
+    MachineTold,
     Memory,
     Phase,
     PhaseStarted,
@@ -26,6 +28,9 @@ from tuibench.core.run.events import (
     encode,
 )
 from tuibench.core.run.spec import GoOnRequest, LoadRequest, Request
+from tuibench.machine.conditions import read_conditions
+from tuibench.machine.effective_cpus import effective_cpus
+from tuibench.machine.fingerprint import machine_header
 
 
 def emit(event):
@@ -45,6 +50,7 @@ def load(protocol=PROTOCOL_VERSION, on_phase=lambda _: None):
     """Answer a load request; `on_phase` is called in each phase."""
     on_phase(Phase.START)
     emit(WorkerStarted(at_ns=now(), protocol=protocol, pid=os.getpid()))
+    emit(MachineTold(at_ns=now(), machine=machine_header(), cpus=effective_cpus()))
     for phase in (Phase.PREPARE, Phase.LOAD):
         emit(PhaseStarted(at_ns=now(), phase=phase))
         on_phase(phase)
@@ -60,17 +66,25 @@ def load(protocol=PROTOCOL_VERSION, on_phase=lambda _: None):
     )
 
 
+def conditions():
+    emit(ConditionsRead(at_ns=now(), conditions=read_conditions(os.getpid(), observer_pid=os.getppid())))
+
+
 def trial(request, on_token=lambda _: None, doubt=None, memory=Memory()):  # noqa: B008 - frozen
     """Answer a trial request; `on_token` is called after each token. The text that is read tells the request's day."""
+    conditions()
     emit(TrialAccepted(at_ns=now()))
     emit(PromptTokenised(at_ns=now(), n_prompt=3, text_sha256=f"{request.prompt_date}", doubt=doubt))
     for index in range(request.max_new_tokens):
         emit(TokenEmitted(at_ns=now(), index=index, token_id=index, text=f" {index}"))
         on_token(index)
         if request.turn_tokens and (index + 1) % request.turn_tokens == 0 and index + 1 < request.max_new_tokens:
+            conditions()
             emit(TurnEnded(at_ns=now()))
             assert isinstance(msgspec.json.decode(sys.stdin.buffer.readline(), type=Request), GoOnRequest)
+            conditions()
             emit(TurnBegan(at_ns=now()))
+    conditions()
     emit(TrialFinished(at_ns=now(), finish_reason=FinishReason.LENGTH, prefill_ns=5, cpu_ns=7, memory=memory))
 
 

@@ -3,17 +3,27 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import psutil
 import pytest
 
 from tests.permissions import obey_modes
+from tuibench.core.machine.effective_cpus import EffectiveCpus
 from tuibench.core.machine.validity import Lamp
+from tuibench.core.run.events import (
+    ConditionsRead,
+    FinishReason,
+    MachineTold,
+    TrialAccepted,
+    TrialFinished,
+    TurnBegan,
+    TurnEnded,
+)
 from tuibench.machine import conditions
 from tuibench.machine import fingerprint as machine
 from tuibench.machine.conditions import read_conditions
-from tuibench.machine.effective_cpus import EffectiveCpus
-from tuibench.measure.run import watch as validity
 from tuibench.measure.run.watch import Watch
 
+TWO_CORES = EffectiveCpus(2, 2, 2, None)
 CPU = min(os.sched_getaffinity(0))
 
 
@@ -102,56 +112,82 @@ def test_this_machine_can_be_read():
     assert first.worker_ns is not None
 
 
-class Readings:
-    """Conditions as scripted: each reading is one second later, with what changed."""
+def test_the_time_of_another_process_is_what_the_kernel_counts_of_it():
+    """All threads of it, to the nanosecond; `/proc` counts the same in hundredths of a second."""
+    burn = "import threading\nfor _ in range(2): threading.Thread(target=lambda: sum(range(3_000_000))).start()"
+    with subprocess.Popen([sys.executable, "-c", f"{burn}\ninput()"], stdin=subprocess.PIPE) as child:
+        counted = psutil.Process(child.pid)
+        while len(counted.threads()) > 1 or sum(counted.cpu_times()[:2]) < 0.05:
+            pass
+        assert conditions.cpu_ns(child.pid) / 1e9 == pytest.approx(sum(counted.cpu_times()[:2]), abs=0.025)
+    assert conditions.cpu_ns(child.pid) == 0
+    assert read_conditions(observer_pid=os.getppid()).observer_ns == pytest.approx(
+        conditions.cpu_ns(os.getppid()), rel=0.5
+    )
 
-    def __init__(self, *changes):
-        self._changes = list(changes)
-        self._now = replace(read_conditions(), clock_khz=None, busy_ns=None)
 
-    def __call__(self, _pid):
+class Worker:
+    """Says what it sees, as scripted: each reading of its conditions is one second later, with what changed."""
+
+    def __init__(self, n_threads, cpus=TWO_CORES):
+        self.watch = Watch(n_threads)
+        self.watch.hear(MachineTold(at_ns=0, machine=machine.machine_header(), cpus=cpus))
+        self._now = replace(read_conditions(), clock_khz=None, busy_ns=None, n_hot=None, energy_uj=None)
+
+    def reading(self, **changes):
         self._now = replace(
             self._now,
             monotonic_ns=self._now.monotonic_ns + 10**9,
             boot_ns=self._now.boot_ns + 10**9,
             wall_ns=self._now.wall_ns + 10**9,
-            **self._changes.pop(0),
+            **changes,
         )
-        return self._now
+        return ConditionsRead(at_ns=0, conditions=self._now)
+
+    def trial(self, before, after, *turns):
+        trial = self.watch.begin()
+        told = [self.reading(**before), TrialAccepted(at_ns=0)]
+        for paused, resumed in turns:
+            told += [self.reading(**paused), TurnEnded(at_ns=0), self.reading(**resumed), TurnBegan(at_ns=0)]
+        for event in (*told, self.reading(**after), TrialFinished(at_ns=0, finish_reason=FinishReason.LENGTH)):
+            trial.hear(event)
+        return trial.end()
 
 
-@pytest.fixture
-def two_cores(monkeypatch):
-    monkeypatch.setattr(validity, "effective_cpus", lambda: EffectiveCpus(2, 2, 2, None))
-
-
-def watched(watch):
-    return watch.begin(42).end()
-
-
-@pytest.mark.usefixtures("two_cores")
 def test_a_clock_that_was_faster_earlier_in_the_run_is_a_doubt():
-    idle, fast, slow = {"clock_khz": 800_000}, {"clock_khz": 3_000_000}, {"clock_khz": 2_000_000}
-    watch = Watch(2, Readings(idle, fast, idle, slow))
-    assert watched(watch).lamp is Lamp.GREEN  # an idle core's clock is no reference
-    second = watched(watch)
+    worker = Worker(2)
+    idle = {"clock_khz": 800_000}
+    assert worker.trial(idle, {"clock_khz": 3_000_000}).lamp is Lamp.GREEN  # an idle core's clock is no reference
+    second = worker.trial(idle, {"clock_khz": 2_000_000})
     assert second.lamp is Lamp.RED
     assert "2.00 GHz, 3.00 before" in second.reasons[0]
 
 
-@pytest.mark.usefixtures("two_cores")
 def test_the_worst_reason_comes_first_and_energy_is_kept():
     start = {"n_hot": 1, "n_throttled": 0, "energy_uj": 10}
-    watch = Watch(2, Readings(start, {"n_hot": 2, "n_throttled": 9, "energy_uj": 25}))
-    found = watched(watch)
+    found = Worker(2).trial(start, {"n_hot": 2, "n_throttled": 9, "energy_uj": 25})
     assert found.lamp is Lamp.RED
     assert ["quota" in found.reasons[0], "heat" in found.reasons[1]] == [True, True]
     assert found.energy_uj == 15
 
 
-@pytest.mark.usefixtures("two_cores")
+def test_what_happens_in_the_turns_of_others_is_theirs():
+    others = ({"n_hot": 1}, {"n_hot": 9})
+    assert Worker(2).trial({"n_hot": 1}, {"n_hot": 9}, others).lamp is Lamp.GREEN
+    assert Worker(2).trial({"n_hot": 1}, {"n_hot": 10}, others).reasons == (
+        "times the processor slowed down because of heat: 1",
+    )
+
+
 def test_too_many_threads_are_a_doubt_about_every_trial_even_a_failed_one():
-    watch = Watch(3, Readings({}, {}))
-    assert watch.give_up().reasons == ("3 threads on 2 usable CPUs",)
-    assert watch.give_up().lamp is None
-    assert watched(watch).lamp is Lamp.RED
+    worker = Worker(3)
+    assert worker.watch.give_up().reasons == ("3 threads on 2 usable CPUs",)
+    assert worker.watch.give_up().lamp is None
+    assert worker.trial({}, {}).lamp is Lamp.RED
+
+
+def test_a_worker_that_tells_no_conditions_has_no_lamp():
+    trial = Watch(1).begin()
+    for event in (TrialAccepted(at_ns=0), TrialFinished(at_ns=0, finish_reason=FinishReason.LENGTH)):
+        trial.hear(event)
+    assert trial.end().lamp is None

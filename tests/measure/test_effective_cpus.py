@@ -2,8 +2,9 @@ import os
 
 import pytest
 
+from tuibench.core.machine.effective_cpus import EffectiveCpus
 from tuibench.machine.cgroup import Throttling, memory_limit_bytes, own_groups, quota_cpus, throttling
-from tuibench.machine.effective_cpus import EffectiveCpus, count_cores, effective_cpus
+from tuibench.machine.effective_cpus import count_cores, effective_cpus
 
 
 def write(folder, **files):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tuibench.core.run.events import (
+    ConditionsRead,
     FinishReason,
     GuessCounts,
     PromptTokenised,
@@ -77,7 +78,8 @@ def text_tokens(tokenizer, text):
 def test_events_come_in_order_and_their_times_never_fall(tokenizer):
     _, events = run(tokenizer, text_tokens(tokenizer, "abc"))
     kinds = [type(event) for event in events]
-    assert kinds == [TrialAccepted, PromptTokenised, *[TokenEmitted] * 5, TrialFinished]
+    told = [TrialAccepted, PromptTokenised, *[TokenEmitted] * 5, ConditionsRead, TrialFinished]
+    assert kinds == [ConditionsRead, *told]
     stamps = [event.at_ns for event in events]
     assert stamps == sorted(stamps)
 

@@ -15,6 +15,7 @@ from tuibench.cli.arguments.dashboard import add_dashboard_arguments
 from tuibench.cli.arguments.doctor import DOCTOR
 from tuibench.cli.arguments.export import EXPORT
 from tuibench.cli.arguments.help import HELP
+from tuibench.cli.arguments.hosts import HOSTS
 from tuibench.cli.arguments.methods import METHODS
 from tuibench.cli.arguments.models import MODELS
 from tuibench.cli.arguments.pick import PICK
@@ -28,7 +29,7 @@ from tuibench.cli.arguments.take import TAKE
 from tuibench.cli.arguments.verb import EXIT_CODES
 
 _VERBS = (
-    RUN, PICK, REPLAY, COMPARE, EXPORT, TAKE, CHAT, SERVE_MODEL, SESSIONS, MODELS, METHODS, RUNTIMES, DOCTOR, SERVE,
+    RUN, PICK, REPLAY, COMPARE, EXPORT, TAKE, CHAT, SERVE_MODEL, SESSIONS, MODELS, HOSTS, METHODS, RUNTIMES, DOCTOR, SERVE,
     COMPLETION, HELP,
 )  # fmt: skip
 VERBS = tuple(verb.name for verb in _VERBS)

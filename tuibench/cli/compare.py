@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tuibench.cli import OK
 from tuibench.cli.arguments import UsageError
 from tuibench.cli.regression import judged
-from tuibench.cli.result_table import fitted, paragraphs, terminal_columns
+from tuibench.cli.result_table import fitted, hosts_side_by_side, paragraphs, terminal_columns
 from tuibench.cli.sessions import open_session
 from tuibench.core import format as fmt
 from tuibench.core.present.columns import comparison_columns, constants, filled, varying
@@ -104,4 +104,5 @@ def _table(comparison: Comparison) -> str:
             break
         label = [fmt.printable_line(run.label)] if len(comparison.runs) > 1 else []
         parts += [[*label, *verdict_lines(comparison, number)], machine_lines(comparison, number)]
-    return "\n".join(paragraphs([*parts, *([] if swept else [recommendation_lines(comparison)])]))
+    last = [] if swept else [recommendation_lines(comparison), *hosts_side_by_side(comparison)]
+    return "\n".join(paragraphs([*parts, *last]))

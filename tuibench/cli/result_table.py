@@ -5,11 +5,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Collection, Iterable, Sequence
 
+from tuibench.core import format as fmt
 from tuibench.core.present.columns import LADDER, METHOD, Column, Table, cells, filled
 from tuibench.core.present.detail_columns import MEMORY, QUALITY, scored_on
 from tuibench.core.present.machine_lines import machine_lines
 from tuibench.core.present.sweep_lines import sweep_lines
-from tuibench.core.results.comparison import REFERENCE, Comparison, Row, compare, runs_of_state
+from tuibench.core.results.by_host import all_runs
+from tuibench.core.results.comparison import REFERENCE, Comparison, Row, compare
+from tuibench.core.results.host_verdict import host_lines, host_rows
 from tuibench.core.results.peers import apart, peer_sentence
 from tuibench.core.results.verdict import headlines, recommendation_lines, verdict_lines
 from tuibench.core.run.state import RunState
@@ -46,21 +49,27 @@ def result_lines(state: RunState, *, width: int | None = None) -> list[str]:
     if swept := sweep_lines(comparison, width=width or terminal_columns()):
         return paragraphs([headlines(comparison), *swept])
     peers = peer_methods()
-    against = peer_sentence(comparison, peers)
-    parts = (
-        headlines(comparison),
-        _ladder_table(comparison, peers, width),
-        verdict_lines(comparison),
-        [against] if against else [],
-        machine_lines(comparison),
-        recommendation_lines(comparison),
-    )
-    return paragraphs(parts)
+    parts: list[Sequence[str]] = [headlines(comparison)]
+    for run, measured in enumerate(comparison.runs):
+        label = [fmt.printable_line(measured.label)] if len(comparison.runs) > 1 or measured.host else []
+        against = peer_sentence(comparison, peers, run)
+        parts += [
+            [*label, *_ladder_table(comparison, run, peers, width)],
+            verdict_lines(comparison, run),
+            [against] if against else [],
+            machine_lines(comparison, run),
+        ]
+    return paragraphs([*parts, recommendation_lines(comparison), *hosts_side_by_side(comparison)])
 
 
-def _ladder_table(comparison: Comparison, peers: Collection[str], width: int | None) -> list[str]:
-    """Return the table with peers, which are no rungs, under a heading of their own."""
-    ours, theirs = apart(comparison.rows, peers)
+def hosts_side_by_side(comparison: Comparison) -> tuple[Sequence[str], ...]:
+    """Return speeds by method and machine, and which machine to take; nothing for a run on one."""
+    return aligned(host_rows(comparison)), host_lines(comparison)
+
+
+def _ladder_table(comparison: Comparison, run: int, peers: Collection[str], width: int | None) -> list[str]:
+    """Return a run's table with peers, which are no rungs, under a heading of their own."""
+    ours, theirs = apart(comparison.of_run(run), peers)
     lines = fitted(LADDER, comparison, (*ours, *theirs), width=width)
     return lines if not (ours and theirs) else [*lines[: 1 + len(ours)], "", PEERS, *lines[1 + len(ours) :]]
 
@@ -95,7 +104,7 @@ def result_json(state: RunState) -> str:
 
 
 def _compared(state: RunState) -> Comparison:
-    return compare(runs_of_state(state), parents=ladder_parents(), exact=exact_methods())
+    return compare(all_runs(state), parents=ladder_parents(), exact=exact_methods())
 
 
 def fitted(

@@ -12,6 +12,7 @@ from tuibench import paths
 from tuibench.cli.arguments import UsageError
 from tuibench.cli.endpoints import given_endpoint, resumed_endpoints
 from tuibench.cli.models import ensure_model
+from tuibench.cli.run_hosts import hosts_of_session
 from tuibench.cli.run_settings import calibration, eval_text, given_settings
 from tuibench.cli.sweeps import running_text
 from tuibench.core.format import printable
@@ -57,13 +58,24 @@ def resumed_run(options: argparse.Namespace) -> ResumedRun:
     spec = resumed_spec(
         header, model=options.model or model.name, eval_text=eval_text(options), timeout_s=options.timeout
     )
+    hosts = hosts_of_session(spec.methods)
     servers = resumed_endpoints(spec.endpoints, given_endpoint(options))
     text = running_text(options) if spec.sweep is not None and spec.sweep.needs_text else None
-    spec = msgspec.structs.replace(spec, calibration=calibration(options), endpoints=servers, running_text=text)
+    threads = {name: host.n_threads for name, host in session.hosts.items()}
+    spec = msgspec.structs.replace(
+        spec,
+        calibration=calibration(options),
+        endpoints=servers,
+        hosts=hosts,
+        threads_of_hosts=threads,
+        running_text=text,
+    )
     reasons = [*obstacles(session, model), *other_texts(header, spec)]
     for name, asked in given_settings(options).items():
         if asked != getattr(spec, name):
             reasons.append(f"it was measured with other {_OPTIONS.get(name, name)}; leave the option out")
+    if options.on is not None:
+        reasons.append("it is measured on the machines that it began on; leave --on out")
     if options.control and not any(map(is_control, spec.methods)):
         reasons.append("it was measured without --control; leave the option out")
     if reasons:

@@ -21,6 +21,7 @@ from tuibench.cli.resume import ResumedRun, resumed_run
 from tuibench.cli.run_settings import run_spec
 from tuibench.cli.temporary_cache import writable_cache
 from tuibench.core.format import printable
+from tuibench.core.run.host import hosts_of
 from tuibench.core.run.run_events import QualityEnded, TrialEnded
 from tuibench.core.run.spec import RunSpec
 from tuibench.core.run.state import MethodStatus, RunState, fold
@@ -73,7 +74,8 @@ def measure(
     _check_writable(sessions)
     model = resumed.model if resumed else ensure_model(spec.model)
     _check_type(model, spec)
-    if doubt := effective_cpus().doubt(spec.n_threads):
+    here = None in hosts_of(spec.methods)  # on other machines the lamp tells
+    if here and (doubt := effective_cpus().doubt(spec.n_threads)):
         print(f"tuibench: {doubt[0]}: expect slow results", file=sys.stderr)
     continuation = resumed.continuation if resumed else None
     measurement = Measurement(spec, model, sessions, bandwidth=read_bandwidth, resume=continuation)

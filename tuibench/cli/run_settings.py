@@ -23,6 +23,7 @@ def run_spec(options: argparse.Namespace) -> RunSpec:
         UsageError: It cannot be run; the message says what would help.
     """
     from tuibench.cli.endpoints import endpoints_of, given_endpoint  # noqa: PLC0415
+    from tuibench.cli.run_hosts import named_hosts, on_all  # noqa: PLC0415
     from tuibench.core.run.plan import MAX_TURNS  # noqa: PLC0415
     from tuibench.core.run.spec import DEFAULT_PROMPT, RunSpec  # noqa: PLC0415 - not needed for --help
     from tuibench.machine.fingerprint import default_threads  # noqa: PLC0415
@@ -31,6 +32,7 @@ def run_spec(options: argparse.Namespace) -> RunSpec:
 
     if options.retry_failed:
         raise UsageError("--retry-failed goes with --resume SESSION")
+    hosts = named_hosts(options.on)
     endpoint = given_endpoint(options)
     ladder = (*resolve_methods("ladder"), *([endpoint.method] if endpoint else ()))
     asked: dict[str, Any] = {
@@ -42,6 +44,10 @@ def run_spec(options: argparse.Namespace) -> RunSpec:
     text = running_text(options) if sweep is not None and sweep.needs_text else None
     if sweep is not None and sweep.prompt_tokens:
         asked["prompt"] = ""
+    others = tuple(host for host in hosts if host is not None)
+    if sweep is not None and others:
+        raise UsageError("a sweep is measured on this machine: leave --on out, or give one value of each")
+    asked["methods"] = on_all(asked["methods"], hosts)
     spec = RunSpec(
         model=options.model or DEFAULT_MODEL,
         eval_text=eval_text(options),
@@ -49,6 +55,8 @@ def run_spec(options: argparse.Namespace) -> RunSpec:
         timeout_s=options.timeout,
         endpoints=endpoints_of(asked["methods"], endpoint),
         running_text=text,
+        hosts=others,
+        threads_of_hosts={host.name: max(options.threads) for host in others if options.threads},
         **asked,
     )
     n_rows = len(spec.methods) * (spec.sweep.n_shapes if spec.sweep else 1)

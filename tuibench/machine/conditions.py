@@ -17,15 +17,19 @@ _MAX_CLOCKS_READ = 8
 """Asking a core for its clock rate may interrupt it."""
 _BUSY_FIELDS = (0, 1, 2, 5, 6)  # user, nice, system, irq, softirq
 _STOLEN_FIELD = 7
+_CPU_CLOCK = 2  # CPUCLOCK_SCHED: all that the scheduler gave
 # Fields of /proc/PID/stat after the command's name, counted from 0.
 _MAJOR_FAULTS, _USER_TICKS, _SYSTEM_TICKS, _REAPED_USER_TICKS, _REAPED_SYSTEM_TICKS = 9, 11, 12, 13, 14
 
 
-def read_conditions(worker_pid: int | None = None, *, proc: Path = _PROC, sys: Path = _SYS) -> Conditions:
+def read_conditions(
+    worker_pid: int | None = None, observer_pid: int | None = None, *, proc: Path = _PROC, sys: Path = _SYS
+) -> Conditions:
     """Return the machine's conditions now.
 
     Args:
         worker_pid: The measured process; None leaves its figures out.
+        observer_pid: The process that watches it; by default this one.
         proc: The process file system.
         sys: The device file system.
     """
@@ -45,7 +49,7 @@ def read_conditions(worker_pid: int | None = None, *, proc: Path = _PROC, sys: P
         busy_ns=None if busy is None else busy * tick_ns,
         stolen_ns=None if stolen is None else stolen * tick_ns,
         worker_ns=None if worker_ticks is None else worker_ticks * tick_ns,
-        observer_ns=time.process_time_ns(),
+        observer_ns=time.process_time_ns() if observer_pid is None else cpu_ns(observer_pid),
         n_throttled=held_back.n_periods if held_back else None,
         throttled_ns=held_back.waited_ns if held_back else None,
         n_swapped_pages=_swapped_pages(proc),
@@ -56,6 +60,18 @@ def read_conditions(worker_pid: int | None = None, *, proc: Path = _PROC, sys: P
         energy_uj=energy_uj,
         energy_range_uj=energy_range_uj,
     )
+
+
+def cpu_ns(pid: int) -> int:
+    """Return the CPU time that a process has used, all its threads together; 0 for one that is gone.
+
+    To the nanosecond, by the clock that Linux has for each process (`clock_getcpuclockid`, which Python lacks): the
+    ticks of `/proc` would add up over the many turns of a trial.
+    """
+    try:
+        return time.clock_gettime_ns((~pid << 3) | _CPU_CLOCK)
+    except OSError:
+        return 0
 
 
 def _boot_ns() -> int | None:

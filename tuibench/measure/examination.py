@@ -16,12 +16,13 @@ import psutil
 import tuibench
 from tuibench import paths
 from tuibench.core.machine.advice import Problem, Surroundings, consequences, problems
+from tuibench.core.machine.effective_cpus import EffectiveCpus
 from tuibench.core.machine.fingerprint import MachineHeader
 from tuibench.core.machine.validity import Conditions, others_share, stolen_share
 from tuibench.machine.bandwidth import BandwidthError, read_bandwidth
 from tuibench.machine.cgroup import memory_limit_bytes, own_groups
 from tuibench.machine.conditions import read_conditions
-from tuibench.machine.effective_cpus import EffectiveCpus, effective_cpus
+from tuibench.machine.effective_cpus import effective_cpus
 from tuibench.machine.fingerprint import machine_header
 from tuibench.machine.lock import somebody_measures, unseen_measurements
 from tuibench.measure.run.commit import running_commit

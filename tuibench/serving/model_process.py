@@ -13,8 +13,8 @@ import msgspec
 
 from tuibench import paths
 from tuibench.core.run.events import Phase
+from tuibench.machine.thread_pools import worker_environment
 from tuibench.measure.process.failure import explain_exit, oom_kill_count
-from tuibench.measure.process.supervisor import worker_environment
 from tuibench.models.tether import tethered
 from tuibench.serving.messages import (
     Cancel,
@@ -81,7 +81,7 @@ class ModelProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log_file,
-                env=worker_environment(load.n_threads),
+                env=os.environ | worker_environment(load.n_threads) | {"PYTHONUNBUFFERED": "1"},
                 process_group=0,  # Ctrl+C in the terminal ends an answer, which is ours to say
             )
         started = cls(process, log)

@@ -37,7 +37,7 @@ class Step:
 
 STEPS: Mapping[int, Step] = {1: Step(), 2: Step()}
 """By the version that a step starts from. Version 2 adds trials that have text and no tokens, version 3 sweeps, whose
-trials have shapes; what older files say means the same in both."""
+trials have shapes, and rows of other machines; what older files say means the same in both."""
 
 OLDEST = SCHEMA_VERSION - len(STEPS)
 

@@ -118,8 +118,10 @@ def _qualities(session: Session) -> list[QualityEnded]:
     return [QualityEnded(record) for record in session.quality if record.method in methods]
 
 
-def _machine(session: Session) -> MachineDescribed:
-    return MachineDescribed(session.header.machine, session.header.settings.n_threads)
+def _machines(session: Session) -> Iterator[MachineDescribed]:
+    yield MachineDescribed(session.header.machine, session.header.settings.n_threads)
+    for name, host in session.hosts.items():
+        yield MachineDescribed(host.machine, host.n_threads, name, host.price_per_hour)
 
 
 def stored_state(session: Session, *, under_way: bool = False) -> RunState:
@@ -131,7 +133,8 @@ def stored_state(session: Session, *, under_way: bool = False) -> RunState:
     in it and are passed over.
     """
     state = fold(RunState(), _opening(session))
-    state = fold(state, _machine(session))
+    for described in _machines(session):
+        state = fold(state, described)
     latest = {record.method: record for record in session.trials}
     for record in session.trials:
         state = fold(state, _started(record))
@@ -188,7 +191,7 @@ class Replay:
         opening = _opening(self._session)
         turns = tuple(turn for turn in opening.turns if turn.index == 0)
         yield 0, RunStarted(opening.methods, turns, greedy=opening.greedy)
-        yield 0, _machine(self._session)
+        yield from ((0, described) for described in _machines(self._session))
         streams = [self._stream(record) for record in self._trials.values()]
         for at_ns, _, event in heapq.merge(*streams):
             yield at_ns, event

@@ -17,20 +17,21 @@ from tuibench.core.run.shape import Shape, Sweep
 from tuibench.core.run.spec import Ranges, Sampling
 
 SCHEMA_VERSION = 3
-_BEFORE_SWEEPS, _BEFORE_ENDPOINTS = 2, 1
+_BEFORE_SWEEPS_AND_HOSTS, _BEFORE_ENDPOINTS = 2, 1
 
 
-def version_to_write(*, endpoints: bool, sweep: bool) -> int:
+def version_to_write(*, endpoints: bool, sweep: bool, hosts: bool) -> int:
     """Return the version that a new session needs: the oldest that says all of it, so that older readers can have it.
 
     Args:
         endpoints: Whether it measures servers, whose trials have text and no tokens. Version 1 has no such trials.
         sweep: Whether its trials have several shapes. Version 2 would take them for trials of one; it refuses the file,
             since the header of a sweep has no `order` where it looks for one.
+        hosts: Whether it measures other machines. Version 2 would take their rows for this machine's.
     """
-    if sweep:
+    if sweep or hosts:
         return SCHEMA_VERSION
-    return _BEFORE_SWEEPS if endpoints else _BEFORE_ENDPOINTS
+    return _BEFORE_SWEEPS_AND_HOSTS if endpoints else _BEFORE_ENDPOINTS
 
 
 class ModelHeader(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,6 +159,19 @@ class Resumption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Time zone included, written last, as in a trial's record."""
 
 
+class HostRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Another machine of the run, whose rows are called `METHOD@NAME`; of several tables, the last word counts."""
+
+    name: str
+    """As the user calls it: no address."""
+    n_threads: int
+    price_per_hour: float | None = None
+    """In whatever currency."""
+    machine: MachineHeader
+    told: datetime
+    """Time zone included, written last, as in a trial's record."""
+
+
 class SecondReading(msgspec.Struct, frozen=True, kw_only=True):
     """The read bandwidth measured once more, since a method had read faster than the header's."""
 
@@ -174,6 +188,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     trials: tuple[TrialRecord, ...] = ()
     quality: tuple[QualityRecord, ...] = ()
     """The latest of each method."""
+    hosts: dict[str, HostRecord] = {}
+    """Other machines by name."""
     annotation: Annotation | None = None
     resumed: tuple[Resumption, ...] = ()
     superseded: tuple[TrialRecord, ...] = ()

@@ -17,6 +17,7 @@ from tuibench.store.plausible import check_header, check_quality, check_record
 from tuibench.store.schema import (
     SCHEMA_VERSION,
     Annotation,
+    HostRecord,
     Resumption,
     SecondReading,
     Session,
@@ -81,6 +82,7 @@ def session_from(content: bytes, path: Path, *, in_full: bool = True) -> Session
         header=found.told_of(header),
         trials=counted,
         quality=tuple(found.quality.values()),
+        hosts=found.hosts,
         annotation=found.annotation,
         resumed=tuple(found.resumed),
         superseded=superseded,
@@ -132,6 +134,7 @@ class _Tables:
     resumed: list[Resumption] = field(default_factory=list)
     annotation: Annotation | None = None
     bandwidth: SecondReading | None = None
+    hosts: dict[str, HostRecord] = field(default_factory=dict)
     dropped: list[str] = field(default_factory=list)
 
     def add(self, table: bytes, line: int) -> None:
@@ -160,6 +163,8 @@ class _Tables:
         self.resumed += self._rows(raw, "resumed", Resumption)
         for reading in self._rows(raw, "bandwidth", SecondReading):
             self.bandwidth = reading
+        for host in self._rows(raw, "hosts", HostRecord):
+            self.hosts[host.name] = host
         for said in self._rows(raw, "annotations", Annotation):
             self.annotation = said.after(self.annotation)
 

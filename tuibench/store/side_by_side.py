@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tuibench.core.format import as_text, counted
-from tuibench.core.machine.fingerprint import differences
+from tuibench.core.machine.fingerprint import Difference, differences
 from tuibench.core.results.comparison import Comparison, MeasuredRun, compare
 from tuibench.methods import exact_methods, ladder_parents
 from tuibench.store.export.facts import measured_runs
@@ -43,11 +43,13 @@ def side_by_side(opened: Sequence[tuple[Path, Session]], baseline: str | None = 
         UnknownBaselineError: None of them measured the baseline.
     """
     sessions = [session for _, session in opened]
-    shapes = [measured_runs(session, label) for session, label in zip(sessions, _labels(opened), strict=True)]
-    runs = [run for of_session in shapes for run in of_session]
+    of_each = [measured_runs(session, label) for session, label in zip(sessions, _labels(opened), strict=True)]
+    if len(of_each) == 1:
+        of_each = [[replace(run, label=run.host or run.label) for run in of_each[0]]]
+    runs = [run for of_one in of_each for run in of_one]
     found = compare(runs, parents=ladder_parents(), exact=exact_methods(), baseline=baseline)
-    firsts = [of_session[0] for of_session in shapes]
-    return SideBySide(found, tuple(_warnings(sessions, firsts)), tuple(_other_tasks(sessions, firsts)))
+    firsts = [(session, of_one[0]) for session, of_one in zip(sessions, of_each, strict=True)]
+    return SideBySide(found, tuple(_warnings(firsts)), tuple(_other_tasks(firsts)))
 
 
 def _labels(opened: Sequence[tuple[Path, Session]]) -> list[str]:
@@ -68,19 +70,28 @@ def _labels(opened: Sequence[tuple[Path, Session]]) -> list[str]:
     return labels
 
 
-def _warnings(sessions: Sequence[Session], runs: Sequence[MeasuredRun]) -> Iterator[str]:
-    first, first_run = sessions[0], runs[0]
-    for session, run in zip(sessions[1:], runs[1:], strict=True):
-        machine = (str(each) for each in differences(session.header.machine, first.header.machine) if each.matters)
+def _others(pairs: Sequence[tuple[Session, MeasuredRun]]) -> Iterator[tuple[Session, MeasuredRun]]:
+    """Yield the runs of other sessions than the first: that a session's machines differ is what it is about."""
+    yield from (pair for pair in pairs if pair[0] is not pairs[0][0])
+
+
+def _differences(ours: MeasuredRun, theirs: MeasuredRun) -> tuple[Difference, ...]:
+    return differences(ours.machine, theirs.machine) if ours.machine and theirs.machine else ()
+
+
+def _warnings(pairs: Sequence[tuple[Session, MeasuredRun]]) -> Iterator[str]:
+    first, first_run = pairs[0]
+    for session, run in _others(pairs):
+        machine = (str(each) for each in _differences(run, first_run) if each.matters)
         found = [*_asked_otherwise(session, run, first, first_run), *_other_texts(session, first), *machine]
         if found:
             yield f"{run.label} and {first_run.label} differ in what matters: {'; '.join(found)}"
 
 
-def _other_tasks(sessions: Sequence[Session], runs: Sequence[MeasuredRun]) -> Iterator[str]:
-    first, first_run = sessions[0], runs[0]
-    for session, run in zip(sessions[1:], runs[1:], strict=True):
-        cpus = (each for each in differences(session.header.machine, first.header.machine) if each.what in _CPUS)
+def _other_tasks(pairs: Sequence[tuple[Session, MeasuredRun]]) -> Iterator[str]:
+    first, first_run = pairs[0]
+    for session, run in _others(pairs):
+        cpus = (each for each in _differences(run, first_run) if each.what in _CPUS)
         found = [*_asked_otherwise(session, run, first, first_run), *map(str, cpus)]
         if found:
             yield f"{run.label} and {first_run.label} were not measured alike: {'; '.join(found)}"

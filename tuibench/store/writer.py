@@ -10,12 +10,17 @@ import msgspec
 
 from tuibench.core.run.record import QualityRecord, TrialRecord
 from tuibench.store.append import append, create
-from tuibench.store.schema import Resumption, SecondReading, Session, SessionHeader
+from tuibench.store.schema import HostRecord, Resumption, SecondReading, Session, SessionHeader
 from tuibench.store.session import read, session_from
 from tuibench.store.toml_text import array_table, toml_text
 from tuibench.store.under_way import Claim
 
-_TABLES: dict[type[msgspec.Struct], str] = {TrialRecord: "trials", QualityRecord: "quality", SecondReading: "bandwidth"}
+_TABLES: dict[type[msgspec.Struct], str] = {
+    TrialRecord: "trials",
+    QualityRecord: "quality",
+    SecondReading: "bandwidth",
+    HostRecord: "hosts",
+}
 
 
 class SessionWriter:
@@ -53,7 +58,7 @@ class SessionWriter:
         writer._resumption = resumption
         return writer
 
-    def append(self, record: TrialRecord | QualityRecord | SecondReading) -> None:
+    def append(self, record: TrialRecord | QualityRecord | SecondReading | HostRecord) -> None:
         """Write one record and wait until the disk has it.
 
         Raises:

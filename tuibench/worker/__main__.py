@@ -9,7 +9,9 @@ import os  # noqa: E402
 import sys  # noqa: E402
 
 from tuibench.core.run.events import PROTOCOL_VERSION, WorkerStarted  # noqa: E402
+from tuibench.machine.thread_pools import worker_environment  # noqa: E402
 from tuibench.models.import_structure import keep_import_structure  # noqa: E402
+from tuibench.worker.first_request import first_request  # noqa: E402
 from tuibench.worker.pipe import EventWriter, RequestReader, claim_stdout  # noqa: E402
 from tuibench.worker.stall_detector import StallDetector  # noqa: E402
 
@@ -23,13 +25,18 @@ def main() -> None:
     # os._exit: no native library may keep a process alive whose parent is gone.
     requests = RequestReader(on_end=lambda: os._exit(0))
 
-    from tuibench.worker.serve import HEARTBEAT_S, beat, report_failure, serve  # noqa: PLC0415 - numpy, after the first event
-
-    standstill = StallDetector(HEARTBEAT_S)
-    beat(emit, standstill)
     try:
-        serve(requests, emit, _STARTED_NS, standstill)
+        load = first_request(requests)
+        emit.gather_ns = load.gather_ns
+        os.environ |= worker_environment(load.n_threads)
+        from tuibench.worker.serve import HEARTBEAT_S, beat, serve  # noqa: PLC0415 - numpy, which starts a pool of threads
+
+        standstill = StallDetector(HEARTBEAT_S)
+        beat(emit, standstill)
+        serve(load, requests, emit, _STARTED_NS, standstill)
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
+        from tuibench.worker.serve import report_failure  # noqa: PLC0415 - as above
+
         report_failure(error, emit)
         sys.stderr.flush()
         os._exit(1)

@@ -23,6 +23,7 @@ from tuibench.worker.memory import own_memory, peak_rss_bytes
 from tuibench.worker.prompt import Prompt, fill, read
 from tuibench.worker.sampling import Sampler
 from tuibench.worker.stall_detector import StallDetector
+from tuibench.worker.tell_machine import tell_conditions
 from tuibench.worker.turns import Turns, rest
 
 
@@ -63,6 +64,7 @@ def generate(
     n_allowed = room(len(prompt.ids), window, request.max_new_tokens, request.depth_tokens)
     fill(engine, prompt, n_allowed)
     still_before_ns = standstill.look()
+    tell_conditions(emit)
     turns.begin()
     cpu_start_ns = process_time_ns()
     emit(TrialAccepted(at_ns=perf_counter_ns()))
@@ -101,6 +103,7 @@ def generate(
     memory = own_memory()
     ended_ns = perf_counter_ns()
     rest()
+    tell_conditions(emit)
     emit(
         TrialFinished(
             at_ns=ended_ns,

@@ -9,7 +9,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 
-from tuibench.core.run.events import Event, encode
+from tuibench.core.run.events import Event, TokenEmitted, encode
 from tuibench.core.run.spec import Request, decode_request
 
 _PIPE_BYTES = 1 << 20
@@ -39,6 +39,9 @@ class EventWriter:
         self._descriptor = descriptor
         self._pending = bytearray()
         self._lock = threading.Lock()
+        self._pushed_ns = 0
+        self.gather_ns = 0
+        """How long a token may wait for others to be sent with."""
         os.set_blocking(descriptor, False)
         with contextlib.suppress(OSError):  # a socket, or a system with smaller limits: `_pending` does the rest
             fcntl.fcntl(descriptor, _F_SETPIPE_SZ, _PIPE_BYTES)
@@ -47,6 +50,9 @@ class EventWriter:
         """Send one event, or keep it for later."""
         with self._lock:
             self._pending += encode(event)
+            if isinstance(event, TokenEmitted) and event.at_ns - self._pushed_ns < self.gather_ns:
+                return
+            self._pushed_ns = event.at_ns
             self._push()
 
     def _push(self) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from time import perf_counter_ns
 
 from tuibench.core.run.events import (
-    PROTOCOL_VERSION,
     EngineReady,
     Event,
     FailureKind,
@@ -45,29 +44,31 @@ from tuibench.worker.score import MissingReferenceError, score
 from tuibench.worker.self_check import SelfCheck, WrongModelError
 from tuibench.worker.stall_detector import StallDetector
 from tuibench.worker.stream import load_stream, stream
+from tuibench.worker.tell_machine import tell_machine
 from tuibench.worker.turns import Turns
 
 HEARTBEAT_S = 1.0
 
 
-def serve(requests: RequestReader, emit: EventWriter, started_ns: int, standstill: StallDetector) -> None:
+def serve(
+    load: LoadRequest, requests: RequestReader, emit: EventWriter, started_ns: int, standstill: StallDetector
+) -> None:
     """Serve requests; returns only by an exception.
 
     Args:
-        requests: A load request, then trial and quality requests.
+        load: The first of them.
+        requests: Trial and quality requests.
         emit: Where events go.
         started_ns: When this process began, for the load time.
         standstill: Looked at with each heartbeat.
     """
-    load = requests.next()
-    if not isinstance(load, LoadRequest) or load.protocol != PROTOCOL_VERSION:
-        raise UnexpectedRequestError(f"expected a load request of protocol {PROTOCOL_VERSION}")
     engine = _engine(load)
     tokenizer = PromptTokenizer(Path(load.model_dir))
     if isinstance(engine, StreamEngine):
         _serve_text(engine, tokenizer, load, requests, emit)
         return
-    info = _load(engine, load, emit, started_ns)
+    told_ns = _tell_machine(emit)
+    info = _load(engine, load, emit, started_ns + told_ns)
     turns = Turns(requests.next, emit)
     for request in requests:
         match request:
@@ -80,6 +81,13 @@ def serve(requests: RequestReader, emit: EventWriter, started_ns: int, standstil
             case GoOnRequest():
                 raise UnexpectedRequestError("no trial waits for its turn")
         emit.flush()
+
+
+def _tell_machine(emit: EventWriter) -> int:
+    """Tell it and return how long that took, in nanoseconds: no method's loading."""
+    start_ns = perf_counter_ns()
+    tell_machine(emit)
+    return perf_counter_ns() - start_ns
 
 
 def _engine(load: LoadRequest) -> Engine | StreamEngine:

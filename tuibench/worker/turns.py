@@ -9,6 +9,7 @@ from time import perf_counter_ns, process_time_ns
 from tuibench.core.run.events import Event, TurnBegan, TurnEnded
 from tuibench.core.run.spec import GoOnRequest, Request
 from tuibench.worker.pipe import UnexpectedRequestError
+from tuibench.worker.tell_machine import tell_conditions
 
 _LOOK_S = 0.002
 _QUIET_SHARE = 0.1
@@ -41,10 +42,12 @@ class Turns:
             return
         ended_ns, cpu_ns = perf_counter_ns(), process_time_ns()
         rest()
+        tell_conditions(self._emit)
         self._emit(TurnEnded(at_ns=ended_ns))
         request = self._next_request()
         if not isinstance(request, GoOnRequest):
             raise UnexpectedRequestError(f"expected to go on with a trial, not {type(request).__name__}")
+        tell_conditions(self._emit)
         self.cpu_between_ns += process_time_ns() - cpu_ns
         self._emit(TurnBegan(at_ns=perf_counter_ns()))
 

@@ -41,7 +41,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
     add_quality(parser)
     add_session(parser)
     parser.set_defaults(trials=None, precision=None, max_trials=None, min_time=None, budget=None, control=False)
-    parser.set_defaults(preset=None, prompt_tokens=None, depth=None, users=None)
+    parser.set_defaults(preset=None, prompt_tokens=None, depth=None, users=None, on=None)
 
 
 PICK = Verb(

@@ -29,6 +29,8 @@ from tuibench.core.run.presets import PRESETS
 
 def _add(parser: argparse.ArgumentParser) -> None:
     add_subject(parser)
+    machines = "machines to measure on: hosts of the settings, and `local`; see `tuibench hosts`"
+    parser.add_argument("--on", type=given, metavar="A,B,…", help=machines)
     parser.add_argument(
         "--control", action="store_true", help="measure the yardstick twice: what equal methods differ by, seen"
     )

@@ -44,7 +44,7 @@ class Conditions:
     worker_ns: int | None = None
     """CPU time of the measured process."""
     observer_ns: int = 0
-    """CPU time of this one."""
+    """CPU time of the process that started it, and watches."""
     n_throttled: int | None = None
     throttled_ns: int | None = None
     """Waiting for the control group's next quota."""

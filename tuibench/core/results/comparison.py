@@ -23,6 +23,7 @@ from tuibench.core.results.roofline import Roofline, roofline
 from tuibench.core.results.same_model import MOST_KLD, SameModel, same_model, wrong_length
 from tuibench.core.run.control import is_control, method_of
 from tuibench.core.run.endpoint import is_endpoint
+from tuibench.core.run.host import THIS_MACHINE, on_host
 from tuibench.core.run.record import QualityRecord, TrialRecord
 from tuibench.core.run.shape import Shape, describe, swept_axes
 from tuibench.core.run.state import RunState
@@ -62,6 +63,10 @@ class MeasuredRun:
     """The whole of it; None where it is not known."""
     shape: Shape | None = None
     """Which part of a sweep it is; None for a run of one shape."""
+    host: str | None = None
+    """Of a run on several machines, which one this is; None for a run on one."""
+    price_per_hour: float | None = None
+    """Of the machine, in whatever currency."""
 
 
 def run_of_state(state: RunState, label: str = "") -> MeasuredRun:
@@ -223,6 +228,11 @@ class Comparison:
         """Return the ratio of decode speeds of any two methods of one run; None where either has none."""
         measured = self.measured[run]
         return ratio_within_run(measured.get(ours, MethodTrials()), measured.get(theirs, MethodTrials()))
+
+    def name(self, row: Row) -> str:
+        """Return what a row is called among those of all machines of its run."""
+        host = self.runs[row.run].host
+        return on_host(row.method, None if host == THIS_MACHINE else host)
 
     def row(self, run: int, method: str) -> Row | None:
         """Return the row of a method in a run."""

@@ -6,6 +6,8 @@ whatever reads a session shows it as one row more.
 
 from __future__ import annotations
 
+from tuibench.core.run.host import without_host
+
 _SUFFIX = " again"
 
 
@@ -16,9 +18,9 @@ def control_of(method: str) -> str:
 
 def is_control(method: str) -> bool:
     """Return whether a row is the second appearance of a method: measured like any other, never recommended."""
-    return method.endswith(_SUFFIX)
+    return without_host(method).endswith(_SUFFIX)
 
 
 def method_of(name: str) -> str:
-    """Return the method that a row measures."""
-    return name.removesuffix(_SUFFIX)
+    """Return the method that a row measures, on whatever machine."""
+    return without_host(name).removesuffix(_SUFFIX)

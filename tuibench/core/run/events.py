@@ -9,6 +9,9 @@ from enum import StrEnum
 
 import msgspec
 
+from tuibench.core.machine.effective_cpus import EffectiveCpus
+from tuibench.core.machine.fingerprint import MachineHeader
+from tuibench.core.machine.validity import Conditions
 from tuibench.core.run.kv_cache import KvCacheSize
 
 PROTOCOL_VERSION = 3
@@ -18,6 +21,8 @@ PROTOCOL_VERSION = 3
 class Phase(StrEnum):
     """What a worker is doing; each phase has its own time-out."""
 
+    QUEUED = "queued"
+    """Another machine is waited for, for as long as it takes: the time counts for nothing."""
     START = "start"
     PREPARE = "prepare"
     LOAD = "load"
@@ -41,6 +46,8 @@ class FailureKind(StrEnum):
     PROTOCOL = "protocol"
     CANCELLED = "cancelled"
     SKIPPED = "skipped"
+    DISCONNECTED = "disconnected"
+    """The machine could not be reached, or no longer."""
 
 
 class FinishReason(StrEnum):
@@ -71,6 +78,20 @@ class WorkerStarted(_Event, frozen=True, kw_only=True, tag="worker_started"):
 
     protocol: int
     pid: int
+
+
+class MachineTold(_Event, frozen=True, kw_only=True, tag="machine"):
+    """What the worker runs on, told before it loads anything."""
+
+    machine: MachineHeader
+    """Without the read bandwidth, which a process of its own measures."""
+    cpus: EffectiveCpus
+
+
+class ConditionsRead(_Event, frozen=True, kw_only=True, tag="conditions"):
+    """The machine right before the next event: before and after a trial, and around the turns of others within it."""
+
+    conditions: Conditions
 
 
 class PhaseStarted(_Event, frozen=True, kw_only=True, tag="phase_started"):
@@ -237,6 +258,8 @@ class WorkerFailed(_Event, frozen=True, kw_only=True, tag="worker_failed"):
 
 Event = (
     WorkerStarted
+    | MachineTold
+    | ConditionsRead
     | PhaseStarted
     | PhaseProgressed
     | EngineReady

@@ -9,10 +9,19 @@ from tuibench.core.run.plan import Turn
 from tuibench.core.run.record import TrialRecord
 
 _FINAL_KINDS = frozenset(
-    {FailureKind.UNSUPPORTED, FailureKind.BAD_INPUT, FailureKind.PROTOCOL, FailureKind.SKIPPED, FailureKind.CANCELLED}
+    {
+        FailureKind.UNSUPPORTED,
+        FailureKind.BAD_INPUT,
+        FailureKind.PROTOCOL,
+        FailureKind.SKIPPED,
+        FailureKind.CANCELLED,
+        FailureKind.DISCONNECTED,
+    }
 )
 _CELL_KINDS = frozenset({FailureKind.UNSUPPORTED, FailureKind.BAD_INPUT, FailureKind.OUT_OF_MEMORY})
 """What may come of what was asked for: another shape can go well."""
+_INTERRUPTED = frozenset({FailureKind.CANCELLED, FailureKind.DISCONNECTED})
+"""What says nothing of the method: its turns are only missing."""
 _LOADING = frozenset({Phase.START, Phase.PREPARE, Phase.LOAD})
 
 
@@ -45,13 +54,13 @@ def kept(records: Iterable[TrialRecord], *, retry_failed: bool) -> tuple[TrialRe
 
     Args:
         records: All that count.
-        retry_failed: Take the turns of failed trials again as well, not only of those that were cancelled.
+        retry_failed: Take the turns of failed trials again as well, not only of those that were cancelled or cut off.
     """
     return tuple(record for record in records if not _again(record, retry_failed=retry_failed))
 
 
 def _again(record: TrialRecord, *, retry_failed: bool) -> bool:
-    return record.failed and not record.warmup and (retry_failed or record.failure_kind is FailureKind.CANCELLED)
+    return record.failed and not record.warmup and (retry_failed or record.failure_kind in _INTERRUPTED)
 
 
 def missing(turns: Iterable[Turn], records: Iterable[TrialRecord], *, retry_failed: bool) -> tuple[Turn, ...]:

@@ -44,6 +44,9 @@ class MachineDescribed:
 
     machine: MachineHeader
     n_threads: int
+    host: str | None = None
+    """The machine's name among several; None for the one that tuibench runs on."""
+    price_per_hour: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from tuibench.core.run.endpoint import Endpoint
+from tuibench.core.run.host import Host
 from tuibench.core.run.limits import Limits
 from tuibench.core.run.shape import Sweep
 
@@ -96,6 +97,8 @@ class LoadRequest(msgspec.Struct, frozen=True, kw_only=True, tag_field="request"
     calibration: Calibration = Calibration()
     endpoint: Endpoint | None = None
     """The server that is asked instead of loading a model here."""
+    gather_ns: int = 0
+    """Tokens may wait for so long for others to be sent with: where each line wakes up more than one process."""
 
 
 class TrialRequest(msgspec.Struct, frozen=True, kw_only=True, tag_field="request", tag="trial"):
@@ -191,6 +194,10 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Several shapes in one run; `max_new_tokens` and `n_threads` are then the largest of them."""
     running_text: EvalText | None = None
     """What prompts of a given length are cut from and depth is filled with; None where a sweep needs none."""
+    hosts: tuple[Host, ...] = ()
+    """Other machines that take part: the methods there are called `METHOD@HOST`."""
+    threads_of_hosts: dict[str, int] = {}
+    """Threads per worker on other machines; a host that is not named uses as many as suit it."""
     timeout_s: float | None = None
     """Longest a phase may take; None takes the default of each phase."""
     name: str = ""

@@ -93,6 +93,15 @@ class MethodState:
 
 
 @dataclass(frozen=True, slots=True)
+class HostState:
+    """What is known of one machine of the run."""
+
+    machine: MachineHeader
+    n_threads: int
+    price_per_hour: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RunState:
     """What is known of a whole run."""
 
@@ -105,6 +114,8 @@ class RunState:
     """Those of a sweep, in their order; empty in a run of one shape."""
     shape: Shape | None = None
     """That of the trial that began last."""
+    hosts: dict[str, HostState] = field(default_factory=dict)
+    """Of other machines than this one, by name; what is known so far. Never mutated."""
     n_turns: int = 0
     scored: bool = False
     """Whether quality is measured after the trials."""
@@ -154,8 +165,8 @@ def fold(state: RunState, event: RunEvent) -> RunState:  # noqa: C901, PLR0911, 
                 running=True,
                 keeps_records=state.keeps_records,
             )
-        case MachineDescribed(machine=machine, n_threads=n_threads):
-            return replace(state, machine=machine, n_threads=n_threads)
+        case MachineDescribed():
+            return _with_machine(state, event)
         case RecordsRestored(trials=trials, quality=quality):
             for measured_before in trials:
                 state = fold(state, TrialEnded(measured_before))
@@ -194,6 +205,13 @@ def fold(state: RunState, event: RunEvent) -> RunState:  # noqa: C901, PLR0911, 
             return replace(state, notices=(*state.notices, text))
         case RunEnded(cancelled=cancelled):
             return replace(state, running=False, cancelled=cancelled)
+
+
+def _with_machine(state: RunState, told: MachineDescribed) -> RunState:
+    if told.host is None:
+        return replace(state, machine=told.machine, n_threads=told.n_threads)
+    host = HostState(told.machine, told.n_threads, told.price_per_hour)
+    return replace(state, hosts={**state.hosts, told.host: host})
 
 
 def _after(before: MethodState, record: TrialRecord, *, keep: bool) -> MethodState:

@@ -10,9 +10,11 @@ import msgspec
 from tuibench.core.machine.validity import Lamp
 from tuibench.core.run.endpoint import is_endpoint
 from tuibench.core.run.events import (
+    ConditionsRead,
     EngineReady,
     Event,
     Heartbeat,
+    MachineTold,
     Memory,
     Phase,
     PhaseProgressed,
@@ -126,7 +128,7 @@ def fold_trial(state: TrialState, event: Event) -> TrialState:  # noqa: C901, PL
     match event:
         case PieceEmitted():
             return _with_piece(state, event)
-        case WorkerStarted():
+        case WorkerStarted() | MachineTold() | ConditionsRead():
             return state
         case PhaseStarted(phase=phase):
             return replace(state, phase=phase, phase_since_ns=event.at_ns, progress=None)

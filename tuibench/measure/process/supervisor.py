@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import signal
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -37,14 +35,8 @@ from tuibench.core.run.events import (
     decode,
 )
 from tuibench.core.run.spec import GoOnRequest, LoadRequest, QualityRequest, Request, TrialRequest
-from tuibench.measure.process.event_pipe import EventPipe
-from tuibench.measure.process.failure import (
-    WorkerFailureError,
-    explain_exit,
-    explain_interruption,
-    log_tail,
-    oom_kill_count,
-)
+from tuibench.measure.process.child import Child, LocalChild
+from tuibench.measure.process.failure import WorkerFailureError, explain_interruption
 from tuibench.measure.process.time_limits import LOOK_S, Deadlines, TimeLimits
 
 WORKER_COMMAND = (sys.executable, "-m", "tuibench.worker")
@@ -55,22 +47,8 @@ worker's; nobody sees a token later than the screen is painted."""
 _FEW_TOKENS = 4
 """Of a turn that are yet to come: they are not gathered, since every other method waits for the turn's end."""
 _SHOWN_BYTES = 80
-_MAX_LOG_BYTES = 64 << 20
+MAX_LOG_BYTES = 64 << 20
 """A worker that never stops writing must not fill the disk that sessions go to."""
-
-
-def worker_environment(n_threads: int) -> dict[str, str]:
-    """Return the environment of a worker: thread counts must be set before any library starts its pool."""
-    threads = str(n_threads)
-    return os.environ | {
-        "OMP_NUM_THREADS": threads,
-        "MKL_NUM_THREADS": threads,
-        "OPENBLAS_NUM_THREADS": threads,
-        "NUMBA_NUM_THREADS": threads,
-        "TOKENIZERS_PARALLELISM": "false",
-        "HF_HUB_OFFLINE": "1",
-        "PYTHONUNBUFFERED": "1",
-    }
 
 
 class WorkerProcess:
@@ -78,21 +56,15 @@ class WorkerProcess:
 
     def __init__(
         self,
-        process: asyncio.subprocess.Process,
-        pipe: EventPipe,
+        child: Child,
         load: LoadRequest,
-        log: Path,
         limits: TimeLimits,
-        oom_kills: int,
     ) -> None:
-        """Take over a process; use `start`."""
-        self._process = process
-        self._pipe = pipe
+        """Send the load request to a process that has started; `end` must follow, whatever happens."""
+        self._child = child
         self._load = load
-        self._log = log
         self._terminate_s = limits.terminate_s
         self._patience = Deadlines(limits)
-        self._oom_kills = oom_kills
         self._interrupted: FailureKind | None = None
         self._killer: asyncio.Task[None] | None = None
         self._lines: deque[bytes] = deque()
@@ -103,6 +75,7 @@ class WorkerProcess:
         """Whether it was silent for too long before what was read last."""
         self.observer_cpu_ns: int | None = None
         """CPU time of this process between a trial's acceptance and its end, as events arrive."""
+        self._send(load)
 
     @classmethod
     async def start(
@@ -113,7 +86,7 @@ class WorkerProcess:
         command: Sequence[str] = WORKER_COMMAND,
         variables: Mapping[str, str] | None = None,
     ) -> Self:
-        """Start a process and send the load request; `end` must follow, whatever happens.
+        """Start a process of this machine and send the load request; `end` must follow, whatever happens.
 
         Args:
             load: The worker's first request.
@@ -125,28 +98,7 @@ class WorkerProcess:
         Raises:
             WorkerFailureError: It could not be started.
         """
-        log.parent.mkdir(parents=True, exist_ok=True)
-        oom_kills = oom_kill_count()
-        pipe = EventPipe()
-        try:
-            with log.open("wb") as log_file:
-                process = await asyncio.create_subprocess_exec(
-                    *command,
-                    stdin=asyncio.subprocess.PIPE,
-                    stdout=pipe.writing,
-                    stderr=log_file,
-                    env=worker_environment(load.n_threads) | dict(variables or {}),
-                    start_new_session=True,  # Ctrl+C in the terminal is ours to handle, and its children die with it
-                )
-        except OSError as error:
-            pipe.close()
-            message = f"the worker could not be started: {error.strerror}: {error.filename}"
-            raise WorkerFailureError(FailureKind.ERROR, message) from error
-        finally:
-            pipe.handed_over()
-        worker = cls(process, pipe, load, log, limits or TimeLimits(), oom_kills)
-        worker._send(load)
-        return worker
+        return cls(await LocalChild.start(command, log, variables), load, limits or TimeLimits())
 
     @property
     def method(self) -> str:
@@ -154,14 +106,13 @@ class WorkerProcess:
         return self._load.method
 
     @property
-    def pid(self) -> int:
-        """Its process id, which is also its process group."""
-        return self._process.pid
+    def pid(self) -> int | None:
+        """Its process id, which is also its process group; None where it runs on another machine."""
+        return self._child.pid
 
     def close_input(self) -> None:
         """Close its standard input, which a worker takes as the order to end."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        self._child.close_input()
 
     async def end(self) -> None:
         """End the process: standard input closes and SIGTERM follows, then SIGKILL."""
@@ -169,30 +120,17 @@ class WorkerProcess:
         self.interrupt(FailureKind.CANCELLED)
         if self._killer is not None:
             await self._killer
-        await self._process.wait()
-        self._pipe.close()
+        await self._child.end()
 
     def interrupt(self, kind: FailureKind) -> None:
         """Make the worker end soon; whoever listens to its events gets a failure of this kind."""
         if self._killer is None:
             self._interrupted = kind
-            self._killer = asyncio.create_task(self._end())
-
-    async def _end(self) -> None:
-        self._signal(signal.SIGTERM)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._process.wait(), self._terminate_s)
-        # Also when the worker itself is gone: a child of its own may be left in its group.
-        self._signal(signal.SIGKILL)
-
-    def _signal(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, number)
+            self._killer = asyncio.create_task(self._child.terminate(self._terminate_s))
 
     def _send(self, request: Request) -> None:
         """Send a request without waiting until it is read: the events that must follow have their time limit."""
-        if self._process.stdin is not None:
-            self._process.stdin.write(msgspec.json.encode(request) + b"\n")
+        self._child.send(msgspec.json.encode(request) + b"\n")
 
     async def ready(self) -> AsyncIterator[Event]:
         """Yield events up to `EngineReady`.
@@ -273,8 +211,8 @@ class WorkerProcess:
 
     async def _read(self) -> None:
         """Wait for more and cut it into lines."""
-        if self._log_bytes() > _MAX_LOG_BYTES:
-            message = f"the worker wrote more than {_MAX_LOG_BYTES >> 20} MiB to its log"
+        if self._child.log_bytes > MAX_LOG_BYTES:
+            message = f"the worker wrote more than {MAX_LOG_BYTES >> 20} MiB to its log"
             raise await self._failure(FailureKind.ERROR, message)
         if self._patience.phase is Phase.DECODE and not self._rest and not self._turn_ends_soon():
             await asyncio.sleep(_GATHER_S)
@@ -297,8 +235,8 @@ class WorkerProcess:
         while (left_s := self._patience.look()) > 0:
             self._overdue = False
             with contextlib.suppress(TimeoutError):
-                return await asyncio.wait_for(self._pipe.read(), min(left_s, LOOK_S))
-        chunk = None if self._overdue else self._pipe.read_waiting()  # who talks without getting on is not heard twice
+                return await asyncio.wait_for(self._child.read(), min(left_s, LOOK_S))
+        chunk = None if self._overdue else self._child.read_waiting()  # who talks without getting on is not heard twice
         if chunk is None:
             raise await self._failure(*self._patience.verdict())
         self._overdue = True
@@ -329,21 +267,12 @@ class WorkerProcess:
                 pass
         return event
 
-    def _log_bytes(self) -> int:
-        try:
-            return self._log.stat().st_size
-        except OSError:
-            return 0
-
     async def _protocol_error(self, what: str) -> WorkerFailureError:
         return await self._failure(FailureKind.PROTOCOL, f"the worker broke the protocol: {what}")
 
     async def _gone(self) -> WorkerFailureError:
-        """Explain an event pipe that ended: the worker died, unless it only closed the pipe."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._process.wait(), self._terminate_s)
-        kind, message = explain_exit(self._process.returncode, self._patience.phase, oom_kill_count() - self._oom_kills)
-        return await self._failure(kind, message)
+        """Explain the end of its events."""
+        return await self._failure(*await self._child.explain_exit(self._patience.phase, self._terminate_s))
 
     async def _failure(self, kind: FailureKind, message: str) -> WorkerFailureError:
         """End the worker and return what to raise; an interruption that was asked for explains everything."""
@@ -353,4 +282,4 @@ class WorkerProcess:
         self.interrupt(kind)
         if self._killer is not None:
             await self._killer
-        return WorkerFailureError(kind, message, phase, log_tail(self._log))
+        return WorkerFailureError(kind, message, phase, self._child.log_tail())

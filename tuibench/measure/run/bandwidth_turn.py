@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from tuibench.core.run.run_events import Noticed
 from tuibench.machine.bandwidth import BandwidthError
+from tuibench.measure.hosts.host import MeasuringHost
 
 _KNOWN_WITHIN_S = 0.5
 """What is remembered comes sooner."""
@@ -15,18 +16,15 @@ _KNOWN_WITHIN_S = 0.5
 class BandwidthTurn:
     """Has the bandwidth measured, once or again."""
 
-    def __init__(
-        self, measure: Callable[..., Awaitable[int]] | None, n_threads: int, tell: Callable[[Noticed], None]
-    ) -> None:
+    def __init__(self, host: MeasuringHost | None, n_threads: int, tell: Callable[[Noticed], None]) -> None:
         """Say how.
 
         Args:
-            measure: Returns the read bandwidth for so many threads, in bytes a second; measured `again` even
-                if it is known. None leaves it out.
+            host: Whose bandwidth; None leaves it out.
             n_threads: Those of the run.
             tell: Given what the user should know.
         """
-        self._measure = measure
+        self._host = host
         self._n_threads = n_threads
         self._tell = tell
         self._probe: asyncio.Future[int] | None = None
@@ -40,14 +38,14 @@ class BandwidthTurn:
 
     async def take(self, *, again: bool = False) -> int | None:
         """Return bytes a second; None where it is left out, called off or cannot be measured, which is told."""
-        if self._measure is None or self._called_off:
+        if self._host is None or self._called_off:
             return None
-        text = "measuring this machine's read bandwidth, once a day"
+        whose = f"{self._host.name}'s" if self._host.name else "this machine's"
+        text = f"measuring {whose} read bandwidth, once a day"
         if again:
-            text = "a method read faster than this machine's read bandwidth: measuring that once more"
+            text = f"a method read faster than {whose} read bandwidth: measuring that once more"
         notice = asyncio.get_running_loop().call_later(_KNOWN_WITHIN_S, self._tell, Noticed(text))
-        options = {"again": True} if again else {}
-        self._probe = asyncio.ensure_future(self._measure(self._n_threads, **options))
+        self._probe = asyncio.ensure_future(self._host.read_bandwidth(self._n_threads, again=again))
         try:
             await asyncio.wait({self._probe})
             return self._probe.result()

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from statistics import median
 
 import msgspec
 
-from tuibench import paths
-from tuibench.core.results.comparison import compare
-from tuibench.core.results.roofline import roofline
-from tuibench.core.results.search import Answer, Measure, Score, next_step
-from tuibench.core.run.control import is_control
-from tuibench.core.run.endpoint import is_endpoint
-from tuibench.core.run.limits import Limits
-from tuibench.core.run.plan import Cell, Turn, sweep_order, trial_order
+from tuibench.core.machine.fingerprint import MachineHeader
+from tuibench.core.run.host import host_of, hosts_of
+from tuibench.core.run.plan import Turn, sweep_order, trial_order
 from tuibench.core.run.record import QualityRecord, TrialRecord
 from tuibench.core.run.run_events import (
-    MachineDescribed,
     Noticed,
     RecordsRestored,
     RunEnded,
@@ -29,21 +23,18 @@ from tuibench.core.run.run_events import (
     RunStarted,
 )
 from tuibench.core.run.spec import RunSpec
-from tuibench.machine.lock import measuring, unseen_measurements
+from tuibench.measure.hosts.another_machine import AnotherMachine
+from tuibench.measure.hosts.host import MeasuringHost
+from tuibench.measure.hosts.this_machine import ThisMachine
 from tuibench.measure.process.supervisor import WORKER_COMMAND
 from tuibench.measure.process.time_limits import TimeLimits
-from tuibench.measure.process.workers import Workers
-from tuibench.measure.run.bandwidth_turn import BandwidthTurn
-from tuibench.measure.run.quality_turns import QualityTurns
+from tuibench.measure.run.host_run import HostRun, Outlet
 from tuibench.measure.run.resume import Continuation
-from tuibench.measure.run.rounds import Rounds
 from tuibench.measure.run.session_start import session_path, start_header
-from tuibench.methods import exact_methods, ladder_parents
 from tuibench.models.artifacts import discard_abandoned
 from tuibench.models.local import LocalModel
 from tuibench.store.append import remedy
-from tuibench.store.export.facts import measured_run
-from tuibench.store.schema import SecondReading, Session
+from tuibench.store.schema import HostRecord, SecondReading, Session
 from tuibench.store.writer import SessionWriter
 
 _KILLED_BUILD_S = 2
@@ -77,26 +68,37 @@ class Measurement:
             resume: The session to go on with, instead of a new one; the spec is its own.
         """
         self._spec = spec
-        self._model = model
-        self._bandwidth = BandwidthTurn(bandwidth, spec.n_threads, self._tell)
-        limits = limits or (TimeLimits.uniform(spec.timeout_s) if spec.timeout_s else TimeLimits())
         self._turns = resume.session.header.settings.turns() if resume else _planned(spec)
         self._resume = resume
         header = resume.session.header if resume else start_header(spec, model, self._turns)
         self._writer = SessionWriter(resume.path if resume else session_path(header, sessions), header)
-        self._scored: set[str] = set()
-        self._workers = Workers(spec, model.directory, self._writer.path.stem, limits, worker_command)
+        self._unsaved_hosts: dict[str, HostRecord] = {}
+        """Described, with nothing measured on them yet."""
+        self._headed = False
         self._stopped = False
-        self._rounds = Rounds(
-            spec,
-            self._turns,
-            self._workers,
-            parameters=model.parameters,
-            prompt_date=header.prompt_date,
-            save=self._save,
-            emit=self._tell,
-            stopped=lambda: self._stopped,
-        )
+        self._restored = resume is None
+        limits = limits or (TimeLimits.uniform(spec.timeout_s) if spec.timeout_s else TimeLimits())
+        here = ThisMachine(worker_command, bandwidth) if bandwidth else ThisMachine(worker_command)
+        hosts: dict[str | None, MeasuringHost] = {None: here} | {host.name: AnotherMachine(host) for host in spec.hosts}
+        self._host_runs = {
+            name: HostRun(
+                msgspec.structs.replace(spec, methods=tuple(row for row in spec.methods if host_of(row) == name)),
+                tuple(turn for turn in self._turns if host_of(turn.method) == name),
+                hosts[name],
+                model,
+                Outlet(
+                    self._save,
+                    self._tell,
+                    partial(self._described, name),
+                    partial(self._read_again, name),
+                    self.session,
+                ),
+                limits=limits,
+                header=header,
+                reads_bandwidth=bandwidth is not None,
+            )
+            for name in hosts_of(spec.methods)
+        }
         self._emit: Callable[[RunEvent], None]
 
     @property
@@ -118,18 +120,20 @@ class Measurement:
         return self._writer.session()
 
     def stop(self) -> None:
-        """End the run: the trial under way is cancelled, everything finished stays saved."""
+        """End the run: the trials under way are cancelled, everything finished stays saved."""
         self._stopped = True
-        self._bandwidth.call_off()
-        self._workers.stop()
+        for run in self._host_runs.values():
+            run.stop()
 
     def skip(self, method: str | None = None) -> None:
         """End a method and go on with the others: nothing more of it is measured or scored.
 
         Args:
-            method: By default the one that has its turn.
+            method: By default the one that has its turn; of several machines, on each.
         """
-        self._workers.skip(method)
+        for name, run in self._host_runs.items():
+            if method is None or host_of(method) == name:
+                run.skip(method)
 
     async def events(self) -> AsyncGenerator[RunEvent]:
         """Measure, and yield what happens. Closing the iterator ends the worker and the run."""
@@ -150,108 +154,76 @@ class Measurement:
         spec = self._spec
         scored, greedy = spec.eval_text is not None, spec.sampling.greedy
         self._emit(RunStarted(spec.methods, self._turns, scored=scored, greedy=greedy))
-        if (unseen := unseen_measurements()) is not None:
-            self._emit(Noticed(unseen))
-        lock = paths.measurement_lock()
-        async with measuring(lock, self._emit_waiting, lambda: self._stopped, lambda why: self._emit(Noticed(why))):
-            try:
-                self._restore()
-                await self._describe_machine()
-                await self._rounds.take()
-                if spec.limits is not None:
-                    await self._search(spec.limits)
-                await self._check_bandwidth()
-                if spec.limits is None:
-                    await self._score(self._unscored())
-            finally:
-                await self._workers.end()
-                self._save(None)
-                self._writer.close()
-                await asyncio.to_thread(discard_abandoned, patience_s=_KILLED_BUILD_S)
+        try:
+            # This machine comes last: to follow the others takes a part of it.
+            await self._take(run for name, run in self._host_runs.items() if name is not None)
+            await self._take(run for name, run in self._host_runs.items() if name is None)
+        finally:
+            self._save(None)
+            self._writer.close()
+            await asyncio.to_thread(discard_abandoned, patience_s=_KILLED_BUILD_S)
         self._emit(RunEnded(cancelled=self._stopped))
+
+    async def _take(self, runs: Iterable[HostRun]) -> None:
+        """Measure on several machines at the same time."""
+        taking = [asyncio.create_task(run.take(self._restore)) for run in runs]
+        try:
+            await asyncio.gather(*taking)
+        finally:
+            for each in taking:
+                each.cancel()
+            await asyncio.gather(*taking, return_exceptions=True)
 
     def _restore(self) -> None:
         """Go on where the session ends: what was measured stays, what was given up stays given up."""
-        if self._resume is None or self._stopped:
+        if self._restored or self._resume is None or self._stopped:
             return
+        self._restored = True
         self._writer, n_cut = self._resume.open()
         if n_cut:
             self._emit(Noticed(f"{self._writer.path}: the last {n_cut} bytes were half a table and are cut off"))
-        trials = self._resume.kept
-        self._emit(RecordsRestored(trials, self._resume.quality))
-        self._scored.update(record.method for record in self._resume.quality)
-        self._rounds.restore(trials)
+        trials, quality = self._resume.kept, self._resume.quality
+        self._emit(RecordsRestored(trials, quality))
+        session = self._resume.session
+        for name, run in self._host_runs.items():
+            known = session.header.machine if name is None else None
+            if name is not None and name in session.hosts:
+                known = session.hosts[name].machine
+            run.restore(trials, quality, known)
 
-    async def _search(self, limits: Limits) -> None:
-        """Measure on until it is known which method is the fastest that keeps the limits."""
-        while not self._stopped:
-            run = compare([measured_run(self._writer.session())], parents=ladder_parents(), exact=exact_methods())
-            match next_step(run, limits, given_up=self._rounds.dropped):
-                case Measure(methods, n_rounds):
-                    await self._rounds.take_more(methods, n_rounds)
-                case Score(method):
-                    await self._score([method])
-                case Answer():
-                    return
+    def _described(self, host: str | None, machine: MachineHeader, n_threads: int) -> None:
+        """Note what is measured on before its first result; the first machine heads the file where this is none."""
+        header = self._writer.header
+        if host is not None:
+            self._unsaved_hosts[host] = self._host_record(host, machine, n_threads)
+            if None in self._host_runs or self._headed:
+                return
+            settings = msgspec.structs.replace(header.settings, n_threads=n_threads)
+            header = msgspec.structs.replace(header, settings=settings)
+        self._headed = True
+        if self._resume is None:
+            self._writer.header = msgspec.structs.replace(header, machine=machine)
 
-    def _unscored(self) -> list[str]:
-        """Return what was measured and can be scored.
-
-        It is scored after all trials: its work and its memory touch no figure of theirs.
-        """
-        known = self._rounds.latest
-        done_with = self._scored | self._rounds.skipped | set(filter(is_control, known))  # the same model again
-        done_with |= set(filter(is_endpoint, known))  # they hand out text, and no predictions
-        return [name for name in self._spec.methods if name in known and name not in done_with]
-
-    async def _score(self, methods: Sequence[str]) -> None:
-        if self._spec.eval_text is None or not methods or self._stopped:
+    def _read_again(self, host: str | None, machine: MachineHeader, read_bytes_per_s: int, n_threads: int) -> None:
+        """Note a second reading of a machine's bandwidth, which is higher or not."""
+        if host is not None:
+            self._save(self._host_record(host, machine, n_threads))
             return
-        turns = QualityTurns(
-            text=self._spec.eval_text,
-            model_dir=self._model.directory,
-            workers=self._workers,
-            save=self._save,
-            emit=self._emit,
-            stopped=lambda: self._stopped,
-        )
-        await turns.take(methods)
+        self._writer.header = msgspec.structs.replace(self._writer.header, machine=machine)
+        self._save(SecondReading(read_bytes_per_s=read_bytes_per_s, measured=datetime.now(UTC)))
+
+    def _host_record(self, name: str, machine: MachineHeader, n_threads: int) -> HostRecord:
+        price = next(host.price_per_hour for host in self._spec.hosts if host.name == name)
+        return HostRecord(name=name, n_threads=n_threads, price_per_hour=price, machine=machine, told=datetime.now(UTC))
 
     def _tell(self, event: RunEvent) -> None:
         self._emit(event)
 
-    def _emit_waiting(self) -> None:
-        self._emit(Noticed("another tuibench measures on this machine: waiting until it has finished"))
-
-    async def _describe_machine(self) -> None:
-        header = self._writer.header
-        if header.machine.read_bytes_per_s is None and (found := await self._bandwidth.take()) is not None:
-            machine = msgspec.structs.replace(header.machine, read_bytes_per_s=found)
-            self._writer.header = header = msgspec.structs.replace(header, machine=machine)
-        self._emit(MachineDescribed(header.machine, self._spec.n_threads))
-
-    async def _check_bandwidth(self) -> None:
-        """Measure the bandwidth once more if a method read faster: something disturbed the first reading."""
-        machine = self._writer.header.machine
-        if machine.first_read_bytes_per_s is not None or not any(map(self._reads_too_fast, self._rounds.measured)):
-            return
-        await self._workers.end()
-        if (found := await self._bandwidth.take(again=True)) is None:
-            return
-        machine = machine.with_second_reading(found)
-        self._writer.header = msgspec.structs.replace(self._writer.header, machine=machine)
-        self._save(SecondReading(read_bytes_per_s=found, measured=datetime.now(UTC)))
-        self._emit(MachineDescribed(machine, self._spec.n_threads))
-
-    def _reads_too_fast(self, cell: Cell) -> bool:
-        known, machine = self._rounds.measured[cell], self._writer.header.machine
-        if known.told is None or known.latest is None or not known.speeds_tps:
-            return False
-        found = roofline([known.told, known.latest], machine, self._spec.n_threads, median(known.speeds_tps))
-        return found is not None and found.doubts_bandwidth
-
-    def _save(self, record: TrialRecord | QualityRecord | SecondReading | None) -> None:
+    def _save(self, record: TrialRecord | QualityRecord | SecondReading | HostRecord | None) -> None:
         """Write a record and what is pending; a full disk is told, and tried again with the next record."""
+        host = host_of(record.method) if isinstance(record, TrialRecord) else None
+        if host is not None and (described := self._unsaved_hosts.pop(host, None)) is not None:
+            self._save(described)
         try:
             if record is not None:
                 self._writer.append(record)
@@ -266,6 +238,8 @@ class Measurement:
 
 
 def _planned(spec: RunSpec) -> tuple[Turn, ...]:
-    if spec.sweep is None:
-        return trial_order(spec.methods, spec.n_trials)
-    return sweep_order(spec.methods, spec.sweep.shapes(), spec.n_trials)
+    """Return the turns of a run, machine by machine: what one of them does meanwhile is not shared by another."""
+    if spec.sweep is not None:
+        return sweep_order(spec.methods, spec.sweep.shapes(), spec.n_trials)
+    rows = {name: [row for row in spec.methods if host_of(row) == name] for name in hosts_of(spec.methods)}
+    return tuple(turn for of_host in rows.values() for turn in trial_order(of_host, spec.n_trials))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,12 +11,13 @@ from pathlib import Path
 import msgspec
 
 from tuibench.core.run.events import FailureKind, QualityMeasured
+from tuibench.core.run.host import on_host
 from tuibench.core.run.record import QualityRecord
 from tuibench.core.run.run_events import Noticed, QualityEnded, QualityStarted, RunEvent, TrialObserved
 from tuibench.core.run.spec import EvalText, QualityRequest
 from tuibench.measure.process.failure import WorkerFailureError
-from tuibench.measure.process.workers import Observe, Workers
-from tuibench.models.references import REFERENCE_METHOD, has_reference
+from tuibench.measure.run.workers import Observe, Workers
+from tuibench.models.references import REFERENCE_METHOD
 from tuibench.store.redact import redact
 
 
@@ -38,8 +38,8 @@ class QualityTurns:
         first = self.workers.latest
         missing: WorkerFailureError | None = None
         if not await self._has_reference():
-            first = REFERENCE_METHOD
-            if REFERENCE_METHOD not in methods:
+            first = self._reference
+            if self._reference not in methods:
                 missing = await self._make_reference()
         for method in sorted(methods, key=lambda method: method != first):
             if self.stopped():
@@ -48,18 +48,23 @@ class QualityTurns:
             record = await self._score(method) if missing is None else self._failed(method, missing)
             self.save(record)
             self.emit(QualityEnded(record))
-            if method == first == REFERENCE_METHOD and record.failed and not await self._has_reference():
+            if method == first == self._reference and record.failed and not await self._has_reference():
                 missing = WorkerFailureError(FailureKind.SKIPPED, f"no FP32 reference: {record.failure_message}")
 
     async def _has_reference(self) -> bool:
-        return await asyncio.to_thread(has_reference, self.model_dir, self.text.text)
+        return await self.workers.host.has_reference(self.model_dir, self.text.text)
+
+    @property
+    def _reference(self) -> str:
+        """The row that makes the predictions, on this host."""
+        return on_host(REFERENCE_METHOD, self.workers.host.name)
 
     async def _make_reference(self) -> WorkerFailureError | None:
         """Have the reference method, which is not part of the run, predict the text; return why it could not."""
-        self.emit(Noticed(f"quality needs the predictions of {REFERENCE_METHOD}: they are made first, and kept"))
-        self.workers.forget_skip(REFERENCE_METHOD)  # of its trials
+        self.emit(Noticed(f"quality needs the predictions of {self._reference}: they are made first, and kept"))
+        self.workers.forget_skip(self._reference)  # of its trials
         try:
-            await self._measure(REFERENCE_METHOD, lambda _: None)
+            await self._measure(self._reference, lambda _: None)
         except WorkerFailureError as error:
             await self.workers.end()
             if error.kind is FailureKind.CANCELLED:
@@ -82,7 +87,7 @@ class QualityTurns:
 
     async def _measure(self, method: str, observe: Observe) -> QualityMeasured:
         worker = await self.workers.loaded(method, observe)
-        request = QualityRequest(text=self.text.text, make_reference=method == REFERENCE_METHOD)
+        request = QualityRequest(text=self.text.text, make_reference=method == self._reference)
         async for event in worker.quality(request):
             observe(event)
             if isinstance(event, QualityMeasured):

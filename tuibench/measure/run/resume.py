@@ -11,6 +11,7 @@ from typing import Self
 
 import tuibench
 from tuibench.core.machine.fingerprint import differences
+from tuibench.core.run.host import hosts_of
 from tuibench.core.run.record import QualityRecord, TrialRecord
 from tuibench.core.run.resume import kept
 from tuibench.core.run.spec import EvalText, RunSpec
@@ -145,6 +146,7 @@ def obstacles(session: Session, model: LocalModel) -> Iterator[str]:
         yield f"tuibench {header.tuibench_version} measured it, this is {tuibench.__version__}"
     if header.model.digest != model.digest:
         yield f"its model {header.model.name} has other weights than {model.name} here (SHA-256 differs)"
-    for difference in differences(machine_header(), header.machine):
+    here = None in hosts_of(header.settings.methods)  # other machines are held against theirs when they are reached
+    for difference in differences(machine_header(), header.machine) if here else ():
         if difference.matters:
             yield f"{'other software' if difference.software else 'another machine'}: {difference}"

@@ -28,11 +28,10 @@ from tuibench.core.run.run_events import (
 from tuibench.core.run.shape import Shape
 from tuibench.core.run.spec import RunSpec, TrialRequest
 from tuibench.core.run.trial_state import TrialState, trial_record
-from tuibench.machine.memory_room import too_little_memory
-from tuibench.measure.process.workers import Workers
 from tuibench.measure.run.sweep_cells import SharedWorkers, why_impossible
 from tuibench.measure.run.trial_under_way import TrialUnderWay
 from tuibench.measure.run.watch import Watch
+from tuibench.measure.run.workers import Workers
 
 WARMUP_TOKENS = 8
 """Enough to start thread pools and fill caches; a full-length warm-up without KV-cache would take minutes."""
@@ -173,17 +172,17 @@ class Rounds:
         left = [turn for turn in turns if not self._is_dropped(turn.cell) and turn not in self._taken]
         if self._shared is not None and left:
             await self._shared.begin(left[0])
-        if len(left) > 1 and not self._is_stopped() and self._together(left):
+        if len(left) > 1 and not self._is_stopped() and await self._together(left):
             await self._interleaved(left)
             return
         for turn in turns:
             await self._turn(turn)
 
-    def _together(self, turns: Sequence[Turn]) -> bool:
+    async def _together(self, turns: Sequence[Turn]) -> bool:
         local = [turn.method for turn in turns if not is_endpoint(turn.method)]  # of a server only the client is here
         known = [self.latest.get(method) for method in local]
         peaks_bytes = [record.peak_rss_bytes if record else None for record in known]
-        why_not = too_little_memory(peaks_bytes, self._parameters)
+        why_not = await self._workers.host.too_little_memory(peaks_bytes, self._parameters)
         if why_not is not None:
             self._tell_once(why_not)
         elif len(local) < len(turns):

@@ -25,7 +25,9 @@ def start_header(spec: RunSpec, model: LocalModel, turns: Sequence[Turn]) -> Ses
     created = datetime.now(UTC).replace(microsecond=0)
     label = slug(spec.name or model.name) or "session"
     return SessionHeader(
-        schema_version=version_to_write(endpoints=bool(spec.endpoints), sweep=spec.sweep is not None),
+        schema_version=version_to_write(
+            endpoints=bool(spec.endpoints), sweep=spec.sweep is not None, hosts=bool(spec.hosts)
+        ),
         id=f"{created:%Y%m%d-%H%M%S}-{label}-{secrets.token_hex(2)}",
         name=spec.name,
         created=created,

@@ -11,7 +11,7 @@ from tuibench.core.run.plan import Turn
 from tuibench.core.run.record import TrialRecord
 from tuibench.core.run.shape import Shape
 from tuibench.machine.memory_room import free_memory_bytes
-from tuibench.measure.process.workers import Workers
+from tuibench.measure.run.workers import Workers
 
 
 class SharedWorkers:

@@ -13,8 +13,8 @@ from tuibench.core.run.spec import TrialRequest
 from tuibench.core.run.trial_state import TrialState, fold_trial, trial_record
 from tuibench.measure.process.failure import WorkerFailureError
 from tuibench.measure.process.supervisor import WorkerProcess
-from tuibench.measure.process.workers import Workers
 from tuibench.measure.run.watch import TrialWatch, Watch
+from tuibench.measure.run.workers import Workers
 from tuibench.store.redact import redact
 
 
@@ -68,7 +68,7 @@ class TrialUnderWay:
         """
         try:
             self._process = await self._workers.loaded(self.method, self._observe, anew=anew, beside=beside)
-            self._watched = self._watch.begin(self._process.pid)
+            self._watched = self._watch.begin()
         except WorkerFailureError as error:
             self._failure = error
             return
@@ -83,7 +83,6 @@ class TrialUnderWay:
         except WorkerFailureError as error:
             self._failure = error
             return
-        self._watched.go_on()
         await self._take(self._process.go_on())
 
     async def _take(self, events: AsyncIterator[Event]) -> None:
@@ -92,16 +91,16 @@ class TrialUnderWay:
                 self._observe(event)
         except WorkerFailureError as error:
             self._failure = error
-            return
-        if self._watched is not None and not self.over:
-            self._watched.pause()
 
     def _observe(self, event: Event) -> None:
         self._state = fold_trial(self._state, event)
+        self._watch.hear(event)
+        if self._watched is not None:
+            self._watched.hear(event)
         self._emit(TrialObserved(self.method, event))
 
     def record(self) -> TrialRecord:
-        """Return what is kept of a trial that is over; to be called at once, since it takes the last reading."""
+        """Return what is kept of a trial that is over."""
         state, failure = self._state, self._failure
         watched, observer_cpu_ns = self._watch.give_up(), None
         if failure is None and self._watched is not None and self._process is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from tuibench.core.machine.validity import (
@@ -15,8 +14,15 @@ from tuibench.core.machine.validity import (
     standstill_doubt,
     without_pause,
 )
-from tuibench.machine.conditions import read_conditions
-from tuibench.machine.effective_cpus import effective_cpus
+from tuibench.core.run.events import (
+    ConditionsRead,
+    Event,
+    MachineTold,
+    TrialAccepted,
+    TrialFinished,
+    TurnBegan,
+    TurnEnded,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,55 +39,69 @@ class TrialHealth:
 class Watch:
     """Watches the trials of one run."""
 
-    def __init__(self, n_threads: int, read: Callable[[int], Conditions] = read_conditions) -> None:
-        """Note what is doubtful about every trial of the run.
+    def __init__(self, n_threads: int) -> None:
+        """Begin.
 
         Args:
             n_threads: Threads of each worker.
-            read: Takes a reading while the worker with this process id waits.
         """
-        found = effective_cpus().doubt(n_threads)
-        self.known = (Disturbance(Lamp.RED if found[1] else Lamp.YELLOW, found[0]),) if found else ()
-        self.read = read
+        self._n_threads = n_threads
+        self.known: tuple[Disturbance, ...] = ()
+        """What is doubtful about every trial of the run."""
         self.fastest_khz = 0
         """That a trial ended with so far."""
 
-    def begin(self, worker_pid: int) -> TrialWatch:
-        """Take a reading before a trial, with its worker loaded and idle."""
-        return TrialWatch(self, worker_pid)
+    def hear(self, event: Event) -> None:
+        """Note what a worker tells of its machine before its trials."""
+        if isinstance(event, MachineTold):
+            found = event.cpus.doubt(self._n_threads)
+            self.known = (Disturbance(Lamp.RED if found[1] else Lamp.YELLOW, found[0]),) if found else ()
+
+    def begin(self) -> TrialWatch:
+        """Watch a trial, whose worker is loaded and idle."""
+        return TrialWatch(self)
 
     def give_up(self) -> TrialHealth:
-        """Return what is known of a trial that failed."""
+        """Return what is known of a trial that failed, or whose worker does not tell its conditions."""
         return TrialHealth(tuple(doubt.reason for doubt in self.known), None)
 
 
 class TrialWatch:
     """Watches one trial, in which others may have their turns."""
 
-    def __init__(self, run: Watch, worker_pid: int) -> None:
-        """Take the first reading; `Watch.begin` does."""
+    def __init__(self, run: Watch) -> None:
+        """Begin; `Watch.begin` does."""
         self._run = run
-        self._pid = worker_pid
-        self._before = run.read(worker_pid)
+        self._latest: Conditions | None = None
+        self._before: Conditions | None = None
         self._paused: Conditions | None = None
+        self._after: Conditions | None = None
 
-    def pause(self) -> None:
-        """Take a reading at the end of a turn."""
-        self._paused = self._run.read(self._pid)
-
-    def go_on(self) -> None:
-        """Take a reading before the next turn."""
-        if self._paused is not None:
-            self._before = without_pause(self._before, self._paused, self._run.read(self._pid))
-            self._paused = None
+    def hear(self, event: Event) -> None:
+        """Note what the worker tells: conditions belong to the event that follows."""
+        match event:
+            case ConditionsRead(conditions=conditions):
+                self._latest = conditions
+            case TrialAccepted():
+                self._before = self._latest
+            case TurnEnded():
+                self._paused = self._latest
+            case TurnBegan() if self._before and self._paused and self._latest:
+                self._before = without_pause(self._before, self._paused, self._latest)
+            case TrialFinished():
+                self._after = self._latest
+            case _:
+                pass
 
     def end(self, stood_still_ns: int | None = None) -> TrialHealth:
-        """Take the last reading, and judge the trial.
+        """Judge the trial.
 
         Args:
             stood_still_ns: What the worker says of itself, as in `TrialFinished`.
         """
-        before, after = self._before, self._run.read(self._pid)
+        before, after = self._before, self._after
+        if before is None or after is None:
+            return self._run.give_up()
         if after.clock_khz is not None:
             # An idle core may be slow. The fastest that a trial of this run ended with is what this one can lose.
             self._run.fastest_khz = max(self._run.fastest_khz, after.clock_khz)

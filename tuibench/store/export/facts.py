@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from tuibench.core import format as fmt
+from tuibench.core.results.by_host import split_by_host
 from tuibench.core.results.comparison import MeasuredRun, by_shape
+from tuibench.core.run.state import HostState
 from tuibench.store.schema import Session
 
 
@@ -31,9 +33,10 @@ def measured_run(session: Session, label: str | None = None) -> MeasuredRun:
 
 
 def measured_runs(session: Session, label: str | None = None) -> list[MeasuredRun]:
-    """Return what was measured, a run for each shape of a sweep; see `measured_run`."""
-    sweep = session.header.settings.sweep
-    return by_shape(measured_run(session, label), sweep.axes.shapes() if sweep else ())
+    """Return what was measured, a run for each shape of a sweep, or for each machine; see `measured_run`."""
+    run, sweep = measured_run(session, label), session.header.settings.sweep
+    hosts = {name: HostState(host.machine, host.n_threads, host.price_per_hour) for name, host in session.hosts.items()}
+    return by_shape(run, sweep.axes.shapes()) if sweep else split_by_host(run, hosts)
 
 
 def _facts(session: Session) -> dict[str, str]:

@@ -10,6 +10,7 @@ import msgspec
 from tuibench.core.format import inert_json
 from tuibench.core.present.sweep_lines import sweep_sentences
 from tuibench.core.results.comparison import Comparison, Row, Speedup
+from tuibench.core.results.host_verdict import HostChoice, host_choices
 from tuibench.core.results.verdict import MAX_KLD, method_sentence, recommend
 from tuibench.core.run.record import QualityRecord, TrialRecord
 from tuibench.core.statistics.stats import Ratio
@@ -43,11 +44,24 @@ def as_json(comparison: Comparison, status: Mapping[str, str] | None = None) -> 
         }
         for number in range(len(comparison.runs))
     ]
-    rows = [_row(comparison, row, (status or {}).get(row.method)) for row in comparison.rows]
+    rows = [_row(comparison, row, (status or {}).get(comparison.name(row))) for row in comparison.rows]
     whole: dict[str, object] = {"baseline": comparison.baseline, "runs": runs, "methods": rows}
     if sentences := sweep_sentences(comparison):
         whole["sweep"] = sentences
+    if hosts := host_choices(comparison):
+        whole["hosts"] = [_host(choice) for choice in hosts]
     return inert_json(msgspec.json.format(msgspec.json.encode(_rounded(msgspec.to_builtins(whole))), indent=2).decode())
+
+
+def _host(choice: HostChoice) -> dict[str, object]:
+    return {
+        "host": choice.host,
+        "method": choice.method,
+        "decode_tps": choice.decode_tps,
+        "price_per_hour": choice.price_per_hour,
+        "price_per_million_tokens": choice.price_per_million_tokens,
+        "judged": choice.judged,
+    }
 
 
 def _rounded(value: Any) -> Any:  # noqa: ANN401 - whatever JSON holds

@@ -16,6 +16,7 @@ from tuibench.core.present.detail_columns import MEMORY, QUALITY, scored_on
 from tuibench.core.results.comparison import compare, run_of_state
 from tuibench.core.results.metrics import ACCEPTANCE, DECODE, OUTPUT, PREFILL, TOKENS_PER_STEP, TPOT, TTFT
 from tuibench.core.results.roofline import roofline
+from tuibench.core.run.host import host_of
 from tuibench.core.run.record import TrialRecord
 from tuibench.core.run.spec import Method
 from tuibench.core.run.state import MethodState, RunState
@@ -110,10 +111,12 @@ class DetailsScreen(ModalScreen[None]):
 
     def _why(self) -> Rows:
         """Return how near decoding comes to the machine's limit."""
-        run = self._run
-        if run.machine is None:
+        run, host = self._run, host_of(self._method.method)
+        there = run.hosts.get(host) if host else None
+        machine, n_threads = (there.machine, there.n_threads) if there else (run.machine, run.n_threads)
+        if machine is None or (host and not there):
             return []
-        found = roofline(self._method.records, run.machine, run.n_threads)
+        found = roofline(self._method.records, machine, n_threads)
         if found is None:
             return []
         return [

@@ -11,7 +11,8 @@ from textual.message import Message
 from textual.reactive import var
 
 from tuibench.core import format as fmt
-from tuibench.core.results.comparison import Comparison, Row, compare, run_of_state
+from tuibench.core.results.by_host import runs_of_machines
+from tuibench.core.results.comparison import Comparison, Row, compare
 from tuibench.core.run.spec import Method
 from tuibench.core.run.state import RunState
 from tuibench.ui.keys.keymap import bindings
@@ -145,8 +146,8 @@ class Ladder(RowList):
             self._measured = measured
             parents = {name: method.parent for name, method in self._known.items()}
             exact = [name for name, method in self._known.items() if method.promises_the_model]
-            found = compare([run_of_state(self.run)], parents=parents, exact=exact)
-            self._compared = {row.method: row for row in found.rows}
+            found = compare(runs_of_machines(self.run), parents=parents, exact=exact)
+            self._compared = {found.name(row): row for row in found.rows}
             self.post_message(self.Compared(found))
         widths = self._widths()
         names = self._shown

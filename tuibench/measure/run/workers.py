@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-from tuibench import paths
 from tuibench.core.run.control import method_of
 from tuibench.core.run.events import PROTOCOL_VERSION, EngineReady, Event, FailureKind, Phase
 from tuibench.core.run.spec import LoadRequest, RunSpec
+from tuibench.measure.hosts.host import MeasuringHost
 from tuibench.measure.process.failure import WorkerFailureError
-from tuibench.measure.process.interpreter import in_runtime
 from tuibench.measure.process.supervisor import WorkerProcess
 from tuibench.measure.process.time_limits import TimeLimits
 
@@ -24,23 +23,21 @@ class Workers:
     its last events were already on their way, does not begin again.
     """
 
-    def __init__(
-        self, spec: RunSpec, model_dir: Path, log_name: str, limits: TimeLimits, command: Sequence[str]
-    ) -> None:
+    def __init__(self, spec: RunSpec, model_dir: Path, log_name: str, limits: TimeLimits, host: MeasuringHost) -> None:
         """Say how to start a worker; none starts yet.
 
         Args:
             spec: The run that its workers serve.
-            model_dir: The model's folder.
+            model_dir: The model's folder on the host.
             log_name: What the names of the workers' logs begin with.
             limits: Time-outs.
-            command: How to start one.
+            host: Where they run.
         """
         self._spec = spec
         self._model_dir = model_dir
         self._log_name = log_name
         self._limits = limits
-        self._command = command
+        self.host = host
         self.n_threads = spec.n_threads
         """Of workers that start from here on."""
         self._serving: str | None = None
@@ -140,13 +137,11 @@ class Workers:
             method=method,
             model_dir=str(self._model_dir),
             n_threads=self.n_threads,
-            calibration=self._spec.calibration,
+            calibration=await self.host.calibration(self._spec.calibration),
             endpoint=next((each for each in self._spec.endpoints if each.method == method_of(method)), None),
         )
-        log = paths.logs_dir() / f"{self._log_name}.{method}.log"
-        command, variables = in_runtime(method_of(method), self._command)
-        process = await WorkerProcess.start(load, log, self._limits, command, variables)
-        self._processes[method] = process
+        log_name = f"{self._log_name}.{method}.log"
+        process = self._processes[method] = await self.host.start(load, log_name, self._limits)
         if (kind := self._called_off(method)) is not None:  # while it started
             process.interrupt(kind)
         return process

@@ -1,0 +1,65 @@
+"""A run on several machines as one run of each: methods are compared within a machine, machines by method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+import msgspec
+
+from tuibench.core.results.comparison import MeasuredRun, run_of_state, runs_of_state
+from tuibench.core.run.host import THIS_MACHINE, host_of, hosts_of, without_host
+from tuibench.core.run.record import QualityRecord, TrialRecord
+from tuibench.core.run.state import HostState, RunState
+
+Record = TypeVar("Record", TrialRecord, QualityRecord)
+
+
+def runs_of_machines(state: RunState) -> list[MeasuredRun]:
+    """Return a run as far as its state knows it, machine by machine; of a sweep, the shape that has its turn."""
+    return split_by_host(run_of_state(state), state.hosts)
+
+
+def all_runs(state: RunState) -> list[MeasuredRun]:
+    """Return a run as far as its state knows it, machine by machine or shape by shape."""
+    return runs_of_state(state) if state.shapes else runs_of_machines(state)
+
+
+def split_by_host(run: MeasuredRun, hosts: Mapping[str, HostState]) -> list[MeasuredRun]:
+    """Return what was measured on each machine, with methods under their own names; a run on this one as it is.
+
+    Args:
+        run: With rows of all machines.
+        hosts: The other machines, as far as they are known.
+    """
+    names = hosts_of((*run.methods, *(record.method for record in run.trials))) or (None,)
+    return [run] if names == (None,) else [_on(run, name, hosts.get(name or "")) for name in names]
+
+
+def _on(run: MeasuredRun, name: str | None, host: HostState | None) -> MeasuredRun:
+    shown = name or THIS_MACHINE
+    found = replace(
+        run,
+        label=f"{run.label} on {shown}" if run.label else shown,
+        methods=tuple(without_host(method) for method in run.methods if host_of(method) == name),
+        trials=tuple(_plain(record) for record in run.trials if host_of(record.method) == name),
+        quality=tuple(_plain(record) for record in run.quality if host_of(record.method) == name),
+        host=shown,
+    )
+    if name is None:
+        return found
+    if host is None:  # never reached
+        return replace(found, machine=None)
+    facts = {"cpu": host.machine.cpu, "cpus": str(host.machine.n_cpus_effective), "threads": str(host.n_threads)}
+    return replace(
+        found,
+        facts={**run.facts, **facts} if run.facts else run.facts,
+        machine=host.machine,
+        n_threads=host.n_threads,
+        price_per_hour=host.price_per_hour,
+    )
+
+
+def _plain(record: Record) -> Record:
+    return msgspec.structs.replace(record, method=without_host(record.method))

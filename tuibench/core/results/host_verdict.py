@@ -1,0 +1,131 @@
+"""Which machine to take: the fastest, and where prices are known the cheapest for a million tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tuibench.core import format as fmt
+from tuibench.core.results.comparison import Comparison, MeasuredRun
+from tuibench.core.results.method_trials import ratio_between_runs
+from tuibench.core.results.metrics import DECODE
+from tuibench.core.results.verdict import recommend
+from tuibench.core.statistics.stats import Outcome, Ratio
+
+
+@dataclass(frozen=True, slots=True)
+class HostChoice:
+    """What to run on a machine: the fastest method that is close enough to the reference."""
+
+    run: int
+    host: str
+    method: str
+    decode_tps: float
+    price_per_hour: float | None
+    judged: bool
+    """Whether its closeness was measured."""
+
+    @property
+    def price_per_million_tokens(self) -> float | None:
+        """Of one stream of tokens that never stops; None without a price."""
+        return None if self.price_per_hour is None else self.price_per_hour / 3600 / self.decode_tps * 1e6
+
+
+def host_choices(comparison: Comparison) -> tuple[HostChoice, ...]:
+    """Return the choice for each machine of a comparison on which something was measured, the fastest first."""
+    found = [_choice(comparison, number, run) for number, run in enumerate(comparison.runs) if run.host is not None]
+    return tuple(sorted(filter(None, found), key=lambda choice: -choice.decode_tps))
+
+
+def _choice(comparison: Comparison, number: int, run: MeasuredRun) -> HostChoice | None:
+    advice = recommend(comparison, number)
+    rows = {row.method: speed for row in comparison.of_run(number) if (speed := row.median(DECODE)) is not None}
+    may = [name for name in rows if name not in advice.unjudged]
+    method = advice.fastest or max(may, key=lambda name: rows[name], default=None)
+    if method is None or run.host is None:
+        return None
+    return HostChoice(number, run.host, method, rows[method], run.price_per_hour, judged=advice.fastest is not None)
+
+
+def host_lines(comparison: Comparison) -> list[str]:
+    """Return a sentence on the fastest machine and, where prices are known, one on the cheapest; none for one machine.
+
+    For example `cheapest: fused-int8 on small: 0.021 per million tokens, 1.80 × cheaper than on big [1.71, 1.89]`.
+    """
+    choices = host_choices(comparison)
+    if len(choices) <= 1:
+        return []
+    fastest, second = choices[:2]
+    ratio = _speeds(comparison, fastest, second)
+    speed = f"{fmt.rate(fastest.decode_tps)}, {fmt.times(ratio.value)} {_named(second)} {_how_sure(ratio)}"
+    lines = [f"fastest: {_named(fastest)}: {speed}"]
+    priced = sorted(
+        ((price, choice) for choice in choices if (price := choice.price_per_million_tokens) is not None),
+        key=lambda pair: pair[0],
+    )
+    if len(priced) > 1:
+        lines.append(_cheapest(comparison, *priced[:2]))
+    unpriced = [choice.host for choice in choices if choice.price_per_hour is None]
+    if priced and unpriced:
+        lines.append(f"no price is known of {', '.join(unpriced)}: `price_per_hour` in the settings")
+    if not all(choice.judged for choice in choices):
+        lines.append(
+            "closeness to the reference was not measured everywhere: these are the fastest, whatever they compute"
+        )
+    return list(map(fmt.printable, lines))
+
+
+def _cheapest(comparison: Comparison, first: tuple[float, HostChoice], second: tuple[float, HostChoice]) -> str:
+    (price, choice), (dearer, other) = first, second
+    ratio = _speeds(comparison, choice, other)
+    scale = dearer / price / ratio.value  # prices are known exactly
+    than = f"on {other.host}" if other.method == choice.method else _named(other)
+    times = Ratio(
+        value=ratio.value * scale,
+        low=None if ratio.low is None else ratio.low * scale,
+        high=None if ratio.high is None else ratio.high * scale,
+        n=ratio.n,
+        paired=ratio.paired,
+    )
+    return (
+        f"cheapest: {_named(choice)}: {_money(price)} per million tokens, {fmt.times(times.value)} cheaper than {than} "
+        f"{_how_sure(times)}"
+    )
+
+
+def _speeds(comparison: Comparison, ours: HostChoice, theirs: HostChoice) -> Ratio:
+    measured = comparison.measured
+    found = ratio_between_runs(measured[ours.run][ours.method], measured[theirs.run][theirs.method])
+    return found or Ratio(ours.decode_tps / theirs.decode_tps, None, None, 0, paired=False)
+
+
+def _how_sure(ratio: Ratio) -> str:
+    match ratio.outcome:
+        case Outcome.UNKNOWN:
+            return "(too few trials to tell)"
+        case Outcome.NONE:
+            return f"{fmt.interval(ratio.low, ratio.high)} (no difference)"
+        case _:
+            return fmt.interval(ratio.low, ratio.high)
+
+
+def _named(choice: HostChoice) -> str:
+    return f"{choice.method} on {choice.host}"
+
+
+def _money(amount: float) -> str:
+    return f"{amount:.2g}" if amount < 1 else f"{amount:.2f}"
+
+
+def host_rows(comparison: Comparison) -> Sequence[tuple[str, ...]]:
+    """Return method × machine as a table of decode speeds: a heading, then a line for each method."""
+    hosts = [(number, run.host) for number, run in enumerate(comparison.runs) if run.host is not None]
+    if len(hosts) <= 1:
+        return []
+    methods = dict.fromkeys(row.method for row in comparison.rows)
+    table = [("decode, tok/s", *(host for _, host in hosts))]
+    for method in methods:
+        rows = [comparison.row(number, method) for number, _ in hosts]
+        speeds = [row.median(DECODE) if row else None for row in rows]
+        table.append((method, *(fmt.MISSING if speed is None else f"{speed:.1f}" for speed in speeds)))
+    return table
