@@ -6,6 +6,7 @@ import pytest
 from tests.permissions import obey_modes
 from tuibench.config import Config, load_config, save_theme
 from tuibench.core.run.endpoint import Endpoint
+from tuibench.core.run.host import Host
 
 
 @pytest.fixture
@@ -170,3 +171,29 @@ def test_a_server_that_cannot_be_asked_is_left_out_and_named_without_its_secrets
     assert problem.startswith("config.toml: endpoints.odd: ")
     assert said in problem
     assert "sk-secret" not in problem
+
+
+HOST = '[hosts.big]\nlauncher = ["ssh", "-T", "me@big"]\nenv = { A = "b" }\nprice_per_hour = 2.1\n'
+
+
+def test_hosts_are_read(file):
+    (host,) = load_config(written(file, HOST)).config.machines
+    assert host == Host(name="big", launcher=("ssh", "-T", "me@big"), env={"A": "b"}, price_per_hour=2.1)
+
+
+@pytest.mark.parametrize(
+    ("table", "part"),
+    [
+        ("[hosts.small]\n", "launcher"),
+        ('[hosts.small]\nlauncher = "ssh small"\n', "array"),
+        ("[hosts.small]\nlauncher = []\n", "launcher is empty"),
+        ('[hosts.local]\nlauncher = ["env"]\n', "host name"),
+        ('[hosts.small]\nlauncher = ["env"]\nport = 22\n', "port"),
+    ],
+)
+def test_a_host_that_cannot_be_used_is_left_out_with_the_reason(file, table, part):
+    loaded = load_config(written(file, HOST + table))
+    assert [host.name for host in loaded.config.machines] == ["big"]
+    (problem,) = loaded.problems
+    assert problem.startswith("config.toml: hosts.")
+    assert part in problem

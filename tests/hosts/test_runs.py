@@ -79,7 +79,7 @@ class Program:
             "TUIBENCH_CONFIG": str(config), "TUIBENCH_SESSIONS": str(self.folder / "sessions"), **dict(environment),
         }  # fmt: skip
         self.run_words = (
-            "run", "--model", str(model.directory), "--methods", "fused-int8", "--no-quality", "--threads", "1",
+            "run", "--model", str(model.directory), "--methods", "kv-cache", "--no-quality", "--threads", "1",
             "--prompt", "Once upon a time",
         )  # fmt: skip
 
@@ -142,13 +142,13 @@ def test_a_session_of_two_machines_has_rows_of_both_and_says_which_to_take(serve
     program = Program(tmp_path, tiny_llama, places, monkeypatch)
     out, err = program.done(*program.run_words, "--on", "big,small,local", "--max-new-tokens", "16")
     session = program.session()
-    assert session.header.settings.methods == ("fused-int8@big", "fused-int8@small", "fused-int8")
+    assert session.header.settings.methods == ("kv-cache@big", "kv-cache@small", "kv-cache")
     assert {name: host.price_per_hour for name, host in session.hosts.items()} == {"big": 2.0, "small": None}
     measured = [trial for trial in session.trials if not trial.warmup]
     assert sorted(trial.method for trial in measured) == sorted(session.header.settings.methods * 3)
     assert len({trial.token_ids for trial in measured}) == 1
     assert all(trial.lamp is not None for trial in measured)
-    assert "fastest: fused-int8 on " in out
+    assert "fastest: kv-cache on " in out
     assert "no price is known of " in out
     assert [line.split()[0] for line in out.splitlines() if line in {"big", "small", "local"}] == [
         "big",
@@ -156,8 +156,8 @@ def test_a_session_of_two_machines_has_rows_of_both_and_says_which_to_take(serve
         "local",
     ]
     path = err.splitlines()[-1]
-    compared, _ = program.done("compare", path, "--baseline", "fused-int8")
-    assert "fastest: fused-int8 on " in compared
+    compared, _ = program.done("compare", path, "--baseline", "kv-cache")
+    assert "fastest: kv-cache on " in compared
     text = Path(path).read_text()
     assert str(tmp_path) not in text
     assert "127.0.0.1" not in text
@@ -173,7 +173,7 @@ def test_a_run_there_is_measured_there(far):
     far.done(*far.run_words, "--on", "big", "--max-new-tokens", "16")
     session = far.session()
     trials = [trial for trial in session.trials if not trial.warmup]
-    assert [trial.method for trial in trials] == ["fused-int8@big"] * 3
+    assert [trial.method for trial in trials] == ["kv-cache@big"] * 3
     assert not any(trial.failed for trial in trials)
     assert session.header.machine == session.hosts["big"].machine
     assert session.hosts["big"].machine.read_bytes_per_s == 20_000_000_000

@@ -18,10 +18,10 @@ def machine(monkeypatch):
         monkeypatch.setattr(socket, "gethostname", lambda: host)
         monkeypatch.setattr(tempfile, "gettempdir", lambda: tmp)
         monkeypatch.setenv("HOME", home)
-        module._replacements.cache_clear()
+        module.private_words.cache_clear()
 
     yield be
-    module._replacements.cache_clear()
+    module.private_words.cache_clear()
 
 
 def test_folders_of_this_machine_become_marks():

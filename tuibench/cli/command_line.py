@@ -29,8 +29,8 @@ from tuibench.cli.arguments.take import TAKE
 from tuibench.cli.arguments.verb import EXIT_CODES
 
 _VERBS = (
-    RUN, PICK, REPLAY, COMPARE, EXPORT, TAKE, CHAT, SERVE_MODEL, SESSIONS, MODELS, HOSTS, METHODS, RUNTIMES, DOCTOR, SERVE,
-    COMPLETION, HELP,
+    RUN, PICK, REPLAY, COMPARE, EXPORT, TAKE, CHAT, SERVE_MODEL, SESSIONS, MODELS, HOSTS, METHODS, RUNTIMES, DOCTOR,
+    SERVE, COMPLETION, HELP,
 )  # fmt: skip
 VERBS = tuple(verb.name for verb in _VERBS)
 

@@ -12,12 +12,14 @@ from tuibench.cli.arguments import UsageError
 from tuibench.core import format as fmt
 from tuibench.store.annotations import annotate, tags_from
 from tuibench.store.catalogue import find_session
+from tuibench.store.imports import import_session
 from tuibench.store.schema import Annotation, SessionError
 from tuibench.store.session import load_header
 from tuibench.store.trash import KEPT_S, delete, deleted, restore
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -34,6 +36,24 @@ def remove(name: str) -> int:
         raise UsageError(fmt.printable(str(error))) from error
     days = KEPT_S // 86400
     _say(f"removed {path}; `tuibench sessions restore {path.stem}` brings it back for {days} days")
+    return OK
+
+
+def import_files(names: Sequence[str]) -> int:
+    """Take others' session files into one's own folder.
+
+    Raises:
+        UsageError: One of them is not a session; those before it are there.
+    """
+    folder = paths.sessions_dir()
+    for name in names:
+        try:
+            found = import_session(paths.expanded(name), folder)
+        except SessionError as error:
+            raise UsageError(fmt.printable(str(error))) from error
+        for problem in found.problems:
+            _say(f"{name}: {problem}")
+        _say(f"{name}: {'imported as' if found.new else 'is there already:'} {found.path.stem}")
     return OK
 
 

@@ -11,7 +11,7 @@ from tuibench import paths
 from tuibench.cli import OK
 from tuibench.cli.arguments import UsageError
 from tuibench.cli.result_table import aligned, detail_lines, result_json, result_lines
-from tuibench.cli.session_changes import bring_back, edit, remove
+from tuibench.cli.session_changes import bring_back, edit, import_files, remove
 from tuibench.core import format as fmt
 from tuibench.core.present.sweep_lines import axis_lines
 from tuibench.store.catalogue import SessionSummary, find_session, list_sessions
@@ -52,6 +52,10 @@ def run(options: argparse.Namespace) -> int:
         return _list(options.format)
     if options.action == "restore":
         return bring_back(options.session)
+    if options.more and options.action != "import":
+        raise UsageError(f"one session at a time: {options.session} or {options.more[0]}?")
+    if options.action == "import" and options.session is not None:
+        return import_files([options.session, *options.more])
     if options.session is None:
         raise UsageError(f"which session? `tuibench sessions {options.action} NAME`; `tuibench sessions` lists them")
     if options.action == "rm":

@@ -8,6 +8,7 @@ import re
 import socket
 import sys
 import tempfile
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -25,8 +26,8 @@ _ROLES = {
 
 
 @cache
-def _replacements() -> tuple[tuple[re.Pattern[str], str], ...]:
-    """Return what to replace, longest first: a folder inside another must be found before it."""
+def private_words() -> dict[str, str]:
+    """Return folders and names of this machine and its user, each with what stands for it."""
     roots = {
         str(paths.cache_dir()): "<cache>",
         sys.prefix: "<python>",
@@ -38,13 +39,13 @@ def _replacements() -> tuple[tuple[re.Pattern[str], str], ...]:
     }
     host = socket.gethostname()
     names = {host: "<host>", host.partition(".")[0]: "<host>", _user(): "<user>"}
-    found = {old: (_folder(old), new) for old, new in roots.items() if old and old != os.sep}
-    found |= {
-        old: (re.compile(rf"(?<!\w){re.escape(old)}(?!\w)"), new)
-        for old, new in names.items()
-        if len(old) >= _SHORTEST_NAME and old.lower() not in _ROLES
-    }
-    return tuple(pair for _, pair in sorted(found.items(), key=lambda item: -len(item[0])))
+    folders = {old: new for old, new in roots.items() if old and old != os.sep}
+    telling = {old: new for old, new in names.items() if len(old) >= _SHORTEST_NAME and old.lower() not in _ROLES}
+    return folders | telling
+
+
+def _pattern(private: str) -> re.Pattern[str]:
+    return _folder(private) if os.sep in private else re.compile(rf"(?<!\w){re.escape(private)}(?!\w)")
 
 
 def _folder(path: str) -> re.Pattern[str]:
@@ -60,8 +61,14 @@ def _user() -> str:
         return ""
 
 
-def redact(text: str) -> str:
-    """Return the text without this machine's folders, host name and user name."""
-    for old, new in _replacements():
-        text = old.sub(new, text)
+def redact(text: str, also: Mapping[str, str] | None = None) -> str:
+    """Return the text without this machine's folders, host name and user name.
+
+    Args:
+        text: For a file that is made to be shared.
+        also: The `private_words` of another machine that it may speak of.
+    """
+    private = private_words() | dict(also or {})
+    for old in sorted(private, key=len, reverse=True):  # a folder inside another must be found before it
+        text = _pattern(old).sub(private[old], text)
     return text

@@ -31,4 +31,4 @@ def _add(parser: argparse.ArgumentParser) -> None:
     add("--timeout", type=seconds, metavar="SECONDS", help="with check: longest wait (default: 60)")
 
 
-HOSTS = Verb("hosts", "list, check or prepare other machines to measure on", _add, _EPILOG)
+HOSTS = Verb("hosts", "list, check or prepare other machines to measure on", _add, "tuibench hosts check big", _EPILOG)

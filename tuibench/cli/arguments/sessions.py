@@ -10,8 +10,10 @@ from tuibench.cli.arguments.verb import SESSION_HELP, Verb
 
 def _add(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("action", nargs="?", choices=("list", "show", "edit", "rm", "restore"), default="list", help="default: list")
+    actions = ("list", "show", "edit", "rm", "restore", "import")
+    add("action", nargs="?", choices=actions, default="list", help="default: list")
     add("session", nargs="?", type=session_name, metavar="SESSION", help=SESSION_HELP)
+    add("more", nargs="*", type=session_name, metavar="FILE", help="with import: further files")
     add("--follow", action="store_true", help="with show: tell its trials as they are measured")
     add("--name", type=words, metavar="NAME", help="with edit: another name")
     add("--tags", type=words, metavar="TAGS", help="with edit: tags instead of those it has, by blanks or commas")
@@ -21,7 +23,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
 
 SESSIONS = Verb(
     "sessions",
-    "list, show, name, tag or remove stored sessions",
+    "list, show, name, tag, import or remove stored sessions",
     _add,
     'tuibench sessions edit last --name "after the update"',
 )

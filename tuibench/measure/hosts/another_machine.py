@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -34,6 +34,7 @@ class AnotherMachine:
         """Choose it; nothing starts yet."""
         self._host = host
         self._connection: Connection | None = None
+        self.private_words: Mapping[str, str] = {}
 
     @property
     def name(self) -> str:
@@ -44,6 +45,7 @@ class AnotherMachine:
         """Get there, however long that takes."""
         self._connection = Connection(self._host, tell)
         told = await self._connection.open()
+        self.private_words = told.private_words
         return HostFacts(told.machine, told.cpus)
 
     @property

@@ -75,6 +75,7 @@ class Connection:
         self._children: dict[int, FarChild] = {}
         self._reader: asyncio.Task[None] | None = None
         self._told: asyncio.Future[HostTold] | None = None
+        self._closing = False
         self.lost: str | None = None
         """Why there is no connection any more."""
 
@@ -118,11 +119,11 @@ class Connection:
             chunk = await _read(process)
             banner += chunk
             if not chunk or len(banner) > _BANNER_BYTES:
-                raise HostUnusableError(await self._why_not(process, banner))
+                raise await self._why_not(process, banner)
         frames = self._frames.push(banner.partition(BEGIN)[2])
         while not frames:
             if not (chunk := await _read(process)):
-                raise HostUnusableError(await self._why_not(process, b""))
+                raise await self._why_not(process, b"")
             frames = self._pushed(chunk)
         (_, first), *others = frames
         try:
@@ -153,7 +154,7 @@ class Connection:
                 f"{self._prepare}"
             )
 
-    async def _why_not(self, process: asyncio.subprocess.Process, banner: bytes) -> str:
+    async def _why_not(self, process: asyncio.subprocess.Process, banner: bytes) -> HostUnusableError:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(process.wait(), _TERMINATE_S)
         return no_connection(self._host, process.returncode, self._log.read_bytes() or banner)
@@ -186,8 +187,10 @@ class Connection:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(process.wait(), _TERMINATE_S)
         lines = self._log.read_bytes().decode(errors="replace").strip().splitlines()
-        latest = f": {printable_line(lines[-1])}" if lines else ""
-        return f"the connection to {self._host.name} was lost{latest}"
+        why = f"the connection to {self._host.name} was lost"
+        if not self._closing:
+            self._tell(f"{why}: {printable_line(lines[-1])}" if lines else why)  # with addresses that no session says
+        return why
 
     def _lose(self, why: str) -> None:
         self.lost = why
@@ -268,6 +271,7 @@ class Connection:
     async def end_of_input(self, within_s: float) -> bool:
         """Close the other end's input; return whether it ended, and the launcher with it, within so many seconds."""
         process = self._process
+        self._closing = True
         if process is None or process.stdin is None:
             return True
         process.stdin.close()
@@ -278,6 +282,7 @@ class Connection:
     async def close(self) -> None:
         """End it: standard input closes, which ends the other end in order; only then are signals sent."""
         process = self._process
+        self._closing = True
         if process is None:
             return
         if process.stdin is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tuibench.core.format import printable_line
 from tuibench.core.run.host import Host
+from tuibench.measure.hosts.host import HostUnusableError
 
 _SHOWN_CHARS = 200
 _NO_PYTHON = "the interpreter is not there: set `python` in the settings, or `tuibench hosts prepare {name}`"
@@ -25,8 +26,8 @@ _REMEDIES = (
 )
 
 
-def no_connection(host: Host, returncode: int | None, written: bytes) -> str:
-    """Return what to tell the user.
+def no_connection(host: Host, returncode: int | None, written: bytes) -> HostUnusableError:
+    """Return what to raise.
 
     Args:
         host: The machine.
@@ -36,7 +37,12 @@ def no_connection(host: Host, returncode: int | None, written: bytes) -> str:
     lines = [line for line in written.decode(errors="replace").splitlines() if line.strip()]
     for text, remedy in _REMEDIES:
         if (said := next((line for line in reversed(lines) if text in line), None)) is not None:
-            return f"{host.name}: {printable_line(said)[:_SHOWN_CHARS]}; {remedy.format(name=host.name)}"
+            helps = remedy.format(name=host.name)
+            shown = printable_line(said)[:_SHOWN_CHARS]
+            return HostUnusableError(f"{host.name}: {shown}; {helps}", f"{host.name}: {helps}")
     ended = "said nothing that tuibench understands" if returncode is None else f"ended with exit code {returncode}"
     latest = f": {printable_line(lines[-1])[:_SHOWN_CHARS]}" if lines else ""
-    return f"{host.name}: {host.launcher[0]} {ended}{latest}; try its words by hand, with `true` as the command"
+    helps = "try its words by hand, with `true` as the command"
+    return HostUnusableError(
+        f"{host.name}: {host.launcher[0]} {ended}{latest}; {helps}", f"{host.name}: the launcher {ended}; {helps}"
+    )

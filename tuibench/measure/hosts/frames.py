@@ -44,6 +44,8 @@ class HostTold(_Message, frozen=True, kw_only=True):
     machine: MachineHeader
     cpus: EffectiveCpus
     cache_free_bytes: int | None = None
+    private_words: dict[str, str] = {}
+    """What no session says, and what stands for it there."""
 
 
 class WorkerOver(_Message, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,16 @@ from tuibench.models.local import LocalModel
 
 class HostUnusableError(Exception):
     """Nothing can be measured on a machine; the message names it, the reason and the remedy."""
+
+    def __init__(self, message: str, shareable: str | None = None) -> None:
+        """Say why.
+
+        Args:
+            message: For the user, who may want to know what a launcher wrote of addresses and names.
+            shareable: For a session; by default the same.
+        """
+        super().__init__(message)
+        self.shareable = shareable or message
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +45,11 @@ class MeasuringHost(Protocol):
     @property
     def name(self) -> str | None:
         """What it is called in the settings; None for this machine."""
+        ...
+
+    @property
+    def private_words(self) -> Mapping[str, str]:
+        """What no session says of it, beside what none says of this machine, and what stands for it there."""
         ...
 
     async def connect(self, tell: Callable[[str], None]) -> HostFacts:

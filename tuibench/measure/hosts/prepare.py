@@ -179,7 +179,7 @@ class _FarEnd:
         self._process.kill()
         self._process.wait()
         self._log.seek(0)
-        return HostUnusableError(no_connection(self._host, self._process.returncode, self._log.read()))
+        return no_connection(self._host, self._process.returncode, self._log.read())
 
     def close(self) -> None:
         """End it: it ends with its input."""

@@ -61,6 +61,7 @@ from tuibench.measure.process.supervisor import MAX_LOG_BYTES, WORKER_COMMAND
 from tuibench.models.artifacts import discard_abandoned
 from tuibench.models.local import ModelError
 from tuibench.models.references import has_reference
+from tuibench.store.redact import private_words
 
 PATIENCE_S = 60.0
 """Without a word from the other end. A network that fails says nothing, and its connection stays open for hours."""
@@ -77,6 +78,8 @@ class Relay:
         """Say where frames go."""
         self._write = write
         self._workers: dict[int, LocalChild] = {}
+        self._early: dict[int, list[tuple[int, bytes]]] = {}
+        """What came for workers that are being started."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._lock = contextlib.AsyncExitStack()
 
@@ -87,12 +90,17 @@ class Relay:
     def take(self, channel: int, content: bytes) -> None:
         """Take a frame: a message, or what a worker is told."""
         if channel != MESSAGES:
-            if (worker := self._workers.get(channel)) is not None:
+            if channel in self._early:
+                self._early[channel].append((channel, content))
+            elif (worker := self._workers.get(channel)) is not None:
                 worker.send(content)
             return
         match _decoder.decode(content):
             case StartWorker() as start:
+                self._early[start.channel] = []
                 self._in_background(self._serve(start))
+            case CloseInput(channel=number) | EndWorker(channel=number) if number in self._early:
+                self._early[number].append((channel, content))
             case CloseInput(channel=number) if number in self._workers:
                 self._workers[number].close_input()
             case EndWorker(channel=number, within_s=within_s) if number in self._workers:
@@ -113,9 +121,12 @@ class Relay:
             command, variables = in_runtime(start.method, WORKER_COMMAND)
             worker = await LocalChild.start(command, log, variables)
         except (WorkerFailureError, OSError) as error:
+            del self._early[start.channel]
             self.tell(WorkerOver(channel=start.channel, refused=str(error)))
             return
         self._workers[start.channel] = worker
+        for channel, content in self._early.pop(start.channel):
+            self.take(channel, content)
         refused = None
         while refused is None and (chunk := await worker.read()):
             self._write(frame(start.channel, chunk))
@@ -201,6 +212,7 @@ def host_told() -> HostTold:
         machine=machine_header(),
         cpus=effective_cpus(),
         cache_free_bytes=shutil.disk_usage(existing).free,
+        private_words=private_words(),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -27,6 +27,7 @@ class ThisMachine:
     """Read and used directly: what watches is here anyway."""
 
     name = None
+    private_words: Mapping[str, str] = {}
 
     def __init__(
         self,

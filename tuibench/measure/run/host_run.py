@@ -146,7 +146,7 @@ class HostRun:
                     await self._measure(facts)
             except HostUnusableError as error:
                 on_locked()
-                self._fail_all(str(error))
+                self._fail_all(error)
         finally:
             if self._workers is not None:
                 await self._workers.end()
@@ -281,9 +281,9 @@ class HostRun:
         for method in self._spec.methods:
             self._outlet.emit(TurnsDropped(method))
 
-    def _fail_all(self, why: str) -> None:
+    def _fail_all(self, error: HostUnusableError) -> None:
         """Let each method that nothing was measured of say why; the others have what they have."""
-        self._outlet.emit(Noticed(why))
+        self._outlet.emit(Noticed(str(error)))
         for method in self._spec.methods:
             left = [turn for turn in self._turns if turn.method == method]
             measured = self._rounds is not None and method in self._rounds.latest
@@ -294,7 +294,7 @@ class HostRun:
                     index=left[0].index,
                     failure_kind=FailureKind.DISCONNECTED,
                     failure_phase=Phase.QUEUED,
-                    failure_message=redact(why),
+                    failure_message=redact(error.shareable, self._host.private_words),
                     finished=datetime.now(UTC),
                 )
                 self._outlet.save(record)

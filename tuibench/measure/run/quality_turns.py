@@ -96,7 +96,9 @@ class QualityTurns:
 
     def _failed(self, method: str, error: WorkerFailureError) -> QualityRecord:
         record = self._blank(method)
-        return msgspec.structs.replace(record, failure_kind=error.kind, failure_message=redact(error.message))
+        return msgspec.structs.replace(
+            record, failure_kind=error.kind, failure_message=redact(error.message, self.workers.host.private_words)
+        )
 
     def _blank(self, method: str) -> QualityRecord:
         return QualityRecord(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 
 from tuibench.core.run.endpoint import is_endpoint
@@ -115,12 +115,11 @@ class TrialUnderWay:
             validity=watched.reasons,
             lamp=watched.lamp,
             energy_uj=watched.energy_uj,
-            failure=_shareable(failure) if failure else None,
+            failure=_shareable(failure, self._workers.host.private_words) if failure else None,
             finished=datetime.now(UTC),
         )
 
 
-def _shareable(failure: WorkerFailureError) -> Failure:
-    return Failure(
-        kind=failure.kind, phase=failure.phase, message=redact(failure.message), log_tail=redact(failure.log_tail)
-    )
+def _shareable(failure: WorkerFailureError, private: Mapping[str, str]) -> Failure:
+    message, log_tail = redact(failure.message, private), redact(failure.log_tail, private)
+    return Failure(kind=failure.kind, phase=failure.phase, message=message, log_tail=log_tail)
