@@ -72,7 +72,7 @@ def _cpus(told: HostTold, n_threads: int | None) -> Check:
     doubt = cpus.doubt(asked)
     if doubt is not None:
         return Check("CPUs", f"{found}: {doubt[0]}", "ask for fewer threads, or have the launcher give more CPUs")
-    if cpus.n_allowed < cpus.n_machine and cpus.n_threads == 1:
+    if n_threads is None and cpus.n_allowed < cpus.n_machine and cpus.n_threads == 1:
         return Check("CPUs", found, "only one is given: if that is not meant, see the launcher's options (srun: -c N)")
     return Check("CPUs", f"{found}; {fmt.counted(asked, 'thread')}")
 

@@ -1,8 +1,8 @@
 """What two tuibench processes on two machines write to each other: frames, of which channel 0 has messages.
 
-A frame is a line with its channel and its length in bytes, then so many bytes. Every other channel is a worker's, whose
-bytes pass as they are: requests there, events back. Before the first frame a login shell may write what it likes;
-`BEGIN` on a line of its own ends that.
+A frame is a line with its channel and its length in bytes, then so many bytes and a line end, since some launchers
+(srun) pass on whole lines only. Every other channel is a worker's, whose bytes pass as they are: requests there, events
+back. Before the first frame a login shell may write what it likes; `BEGIN` on a line of its own ends that.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ class FrameError(Exception):
 
 def frame(channel: int, content: bytes) -> bytes:
     """Return a frame."""
-    return b"%d %d\n%b" % (channel, len(content), content)
+    return b"%d %d\n%b\n" % (channel, len(content), content)
 
 
 def message_frame(message: FromHost | ToHost) -> bytes:
@@ -180,10 +180,11 @@ class Frames:
             channel, n_bytes = map(int, words)
             if n_bytes > _MOST_BYTES:
                 raise FrameError(f"a frame of {n_bytes} bytes")
-            if len(data) < line_end + 1 + n_bytes:
+            end = line_end + 1 + n_bytes
+            if len(data) <= end:
                 break
-            start = line_end + 1 + n_bytes
-            found.append((channel, data[line_end + 1 : start]))
+            found.append((channel, data[line_end + 1 : end]))
+            start = end + 1
         self._rest = data[start:]
         if len(self._rest) > _MOST_BYTES + 80:
             raise FrameError("a frame without end")

@@ -11,6 +11,7 @@ import msgspec
 
 from tuibench.core.run.control import is_control
 from tuibench.core.run.events import FailureKind
+from tuibench.core.run.host import hosts_of
 from tuibench.core.run.resume import missing
 from tuibench.core.run.spec import Calibration, EvalText, RunSpec
 from tuibench.measure.run.evaluation_text import shipped_text
@@ -101,6 +102,9 @@ def resume_offer(path: Path, named: str, find: Callable[[str], LocalModel | None
 
 def _obstacles(continuation: Continuation, model: LocalModel | None, spec: RunSpec) -> Iterator[str]:
     header = continuation.session.header
+    if others := [name for name in hosts_of(header.settings.methods) if name is not None]:
+        command = f"`tuibench run --resume {continuation.path.stem}`"
+        yield f"it was measured on other machines ({', '.join(others)}), too: {command} in a shell goes on with it"
     if model is None:
         yield f"its model {header.model.name} is not on this machine; pull it, or start with --model FOLDER"
     else:
