@@ -30,7 +30,7 @@ def runs(hosts=("big", "small"), prices=PRICES, n=5, scored=True):
 
 def test_a_run_on_this_machine_alone_stays_as_it_is():
     run = measured(kv_cache=10)
-    assert split_by_host(run, {}) == (run,)
+    assert split_by_host(run, {}) == [run]
 
 
 def test_each_machine_is_a_run_with_methods_under_their_own_names():

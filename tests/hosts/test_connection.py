@@ -205,7 +205,9 @@ async def test_a_check_tells_what_a_run_would_meet(tmp_path, tiny_llama):
     assert "end" not in remedies
     (lost,) = [check async for check in checked(host_with(tmp_path, "false"), tiny_llama, 1, 600, print)]
     assert "exit code 1" in lost.found
-    (late,) = [check async for check in checked(host_with(tmp_path, "sleep", "9"), tiny_llama, 1, 0.2, print)]
+    (late,) = [
+        check async for check in checked(host_with(tmp_path, "sh", "-c", "exec sleep 600"), tiny_llama, 1, 0.2, print)
+    ]
     assert "--timeout" in late.remedy
     assert not descendants()
 

@@ -287,7 +287,8 @@ class Connection:
             return
         if process.stdin is not None:
             process.stdin.close()
-        for number, patience_s in ((signal.SIGTERM, _CLOSE_S), (signal.SIGKILL, _TERMINATE_S)):
+        in_order_s = _TERMINATE_S if self._reader is None else _CLOSE_S  # who never spoke has no workers to end
+        for number, patience_s in ((signal.SIGTERM, in_order_s), (signal.SIGKILL, _TERMINATE_S)):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(process.wait(), patience_s)
                 break
