@@ -25,11 +25,11 @@ from tuibench import paths
 from tuibench.models.digest import remembered_sha256
 from tuibench.models.folder import open_folder
 from tuibench.models.local import LocalModel, ModelError
+from tuibench.models.waiting_lock import waiting_lock
 
 RECORD_NAME = "tuibench-model.json"
 # One or two parts, none of which begins with a dot: no name leads out of the folder or to its hidden ones.
 _NAME = re.compile(r"\w[\w.+-]*(/\w[\w.+-]*)?")
-_POLL_S = 0.2
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,16 +149,8 @@ def remove_cached(name: str) -> int | None:
 @contextmanager
 def pull_lock(name: str, on_wait: Callable[[], None]) -> Iterator[None]:
     """Hold the right to pull a model; `on_wait` is called once if somebody else pulls it."""
-    lock = FileLock(_lock_path(_directory(name)))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        on_wait()
-        lock.acquire(poll_interval=_POLL_S)
-    try:
+    with waiting_lock(_lock_path(_directory(name)), on_wait):
         yield
-    finally:
-        lock.release()
 
 
 def open_staging(name: str) -> Staging:

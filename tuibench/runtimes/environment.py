@@ -14,8 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,11 +27,11 @@ from tuibench.core.run.spec import Method
 from tuibench.methods import available_methods
 from tuibench.models.cache import disk_bytes
 from tuibench.models.tether import tethered
+from tuibench.models.waiting_lock import waiting_lock
 from tuibench.runtimes.catalogue import RUNTIMES, Runtime
 from tuibench.runtimes.worker_path import worker_path
 
 _RECORD = "tuibench-runtime.json"
-_POLL_S = 0.2
 _PIP_OPTIONS = (
     "--no-deps",
     "--only-binary",
@@ -133,7 +132,7 @@ def add(name: str, on_progress: OnProgress) -> tuple[Environment, bool]:
     """
     runtime = RUNTIMES[name]
     try:
-        with _locked(name, lambda: on_progress("waiting for another installation of it")):
+        with waiting_lock(_lock_path(name), lambda: on_progress("waiting for another installation of it")):
             found = find_environment(name)
             if found is not None and found.current:
                 return found, False
@@ -252,20 +251,6 @@ def _run(module: list[str], on_progress: OnProgress) -> None:
 
 def _record(runtime: Runtime) -> _Record:
     return _Record(requirements=runtime.requirements, python=".".join(map(str, sys.version_info[:2])))
-
-
-@contextmanager
-def _locked(name: str, on_wait: Callable[[], None]) -> Iterator[None]:
-    lock = FileLock(_lock_path(name))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        on_wait()
-        lock.acquire(poll_interval=_POLL_S)
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _staging(name: str) -> Path:
