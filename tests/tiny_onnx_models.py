@@ -214,8 +214,30 @@ MAKERS = {
     "qwen3-moe": lambda path: _save_llama_like(
         path, "qwen3_moe", head_dim=32, num_experts=8, num_experts_per_tok=3, moe_intermediate_size=48
     ),
+    "cohere2-two-windows": lambda path: _save_llama_like(
+        path,
+        "cohere2",
+        attention_bias=True,
+        sliding_window=12,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+        pad_token_id=None,
+    ),
+    "falcon": lambda path: _save_llama_like(path, "falcon", bias=True),
+    "falcon-in-turn": lambda path: _save_llama_like(path, "falcon", parallel_attn=False, multi_query=False),
+    "falcon-two-norms": lambda path: _save_llama_like(path, "falcon", new_decoder_architecture=True, num_kv_heads=2),
+    "gpt-neox": lambda path: _save_llama_like(path, "gpt_neox"),
+    "gpt-neox-in-turn": lambda path: _save_llama_like(path, "gpt_neox", use_parallel_residual=False),
+    "gptj": lambda path: _save_llama_like(path, "gptj", rotary_dim=8),
+    "opt": lambda path: _save_llama_like(path, "opt", ffn_dim=160, pad_token_id=None),
+    "phi": lambda path: _save_llama_like(path, "phi"),
     "qwen3": lambda path: _save_llama_like(path, "qwen3", head_dim=32, tie_word_embeddings=False),
     "qwen3-tied": lambda path: _save_llama_like(path, "qwen3", head_dim=16, tie_word_embeddings=True),
 }
-WITHOUT_KERNELS = frozenset({"gpt-oss", "granite-moe", "mixtral-window", "olmoe", "qwen3-moe"})
+WITHOUT_KERNELS = frozenset(
+    {
+        *("gpt-oss", "granite-moe", "mixtral-window", "olmoe", "qwen3-moe"),
+        *("cohere2-two-windows", "falcon", "falcon-in-turn", "falcon-two-norms", "gpt-neox", "gpt-neox-in-turn"),
+        *("gptj", "opt", "phi"),
+    }
+)
 """Those that graphs compute and our own kernels do not."""

@@ -325,6 +325,16 @@ def test_what_changes_nothing_is_let_through(changes, tmp_path):
                 "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
             },
         ),
+        ("cohere2", {"num_key_value_heads": 2, "sliding_window": 8, "num_hidden_layers": 9}),
+        ("falcon", {"bias": True}),
+        ("falcon", {"multi_query": False, "parallel_attn": False, "ffn_hidden_size": 96}),
+        ("falcon", {"new_decoder_architecture": True, "num_kv_heads": 2}),
+        ("falcon", {"new_decoder_architecture": True, "num_kv_heads": 2, "num_ln_in_parallel_attn": 1}),
+        ("gpt_neox", {"rotary_pct": 0.5}),
+        ("gpt_neox", {"use_parallel_residual": False, "attention_bias": False}),
+        ("gptj", {"rotary_dim": 4, "n_inner": 96}),
+        ("opt", {"ffn_dim": 96, "pad_token_id": None}),
+        ("phi", {"num_key_value_heads": 2}),
         ("gpt_oss", {"num_local_experts": 4, "num_key_value_heads": 2, "sliding_window": 8}),
         ("gpt_oss", {"num_experts": 4, "num_key_value_heads": 2, "layer_types": ["full_attention"] * 3}),
         ("granitemoe", {"num_local_experts": 4, "num_key_value_heads": 2, "attention_bias": True}),
@@ -363,8 +373,14 @@ def test_sizes_and_windows_are_those_of_transformers(model_type, changes, tmp_pa
     assert [layer.attention.window for layer in decoder.layers] == (windows or [None] * decoder.n_layers)
     if model_type == "exaone4":
         rotate = [not layer.self_attn.sliding_window or layer.self_attn.is_sliding for layer in layers]
+    elif model_type == "cohere2":
+        rotate = [layer.self_attn.sliding_window for layer in layers]
+    elif model_type in {"gpt2", "opt"}:
+        rotate = [False] * decoder.n_layers
     else:
-        rotate = [getattr(layer.self_attn, "use_rope", True) for layer in layers] or [False] * decoder.n_layers
+        rotate = [getattr(getattr(layer, "self_attn", None), "use_rope", True) for layer in layers] or [
+            True for _ in decoder.layers
+        ]
     assert [layer.attention.rotated for layer in decoder.layers] == [bool(each) for each in rotate]
 
 

@@ -8,12 +8,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from tuibench.engines.base import UnsupportedModelError
-from tuibench.engines.decoder.defaults import ALIASES, DEFAULT_THETAS, DEFAULTS, SAID_ANYWAY, WITHOUT_EFFECT
+from tuibench.engines.decoder.defaults import (
+    ALIASES,
+    DEFAULT_THETAS,
+    DEFAULTS,
+    OLDER_NAMES,
+    SAID_ANYWAY,
+    WITHOUT_EFFECT,
+)
 from tuibench.engines.decoder.description import Activation
 
 ACTIVATIONS: Mapping[Activation, tuple[str, ...]] = {
     "silu": ("silu", "swish"),
     "gelu_tanh": ("gelu_new", "gelu_pytorch_tanh", "gelu_python_tanh", "gelu_fast"),
+    "gelu": ("gelu", "gelu_python"),
+    "relu": ("relu",),
     "relu_squared": ("relu2",),
 }
 """Those that there are graphs and kernels of, with the names that transformers has for them."""
@@ -52,6 +61,7 @@ def completed(config: Mapping[str, Any], model_type: str) -> dict[str, Any]:
         if alias in config:
             settings[key] = settings.pop(alias)
     known = DEFAULTS[model_type].keys() | WITHOUT_EFFECT | _READ_ELSEWHERE | _WINDOW
+    known |= OLDER_NAMES.get(model_type, frozenset())
     said = SAID_ANYWAY.get(model_type, {})
     for key in settings.keys() - known:
         value = settings[key]

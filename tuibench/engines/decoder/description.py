@@ -1,7 +1,7 @@
 """What a decoder computes, layer by layer, and which tensors hold its weights: all that an engine builds from.
 
-Attention and feed-forward, one after the other, read the residual and add to it. Norms are taken of what each reads, of
-what it adds, or of both.
+Attention and feed-forward, one after the other or side by side, read the residual and add to it. Norms are taken of
+what each reads, of what it adds, or of both.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from tuibench.core.run.kv_cache import KvCacheSize
 
-Activation = Literal["silu", "gelu_tanh", "relu_squared"]
+Activation = Literal["silu", "gelu", "gelu_tanh", "relu", "relu_squared"]
 SCORED_TOKENS = 64
 """Positions that are scored at once; their logits are the largest array then."""
 LOCAL = "local."
@@ -66,11 +66,11 @@ def packed_shape(parts: tuple[Stored, ...]) -> tuple[int, int]:
 Weights = Mapping[str, tuple[Stored, ...]]
 """Role → the tensors that make it up, the outputs of one after those of the other; roles that a model lacks are absent.
 
-Outside of layers: `embedding`, `positions`, `final_norm`, `head`. In a layer: `qkv`, `attention_out`, `mlp_up` (gate
-before up projection), `mlp_down`; norms of what attention and feed-forward read, `attention_norm` and `feed_norm`, of
-what they add, `attention_out_norm` and `mlp_down_norm`, of heads, `query_norm` and `key_norm`; `sinks`, `router`. Where
-there are experts, `mlp_up` and `mlp_down` are those of each, one after the other. All but tables and sinks may have a
-`…_bias`.
+Outside of layers: `embedding`, `positions`, `final_norm`, `head`, which may have a bias. In a layer: `qkv`,
+`attention_out`, `mlp_up` (gate before up projection), `mlp_down`; norms of what attention and feed-forward read,
+`attention_norm` and `feed_norm`, of what they add, `attention_out_norm` and `mlp_down_norm`, of heads, `query_norm` and
+`key_norm`; `sinks`, `router`. Where there are experts, `mlp_up` and `mlp_down` are those of each, one after the other.
+All but tables and sinks may have a `…_bias`.
 """
 
 
@@ -170,7 +170,10 @@ class Decoder:
     vocabulary: int
     hidden: int
     norm: Literal["rms", "layer"]
-    """What normalises the residual; layer norms have biases."""
+    """What normalises the residual."""
+    parallel: bool = False
+    """Whether the feed-forward reads the residual that attention reads, by the same norm where it is the same tensor.
+    """
     norm_epsilon: float
     embedding_scale: float = 1.0
     """What the residual begins with, in embeddings of the tokens."""

@@ -17,6 +17,14 @@ from tuibench.engines.decoder.experts import (
     read_qwen3_moe,
 )
 from tuibench.engines.decoder.gpt2 import read_gpt2
+from tuibench.engines.decoder.parallel import (
+    read_cohere2,
+    read_falcon,
+    read_gpt_neox,
+    read_gptj,
+    read_opt,
+    read_phi,
+)
 from tuibench.engines.decoder.relatives import (
     read_arcee,
     read_ernie,
@@ -62,7 +70,13 @@ READERS: Mapping[str, Callable[[Mapping[str, Any]], Decoder]] = {
     "smollm3": read_smollm3,
     "stablelm": read_stablelm,
     "starcoder2": read_starcoder2,
+    "cohere2": read_cohere2,
+    "falcon": read_falcon,
     "gpt2": read_gpt2,
+    "gpt_neox": read_gpt_neox,
+    "gptj": read_gptj,
+    "opt": read_opt,
+    "phi": read_phi,
     "gpt_oss": read_gpt_oss,
     "granitemoe": read_granite_moe,
     "mixtral": read_mixtral,

@@ -33,14 +33,16 @@ class _FusedEngine:
 
     def prepare(self, model_dir: Path, progress: Progress) -> bool:
         from tuibench.engines.decoder.checkpoint import Checkpoint
+        from tuibench.engines.decoder.fits import check_fits
         from tuibench.engines.decoder.read import read_decoder
         from tuibench.engines.fused.unsupported import unsupported
 
         # Refuses what the kernels cannot run, before they are compiled.
         decoder = read_decoder(model_dir, "kernels")
-        Checkpoint(model_dir, decoder)
+        checkpoint = Checkpoint(model_dir, decoder)
         if reason := unsupported(decoder):
             raise UnsupportedModelError(reason)
+        check_fits(decoder, checkpoint, self.method.precision)
         progress("importing Numba", 0, 2)
         from tuibench.engines.fused.compile_ahead import compile_ahead
 

@@ -40,14 +40,16 @@ class _GraphEngine:
 
     def prepare(self, model_dir: Path, progress: Progress) -> bool:
         from tuibench.engines.decoder.checkpoint import Checkpoint
+        from tuibench.engines.decoder.fits import check_fits
         from tuibench.engines.decoder.read import read_decoder
         from tuibench.engines.ort.prepared import prepared_artifact
 
         # Refuses what has no graph, before anything is made.
         decoder = read_decoder(model_dir, "ONNX graph")
-        Checkpoint(model_dir, decoder)
+        checkpoint = Checkpoint(model_dir, decoder)
         if reason := self._unsupported(decoder):
             raise UnsupportedModelError(reason)
+        check_fits(decoder, checkpoint, self.method.precision)
         self._artifact, made = prepared_artifact(self.method.id, self.options, model_dir, progress)
         return made
 

@@ -1,4 +1,4 @@
-"""The graph of GPT-2: layer norms with biases, learned positions, no grouping, no gate."""
+"""The graph of GPT-2 and OPT: layer norms with biases, learned positions, no grouping, no gate."""
 
 from __future__ import annotations
 
@@ -59,5 +59,9 @@ def _feed_forward(layout: Layout, index: int, x: Value) -> Value:
     graph, prefix = layout.graph, f"h.{index}"
     opened = layout.project(f"{prefix}.mlp_in", x, layout.read(index, "mlp_up"), None)
     bias = graph.weight(f"{prefix}.mlp_in.bias", layout.read(index, "mlp_up_bias"))
-    active = graph.node("FastGelu", [opened, bias], [f"{prefix}.active"], CONTRIB)
+    if layout.decoder.layers[index].feed.activation == "relu":
+        shifted = graph.node("Add", [opened, bias], [f"{prefix}.shifted"])
+        active = graph.node("Relu", [shifted], [f"{prefix}.active"])
+    else:
+        active = graph.node("FastGelu", [opened, bias], [f"{prefix}.active"], CONTRIB)
     return layout.project(f"{prefix}.mlp_out", active, layout.read(index, "mlp_down"), None)

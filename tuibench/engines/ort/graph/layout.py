@@ -107,7 +107,8 @@ def attention(
 
 def head(layout: Layout, x: Value, table: Matrix) -> None:
     """Add the output head; its result, the graph's last output, has shape `[1, n_kept, vocabulary]`."""
-    logits, softcap = layout.project("head", x, table, None), layout.decoder.logit_softcap
+    bias, softcap = layout.checkpoint.get(layout.decoder.weights, "head_bias"), layout.decoder.logit_softcap
+    logits = layout.project("head", x, table, bias)
     if softcap is not None:
         cap = layout.graph.weight("logits.cap", np.array(softcap, np.float32))
         small = layout.graph.node("Tanh", [layout.graph.node("Div", [logits, cap], ["logits.scaled"])], ["logits.tanh"])

@@ -1,7 +1,8 @@
 """The graph of the Llama family: rotary positions, grouped KV heads. Ten nodes a layer.
 
 Relatives have biases (Qwen2), norms on queries and keys (Qwen3), layers without rotation (SmolLM3), layer norms
-(StableLM), no gate (StarCoder2, Arcee), norms after (OLMo 2), or both, and caps (Gemma 2), or experts (Mixtral).
+(StableLM), no gate (StarCoder2, Arcee), norms after (OLMo 2), or both, and caps (Gemma 2), experts (Mixtral), or a
+feed-forward beside attention (Phi-2).
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ def add_llama(layout: Layout) -> None:
         graph.input(f"{prefix}sin", TensorProto.FLOAT, ["n_positions", half])
     if any(layer.attention.norm_after_rotation for layer in decoder.layers):
         graph.input("positions", TensorProto.INT64, [1, "n_tokens"])
-    through = _norms_after if "attention_out_norm" in decoder.layers[0].weights else _norms_before
+    norms_after = "attention_out_norm" in decoder.layers[0].weights
+    through = _norms_after if norms_after else _side_by_side if decoder.parallel else _norms_before
     normed = through(layout, layout.embed(weights.embedding))
     head(layout, normed, weights.head)
 
@@ -93,6 +95,32 @@ def _norms_after(layout: Layout, residual: Value) -> Value:
         residual, read = added(fed, residual, update, following, "attention_norm")
     (kept,) = layout.kept_positions(residual)
     return normed("final", kept, decoder.weights, "final_norm")
+
+
+def _side_by_side(layout: Layout, residual: Value) -> Value:
+    """Add the layers whose attention and feed-forward read the same; return the norm of what they leave."""
+    graph, decoder = layout.graph, layout.decoder
+    norm = _norm(layout, "layers.0.attention.norm", decoder.layers[0].weights, "attention_norm")
+    normed = _normed(layout, "layers.0.attention.normed", residual, norm)
+    for index, layer in enumerate(decoder.layers):
+        prefix = f"layers.{index}"
+        attended, read = _attention(layout, index, normed), normed
+        if layer.weights["feed_norm"] != layer.weights["attention_norm"]:
+            norm = _norm(layout, f"{prefix}.mlp.norm", layer.weights, "feed_norm")
+            read = _normed(layout, f"{prefix}.mlp.normed", residual, norm)
+        fed = _feed_forward(layout, index, read)
+        residual = graph.node("Add", [residual, attended], [f"{prefix}.with_attention"])
+        if index + 1 < decoder.n_layers:
+            following = f"layers.{index + 1}.attention"
+            norm = _norm(layout, f"{following}.norm", decoder.layers[index + 1].weights, "attention_norm")
+            residual, normed = _skip_norm(layout, following, residual, fed, norm)
+    kept = layout.kept_positions(residual, fed)
+    return _skip_norm(layout, "final", *kept, _norm(layout, "final_norm", decoder.weights, "final_norm"))[1]
+
+
+def _normed(layout: Layout, name: str, x: Value, norm: list[Value]) -> Value:
+    decoder = layout.decoder
+    return layout.graph.node(_NORMS[decoder.norm], [x, *norm], [name], axis=-1, epsilon=decoder.norm_epsilon)
 
 
 def _norm(layout: Layout, name: str, weights: Weights, role: str) -> list[Value]:
@@ -196,8 +224,13 @@ def _routed(layout: Layout, index: int, x: Value) -> Value:
 
 def _active(layout: Layout, index: int, x: Value) -> Value:
     graph, active = layout.graph, f"layers.{index}.active"
-    if layout.decoder.layers[index].feed.activation == "gelu_tanh":
-        return graph.node("FastGelu", [x], [active], CONTRIB)
+    match layout.decoder.layers[index].feed.activation:
+        case "gelu_tanh":
+            return graph.node("FastGelu", [x], [active], CONTRIB)
+        case "gelu":
+            return graph.node("Gelu", [x], [active], CONTRIB)
+        case "relu":
+            return graph.node("Relu", [x], [active])
     positive = graph.node("Relu", [x], [f"layers.{index}.positive"])
     return graph.node("Mul", [positive, positive], [active])
 

@@ -90,13 +90,17 @@ def _divisor(activation: Channels, weight: Channels, alpha: float) -> Channels:
 
 def _folds(layer: Layer) -> Iterator[_Fold]:
     weights, gated = layer.weights, layer.feed.gated
-    if "attention_norm" in weights:
+    shared = "feed_norm" in weights and weights["feed_norm"] == weights.get("attention_norm")
+    if shared:
+        norm = (*weights["attention_norm"], *weights.get("attention_norm_bias", ()))
+        yield _Fold(f"{layer.name}.qkv", norm, (*weights["qkv"], *weights["mlp_up"]))
+    elif "attention_norm" in weights:
         norm = (*weights["attention_norm"], *weights.get("attention_norm_bias", ()))
         yield _Fold(f"{layer.name}.qkv", norm, weights["qkv"])
     # What experts read stays as it is: the router reads it, too, and nothing shows what is within them.
     if layer.feed.experts is not None:
         return
-    if "feed_norm" in weights:
+    if "feed_norm" in weights and not shared:
         norm = (*weights["feed_norm"], *weights.get("feed_norm_bias", ()))
         yield _Fold(f"{layer.name}.{'gate_up' if gated else 'mlp_in'}", norm, weights["mlp_up"])
     if gated:
