@@ -86,7 +86,7 @@ def test_the_knee_is_the_fewest_threads_that_are_about_as_fast_as_any():
     assert (found.n_threads, found.n_fewest) == (2, 1)
     assert found.gain.value == pytest.approx(1.9, rel=0.01)
     assert found.more.value == pytest.approx(19.2 / 19, rel=0.01)
-    assert sweep_sentences(comparison) == ["bound: 2 threads: 1.90× 1; more would not help: 1.01× [1.01, 1.01]"]
+    assert sweep_sentences(comparison) == ["bound: 2 threads: 1.90× 1 thread; more would not help: 1.01× [1.01, 1.01]"]
 
 
 def test_a_method_that_still_gains_has_no_knee_below_the_most():

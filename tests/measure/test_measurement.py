@@ -22,7 +22,7 @@ from tuibench.machine.bandwidth import BandwidthError
 from tuibench.machine.lock import measuring
 from tuibench.measure.process.time_limits import TimeLimits
 from tuibench.measure.run.measurement import Measurement
-from tuibench.measure.run.rounds import WARMUP_TOKENS
+from tuibench.measure.run.trial_requests import WARMUP_TOKENS
 from tuibench.models.local import LocalModel
 from tuibench.store.replay import stored_state
 from tuibench.store.session import load, load_header

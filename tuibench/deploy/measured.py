@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tuibench import paths
 from tuibench.core.present.columns import comparison_columns, filled
+from tuibench.core.results.comparison import Comparison, Row
 from tuibench.core.run.spec import Calibration
 from tuibench.deploy.methods import CALIBRATED
 from tuibench.models.local import LocalModel
@@ -60,14 +61,14 @@ def why_not_its_row(session: Session, method: str, model: LocalModel, calibratio
 
 def row_of(path: Path, session: Session, method: str) -> MeasuredRow:
     """Return a method's row of a session that has one."""
-    return MeasuredRow(tuple(_lines(path, session, method)), session.header.settings.n_threads)
-
-
-def _lines(path: Path, session: Session, method: str) -> Iterator[str]:
-    header = session.header
     comparison = side_by_side([(path, session)]).comparison
-    row = comparison.row(0, method)
-    assert row is not None  # noqa: S101 - it has trials
+    # Of a sweep, the first shape that it was measured under.
+    row = next(row for row in comparison.rows if row.method == method and row.n_trials)
+    return MeasuredRow(tuple(_lines(session, comparison, row)), comparison.runs[row.run].n_threads)
+
+
+def _lines(session: Session, comparison: Comparison, row: Row) -> Iterator[str]:
+    header = session.header
     yield f"On {header.created:%Y-%m-%d}, tuibench {escaped(header.tuibench_version)}, session {escaped(header.id)}:"
     yield ""
     yield "| what | value |"

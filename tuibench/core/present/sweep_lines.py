@@ -186,15 +186,20 @@ def _value(axis: str, value: str, n: int) -> str:
     return words.format(f"{value} {noun if n == 1 else f'{noun}s'}")
 
 
+def fixed_words(line: Line) -> str:
+    """Return what the other axes are fixed at along a line, as `0 tokens of depth, 1 thread`; empty without any."""
+    return ", ".join(_value(axis, str(value), value) for axis, value in line.rest.items())
+
+
 def _rest(line: Line) -> str:
-    told = [_value(axis, str(value), value) for axis, value in line.rest.items()]
-    return f" · {', '.join(told)}" if told else ""
+    told = fixed_words(line)
+    return f" · {told}" if told else ""
 
 
 def _knee(knee: Knee) -> str:
     threads = fmt.counted(knee.n_threads, "thread")
     if knee.gain is not None:
-        told = f"{threads}: {fmt.times(knee.gain.value)} {knee.n_fewest}{_doubt(knee.gain)}"
+        told = f"{threads}: {fmt.times(knee.gain.value)} {fmt.counted(knee.n_fewest, 'thread')}{_doubt(knee.gain)}"
     else:
         told = f"{threads}, the fewest that were measured"
     if knee.more is None:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 from operator import attrgetter
 
 import msgspec
 
 from tuibench.core.results.stopping import Measured, precise_enough
 from tuibench.core.run.endpoint import is_endpoint
-from tuibench.core.run.events import Event, FailureKind, Phase, PromptTokenised
+from tuibench.core.run.events import Event, FailureKind, PromptTokenised
 from tuibench.core.run.plan import MOST_TURN_TOKENS, Cell, Turn, by_round, shape_round, trial_round, turn_tokens
-from tuibench.core.run.record import Failure, TrialRecord
+from tuibench.core.run.record import TrialRecord
 from tuibench.core.run.resume import ends_cell, ends_method
 from tuibench.core.run.run_events import (
     Noticed,
@@ -25,19 +25,13 @@ from tuibench.core.run.run_events import (
     TurnsAdded,
     TurnsDropped,
 )
-from tuibench.core.run.shape import Shape
-from tuibench.core.run.spec import RunSpec, TrialRequest
-from tuibench.core.run.trial_state import TrialState, trial_record
-from tuibench.measure.run.sweep_cells import SharedWorkers, why_impossible
+from tuibench.core.run.spec import RunSpec
+from tuibench.core.run.trial_state import TrialState
+from tuibench.measure.run.sweep_cells import SharedWorkers, refusal, why_impossible
+from tuibench.measure.run.trial_requests import TrialRequests
 from tuibench.measure.run.trial_under_way import TrialUnderWay
 from tuibench.measure.run.watch import Watch
 from tuibench.measure.run.workers import Workers
-
-WARMUP_TOKENS = 8
-"""Enough to start thread pools and fill caches; a full-length warm-up without KV-cache would take minutes."""
-
-_WARMUP_PROMPT_TOKENS = 64
-"""Of a sweep, whose own prompts may be as long as the window."""
 
 _WHOLE_TURNS = (
     "an endpoint streams each trial in one turn, the other methods take short ones: what the machine does within a "
@@ -77,12 +71,11 @@ class Rounds:
         self._planned_rounds = by_round(turns)
         self._workers = workers
         self._parameters = parameters
-        self._prompt_date = prompt_date
+        self._requests = TrialRequests(spec, prompt_date)
         self._save = save
         self._emit = emit
         self._is_stopped = stopped
         self._watch = Watch(spec.n_threads)
-        self._warmup_tokens = min(WARMUP_TOKENS, spec.max_new_tokens)
         shapes = spec.sweep.shapes() if spec.sweep else (None,)
         self.measured = {Cell(method, shape): Measured() for method in spec.methods for shape in shapes}
         self.latest: dict[str, TrialRecord] = {}
@@ -223,7 +216,9 @@ class Rounds:
             return
         else:
             trial = trials[turn.method] = self._trial(turn, turn.index, fresh=True)
-            request = self._request(turn.shape, turn_tokens=self._turn_tokens.get(turn.method, MOST_TURN_TOKENS))
+            request = self._requests.measured(
+                turn.shape, turn_tokens=self._turn_tokens.get(turn.method, MOST_TURN_TOKENS)
+            )
             await trial.begin(request, anew=False, beside=True)
         if trial.over:
             await self._keep(turn, trial.record())
@@ -244,14 +239,14 @@ class Rounds:
             return
         anew = fresh and not self._spec.n_warmup
         trial = self._trial(turn, turn.index, fresh=fresh or self._shared is not None, anew=anew)
-        await trial.begin(self._request(turn.shape), anew=anew)
+        await trial.begin(self._requests.measured(turn.shape), anew=anew)
         await self._keep(turn, trial.record())
 
     async def _warm_up(self, turn: Turn, *, beside: bool = False) -> bool:
         """Start a method's worker with its warm-up, if there is one; return whether it is fit to be measured."""
         for index in range(self._spec.n_warmup):
             trial = self._trial(turn, index, warmup=True, fresh=True, anew=index == 0)
-            await trial.begin(self._warmup_request(turn.shape), anew=index == 0, beside=beside)
+            await trial.begin(self._requests.warmup(turn.shape), anew=index == 0, beside=beside)
             if not await self._keep(turn, trial.record()):
                 return False
         return True
@@ -283,16 +278,8 @@ class Rounds:
         found = why_impossible(turn.shape, turn.method, ready) if turn.shape else None
         if found is None:
             return False
-        kind, why = found
         self._emit(TrialStarted(turn.method, turn.index, warmup=False, n_expected=0, shape=turn.shape))
-        record = trial_record(
-            TrialState(turn.method, turn.index, warmup=False, n_expected=0, shape=turn.shape),
-            fresh=False,
-            observer_cpu_ns=None,
-            validity=(),
-            failure=Failure(kind=kind, phase=Phase.IDLE, message=why),
-            finished=datetime.now(UTC),
-        )
+        record = refusal(turn, *found)
         self._save(record)
         self._emit(TrialEnded(record))
         self._give_up_if_final(turn, record)
@@ -328,7 +315,7 @@ class Rounds:
     def _trial(self, turn: Turn, index: int, *, fresh: bool, warmup: bool = False, anew: bool = False) -> TrialUnderWay:
         shape, method = turn.shape, turn.method
         n_tokens = shape.max_new_tokens if shape else self._spec.max_new_tokens
-        n_tokens = self._warmup_tokens if warmup else n_tokens
+        n_tokens = self._requests.warmup_tokens if warmup else n_tokens
         self._emit(TrialStarted(method, index, warmup, n_tokens, shape))
         ready = None if anew else self._workers.ready(method)
         state = TrialState(method, index, warmup, n_tokens, shape, ready=ready)
@@ -337,33 +324,6 @@ class Rounds:
     def _observed(self, observed: TrialObserved) -> None:
         self._tell_doubt(observed.event)
         self._emit(observed)
-
-    def _request(self, shape: Shape | None, turn_tokens: int | None = None) -> TrialRequest:
-        spec = self._spec
-        request = TrialRequest(
-            prompt=spec.prompt,
-            raw=spec.raw,
-            prompt_date=self._prompt_date,
-            max_new_tokens=spec.max_new_tokens,
-            sampling=spec.sampling,
-            turn_tokens=turn_tokens,
-        )
-        if shape is None:
-            return request
-        return msgspec.structs.replace(
-            request,
-            max_new_tokens=shape.max_new_tokens,
-            prompt_tokens=shape.prompt_tokens,
-            depth_tokens=shape.depth_tokens,
-            running_text=spec.running_text.text if spec.running_text else "",
-        )
-
-    def _warmup_request(self, shape: Shape | None) -> TrialRequest:
-        """Return a short generation; of a sweep it has a short prompt, too, and no depth."""
-        request = msgspec.structs.replace(self._request(shape), max_new_tokens=self._warmup_tokens, depth_tokens=0)
-        if request.prompt_tokens is None:
-            return request
-        return msgspec.structs.replace(request, prompt_tokens=min(request.prompt_tokens, _WARMUP_PROMPT_TOKENS))
 
     def _tell_doubt(self, event: Event) -> None:
         """Say once that the model does not read the prompt; each trial's record says it, too."""

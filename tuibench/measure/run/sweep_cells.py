@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import msgspec
 
 from tuibench.core import format as fmt
 from tuibench.core.run.endpoint import is_endpoint
-from tuibench.core.run.events import EngineReady, FailureKind
+from tuibench.core.run.events import EngineReady, FailureKind, Phase
 from tuibench.core.run.plan import Turn
-from tuibench.core.run.record import TrialRecord
+from tuibench.core.run.record import Failure, TrialRecord
 from tuibench.core.run.shape import Shape
+from tuibench.core.run.trial_state import TrialState, trial_record
 from tuibench.machine.memory_room import free_memory_bytes
 from tuibench.measure.run.workers import Workers
 
@@ -84,3 +87,15 @@ def why_impossible(shape: Shape, method: str, ready: EngineReady | None) -> tupl
             f"the KV-cache of {length} tokens takes {fmt.size(needed_bytes)} and {fmt.size(free_bytes)} are free",
         )
     return None
+
+
+def refusal(turn: Turn, kind: FailureKind, why: str) -> TrialRecord:
+    """Return the record of a trial that was not asked for, since it cannot be."""
+    return trial_record(
+        TrialState(turn.method, turn.index, warmup=False, n_expected=0, shape=turn.shape),
+        fresh=False,
+        observer_cpu_ns=None,
+        validity=(),
+        failure=Failure(kind=kind, phase=Phase.IDLE, message=why),
+        finished=datetime.now(UTC),
+    )

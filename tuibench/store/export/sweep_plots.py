@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from textwrap import wrap
 
 from tuibench.core import format as fmt
-from tuibench.core.present.sweep_lines import AXIS_LABELS, TITLES, SweepMap, sweep_maps, sweep_sentences
+from tuibench.core.present.sweep_lines import AXIS_LABELS, TITLES, SweepMap, fixed_words, sweep_maps, sweep_sentences
 from tuibench.core.results.comparison import Comparison
 from tuibench.core.results.metrics import Metric
 from tuibench.core.results.sweep import SWEPT_METRICS, Line, curve, lines
@@ -92,7 +92,7 @@ def _curves(
     drawn = {name: points for name in colours if (points := curve(comparison, walk, name, metric))}
     if not any(len(points) > 1 for points in drawn.values()):
         return None
-    fixed = ", ".join(f"{value} {AXIS_LABELS[axis]}" for axis, value in walk.rest.items())
+    fixed = fixed_words(walk)
     title = f"{TITLES[metric.id].capitalize()} by {AXIS_LABELS[walk.axis]}{f' ({fixed})' if fixed else ''}"
     divisor, unit, logarithmic = (1e6, "ms, logarithmic", True) if metric.unit == "ns" else (1.0, "tok/s", False)
     ends = [end / divisor for points in drawn.values() for _, found in points for end in _ends(found)]

@@ -154,9 +154,16 @@ KEYS: dict[str, tuple[Key, ...]] = {
         Key("compare.swap", "x", "swap", "Swap", "Hold the sessions against the next one of them instead"),
         Key("compare.filter", "slash", "filter", "Filter", "Only rows that hold what is typed"),
         Key("compare.view", "v", "next_view", "View", "Bars, speed over divergence, latency"),
+        Key("compare.map", "m", "show_sweep", "Map", "A sweep: who wins under which shape, and its curves"),
         Key("compare.copy", "y", "copy_table", "Copy", "The table into the clipboard, also through SSH"),
         Key("compare.copy_verdict", "Y", "copy_verdict", "Copy verdict", "The verdict into the clipboard", show=False),
         Key("compare.export", "e", "export", "Export", "Into a file: Markdown, CSV, JSON, HTML, pictures, benchstat"),
+    ),
+    "sweep": (
+        Key("sweep.metric", "v", "next_metric", "Figure", "Decode speed, time to the first token, throughput"),
+        Key("sweep.next", "right,l", "walk(1)", "Next curves", "Along another axis, or others fixed elsewhere"),
+        Key("sweep.previous", "left,h", "walk(-1)", "Curves before", "The curves before", show=False),
+        Key("sweep.close", "escape,m", "close", "Back", "Back to the table"),
     ),
     "export": (
         Key("export.take", "enter", "take", "Write", "Write the file in this format"),

@@ -17,6 +17,7 @@ from tuibench.core import format as fmt
 from tuibench.core.present.columns import cells, comparison_columns, filled, varying
 from tuibench.core.results.comparison import Comparison, Row
 from tuibench.core.results.metrics import DECODE
+from tuibench.core.results.sweep import sweep_runs
 from tuibench.store.schema import SessionError
 from tuibench.ui.keys.keymap import bindings
 from tuibench.ui.look.series import letter
@@ -104,8 +105,13 @@ class CompareScreen(DashboardScreen):
     @property
     def rare_keys(self) -> frozenset[str]:
         """What the line of keys leaves out where there is nothing to swap."""
-        alone = set() if len(self._paths) > 1 else {"compare.swap"}
-        return frozenset(alone | ({"app.sessions"} if self.app.current_mode == "sessions" else set()))
+        swept = self._comparison is not None and bool(sweep_runs(self._comparison))
+        useless = {
+            "compare.swap": len(self._paths) < 2,  # noqa: PLR2004 - two to swap
+            "compare.map": not swept,
+            "app.sessions": self.app.current_mode == "sessions",
+        }
+        return frozenset(key for key, left_out in useless.items() if left_out)
 
     @property
     def key_labels(self) -> dict[str, str]:
@@ -119,12 +125,15 @@ class CompareScreen(DashboardScreen):
         except SessionError as error:
             self.verdict.update(Content.styled(fmt.printable(str(error)), "$error"))
             return
+        first_read = self._comparison is None
         self._comparison = found.comparison
         self.context.series.show_together(row.method for row in found.comparison.rows)
         self.doubts.display = bool(found.warnings)
         self.doubts.query_one(Static).update(fmt.printable("\n".join(found.warnings)))
         self.changed.update(Content("\n").join(compare_rows.change_lines(found.comparison)))
         self._show()
+        if first_read and len(self._paths) == 1:
+            self.action_show_sweep()
 
     def on_resize(self) -> None:
         """Find out what fits."""
@@ -204,6 +213,13 @@ class CompareScreen(DashboardScreen):
         if self._pointed is not None and self._pointed.n_trials:
             self._baseline = self._pointed.method
             self._read()
+
+    def action_show_sweep(self) -> None:
+        """Show a sweep as a map and as curves; a session of one shape has neither."""
+        from tuibench.ui.screens.sweep import SweepScreen  # noqa: PLC0415 - few sessions need it
+
+        if self._comparison is not None and sweep_runs(self._comparison):
+            self.app.push_screen(SweepScreen(self.context, self._comparison))
 
     def action_swap(self) -> None:
         """Hold the sessions against the next one of them: of two, against the other."""

@@ -1,0 +1,44 @@
+"""The screen of a sweep, on a stored one."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from tests.core.test_sweep import PROMPTS, SPEEDS, swept
+from tests.ui.scripted import Program, until
+from tuibench.store.side_by_side import SideBySide
+from tuibench.ui.screens.compare import CompareScreen
+from tuibench.ui.screens.sweep import SweepScreen
+
+
+def program():
+    made = Program()
+    answer = lambda _paths, _baseline: SideBySide(swept(PROMPTS, SPEEDS))  # noqa: E731
+    made.services = dataclasses.replace(made.services, compare=answer)
+    return made
+
+
+def text_on_screen(app):
+    return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_comparing_a_sweep_opens_its_map_and_escape_leads_to_the_table(size):
+    async with program().app().run_test(size=size) as pilot:
+        compare = CompareScreen(pilot.app.context, [Path("sweep.toml")])
+        await pilot.app.push_screen(compare)
+        await until(pilot, lambda: isinstance(pilot.app.screen, SweepScreen))
+        await pilot.pause()
+        shown = text_on_screen(pilot.app)
+        assert "decodes fastest, beyond it flat" in shown
+        assert "Best decode speed" in shown
+        assert "prompt 64" in shown
+        assert "★" in shown
+        assert "decode speed by tokens of prompt" in shown
+        await pilot.press("v")
+        await until(pilot, lambda: "Best time to the first token" in text_on_screen(pilot.app))
+        await pilot.press("escape")
+        await until(pilot, lambda: pilot.app.screen is compare)
+        await pilot.press("m")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SweepScreen))

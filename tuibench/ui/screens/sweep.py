@@ -1,0 +1,104 @@
+"""A sweep: who wins under which shape, where the winner changes, and each figure along each axis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.getters import query_one
+from textual.widgets import Static
+
+from tuibench.core.present.sweep_lines import AXIS_LABELS, TITLES, fixed_words, sweep_maps, sweep_sentences
+from tuibench.core.results.comparison import Comparison
+from tuibench.core.results.sweep import curve, lines
+from tuibench.ui.keys.keymap import bindings
+from tuibench.ui.screens.base import DashboardScreen
+from tuibench.ui.text.sweep_rows import map_content
+from tuibench.ui.widgets.key_line import KeyLine
+from tuibench.ui.widgets.status_line import StatusLine
+from tuibench.ui.widgets.sweep_curves import SweepCurves, SweptCurve
+
+if TYPE_CHECKING:
+    from tuibench.ui.services import Context
+
+
+class SweepScreen(DashboardScreen):
+    """Sentences, a map of one figure, and its curves along one axis."""
+
+    BINDINGS = bindings("sweep")
+    BINDING_GROUP_TITLE = "Sweep"
+
+    status = query_one(StatusLine)
+    told = query_one("#changes-where Static", Static)
+    grid = query_one("#map", VerticalScroll)
+    curves = query_one(SweepCurves)
+
+    def __init__(self, context: Context, comparison: Comparison) -> None:
+        super().__init__()
+        self.context = context
+        self._comparison = comparison
+        self._maps = sweep_maps(comparison)
+        self._walks = lines(comparison)
+        self._metric_at = self._walk_at = 0
+
+    def compose_body(self) -> ComposeResult:
+        """Lay out the screen."""
+        yield StatusLine()
+        with VerticalScroll(id="changes-where", classes="box") as sentences:
+            sentences.border_title = "What changes where"
+            yield Static(markup=False)
+        with VerticalScroll(id="map", classes="box"):
+            yield Static(markup=False)
+        yield SweepCurves()
+        yield KeyLine()
+
+    def on_mount(self) -> None:
+        """Show what there is."""
+        self.context.series.show_together(row.method for row in self._comparison.rows)
+        self.status.facts = (f"{len(self._maps[0].rows)} shapes" if self._maps else "nothing was measured",)
+        sentences = sweep_sentences(self._comparison) or ["nothing competes here"]
+        self.told.update(Content("\n".join(sentences)))
+        self.grid.focus()
+        self._show()
+
+    def on_resize(self) -> None:
+        """Find out what fits."""
+        self.call_after_refresh(self._show)
+
+    def _show(self) -> None:
+        if not self._maps or not self.query("#map"):  # nothing measured, or closed since it was asked for
+            return
+        found, walk = self._maps[self._metric_at], self._walks[self._walk_at]
+        accents = {name: self.context.series.variable(name) for name in found.methods}
+        width = max(1, self.grid.scrollable_content_region.width)
+        self.grid.border_title = f"Best {TITLES[found.metric.id]}"
+        self.grid.query_one(Static).update(map_content(found, accents, width))
+        fixed = fixed_words(walk)
+        along = f"{TITLES[found.metric.id]} by {AXIS_LABELS[walk.axis]}"
+        self.curves.border_title = f"{along} · {fixed}" if fixed else along
+        self.curves.border_subtitle = f"{self._walk_at + 1} of {len(self._walks)}"
+        drawn = (
+            SweptCurve(name, accents[name], tuple(curve(self._comparison, walk, name, found.metric)))
+            for name in found.methods
+        )
+        self.curves.show(drawn, found.metric, AXIS_LABELS[walk.axis])
+
+    # What the user asks for -----------------------------------------------------------------------------------------
+
+    def action_next_metric(self) -> None:
+        """Show the next figure."""
+        if self._maps:
+            self._metric_at = (self._metric_at + 1) % len(self._maps)
+            self._show()
+
+    def action_walk(self, step: int) -> None:
+        """Show the curves along another axis, or with the others fixed elsewhere."""
+        if self._walks:
+            self._walk_at = (self._walk_at + step) % len(self._walks)
+            self._show()
+
+    def action_close(self) -> None:
+        """Go back."""
+        self.dismiss()

@@ -1,0 +1,77 @@
+"""A sweep's map as styled text: shapes down, methods across, the best of each shape in its method's colour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from textual.content import Content
+
+from tuibench.core import format as fmt
+from tuibench.core.present.sweep_lines import LEGEND, UNSURE, WON, MapCell, SweepMap, impossible_lines
+
+_GAP = 2
+
+
+def map_content(found: SweepMap, accents: Mapping[str, str], width: int) -> Content:
+    """Return a map in as many blocks as its methods need side by side.
+
+    Args:
+        found: The map.
+        accents: Each method's style.
+        width: Characters across.
+    """
+    lines: list[Content] = []
+    for columns in _blocks(found, width):
+        lines += [Content()] if lines else []
+        lines += _block(found, columns, accents)
+    lines += [Content(), Content.styled(LEGEND, "$muted")]
+    lines += [Content.styled(line, "$muted") for line in impossible_lines([found])]
+    return Content("\n").join(lines)
+
+
+def _blocks(found: SweepMap, width: int) -> Iterator[range]:
+    widths = [_width(found, at) for at in range(len(found.methods))]
+    start, labels = 0, _label_width(found)
+    while start < len(widths):
+        end, used = start, labels
+        while end < len(widths) and (end == start or used + _GAP + widths[end] <= width):
+            used += _GAP + widths[end]
+            end += 1
+        yield range(start, end)
+        start = end
+
+
+def _block(found: SweepMap, columns: range, accents: Mapping[str, str]) -> Iterator[Content]:
+    labels = _label_width(found)
+    names = [
+        (f"{'':{_GAP}}{found.methods[at]:>{_width(found, at)}}", accents.get(found.methods[at], "")) for at in columns
+    ]
+    yield Content.assemble((" " * labels, ""), *names)
+    for label, cells in found.rows:
+        parts = [
+            (
+                f"{'':{_GAP}}{_text(cells[at]):>{_width(found, at)}}",
+                _style(cells[at], accents.get(found.methods[at], "")),
+            )
+            for at in columns
+        ]
+        yield Content.assemble((f"{label:{labels}}", ""), *parts)
+
+
+def _label_width(found: SweepMap) -> int:
+    return max(len(label) for label, _ in found.rows)
+
+
+def _width(found: SweepMap, at: int) -> int:
+    return max(len(found.methods[at]), *(len(_text(cells[at])) for _, cells in found.rows))
+
+
+def _text(cell: MapCell) -> str:
+    mark = (WON if cell.sure else UNSURE) if cell.best else " "
+    return f"{cell.text} {mark}"
+
+
+def _style(cell: MapCell, accent: str) -> str:
+    if cell.best:
+        return f"bold {accent}" if cell.sure else accent
+    return "$muted" if cell.text == fmt.MISSING else ""
