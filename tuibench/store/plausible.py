@@ -33,7 +33,7 @@ def check_header(header: SessionHeader) -> None:
     _require(bool(order) or sweep is not None, "`order` is missing")
     if sweep is not None:
         order = sweep.order
-        _require(0 < sweep.axes.n_shapes <= MAX_TURNS, "the axes of the sweep make no shape, or too many")
+        _require(0 < sweep.axes.n_shapes <= len(order), "the axes of the sweep make no shape, or more than turns")
         _require(len(sweep.order_shapes) == len(order) <= MAX_TURNS, "the turns of the sweep do not fit each other")
         numbers = (*sweep.order_shapes, 0)
         _require(min(numbers) >= 0 and max(numbers) < sweep.axes.n_shapes, "`order_shapes` names no shape")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from operator import attrgetter
 from typing import Literal
 
 from tuibench.core.machine.fingerprint import MachineHeader
@@ -72,7 +73,7 @@ class MeasuredRun:
 def run_of_state(state: RunState, label: str = "") -> MeasuredRun:
     """Return a run as far as its state knows it; of a sweep, what was measured of the shape that has its turn."""
     run = _whole_run(state, label)
-    return run if state.shape is None else of_shape(run, state.shape)
+    return run if state.shape is None else _of_shape(run, state.shape, _trials_by_shape(run.trials))
 
 
 def runs_of_state(state: RunState) -> list[MeasuredRun]:
@@ -94,21 +95,32 @@ def _whole_run(state: RunState, label: str) -> MeasuredRun:
 
 def by_shape(run: MeasuredRun, shapes: Sequence[Shape]) -> list[MeasuredRun]:
     """Return a run of several shapes as one run each, called after what tells them apart; a run of one as it is."""
-    axes = swept_axes(shapes)
+    axes, trials = swept_axes(shapes), _trials_by_shape(run.trials)
     runs = []
     for shape in shapes:
         words = describe(shape, axes)
         label = f"{run.label} · {words}" if run.label and words else run.label or words
-        runs.append(of_shape(replace(run, label=label), shape))
+        runs.append(_of_shape(replace(run, label=label), shape, trials))
     return runs or [run]
 
 
-def of_shape(run: MeasuredRun, shape: Shape) -> MeasuredRun:
+_ByShape = Mapping[Shape | int | None, list[TrialRecord]]
+"""A shape's trials, and under a number of threads the warm-up trials of all shapes with so many."""
+
+
+def _trials_by_shape(trials: Iterable[TrialRecord]) -> _ByShape:
+    found: dict[Shape | int | None, list[TrialRecord]] = {}
+    for record in trials:
+        found.setdefault(record.n_threads if record.warmup else record.shape, []).append(record)
+    return found
+
+
+def _of_shape(run: MeasuredRun, shape: Shape, trials: _ByShape) -> MeasuredRun:
     """Return what of a sweep is of one shape.
 
     The warm-up trials of all shapes with its threads are part of it: they tell what a worker tells once.
     """
-    trials = (each for each in run.trials if each.shape == shape or (each.warmup and each.n_threads == shape.n_threads))
+    own = [*trials.get(shape.n_threads, ()), *trials.get(shape, ())]
     facts = {**run.facts, "threads": str(shape.n_threads), "tokens": str(shape.max_new_tokens)} if run.facts else {}
     if facts and shape.prompt_tokens is not None:
         facts["prompt"] = f"{shape.prompt_tokens} tokens"
@@ -116,7 +128,7 @@ def of_shape(run: MeasuredRun, shape: Shape) -> MeasuredRun:
         facts["depth"] = str(shape.depth_tokens)
     return replace(
         run,
-        trials=tuple(trials),
+        trials=tuple(sorted(own, key=attrgetter("finished"))),
         facts=facts,
         n_threads=shape.n_threads,
         n_asked=shape.max_new_tokens,

@@ -80,6 +80,8 @@ class Rounds:
         self.measured = {Cell(method, shape): Measured() for method in spec.methods for shape in shapes}
         self.latest: dict[str, TrialRecord] = {}
         """The latest trial of each method that has a result, under whatever shape."""
+        self._peaks_bytes: dict[str, int] = {}
+        """The most memory that each method was seen to take."""
         self._shared = SharedWorkers(workers) if spec.sweep else None
         self.skipped: set[str] = set()
         """Methods that the user wants no more of."""
@@ -173,8 +175,7 @@ class Rounds:
 
     async def _together(self, turns: Sequence[Turn]) -> bool:
         local = [turn.method for turn in turns if not is_endpoint(turn.method)]  # of a server only the client is here
-        known = [self.latest.get(method) for method in local]
-        peaks_bytes = [record.peak_rss_bytes if record else None for record in known]
+        peaks_bytes = [self._peaks_bytes.get(method) for method in local]
         why_not = await self._workers.host.too_little_memory(peaks_bytes, self._parameters)
         if why_not is not None:
             self._tell_once(why_not)
@@ -255,9 +256,9 @@ class Rounds:
         """Save a trial that is over; return whether the method goes on."""
         if record.failed and record.warmup:
             record = msgspec.structs.replace(record, index=turn.index, warmup=False)  # the turn is lost with it
+        self._hear(record)
         if self._shared is not None:
             record = self._shared.told_once(record)
-        self._hear(record)
         if (earlier := self.measured[turn.cell].latest) is not None:
             record = record.sharing(earlier)
         self._save(record)
@@ -286,7 +287,10 @@ class Rounds:
         return True
 
     def _hear(self, record: TrialRecord) -> None:
-        """Take note of what a worker tells once, whichever shape it was asked for."""
+        """Take note of what a worker tells once, whichever shape it was asked for, and of its memory."""
+        peak_bytes = record.peak_rss_bytes or 0
+        if peak_bytes and not record.failed and not record.warmup:
+            self._peaks_bytes[record.method] = max(peak_bytes, self._peaks_bytes.get(record.method, 0))
         for cell, measured in self.measured.items():
             if cell.method == record.method:
                 measured.hear(record)
