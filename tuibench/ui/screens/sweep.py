@@ -14,7 +14,7 @@ from tuibench.core.present.sweep_lines import AXIS_LABELS, TITLES, fixed_words, 
 from tuibench.core.results.comparison import Comparison
 from tuibench.core.results.sweep import curve, lines
 from tuibench.ui.keys.keymap import bindings
-from tuibench.ui.screens.base import DashboardScreen
+from tuibench.ui.screens.base import DashboardScreen, destination
 from tuibench.ui.text.sweep_rows import map_content
 from tuibench.ui.widgets.key_line import KeyLine
 from tuibench.ui.widgets.status_line import StatusLine
@@ -53,6 +53,11 @@ class SweepScreen(DashboardScreen):
             yield Static(markup=False)
         yield SweepCurves()
         yield KeyLine()
+
+    @property
+    def key_labels(self) -> dict[str, str]:
+        """Where closing leads."""
+        return {"sweep.close": destination(self)}
 
     def on_mount(self) -> None:
         """Show what there is."""
