@@ -7,9 +7,13 @@ import pytest
 
 from tests.core.test_sweep import PROMPTS, SPEEDS, swept
 from tests.ui.scripted import Program, until
+from tests.ui.test_bench import ready
+from tuibench.core.run.shape import Sweep
 from tuibench.store.side_by_side import SideBySide
 from tuibench.ui.screens.compare import CompareScreen
+from tuibench.ui.screens.settings import SettingsScreen
 from tuibench.ui.screens.sweep import SweepScreen
+from tuibench.ui.widgets.choice import Choice
 
 
 def program():
@@ -42,3 +46,22 @@ async def test_comparing_a_sweep_opens_its_map_and_escape_leads_to_the_table(siz
         await until(pilot, lambda: pilot.app.screen is compare)
         await pilot.press("m")
         await until(pilot, lambda: isinstance(pilot.app.screen, SweepScreen))
+
+
+async def test_a_load_of_the_settings_needs_no_prompt_and_is_cut_from_the_evaluation_text():
+    program = Program()
+    async with program.app().run_test(size=(120, 40)) as pilot:
+        screen = await ready(pilot)
+        screen.prompt.text = ""
+        screen.ladder.focus()
+        await pilot.press("s")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SettingsScreen))
+        pilot.app.screen.query_one("#load", Choice).focus()
+        await pilot.press("space", "space", "enter")
+        await until(pilot, lambda: pilot.app.screen is screen)
+        await pilot.press("f5")
+        await until(pilot, lambda: program.specs)
+        (spec,) = program.specs
+        assert spec.sweep == Sweep(prompt_tokens=(2048,), max_new_tokens=(128,), n_threads=(spec.n_threads,))
+        assert (spec.prompt, spec.running_text) == ("", screen.context.services.eval_text())
+        assert "rag: 2048 tokens of prompt" in str(screen.prompt.border_subtitle)

@@ -22,7 +22,7 @@ from tuibench.ui.messages import FeedEnded
 from tuibench.ui.screens.asking import AskingScreen
 from tuibench.ui.screens.base import MORE_TRIALS, RunScreen
 from tuibench.ui.text import describe
-from tuibench.ui.text.settings import Settings, first_settings
+from tuibench.ui.text.settings import Settings, first_settings, load_of
 from tuibench.ui.widgets.key_line import KeyLine
 from tuibench.ui.widgets.machine_panel import MachinePanel
 from tuibench.ui.widgets.prompt_box import PromptBox
@@ -170,6 +170,8 @@ class BenchScreen(AskingScreen):
             self._measure(spec, self._model)
 
     def _remember(self, prompt: str) -> None:
+        if not prompt:  # it was cut from a text
+            return
         history = self.context.services.prompt_history()
         try:
             history.add(prompt)
@@ -179,8 +181,9 @@ class BenchScreen(AskingScreen):
 
     def _read_spec(self) -> RunSpec | None:
         """Return what to measure; None, and a notice that says what to do, if it cannot be measured."""
-        prompt = self.prompt.text
-        if not prompt.strip():
+        settings, sweep = self.settings, self.settings.sweep
+        prompt = self.prompt.text if sweep is None else ""
+        if sweep is None and not prompt.strip():
             self.notify("the prompt is empty – type one, then press F5", severity="warning")
             self.prompt.focus()
             return None
@@ -188,7 +191,6 @@ class BenchScreen(AskingScreen):
             self.notify("no method is selected – select one with the space bar", severity="warning")
             self.ladder.focus()
             return None
-        settings = self.settings
         return RunSpec(
             model=self.context.model,
             methods=self.asked_methods(),
@@ -202,6 +204,8 @@ class BenchScreen(AskingScreen):
             sampling=Sampling(temperature=settings.temperature),
             eval_text=self.context.services.eval_text() if settings.quality else None,
             endpoints=tuple(each for each in self.context.config.servers if each.method in self.ladder.chosen),
+            sweep=sweep,
+            running_text=self.context.services.eval_text() if sweep is not None else None,
         )
 
     async def _offer_pull(self) -> bool:
@@ -233,6 +237,7 @@ class BenchScreen(AskingScreen):
             temperature=spec.sampling.temperature,
             raw=spec.raw,
             control=any(map(is_control, spec.methods)),
+            load=load_of(spec.sweep),
         )
         self.write_setup()
         self._remember(spec.prompt)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
@@ -11,7 +13,7 @@ from textual.widgets import Input, Label, Static
 from tuibench.core import format as fmt
 from tuibench.ui.keys.keymap import bindings
 from tuibench.ui.text import settings as text
-from tuibench.ui.text.settings import FIELDS, OWN, PRESETS, SWITCHES, Settings, SettingsError
+from tuibench.ui.text.settings import FIELDS, LOADS, OWN, PRESETS, SWITCHES, TYPED, Settings, SettingsError
 from tuibench.ui.widgets.choice import Choice
 
 
@@ -39,6 +41,10 @@ class SettingsScreen(ModalScreen[Settings | None]):
             with Horizontal():
                 yield Label("preset", classes="name")
                 yield Choice((*PRESETS, OWN), self._first.preset, id="preset")
+            with Horizontal():
+                yield Label("load", classes="name")
+                yield Choice((TYPED, *LOADS), self._first.load or TYPED, id="load")
+                yield Label("the typed prompt, or so much text", classes="explanation")
             for field, value in zip(FIELDS, text.texts(self._first).values(), strict=True):
                 with Horizontal():
                     yield Label(field.name, classes="name")
@@ -61,6 +67,14 @@ class SettingsScreen(ModalScreen[Settings | None]):
                 for name in ("tokens", "trials", "precision"):
                     self.query_one(f"#{name}", Input).value = text.texts(settings)[name]
             self.query_one("#quality", Choice).value = "on" if settings.quality else "off"
+        self._check()
+
+    @on(Choice.Changed, "#load")
+    def use_load(self, event: Choice.Changed) -> None:
+        """Put the load's output length into its field."""
+        event.stop()
+        if event.value in LOADS:
+            self.query_one("#tokens", Input).value = str(LOADS[event.value].max_new_tokens)
         self._check()
 
     @on(Choice.Changed)
@@ -87,7 +101,8 @@ class SettingsScreen(ModalScreen[Settings | None]):
     def _read(self) -> Settings:
         fields = {field.name: self.query_one(f"#{field.name}", Input).value for field in FIELDS}
         switches = {name: self.query_one(f"#{name}", Choice).value == "on" for name in SWITCHES}
-        return text.parse(fields, switches, self._n_cpus)
+        load = self.query_one("#load", Choice).value
+        return replace(text.parse(fields, switches, self._n_cpus), load="" if load == TYPED else load)
 
     @on(Input.Submitted)
     def take_from_field(self, event: Input.Submitted) -> None:

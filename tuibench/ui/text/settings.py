@@ -6,7 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from tuibench.core import format as fmt
+from tuibench.core.run.presets import PRESETS as LOADS
+from tuibench.core.run.shape import Sweep
 
+TYPED = "typed"
+"""What the load of a prompt is called that was typed."""
 OWN = "own"
 """What numbers are called that are no preset's."""
 
@@ -28,6 +32,8 @@ class Settings:
     """Whether the prompt goes to the model without its chat template."""
     control: bool = False
     """Whether what the others are compared with is measured twice."""
+    load: str = ""
+    """A load by its name: the prompt is cut from the evaluation text; empty takes the prompt that was typed."""
 
     @property
     def summary(self) -> str:
@@ -40,7 +46,19 @@ class Settings:
         parts += [f"temperature {self.temperature:g}"] if self.temperature else []
         parts += ["raw"] if self.raw else []
         parts += ["control"] if self.control else []
+        parts += [f"{self.load}: {LOADS[self.load].prompt_tokens} tokens of prompt"] if self.load else []
         return " · ".join(parts)
+
+    @property
+    def sweep(self) -> Sweep | None:
+        """The shape that the load stands for; None without one."""
+        if not self.load:
+            return None
+        return Sweep(
+            prompt_tokens=(LOADS[self.load].prompt_tokens,),
+            max_new_tokens=(self.max_new_tokens,),
+            n_threads=(self.n_threads,),
+        )
 
     @property
     def preset(self) -> str:
@@ -84,6 +102,12 @@ DEFAULT_PRESET = "standard"
 def first_settings(n_threads: int) -> Settings:
     """Return what is asked for until somebody asks for something else."""
     return Settings(max_new_tokens=1, n_trials=1, n_threads=n_threads).with_preset(DEFAULT_PRESET)
+
+
+def load_of(sweep: Sweep | None) -> str:
+    """Return the name of the load that a run was measured for; empty where it has none."""
+    prompts = sweep.prompt_tokens if sweep is not None and sweep.n_shapes == 1 else ()
+    return next((name for name, load in LOADS.items() if (load.prompt_tokens,) == prompts), "")
 
 
 class SettingsError(ValueError):
