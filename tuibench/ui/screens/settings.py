@@ -11,9 +11,10 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Label, Static
 
 from tuibench.core import format as fmt
+from tuibench.core.run.presets import PRESETS as LOADS
 from tuibench.ui.keys.keymap import bindings
 from tuibench.ui.text import settings as text
-from tuibench.ui.text.settings import FIELDS, LOADS, OWN, PRESETS, SWITCHES, TYPED, Settings, SettingsError
+from tuibench.ui.text.settings import FIELDS, OWN, PRESETS, SWITCHES, TYPED, Settings, SettingsError
 from tuibench.ui.widgets.choice import Choice
 
 

@@ -164,7 +164,9 @@ def parse(fields: Mapping[str, str], switches: Mapping[str, bool], n_cpus: int) 
         precision=None if precision is None else precision / 100,
         budget_s=budget,
         temperature=numbers["temperature"] or 0.0,
-        **switches,
+        quality=switches["quality"],
+        raw=switches["raw"],
+        control=switches["control"],
     )
 
 
