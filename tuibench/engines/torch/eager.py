@@ -218,8 +218,10 @@ class KvCache(_TorchEager):
         """See `ExtendingEngine`."""
         import torch
 
-        if not self._text.rotates_alike(len(token_ids)):
-            return [self._go_on(token_id) for token_id in token_ids][-1]
+        if self._block == 1 or not self._text.rotates_alike(len(token_ids)):
+            for token_id in token_ids[:-1]:
+                self._go_on(token_id)
+            return self._go_on(token_ids[-1])
         with torch.inference_mode():
             return self._last_logits(self._text.append(token_ids, **self._forward_options))
 
