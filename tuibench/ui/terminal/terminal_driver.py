@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import io
+import select
 import signal
 import sys
 import threading
@@ -77,6 +78,7 @@ class TerminalDriver(LinuxDriver):
         self._answer_is_here.set()
         self._owes_paint = False
         self._has_terminal = False
+        self._hang_up: select.epoll | None = None
 
     def is_behind(self) -> bool:
         """Whether painting should wait; if so, the screen is asked to pay what it owes when the terminal has caught up.
@@ -111,6 +113,30 @@ class TerminalDriver(LinuxDriver):
         loop = asyncio.get_running_loop()
         for number in _ENDINGS:
             loop.add_signal_handler(number, partial(self._app.exit, return_code=_INTERRUPTED))
+        self._watch_line(loop)
+
+    def _watch_line(self, loop: asyncio.AbstractEventLoop) -> None:
+        """End the program when the terminal is gone, though nobody sends a signal.
+
+        Only the leader of a session is sent SIGHUP; all others would read the end of their input again and again.
+        """
+        self._hang_up = select.epoll()
+        try:
+            self._hang_up.register(self.fileno, 0)  # a hang-up is told whatever is asked for
+        except PermissionError:  # standard input is a file, which does not hang up
+            self._leave_line()
+        else:
+            loop.add_reader(self._hang_up.fileno(), self._hung_up)
+
+    def _hung_up(self) -> None:
+        self._leave_line()
+        self._app.exit(return_code=_INTERRUPTED)
+
+    def _leave_line(self) -> None:
+        if self._hang_up is not None:
+            self._loop.remove_reader(self._hang_up.fileno())
+            self._hang_up.close()
+            self._hang_up = None
 
     def write(self, data: str) -> None:
         """Write, and count."""
@@ -137,6 +163,7 @@ class TerminalDriver(LinuxDriver):
         self.pacer.stop_asking()
         if self.pacer.answers:
             self._answer_is_here.wait(_LAST_ANSWER_S)
+        self._leave_line()
         super().stop_application_mode()
         self._has_terminal = False
 
