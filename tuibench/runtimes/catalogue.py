@@ -14,6 +14,7 @@ _WORKER_NEEDS = (
     "msgspec",
     "numpy",
     "platformdirs",
+    "psutil",
     "tokenizers",
     "typing-extensions",
 )
