@@ -114,8 +114,9 @@ def _side_by_side(layout: Layout, residual: Value) -> Value:
             following = f"layers.{index + 1}.attention"
             norm = _norm(layout, f"{following}.norm", decoder.layers[index + 1].weights, "attention_norm")
             residual, normed = _skip_norm(layout, following, residual, fed, norm)
-    kept = layout.kept_positions(residual, fed)
-    return _skip_norm(layout, "final", *kept, _norm(layout, "final_norm", decoder.weights, "final_norm"))[1]
+    kept_residual, kept_fed = layout.kept_positions(residual, fed)
+    norm = _norm(layout, "final_norm", decoder.weights, "final_norm")
+    return _skip_norm(layout, "final", kept_residual, kept_fed, norm)[1]
 
 
 def _normed(layout: Layout, name: str, x: Value, norm: list[Value]) -> Value:
