@@ -11,6 +11,12 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 N_AT_ONCE = min(8, len(os.sched_getaffinity(0)) + 1)
 """Files of tests that run at a time: many tests wait for what another process does."""
+COMPILE = """
+from tuibench.engines.fused.compile_ahead import compile_ahead
+for precision in ("fp32", "int8", "int4"):
+    compile_ahead(precision)
+"""
+"""Once, on all cores: else every process that runs tests compiles the same kernels at the same time."""
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 
 
@@ -21,6 +27,7 @@ def checks(pytest_arguments: list[str]) -> dict[str, list[str]]:
         "format": [str(SCRIPTS / "ruff"), "format", "--check"],
         "import contracts": [str(SCRIPTS / "lint-imports")],
         "types": [sys.executable, "-m", "mypy"],
+        "kernels": [sys.executable, "-c", COMPILE],
         "tests": [sys.executable, "-m", "pytest", f"--numprocesses={N_AT_ONCE}", "--dist=loadfile", *pytest_arguments],
     }
 

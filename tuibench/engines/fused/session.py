@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,10 @@ from tuibench.engines.fused.team import Team
 
 MOST_AT_ONCE = 8
 """Tokens that one step can take: as many as a panel of weights is multiplied by at a time."""
+
+
+Part = Literal["tokens", "prompts"]
+"""Half of the kernels: those that decode, and those that read prompts and score texts."""
 
 
 class Embedding:
@@ -169,18 +174,20 @@ def open_session(
     return FusedSession(decoder, model, Embedding(decoder, weights), n_threads)
 
 
-def compile_kernels(writer: type[StackWriter]) -> bool:
-    """Compile all that a precision needs, or read it from the cache; return whether there was anything to compile."""
+def compile_kernels(writer: type[StackWriter], part: Part | None = None) -> bool:
+    """Compile what a precision needs, or read it from the cache; return whether there was anything to compile."""
     model = toy_model(writer)
     angles = np.zeros((1, 2, TOY_WIDTH // 2), np.float32)
     cache = Cache(new_store(model.qkv, 1, 2, TOY_WIDTH), angles, angles)
     scratch, logits = new_scratch(model, 1, 2), np.zeros((1, TOY_WIDTH), np.float32)
     team = Team(1)
-    team.set_work(decode_tokens, model, cache, scratch, logits)
-    team.submit(1)
-    prompt = new_prompt(model, np.zeros((1, TOY_WIDTH), np.float32), 1)
-    team.set_work(prefill_prompt, model, cache, scratch, logits, prompt)
-    team.submit(0)
-    team.set_work(score_block, model, prompt, 1, np.zeros((FEW, TOY_WIDTH), np.float32))
-    team.submit(0)
+    if part != "prompts":
+        team.set_work(decode_tokens, model, cache, scratch, logits)
+        team.submit(1)
+    if part != "tokens":
+        prompt = new_prompt(model, np.zeros((1, TOY_WIDTH), np.float32), 1)
+        team.set_work(prefill_prompt, model, cache, scratch, logits, prompt)
+        team.submit(0)
+        team.set_work(score_block, model, prompt, 1, np.zeros((FEW, TOY_WIDTH), np.float32))
+        team.submit(0)
     return any(was_compiled(function) for function in (decode_tokens, prefill_prompt, score_block))
