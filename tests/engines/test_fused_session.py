@@ -120,7 +120,7 @@ engine.close()
 
 def run_program(model, cache):
     # Code that is hardly optimised is compiled, and kept, as any other is.
-    environment = os.environ | {"TUIBENCH_CACHE": str(cache), "NUMBA_OPT": "0"}
+    environment = os.environ | {"TUIBENCH_CACHE": str(cache), "NUMBA_OPT": "1"}
     environment.pop("NUMBA_CACHE_DIR", None)
     command = [sys.executable, "-c", PROGRAM, str(model.directory)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
