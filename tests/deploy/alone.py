@@ -6,15 +6,19 @@ import sys
 
 PROMPT = "Once upon a time, the naïve fox"
 N_NEW = 40
-_WITHOUT_TUIBENCH = (
-    "import runpy, sys; sys.modules['tuibench'] = None; sys.argv = sys.argv[1:]; "
-    "runpy.run_path(sys.argv[0], run_name='__main__')"
-)
+_SCRIPT = "import runpy, sys; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+_WITHOUT_TUIBENCH = "import sys; sys.modules['tuibench'] = None; "
 
 
 def run_alone(folder, *options, prompt=PROMPT, cwd="/"):
-    """Return what the process said, as bytes: line ends would be made equal in text."""
-    command = [sys.executable, "-I", "-X", "utf8", "-c", _WITHOUT_TUIBENCH, str(folder / "generate.py"), prompt]
+    """Return what the process said, as bytes: line ends would be made equal in text.
+
+    Without tuibench, unless the folder says that it needs its kernels.
+    """
+    needed = "from tuibench" in (folder / "model.py").read_text()
+    program = _SCRIPT if needed else _WITHOUT_TUIBENCH + _SCRIPT
+    isolated = [] if needed else ["-I"]  # where the package is found by PYTHONPATH
+    command = [sys.executable, *isolated, "-X", "utf8", "-c", program, str(folder / "generate.py"), prompt]
     return subprocess.run([*command, *options], cwd=cwd, capture_output=True, check=False)
 
 

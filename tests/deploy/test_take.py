@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import msgspec
 import psutil
@@ -20,11 +21,15 @@ from tests.scripted import header, record
 from tests.scripted_methods import provide
 from tests.tiny_onnx_models import MAKERS, _save_llama_like
 from tuibench.cli import BAD_USAGE, INTERRUPTED, OK, SOME_FAILED, main
+from tuibench.deploy.in_child import remove_abandoned
+from tuibench.deploy.readme import Checked, _speed
 from tuibench.models.text.tokenizer import PromptTokenizer
 from tuibench.store.writer import SessionWriter
 
-EXACT = ("baseline", "kv-cache", "kv-cache-lookup", "onnx", "onnx-fused")
-QUANTISED = ("int8-torch", "int8-dynamic", "int8-static", "int4-onnx")
+EXACT = ("baseline", "kv-cache", "kv-cache-lookup", "onnx", "onnx-fused", "fused-fp32")
+QUANTISED = (
+    "int8-torch", "int8-dynamic", "int8-static", "int4-onnx", "fused-int8", "fused-int8-lookup", "fused-int4",
+)  # fmt: skip
 FOR_ONNX = {"jinja2", "numpy", "onnxruntime", "tokenizers"}
 
 
@@ -199,7 +204,6 @@ def test_files_of_the_user_are_copied_and_those_of_the_cache_linked(tiny_llama, 
 @pytest.mark.parametrize(
     ("method", "words"),
     [
-        ("fused-int8", "fused-int8 cannot be taken yet"),
         ("kv-cach", "unknown method 'kv-cach'"),
         ("kv-cache,onnx", "one method at a time"),
     ],
@@ -274,6 +278,50 @@ def test_a_full_disk_leaves_nothing_half_made(tiny_llama, place, capsys):
         assert take("onnx-fused", tiny_llama.directory, "-o", disk.folder / "out") == SOME_FAILED
         assert "no space left" in capsys.readouterr().err
         assert leftovers(disk.folder) == []
+
+
+def test_the_readme_says_how_fast_it_was_by_itself_and_whether_that_is_the_rows_speed(tiny_llama, place):
+    row_tps = 2.5  # a model so small is faster on any machine
+    session_of(tiny_llama, place, step_ns=round(1e9 / row_tps))
+    text = (taken("int8-dynamic", tiny_llama.directory, place / "out") / "README.md").read_text()
+    assert re.search(r"It decoded [\d.]+ tok/s, the median of three runs in a fresh process: \+\d+ % from", text)
+    assert "the row's 2.50 tok/s, which is not within 5 %" in text
+
+
+@pytest.mark.parametrize(
+    ("seen", "row", "words"),
+    [
+        (104.0, 100.0, "within 5 % of the row's 100 tok/s."),
+        (96.0, 100.0, "within 5 % of the row's 100 tok/s."),
+        (90.0, 100.0, "−10 % from the row's 100 tok/s, which is not within 5 %"),
+        (90.0, None, "there is no row to compare that with"),
+        (None, 100.0, "Its speed was not seen"),
+    ],
+)
+def test_a_speed_is_the_rows_within_five_per_cent(seen, row, words):
+    assert words in _speed(Checked((), seen), row)
+
+
+def test_what_a_killed_one_left_is_removed_by_the_next_and_what_is_being_filled_is_not(place):
+    """Whoever holds the folder's lock is at work: here a process that is killed, and one that is not yet."""
+    hold = (
+        "import sys; from pathlib import Path; from tuibench.deploy.in_child import _staged\n"
+        "with _staged(Path(sys.argv[1])) as staging:\n"
+        "    (staging / 'weights.bin').write_bytes(b'x'); print(staging, flush=True); sys.stdin.read()"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    holders = [
+        subprocess.Popen([sys.executable, "-c", hold, str(place / name / "out")], **pipes) for name in ("one", "two")
+    ]
+    staged = [Path(holder.stdout.readline().strip()) for holder in holders]
+    holders[0].kill()
+    holders[0].wait()
+    assert all((folder / "weights.bin").exists() for folder in staged)
+    remove_abandoned()
+    assert [folder.exists() for folder in staged] == [False, True]
+    holders[1].communicate("")
+    assert not staged[1].exists()
+    assert not any((Path(os.environ["TUIBENCH_CACHE"]) / "taking").iterdir())
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -84,4 +84,4 @@ def served(method, model, *options, env=None, key_env=None):
         yield Served(process, port, told.get("OPENAI_API_KEY") or environment[key_env])
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(60)
+        process.wait(300)

@@ -53,6 +53,7 @@ def _run(options: argparse.Namespace) -> int:
             n_threads=default_threads() if row is None else row.n_threads,
             calibration=calibrated,
             measured=() if row is None else row.lines,
+            measured_decode_tps=None if row is None else row.decode_tps,
         )
         take_in_child(request, folder, say)
     except FolderError as error:

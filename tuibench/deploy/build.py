@@ -15,11 +15,11 @@ from typing import Any
 
 import msgspec
 
-from tuibench.deploy.check import OtherTokensError, answers, check_alone
+from tuibench.deploy.check import OtherTokensError, answers, check_alone, speed_alone
 from tuibench.deploy.contents import licence_files, place, write_scripts, write_text_side
 from tuibench.deploy.messages import Done, Message, Refused, Step, TakeRequest
 from tuibench.deploy.methods import SCRIPTS
-from tuibench.deploy.readme import write_readme
+from tuibench.deploy.readme import Checked, write_readme
 from tuibench.engines.base import CalibrationError, UnsupportedModelError
 from tuibench.engines.decoder.read import read_decoder
 from tuibench.engines.decoder.rope import rope_frequencies, switching_length
@@ -70,8 +70,10 @@ def build(request: TakeRequest, on_step: Callable[[str], None]) -> None:
     engine.close()
     for answer in expected:
         on_step(f"running it by itself, {'raw' if answer.raw else 'in the chat template'}")
-        check_alone(folder, answer, request.n_threads)
-    write_readme(folder, request, explanation, scripts, expected)
+        check_alone(folder, answer, request.n_threads, with_tuibench=scripts.needs_tuibench)
+    on_step("timing it by itself")
+    decode_tps = speed_alone(folder, expected[-1], request.n_threads, with_tuibench=scripts.needs_tuibench)
+    write_readme(folder, request, explanation, scripts, Checked(expected, decode_tps))
 
 
 def _place_graph(engine: Any, model_dir: Path, folder: Path) -> dict[str, object]:  # noqa: ANN401 - an ONNX engine
@@ -93,12 +95,14 @@ def _angles(rope: dict[str, Any], head_dim: int) -> dict[str, list[float]]:
     return {"frequencies": list(map(float, frequencies)), "factors": list(map(float, factors))}
 
 
-def _place_weights(engine: Any, model_dir: Path, folder: Path) -> dict[str, object]:  # noqa: ANN401 - a PyTorch engine
-    """Place the model as it is; return how it takes its cache."""
+def _place_weights(engine: Any, model_dir: Path, folder: Path) -> dict[str, object]:  # noqa: ANN401 - an engine that loads the model itself
+    """Place the model as it is; return what the script has to know of the method."""
     files = [model_dir / name for name in ("config.json", "generation_config.json", "model.safetensors.index.json")]
     for path in (*files, *weight_files(model_dir, model_dir.name)):
         if path.is_file():
             place(path, folder)
+    if SCRIPTS[engine.method.id].needs_tuibench:
+        return {"method": engine.method.id}
     if engine.method.id == "baseline":
         return {}
     call = engine.plain_call

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 from tuibench.engines.base import Engine
 from tuibench.models.tether import tethered
@@ -18,11 +20,23 @@ from tuibench.models.text.tokenizer import PromptTokenizer
 _PROMPT = "Once upon a time there was a little"
 _N_NEW = 24
 _TIMEOUT_S = 1800
+_N_TIMED, _N_RUNS = 64, 4
 _ALONE = (
-    "import os, runpy, sys; os.chdir(os.sep); sys.modules['tuibench'] = None; sys.argv = sys.argv[1:]; "
-    "sys.path[0] = os.path.dirname(sys.argv[0]); runpy.run_path(sys.argv[0], run_name='__main__')"
+    "import os, runpy, sys; os.chdir(os.sep); sys.argv = sys.argv[1:]; sys.path[0] = os.path.dirname(sys.argv[0]); "
 )
-"""As `python SCRIPT …` elsewhere, but tuibench cannot be imported, wherever it is installed."""
+"""As `python SCRIPT …` elsewhere."""
+_WITHOUT = "import sys; sys.modules['tuibench'] = None; "
+"""So that it cannot be imported, wherever it is installed."""
+_SCRIPT = "runpy.run_path(sys.argv[0], run_name='__main__')"
+_TIMER = """
+import json, time
+import generate
+given = json.loads(sys.argv[1])
+model = generate.Model(generate.FOLDER, generate.SETTINGS, given["threads"])
+prompt, new = given["prompt"], given["new"]
+runs = [[time.perf_counter_ns() for _ in generate.greedy(model, prompt, new)] for _ in range(given["runs"])]
+print(json.dumps({"runs": runs}), file=sys.stderr)
+"""
 
 
 class OtherTokensError(Exception):
@@ -60,14 +74,14 @@ def _answer(engine: Engine, tokenizer: PromptTokenizer, context_window: int | No
     return Answer(raw, prompt_ids, new_ids)
 
 
-def check_alone(folder: Path, expected: Answer, n_threads: int) -> None:
+def check_alone(folder: Path, expected: Answer, n_threads: int, *, with_tuibench: bool) -> None:
     """Run the folder's script in a fresh process, somewhere else, and compare.
 
     Raises:
         OtherTokensError: It fails, or gives other tokens.
     """
     options = ["--ids", "--max-new-tokens", str(_N_NEW), "--threads", str(n_threads), *["--raw"] * expected.raw]
-    said = _run([str(folder / "generate.py"), _PROMPT, *options])
+    said = _run(_SCRIPT, [str(folder / "generate.py"), _PROMPT, *options], with_tuibench=with_tuibench)
     for what, ours, theirs in (
         ("of the prompt", expected.prompt_ids, said["prompt"]),
         ("of the answer", expected.new_ids, said["new"]),
@@ -76,8 +90,30 @@ def check_alone(folder: Path, expected: Answer, n_threads: int) -> None:
             raise OtherTokensError(f"run by itself, it gives other tokens {what}: {_first_difference(ours, theirs)}")
 
 
-def _run(arguments: Sequence[str]) -> dict[str, list[int]]:
-    command = [sys.executable, "-c", _ALONE, *arguments]
+def speed_alone(folder: Path, answer: Answer, n_threads: int, *, with_tuibench: bool) -> float | None:
+    """Return how fast a folder's script decodes in a fresh process, in tokens per second: the median of three runs.
+
+    None where an answer has fewer than two tokens.
+
+    Raises:
+        OtherTokensError: It fails.
+    """
+    window = json.loads((folder / "settings.json").read_text(encoding="utf-8"))["context_window"] or sys.maxsize
+    given = {
+        "prompt": answer.prompt_ids,
+        "new": min(_N_TIMED, window - len(answer.prompt_ids)),
+        "runs": _N_RUNS,
+        "threads": n_threads,
+    }
+    arguments = [str(folder / "generate.py"), json.dumps(given)]
+    stamps_ns: list[list[int]] = _run(_TIMER, arguments, with_tuibench=with_tuibench)["runs"]
+    found = [(len(run) - 1) / (run[-1] - run[0]) * 1e9 for run in stamps_ns[1:] if len(run) > 1]  # the first warms up
+    return median(found) if found else None
+
+
+def _run(program: str, arguments: Sequence[str], *, with_tuibench: bool) -> dict[str, Any]:
+    """Run a program in a fresh process; return the JSON in the last line of its standard error."""
+    command = [sys.executable, "-c", ("" if with_tuibench else _WITHOUT) + _ALONE + program, *arguments]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
     done = subprocess.run(
         tethered(command),
@@ -91,7 +127,7 @@ def _run(arguments: Sequence[str]) -> dict[str, list[int]]:
     if done.returncode != 0:
         sys.stderr.buffer.write(done.stderr)
         raise OtherTokensError(f"run by itself, its script ends with status {done.returncode}: {last or 'no word'}")
-    said: dict[str, list[int]] = json.loads(last)
+    said: dict[str, Any] = json.loads(last)
     return said
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -68,16 +69,58 @@ def check_free(folder: Path) -> None:
 def _staged(folder: Path) -> Iterator[Path]:
     """Give a folder beside the one that is meant, and remove whatever is left of it at the end."""
     check_free(folder)
+    remove_abandoned()
     staging = folder.parent / f".{folder.name}.{os.getpid()}"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         staging.mkdir()
     except OSError as error:
         raise FolderError(f"{folder}: cannot be made: {error.strerror}; name another with -o") from error
+    with _noted(staging):
+        try:
+            yield staging
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+@contextmanager
+def _noted(staging: Path) -> Iterator[None]:
+    """Hold a lock on a folder, which the kernel lifts when this process dies, and leave a note of where it is."""
+    lock = os.open(staging, os.O_RDONLY)
     try:
-        yield staging
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        note = _notes() / staging.name
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.unlink(missing_ok=True)
+        note.symlink_to(staging.resolve())
+        yield
+        note.unlink(missing_ok=True)
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        os.close(lock)
+
+
+def remove_abandoned() -> None:
+    """Remove what is left of folders whose makers were killed, wherever they were to be."""
+    for note in sorted(_notes().glob(".*")):
+        staging = note.readlink()
+        try:
+            lock = os.open(staging, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError:  # it was removed, or became the folder
+            note.unlink(missing_ok=True)
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue  # it is being filled
+        else:
+            shutil.rmtree(staging, ignore_errors=True)
+            note.unlink(missing_ok=True)
+        finally:
+            os.close(lock)
+
+
+def _notes() -> Path:
+    return paths.cache_dir() / "taking"
 
 
 def _build(request: TakeRequest, on_step: Callable[[str], None]) -> None:

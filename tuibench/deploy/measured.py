@@ -10,6 +10,7 @@ from pathlib import Path
 from tuibench import paths
 from tuibench.core.present.columns import comparison_columns, filled
 from tuibench.core.results.comparison import Comparison, Row
+from tuibench.core.results.metrics import DECODE
 from tuibench.core.run.spec import Calibration
 from tuibench.deploy.methods import CALIBRATED
 from tuibench.models.local import LocalModel
@@ -30,6 +31,8 @@ class MeasuredRow:
     lines: tuple[str, ...]
     """Markdown."""
     n_threads: int
+    decode_tps: float | None
+    """Tokens per second, the median."""
 
 
 def newest_row(method: str, model: LocalModel, calibration: Calibration) -> MeasuredRow | None:
@@ -64,7 +67,8 @@ def row_of(path: Path, session: Session, method: str) -> MeasuredRow:
     comparison = side_by_side([(path, session)]).comparison
     # Of a sweep, the first shape that it was measured under.
     row = next(row for row in comparison.rows if row.method == method and row.n_trials)
-    return MeasuredRow(tuple(_lines(session, comparison, row)), comparison.runs[row.run].n_threads)
+    lines = tuple(_lines(session, comparison, row))
+    return MeasuredRow(lines, comparison.runs[row.run].n_threads, row.median(DECODE))
 
 
 def _lines(session: Session, comparison: Comparison, row: Row) -> Iterator[str]:

@@ -21,6 +21,8 @@ class TakeRequest(msgspec.Struct, frozen=True, kw_only=True):
     calibration: Calibration = Calibration()
     measured: tuple[str, ...] = ()
     """What was measured of it, as lines of Markdown; empty where nothing was."""
+    measured_decode_tps: float | None = None
+    """Its decode speed there, in tokens per second."""
 
 
 class Step(msgspec.Struct, frozen=True, tag="step"):

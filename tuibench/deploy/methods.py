@@ -16,12 +16,15 @@ class Scripts:
     """Modules of ours that are copied as they are: they import none of the others."""
     libraries: tuple[str, ...] = ()
     """What has to be installed, by the names of the package index."""
+    needs_tuibench: bool = False
+    """Whether they run what is compiled by this program, which has to be installed, too."""
 
 
 _ENGINES = "tuibench.engines"
 _CACHED = ("torch_kv_cache.py", f"{_ENGINES}.torch.dispatch", f"{_ENGINES}.torch.preallocated")
 _ONNX = ("numpy", "onnxruntime", "tokenizers")
 _TORCH = ("numpy", "tokenizers", "torch", "transformers")
+_KERNELS = Scripts((("model.py", "fused_kernels.py"),), (), ("numba", "numpy", "tokenizers"), needs_tuibench=True)
 _FUSED_GRAPH = Scripts((("model.py", "onnx_fused.py"),), (), _ONNX)
 
 SCRIPTS = MappingProxyType(
@@ -41,6 +44,10 @@ SCRIPTS = MappingProxyType(
         "int8-dynamic": _FUSED_GRAPH,
         "int8-static": _FUSED_GRAPH,
         "int4-onnx": _FUSED_GRAPH,
+        "fused-fp32": _KERNELS,
+        "fused-int8": _KERNELS,
+        "fused-int4": _KERNELS,
+        "fused-int8-lookup": _KERNELS,
     }
 )
 """By method."""
@@ -53,6 +60,4 @@ def why_not(method: str) -> str | None:
     """Return why an installed method cannot be taken; None for one that can."""
     if method in SCRIPTS:
         return None
-    if method.startswith("fused-"):
-        return f"{method} cannot be taken yet: its kernels are compiled by tuibench; {', '.join(SCRIPTS)} can"
     return f"{method} is not one of tuibench's own methods, which are those it knows how to take: {', '.join(SCRIPTS)}"
