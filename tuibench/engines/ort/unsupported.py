@@ -45,6 +45,8 @@ def unsupported_export(decoder: Decoder) -> str | None:
     """Return why a decoder cannot run as PyTorch exports it, or None: its operators take any width."""
     if decoder.model_type == "falcon":
         return "transformers' Falcon keeps its KV-cache as no graph can; the methods kv-cache and onnx-fused run it"
+    if decoder.model_type == "opt":
+        return "torch.onnx cannot export transformers' OPT; the methods kv-cache and onnx-fused run it"
     if decoder.is_uniform:
         return None
     return _UNEVEN

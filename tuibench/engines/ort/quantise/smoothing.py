@@ -55,7 +55,9 @@ def smooth(
     by_product = {product: largest[value] for product, value in calibration.inputs.items()}
     changes: dict[Stored, Callable[[Matrix], Matrix]] = {}
     divisors: dict[str, Channels] = {}
-    for fold in (fold for layer in decoder.layers for fold in _folds(layer)):
+    graph = "layers" if decoder.rope else "h"  # what its products are named after, whatever the checkpoint calls layers
+    folds = (fold for index, layer in enumerate(decoder.layers) for fold in _folds(layer, f"{graph}.{index}"))
+    for fold in folds:
         weight = np.max([np.abs(checkpoint.part(stored)).max(axis=0) for stored in fold.readers], axis=0)
         divisor = _divisor(by_product[fold.product], weight, alpha)
         divisors[fold.product] = divisor
@@ -88,22 +90,22 @@ def _divisor(activation: Channels, weight: Channels, alpha: float) -> Channels:
     return np.maximum(raw / np.median(raw), 1).astype(np.float32)
 
 
-def _folds(layer: Layer) -> Iterator[_Fold]:
+def _folds(layer: Layer, name: str) -> Iterator[_Fold]:
     weights, gated = layer.weights, layer.feed.gated
     shared = "feed_norm" in weights and weights["feed_norm"] == weights.get("attention_norm")
     if shared:
         norm = (*weights["attention_norm"], *weights.get("attention_norm_bias", ()))
-        yield _Fold(f"{layer.name}.qkv", norm, (*weights["qkv"], *weights["mlp_up"]))
+        yield _Fold(f"{name}.qkv", norm, (*weights["qkv"], *weights["mlp_up"]))
     elif "attention_norm" in weights:
         norm = (*weights["attention_norm"], *weights.get("attention_norm_bias", ()))
-        yield _Fold(f"{layer.name}.qkv", norm, weights["qkv"])
+        yield _Fold(f"{name}.qkv", norm, weights["qkv"])
     # What experts read stays as it is: the router reads it, too, and nothing shows what is within them.
     if layer.feed.experts is not None:
         return
     if "feed_norm" in weights and not shared:
         norm = (*weights["feed_norm"], *weights.get("feed_norm_bias", ()))
-        yield _Fold(f"{layer.name}.{'gate_up' if gated else 'mlp_in'}", norm, weights["mlp_up"])
+        yield _Fold(f"{name}.{'gate_up' if gated else 'mlp_in'}", norm, weights["mlp_up"])
     if gated:
         # act(gate) * up is linear in up, the last part: its rows may be divided.
         up = (*weights["mlp_up"][-1:], *weights.get("mlp_up_bias", ())[-1:])
-        yield _Fold(f"{layer.name}.mlp_out", up, weights["mlp_down"])
+        yield _Fold(f"{name}.mlp_out", up, weights["mlp_down"])
