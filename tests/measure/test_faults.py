@@ -117,7 +117,7 @@ async def test_a_worker_without_a_sign_of_life_is_hung_before_its_time_is_over(m
 
 async def test_a_worker_that_never_stops_writing_does_not_fill_the_disk(model, tmp_path, monkeypatch):
     monkeypatch.setenv("TUIBENCH_TEST_FAULT", "load:endless-output")
-    monkeypatch.setattr("tuibench.measure.process.supervisor._MAX_LOG_BYTES", 1 << 20)
+    monkeypatch.setattr("tuibench.measure.process.supervisor.MAX_LOG_BYTES", 1 << 20)
     check(*await run(model, tmp_path), FailureKind.ERROR, Phase.LOAD, "to its log")
 
 
