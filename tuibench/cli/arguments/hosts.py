@@ -24,7 +24,7 @@ exit codes: 0 all is well; 1 something is to be mended; 2 bad usage or settings
 
 def _add(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("action", nargs="?", choices=("list", "check", "prepare"), default="list")
+    add("action", nargs="?", choices=("list", "check", "prepare"), default="list", help="(default: list)")
     add("hosts", nargs="*", type=given, metavar="HOST", help="of the settings (default: all)")
     add("--model", type=model_name, metavar="M", default=argparse.SUPPRESS, help="that is needed there")
     add("--threads", type=positive_int, metavar="N", help="with check: that a run would use")

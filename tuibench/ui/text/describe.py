@@ -21,6 +21,7 @@ MARKS = {
     MethodStatus.STOPPED: "■",
 }
 _PHASES = {
+    Phase.QUEUED: "queued",
     Phase.START: "starting",
     Phase.PREPARE: "preparing",
     Phase.LOAD: "loading",
