@@ -16,7 +16,8 @@ class Topic:
 
 
 _ORDER = (
-    *("numbers", "lamps", "measuring", "pick", "sweeps", "methods", "models", "runtimes", "servers", "hosts", "sessions", "take", "settings", "ssh"),
+    *("numbers", "lamps", "measuring", "pick", "sweeps", "methods", "models", "runtimes", "servers", "hosts"),
+    *("sessions", "take", "settings", "ssh"),
     *("figures", "tried", "security", "plugins", "benchmarks"),
 )
 """What a user needs first comes first."""
