@@ -48,8 +48,8 @@ def test_a_preset_is_a_shape():
         (["--prompt-tokens", "64", "--prompt", "hello"], "leave --prompt and --prompt-file out"),
         (["--preset", "rag", "--prompt-tokens", "64"], "leave --prompt-tokens out"),
         (
-            ["--prompt-tokens", "1-100", "--depth", "0-99"],
-            "130,000 cells (13 methods × 10,000 shapes) of 3 trials take",
+            ["--prompt-tokens", "1-100", "--depth", "0-99", "--methods", "baseline,kv-cache,onnx"],
+            "30,000 cells (3 methods × 10,000 shapes) of 3 trials take",
         ),
         (["--prompt-tokens", "1-100", "--depth", "0-99", "--trials", "9"], "trials are too many"),
     ],

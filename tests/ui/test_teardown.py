@@ -54,7 +54,7 @@ SCREENS = {
     "pull": PullScreen,
     "race": lambda context: ReplayScreen(context, session(), play=True),
     "results": lambda context: ReplayScreen(context, session()),
-    "resume": lambda _context: ResumeScreen(offer()),
+    "resume": lambda _context: ResumeScreen(offer(), 3),
     "sessions": lambda context: SessionsScreen(context, lambda: None),
     "themes": lambda _context: ThemeScreen(("graphite", "paper")),
 }

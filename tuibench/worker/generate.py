@@ -101,9 +101,9 @@ def generate(
     cpu_ns = process_time_ns() - cpu_start_ns - turns.cpu_between_ns
     still_after_ns = standstill.look()
     memory = own_memory()
+    tell_conditions(emit)
     ended_ns = perf_counter_ns()
     rest()
-    tell_conditions(emit)
     emit(
         TrialFinished(
             at_ns=ended_ns,
