@@ -177,7 +177,7 @@ def test_a_run_there_is_measured_there(far):
     assert not any(trial.failed for trial in trials)
     assert session.header.machine == session.hosts["big"].machine
     assert session.hosts["big"].machine.read_bytes_per_s == 20_000_000_000
-    assert not far.places[0].processes()
+    assert not psutil.wait_procs(far.places[0].processes(), timeout=10)[1]
 
 
 @pytest.mark.parametrize("whose", ["ours", "the launcher's"])
