@@ -176,7 +176,7 @@ def test_a_run_there_is_measured_there(far):
     assert [trial.method for trial in trials] == ["kv-cache@big"] * 2
     assert not any(trial.failed for trial in trials)
     assert session.header.machine == session.hosts["big"].machine
-    assert session.hosts["big"].machine.read_bytes_per_s == 20_000_000_000
+    assert session.hosts["big"].machine.read_bytes_per_s
     assert not psutil.wait_procs(far.places[0].processes(), timeout=10)[1]
 
 

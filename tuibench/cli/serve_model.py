@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
                 threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
 
             try:
-                with ended_in_order():
+                with ended_in_order(answers.end):
                     answers.run(tell)  # in this thread, with which the kernel would end the process with the model
             except ModelGoneError as error:
                 say(f"{load.method}: {error}")
