@@ -5,11 +5,14 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 
 from tuibench.serving.messages import Finished, Generate, Piece, Started
 from tuibench.serving.model_process import ModelGoneError, ModelProcess, RefusedError
+
+_LOOK_S = 1.0
 
 Event = Started | Piece | Finished | RefusedError | ModelGoneError
 """What comes of an order; `Finished` and the errors end it."""
@@ -69,11 +72,20 @@ class AnswerQueue:
         self._process = self._start()
         try:
             on_ready(self._process)
-            while (answer := self._waiting.get()) is not None:
+            while (answer := self._next()) is not None:
                 self._answer(answer)
         finally:
             if self._process is not None:
                 self._process.close()
+
+    def _next(self) -> Answer | None:
+        """Wait for an order, or the end.
+
+        Not for ever at once: Python handles a signal that comes right before a wait begins when that wait is over.
+        """
+        while True:
+            with suppress(queue.Empty):
+                return self._waiting.get(timeout=_LOOK_S)
 
     def end(self) -> None:
         """End `run` once the answer that is being made is whole."""
