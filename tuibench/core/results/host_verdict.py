@@ -9,8 +9,8 @@ from tuibench.core import format as fmt
 from tuibench.core.results.comparison import Comparison, MeasuredRun
 from tuibench.core.results.method_trials import ratio_between_runs
 from tuibench.core.results.metrics import DECODE
-from tuibench.core.results.verdict import recommend
-from tuibench.core.statistics.stats import Outcome, Ratio
+from tuibench.core.results.verdict import interval_and_outcome, recommend
+from tuibench.core.statistics.stats import Ratio
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def host_lines(comparison: Comparison) -> list[str]:
         return []
     fastest, second = choices[:2]
     ratio = _speeds(comparison, fastest, second)
-    speed = f"{fmt.rate(fastest.decode_tps)}, {fmt.times(ratio.value)} {_named(second)} {_how_sure(ratio)}"
+    speed = f"{fmt.rate(fastest.decode_tps)}, {fmt.times(ratio.value)} {_named(second)} {interval_and_outcome(ratio)}"
     lines = [f"fastest: {_named(fastest)}: {speed}"]
     priced = sorted(
         ((price, choice) for choice in choices if (price := choice.price_per_million_tokens) is not None),
@@ -89,7 +89,7 @@ def _cheapest(comparison: Comparison, first: tuple[float, HostChoice], second: t
     )
     return (
         f"cheapest: {_named(choice)}: {_money(price)} per million tokens, {fmt.times(times.value)} cheaper than {than} "
-        f"{_how_sure(times)}"
+        f"{interval_and_outcome(times)}"
     )
 
 
@@ -97,16 +97,6 @@ def _speeds(comparison: Comparison, ours: HostChoice, theirs: HostChoice) -> Rat
     measured = comparison.measured
     found = ratio_between_runs(measured[ours.run][ours.method], measured[theirs.run][theirs.method])
     return found or Ratio(ours.decode_tps / theirs.decode_tps, None, None, 0, paired=False)
-
-
-def _how_sure(ratio: Ratio) -> str:
-    match ratio.outcome:
-        case Outcome.UNKNOWN:
-            return "(too few trials to tell)"
-        case Outcome.NONE:
-            return f"{fmt.interval(ratio.low, ratio.high)} (no difference)"
-        case _:
-            return fmt.interval(ratio.low, ratio.high)
 
 
 def _named(choice: HostChoice) -> str:

@@ -54,7 +54,7 @@ def _speed(comparison: Comparison, row: Row) -> str:
     if against.ratio.outcome in {Outcome.GREATER, Outcome.LESS} and not stands(together[row.method]):
         interval = fmt.interval(against.ratio.low, against.ratio.high)
         return f"{text} {interval} (perhaps chance: one of {len(together)} comparisons)"
-    return f"{text} {_interval_and_outcome(against.ratio)}"
+    return f"{text} {interval_and_outcome(against.ratio)}"
 
 
 def _same_again(row: Row) -> str:
@@ -65,10 +65,11 @@ def _same_again(row: Row) -> str:
     if row.step.ratio.outcome in {Outcome.GREATER, Outcome.LESS}:
         interval = fmt.interval(row.step.ratio.low, row.step.ratio.high)
         return f"{text} {interval}: a difference as small as this proves nothing in this run"
-    return f"{text} {_interval_and_outcome(row.step.ratio)}"
+    return f"{text} {interval_and_outcome(row.step.ratio)}"
 
 
-def _interval_and_outcome(ratio: Ratio) -> str:
+def interval_and_outcome(ratio: Ratio) -> str:
+    """Return what can be said of a ratio besides its value: its interval, or why there is none."""
     match ratio.outcome:
         case Outcome.UNKNOWN:
             return "(too few trials to tell)"
