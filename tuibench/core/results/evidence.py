@@ -78,7 +78,7 @@ def evidence(
         doubts.append(f"{', '.join(unjudged)} {'is' if len(unjudged) == 1 else 'are'} faster and not judged")
     disturbed = _some_disturbed(everything)
     doubts += disturbed
-    if max_kld is not None and _may_be_above(best, max_kld):
+    if max_kld is not None and may_be_above(best, max_kld):
         doubts.append(f"its KLD may be above {max_kld:g}")
     grade, example = Grade.PROBABLY if doubts else Grade.TAKE, _example(everything) if disturbed else None
     return Evidence(grade, tuple(doubts), rival, example)
@@ -120,6 +120,17 @@ def _example(trials: Sequence[TrialRecord]) -> str | None:
     return worst.validity[0] if worst else None
 
 
-def _may_be_above(row: Row, max_kld: float) -> bool:
+def may_be_above(row: Row, max_kld: float) -> bool:
+    """Return whether the 95 % interval of a method's divergence reaches beyond a bound; False without an interval."""
+    error = _kld_error(row)
+    return row.kld is not None and error is not None and row.kld + error > max_kld
+
+
+def surely_above(row: Row, max_kld: float) -> bool:
+    """Return whether all of that interval, or the divergence where there is none, lies beyond a bound."""
+    return row.kld is not None and row.kld - (_kld_error(row) or 0.0) > max_kld
+
+
+def _kld_error(row: Row) -> float | None:
     error = row.quality.kld_mean_se if row.quality else None
-    return row.kld is not None and error is not None and row.kld + _SE_OF_95_PERCENT * error > max_kld
+    return None if error is None else _SE_OF_95_PERCENT * error

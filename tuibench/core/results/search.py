@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from tuibench.core import format as fmt
 from tuibench.core.results.comparison import REFERENCE, Comparison, Row
+from tuibench.core.results.evidence import may_be_above, surely_above
 from tuibench.core.results.metrics import DECODE, PEAK_RSS, TTFT
 from tuibench.core.run.endpoint import NO_QUALITY, is_endpoint
 from tuibench.core.run.limits import Limits
@@ -28,7 +29,6 @@ _CLEARLY = {1: 2.0, 2: 1.5}
 seen to differ by, disturbed ones included."""
 INDIFFERENT = 1.03
 """A rival that is at most this much faster is not worth more trials."""
-_SE_OF_95_PERCENT = 1.96
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,14 +148,9 @@ def _too_far(row: Row, limits: Limits) -> str | None:
         return NO_QUALITY
     if row.quality is not None and row.quality.failed:
         return f"quality failed: {row.quality.failure_message or row.quality.failure_kind}"
-    if row.kld is None or row.kld - _kld_error(row) <= limits.max_kld:
-        return None
-    return f"KLD {fmt.divergence(row.kld)}, above {limits.max_kld:g}"
-
-
-def _kld_error(row: Row) -> float:
-    error = row.quality.kld_mean_se if row.quality else None
-    return _SE_OF_95_PERCENT * (error or 0.0)
+    if row.kld is not None and surely_above(row, limits.max_kld):
+        return f"KLD {fmt.divergence(row.kld)}, above {limits.max_kld:g}"
+    return None
 
 
 def _speed_doubts(row: Row, limits: Limits) -> tuple[str, ...]:
@@ -171,9 +166,9 @@ def _speed_doubts(row: Row, limits: Limits) -> tuple[str, ...]:
 
 def _quality_doubts(row: Row, limits: Limits) -> tuple[str, ...]:
     """Return the same where they would not: the text is what it is."""
-    if limits.max_kld is None or row.kld is None or row.kld + _kld_error(row) <= limits.max_kld:
-        return ()
-    return (f"its KLD may be above {limits.max_kld:g}",)
+    if limits.max_kld is not None and may_be_above(row, limits.max_kld):
+        return (f"its KLD may be above {limits.max_kld:g}",)
+    return ()
 
 
 def _clearly_faster(comparison: Comparison, ours: Row, theirs: Row) -> bool:
