@@ -3,49 +3,56 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape, unescape
 
-_LEFT, _TOP, _ROW = 9, 41, 24.4
-"""Where the terminal's first cell stands in Textual's drawing, and the height of a row."""
+_LEFT, _TOP, _ROW, _CELL = 9, 41, 24.4, 12.2
+"""Where the terminal's first cell stands in Textual's drawing, and the size of a cell."""
 _BELOW, _LINE, _SIZE = 190, 30, 22
 _COLOUR, _INK, _PAPER = "#e5b567", "#dadada", "#0b0b0b"
 _FONT = "system-ui, 'DejaVu Sans', Arial, sans-serif"
-_TEXT = re.compile(r'<text[^>]* x="([\d.]+)" y="([\d.]+)" textLength="([\d.]+)"[^>]*>([^<]*)</text>')
+_TEXT = re.compile(r'<text[^>]* x="([\d.]+)" y="([\d.]+)" textLength="[\d.]+"[^>]*>([^<]*)</text>')
+_WORDS = re.compile(r"[^\s│]+(?: [^\s│]+)*")
+"""What stands in a cell of a table: two spaces part it from the next."""
+_LAMP = "[●▲!≠]"
 
 
 @dataclass(frozen=True)
 class Callout:
-    """A question, and its answer's place on the screen."""
+    """A question, and the column of the table that answers it."""
 
-    shown: str
-    """Pattern of the text that the arrow points at."""
+    heading: str
+    """Pattern of the column's heading; empty for the lamps, which have none."""
     lines: tuple[str, ...]
-    beside: bool = False
-    """Whether there is room to the right of the text; all others stand below the screen."""
 
 
-def explained(screenshot: str, callouts: list[Callout], row: str, n_rows: int) -> str:
-    """Return a screenshot's first rows with callouts.
+def explained(screenshot: str, question: str, callouts: Sequence[Callout]) -> str:
+    """Return a screenshot of a comparison down to its table's last row, with callouts.
 
     Args:
         screenshot: Textual's drawing.
-        callouts: What to point at.
-        row: What the row begins with that arrows from below point at: the last one above the cut.
-        n_rows: Rows above the cut.
+        question: What the headline answers, the first line in the first box.
+        callouts: What the columns answer; their arrows point at the last row.
 
     Raises:
-        LookupError: A text that an arrow is to point at is not on the screen.
+        LookupError: The screenshot has no such column, or nothing in it, or no table at all.
     """
+    lines = _painted(screenshot)
+    headings = next((row for row, line in enumerate(lines) if _first(line) == "method"), None)
+    last = next((row for row in range(headings or 0, len(lines)) if lines[row].startswith("╰")), 0) - 1
+    if headings is None or last <= headings:
+        raise LookupError("there is no table on the screen")
     found = re.search(r'viewBox="0 0 ([\d.]+)', screenshot)
-    width, height = float(found[1]) if found else 0.0, _TOP + n_rows * _ROW + 4
-    below = [callout for callout in callouts if not callout.beside]
-    below.sort(key=lambda callout: _place(screenshot, callout, row)[0])
-    parts = [_beside(_place(screenshot, callout, ""), callout) for callout in callouts if callout.beside]
-    for number, callout in enumerate(below):
-        x, y = _place(screenshot, callout, row)
+    width, height = float(found[1]) if found else 0.0, _TOP + (last + 1) * _ROW + 4
+    below = [(_middle(lines[headings], lines[last], callout.heading), callout) for callout in callouts]
+    below.sort(key=lambda pair: pair[0])
+    headline = next(row for row, line in enumerate(lines) if line.startswith("╭")) + 1
+    parts = [_beside(_LEFT + _CELL * len(lines[headline].rstrip(" │")), _height(headline), question)]
+    for number, (x, callout) in enumerate(below):
         at = (number + 0.5) * width / len(below)
-        parts.append(_arrow(at, height + 52, x, y + 14) + _words(at, height + 82, callout.lines, "middle"))
+        parts.append(_arrow(at, height + 52, x, _height(last) + 14))
+        parts.append(_words(at, height + 82, callout.lines, "middle"))
     inner = screenshot.replace("<svg ", f'<svg width="{width:g}" height="{height:g}" ', 1)
     inner = re.sub(r'viewBox="0 0 [\d.]+ [\d.]+"', f'viewBox="0 0 {width:g} {height:g}"', inner, count=1)
     tip = (
@@ -57,24 +64,45 @@ def explained(screenshot: str, callouts: list[Callout], row: str, n_rows: int) -
     return f'<svg xmlns="http://www.w3.org/2000/svg" {whole}>{tip}{paper}{inner}{"".join(parts)}</svg>\n'
 
 
-def _place(screenshot: str, callout: Callout, row: str) -> tuple[float, float]:
-    """Return the middle of a text on the drawing, or its end where the callout stands beside it."""
-    found = [(float(x), y, float(length), _plain(content)) for x, y, length, content in _TEXT.findall(screenshot)]
-    heights = {y for _, y, _, text in found if text.strip().startswith(row)}
-    for x, y, length, text in found:
-        if y in heights and (match := re.search(callout.shown, text)):
-            at = match.end() if callout.beside else (match.start() + match.end()) / 2
-            return _LEFT + x + length * at / len(text), _TOP + float(y) - 7
-    raise LookupError(f"{callout.shown!r} is not on the screen")
+def _painted(screenshot: str) -> list[str]:
+    """Return what stands on the screen, row by row, each character in its cell."""
+    rows: dict[float, str] = {}
+    for x, y, content in _TEXT.findall(screenshot):
+        before = rows.get(float(y), "").ljust(round(float(x) / _CELL))
+        rows[float(y)] = before + unescape(content).replace("\N{NO-BREAK SPACE}", " ").rstrip("\n")
+    return [rows[y] for y in sorted(rows)]
 
 
-def _plain(content: str) -> str:
-    return unescape(content).replace("\N{NO-BREAK SPACE}", " ")
+def _first(line: str) -> str:
+    found = _WORDS.search(line)
+    return found[0] if found else ""
 
 
-def _beside(place: tuple[float, float], callout: Callout) -> str:
-    x, y = place
-    return _arrow(x + 90, y, x + 14, y) + _words(x + 102, y + 7, (" ".join(callout.lines),), "start")
+def _middle(headings: str, row: str, heading: str) -> float:
+    """Return where on the drawing the middle of a row's cell is, under a heading."""
+    for start, end in _columns(headings, row, heading):
+        cell = next((cell for cell in _WORDS.finditer(row) if cell.start() < end and cell.end() > start), None)
+        if cell is not None and cell[0] != "–":
+            return _LEFT + _CELL * (cell.start() + cell.end()) / 2
+    raise LookupError(f"the table's last row has nothing in a column {heading or 'of lamps'!r}")
+
+
+def _columns(headings: str, row: str, heading: str) -> Iterator[tuple[int, int]]:
+    if not heading:
+        yield from (found.span() for found in re.finditer(rf"{_LAMP}(?=\s*│)", row))
+        return
+    for found in _WORDS.finditer(headings):
+        if re.fullmatch(heading, found[0].removesuffix(" ▾")):
+            yield found.span()
+
+
+def _height(row: int) -> float:
+    """Return where on the drawing the middle of a row is."""
+    return _TOP + row * _ROW + 13
+
+
+def _beside(x: float, y: float, question: str) -> str:
+    return _arrow(x + 90, y, x + 14, y) + _words(x + 102, y + 7, (question,), "start")
 
 
 def _arrow(x: float, y: float, to_x: float, to_y: float) -> str:

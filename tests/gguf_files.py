@@ -45,7 +45,7 @@ def _as_converted(weights, name, architecture, config):
     return weights
 
 
-def write_gguf(path, architecture, keys, tensors, **more):
+def write_gguf(path, architecture, keys, tensors, matrices=None, **more):
     """Write a file.
 
     Args:
@@ -53,6 +53,7 @@ def write_gguf(path, architecture, keys, tensors, **more):
         architecture: Its label, and what the keys begin with.
         keys: Without the architecture's name in front.
         tensors: Arrays by name.
+        matrices: The type that matrices are quantised to; None leaves them as they are.
         more: Further metadata by full key, with `__` for a dot.
     """
     import gguf
@@ -66,13 +67,18 @@ def write_gguf(path, architecture, keys, tensors, **more):
     for key, value in metadata.items():
         writer.add_key_value(key, value, *_type(value))
     writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list(vocabulary)
     writer.add_token_types([3 if token.startswith("<|") else 1 for token in vocabulary])
     writer.add_token_merges([" ".join(pair) for pair in tokenizer["merges"]])
     writer.add_bos_token_id(0)
     writer.add_eos_token_id(2)
+    kind = None if matrices is None else gguf.GGMLQuantizationType[matrices]
     for name, values in tensors.items():
-        writer.add_tensor(name, np.ascontiguousarray(values))
+        if kind is None or values.ndim == 1:
+            writer.add_tensor(name, np.ascontiguousarray(values))
+        else:
+            writer.add_tensor(name, gguf.quants.quantize(values, kind), raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -1,4 +1,4 @@
-"""llama.cpp's own server on a free port: `python -m tests.llama_server FILE.gguf`, until standard input closes.
+"""llama.cpp's own server on a free port: `python -m tests.llama_server FILE.gguf SLOTS`, until standard input closes.
 
 A process of its own, as users run it: what it computes is none of the test's.
 """
@@ -16,8 +16,8 @@ from tests.gguf_files import decoder_keys, gguf_tensors, write_gguf
 _ROOT = Path(__file__).parents[1]
 
 
-def write_llama(model_dir, path):
-    """Write a Llama of transformers' as FP32 GGUF, its tokenizer included."""
+def write_llama(model_dir, path, matrices=None):
+    """Write a Llama of transformers' as GGUF, its tokenizer included, its matrices in FP32 or in another type."""
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(model_dir)
@@ -25,19 +25,20 @@ def write_llama(model_dir, path):
         "rope.freq_base": 10000.0,
         "rope.dimension_count": model.config.hidden_size // model.config.num_attention_heads,
     }
-    more = {"tokenizer__ggml__pre": "gpt-2", "tokenizer__ggml__add_bos_token": False}
-    return write_gguf(path, "llama", keys, gguf_tensors(model, "llama"), **more)
+    more = {"tokenizer__ggml__add_bos_token": False}
+    return write_gguf(path, "llama", keys, gguf_tensors(model, "llama"), matrices, **more)
 
 
 @contextmanager
-def llama_server(path, *keys):
+def llama_server(path, *keys, n_slots=1):
     """Yield the address of a server of a GGUF file, which calls its model `tiny`.
 
     Args:
         path: The file.
         keys: That it takes; none where it wants none.
+        n_slots: Requests that it serves together, with a context of 256 tokens each.
     """
-    command = [sys.executable, "-m", "tests.llama_server", str(path), *keys]
+    command = [sys.executable, "-m", "tests.llama_server", str(path), str(n_slots), *keys]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen(command, text=True, cwd=_ROOT, **pipes)
     try:
@@ -53,13 +54,14 @@ def llama_server(path, *keys):
 def main():
     import xllamacpp
 
-    path, *keys = sys.argv[1:]
+    path, n_slots, *keys = sys.argv[1:]
     params = xllamacpp.CommonParams()
     params.model.path = path
     params.model_alias = {"tiny"}
     params.api_keys = keys
     params.port = 0
-    params.n_ctx, params.n_parallel, params.warmup, params.fit_params = 256, 1, False, False
+    params.n_parallel = int(n_slots)
+    params.n_ctx, params.warmup, params.fit_params = 256 * params.n_parallel, False, False
     # One thread: two wait for each other, on a busy machine for minutes.
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
     params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED

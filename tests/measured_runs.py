@@ -3,7 +3,7 @@
 import random
 
 from tests.scripted import FINISHED, record
-from tuibench.core.results.comparison import MeasuredRun
+from tuibench.core.results.measured_run import MeasuredRun
 from tuibench.core.run.record import QualityRecord
 
 PARENTS = {"baseline": None, "kv-cache": "baseline", "onnx": "kv-cache", "onnx-fused": "onnx", "int8": "onnx-fused"}
@@ -23,6 +23,13 @@ def quality(method, kld, **changes):
         method=method, eval_name="text", eval_sha256="0", kld_mean=kld, kld_mean_se=kld / 10, top1=0.97,
         finished=FINISHED, **changes,
     )  # fmt: skip
+
+
+BY_DEPTH = {
+    "window_tokens": 1024, "depths": (256, 512), "depth_klds": (0.001, 0.003), "depth_kld_ses": (0.0001, 0.0002),
+    "depth_top1s": (0.99, 0.98),
+}  # fmt: skip
+"""Quality by context position."""
 
 
 def measured(label="first", *, quality_of=(), **speeds_tps):

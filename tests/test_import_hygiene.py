@@ -52,7 +52,18 @@ def test_finding_the_methods_loads_no_model_library():
 
 def test_help_loads_next_to_nothing():
     statement = "from tuibench.cli.command_line import parser; parser().format_help()"
-    assert not loaded_after(statement) & {*MODEL_LIBRARIES, *TERMINAL_LIBRARIES, "asyncio", "msgspec", "psutil"}
+    much = {"asyncio", "dataclasses", "difflib", "msgspec", "pathlib", "psutil"}
+    assert not loaded_after(statement) & {*MODEL_LIBRARIES, *TERMINAL_LIBRARIES, *much}
+
+
+def test_a_list_of_sessions_needs_no_method_and_no_event_loop():
+    assert not loaded_after("import tuibench.cli.sessions") & {"asyncio", "email", "filelock", "logging"}
+
+
+@pytest.mark.parametrize("verb", ["compare", "export"])
+def test_sessions_are_compared_and_exported_without_what_a_live_run_needs(verb):
+    statement = f"import tuibench.cli.{verb}; from tuibench.methods import peer_methods; peer_methods()"
+    assert not loaded_after(statement) & {"asyncio", "filelock", "http", "logging", "ssl", "xml"}
 
 
 def test_settings_are_read_without_what_edits_them():

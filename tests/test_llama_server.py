@@ -7,15 +7,19 @@ import pytest
 
 from tests.llama_server import llama_server, write_llama
 from tuibench.core.run.endpoint import Endpoint
-from tuibench.core.run.spec import Sampling
+from tuibench.core.run.events import StepEmitted
+from tuibench.core.run.spec import Sampling, TrialRequest
 from tuibench.engines.base import StreamRefusedError, StreamRequest
 from tuibench.engines.endpoint.engine import EndpointEngine
 from tuibench.machine.bandwidth import remember
 from tuibench.models.folder import open_folder
+from tuibench.models.text.tokenizer import PromptTokenizer
 from tuibench.store.session import load
+from tuibench.worker.stream_users import stream_for_users
 
 N_TOKENS = 24
 PROMPT = "The quick brown fox"
+RUNNING_TEXT = "the quick brown fox jumps over the lazy dog and runs away from all the others " * 4
 
 
 def save_ascii_llama(directory):
@@ -145,3 +149,42 @@ def test_its_key_is_needed_and_taken(gguf, monkeypatch):
             loaded(url, key_env="OTHER_KEY")
         pieces = list(loaded(url, key_env="THE_KEY").stream(StreamRequest("a", "a", 2, Sampling())))
     assert len(pieces) == 2
+
+
+N_USERS = 4
+
+
+@pytest.fixture(scope="module")
+def users_events(gguf, model_dir):
+    """What several users hear of a server with a slot for each."""
+    tokenizer, events = PromptTokenizer(model_dir), []
+    request = TrialRequest(
+        prompt="", max_new_tokens=N_TOKENS, prompt_tokens=12, running_text=RUNNING_TEXT, n_users=N_USERS
+    )
+    with llama_server(gguf, n_slots=N_USERS) as url:
+        stream_for_users(loaded(url), tokenizer, request, events.append)
+    return events
+
+
+def test_several_users_have_the_text_that_transformers_gives_each(users_events, model_dir):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer, model = AutoTokenizer.from_pretrained(model_dir), AutoModelForCausalLM.from_pretrained(model_dir)
+    ids = tokenizer(RUNNING_TEXT, add_special_tokens=False, return_tensors="pt")["input_ids"]
+    finished, steps = users_events[-1], [event for event in users_events if isinstance(event, StepEmitted)]
+    for user in range(N_USERS):
+        prompt = ids[:, 12 * user : 12 * (user + 1)]
+        written = model.generate(prompt, do_sample=False, min_new_tokens=N_TOKENS, max_new_tokens=N_TOKENS)
+        heard = "".join(step.texts[0] for step in steps if step.users == (user,))
+        assert heard == tokenizer.decode(written[0, 12:], skip_special_tokens=True)
+    assert finished.users_n_gen == (N_TOKENS,) * N_USERS
+    assert (finished.n_prompt, finished.n_gen, finished.n_cached) == (12, N_TOKENS * N_USERS, 0)
+    assert finished.doubts == ()
+
+
+def test_they_are_served_side_by_side(users_events):
+    """The last one has begun before the first one is done: one after the other, no two would be mixed."""
+    users = [event.users[0] for event in users_events if isinstance(event, StepEmitted)]
+    firsts = [users.index(user) for user in range(N_USERS)]
+    ends = [len(users) - users[::-1].index(user) for user in range(N_USERS)]
+    assert max(firsts) < min(ends)

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tests.caches import knowing_the_bandwidth
 from tests.scripted_methods import provide, save_toy_model
 from tuibench.methods import available_methods
 from tuibench.store.session import load
@@ -41,6 +42,7 @@ def environment(tmp_path_factory):
     odd = {name: reference for name, (reference, _) in ODD.items()}
     installed = provide(folder / "installed", **odd, **CIRCLES)
     folders = {f"TUIBENCH_{name}": str(folder / name.lower()) for name in ("SESSIONS", "CACHE", "CONFIG")}
+    knowing_the_bandwidth(folder / "cache")
     return {**os.environ, **installed, **folders}
 
 

@@ -76,9 +76,9 @@ async def test_the_token_becomes_a_cookie_and_leaves_the_address(address):
             assert "connect-src 'self' ws://" in answer.headers["Content-Security-Policy"]
 
 
-async def test_a_visitor_sees_the_dashboard_and_its_end_ends_the_program(address):
+async def test_a_visitor_sees_the_dashboard_and_its_end_ends_the_program(address, descendants):
     async with client(address) as session, session.get(address):
-        before = {process.pid for process in psutil.Process().children(recursive=True)}
+        others = descendants()
         socket = await session.ws_connect("/ws?width=120&height=40")
         seen = b""
         while b"palette" not in seen:
@@ -87,7 +87,7 @@ async def test_a_visitor_sees_the_dashboard_and_its_end_ends_the_program(address
             if message.type is aiohttp.WSMsgType.BINARY:
                 seen += message.data
         assert "╭".encode() in seen
-        started = [one for one in psutil.Process().children(recursive=True) if one.pid not in before]
+        started = descendants() - others
         assert started
         await socket.close()
         gone, alive = await asyncio.to_thread(psutil.wait_procs, started, timeout=120)

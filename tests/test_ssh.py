@@ -10,10 +10,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.caches import knowing_the_bandwidth
 from tests.slow_terminal import SlowTerminal
 from tests.ssh_server import SSHD, SshServer
 from tests.terminal import CTRL_Q, F5
 from tests.tmux import Tmux
+from tuibench import paths
 from tuibench.store.session import load
 
 ROOT = Path(__file__).parents[1]
@@ -59,8 +61,8 @@ class Dashboard:
         self.server, self.terminal = server, terminal
         self.sessions = folder / "sessions"
         environment = {
-            "TUIBENCH_SESSIONS": self.sessions, "TUIBENCH_CACHE": folder / "cache", "LC_ALL": "C.UTF-8",
-            "TUIBENCH_CONFIG": folder / "config.toml",
+            "TUIBENCH_SESSIONS": self.sessions, "TUIBENCH_CACHE": knowing_the_bandwidth(folder / "cache"),
+            "LC_ALL": "C.UTF-8", "TUIBENCH_CONFIG": folder / "config.toml",
         }  # fmt: skip
         assigned = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in environment.items())
         program = shlex.join([sys.executable, "-m", "tuibench", "--model", str(model)])
@@ -128,7 +130,8 @@ def test_a_lost_connection_keeps_every_finished_trial_and_leaves_no_process(dash
     terminal.run("send-keys", "-R")  # nobody on the far side could take back what the near side still shows
     dashboard.connect()
     terminal.press("F3")
-    terminal.wait_for("2 sessions")  # this one, and the one that ships
+    n_shipped = len(list(paths.sample_sessions().glob("*.toml")))
+    terminal.wait_for(f"{n_shipped + 1} sessions")
     terminal.wait_for(session.header.model.name)
     terminal.press("C-q")
     terminal.wait_for("exit code 0")
@@ -152,7 +155,7 @@ def test_a_slow_line_neither_stops_the_run_nor_the_keys(server, terminal, tmp_pa
     slow = SlowTerminal(server.command(dashboard.command), bytes_per_s=8000, buffer_bytes=4096)
     try:
         slow.wait_for("Run")
-        slow.send("Once upon a time")
+        slow.send("\x1b[200~Once upon a time\x1b[201~")  # pasted: painted in one piece
         slow.wait_for("time")
         slow.send(F5)
         wait(lambda: dashboard.saved().count("[[trials]]") >= 1, "the warm-up is saved")

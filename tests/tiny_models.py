@@ -50,6 +50,9 @@ def _save(
                     parameter.normal_(0.0, 0.15)
                 elif vectors:  # biases of 0 and norms of 1 would test nothing, either
                     parameter.add_(torch.randn_like(parameter), alpha=vectors)
+            for name, buffer in model.named_buffers():
+                if name.endswith("layer_scalar"):  # what Gemma 4 multiplies a layer's result by: a weight, not trained
+                    buffer.uniform_(0.5, 1.5)
     model.save_pretrained(directory)
     fast = PreTrainedTokenizerFast(
         tokenizer_object=train_byte_level_bpe(), bos_token=SPECIAL_TOKENS[0], eos_token=eos_token

@@ -103,7 +103,7 @@ def available_methods() -> dict[str, Method]:
         return len(found) if parent is None else height(parent) + 1
 
     def place(method: Method) -> tuple[bool, bool, int, str]:
-        return method.problem is not None, method.runtime is not None, height(method), method.id
+        return method.problem is not None, not method.is_rung, height(method), method.id
 
     ordered = sorted(found.values(), key=place)
     return {method.id: method for method in ordered}
@@ -145,7 +145,7 @@ def ladder_parents() -> dict[str, str | None]:
 
 def peer_methods() -> frozenset[str]:
     """Return the installed methods that run in a runtime of others, which are no rungs of the ladder."""
-    return frozenset(method.id for method in available_methods().values() if method.runtime is not None)
+    return frozenset(method.id for method in available_methods().values() if not method.is_rung)
 
 
 def exact_methods() -> frozenset[str]:
@@ -170,8 +170,8 @@ def resolve_methods(names: str, endpoints: Collection[str] = (), runtimes: Colle
     methods = [method for method in available_methods().values() if not method.named_only]
     groups = {
         "all": [method.id for method in methods if method.runtime is None or method.runtime in runtimes],
-        "ladder": [method.id for method in methods if method.runtime is None],
-        "peers": [method.id for method in methods if method.runtime is not None],
+        "ladder": [method.id for method in methods if method.is_rung],
+        "peers": [method.id for method in methods if not method.is_rung],
     }
     known = [*available_methods(), *endpoints]
     asked = [name.strip() for name in names.split(",") if name.strip()]

@@ -14,13 +14,13 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-_Array = list[Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)] | str]
+_Integers = list[Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]]
 _KEY = r"[A-Za-z0-9_-]++"
 _PLAIN = r'[^"\\\x00-\x08\x0a-\x1f\x7f]*+'
 # JSON writes what is beyond U+FFFF as two escapes, which TOML forbids.
 STRING = rf'"{_PLAIN}(?:\\(?:["\\bfnrt]|u(?![dD][89A-Fa-f])[0-9A-Fa-f]{{4}}){_PLAIN})*+"'
 _NUMBER = r"-?+(?:0|[1-9][0-9]{0,17}+)(?:\.[0-9]{1,32}+)?+(?:[eE][+-]?[0-9]{1,3}+)?+"
-_INTEGERS = r"\[\n?\ *+-?[0-9][-0-9,\ \n]*+\]"
+_INTEGERS = r"\[\n?\ *+-?[0-9][^\]]*+\]"  # or something else that begins so, which is found out as it is read
 _STRINGS = rf"\[(?:\n?\ *+{STRING},?)++\n?\]"
 _DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _TIME = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{3}(?:[0-9]{3})?)?"
@@ -37,11 +37,14 @@ _LINES = re.compile(
 )
 
 _read = msgspec.json.Decoder().decode
-_read_array = msgspec.json.Decoder(_Array).decode
+_read_integers = msgspec.json.Decoder(_Integers).decode
+_read_strings = msgspec.json.Decoder(list[str]).decode
 
 
 def plain_table(text: str) -> dict[str, Any] | None:
     """Return the table that a text holds; None where it is not spelled as tomli-w would, or holds anything odd."""
+    if "\r" in text:  # which JSON takes for a blank wherever it stands
+        return None
     root: dict[str, Any] = {}
     here = root
     try:
@@ -62,8 +65,11 @@ def plain_table(text: str) -> dict[str, Any] | None:
 
 
 def _value(text: str) -> Any:  # noqa: ANN401 - whatever TOML knows
-    text = text.replace("\t", r"\t")  # in a string; JSON has none as such
-    return _read_array(text.replace(",\n]", "\n]")) if text[0] == "[" else _read(text)
+    if text[0] != "[":
+        return _read(text.replace("\t", r"\t"))  # in a string; JSON has none as such
+    if text.endswith(",\n]"):
+        text = f"{text[:-3]}]"
+    return _read_strings(text.replace("\t", r"\t")) if '"' in text else _read_integers(text)
 
 
 def _moment(text: str) -> date:

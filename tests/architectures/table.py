@@ -11,8 +11,10 @@ Verdicts = Mapping[str, Mapping[str, str]]
 _HEAD = (
     "Written by `python -m tests.campaigns.architectures` with {versions}. Each type is a tiny seeded model whose "
     "windows are shorter than the text. ✓: the tokens and the scored text are those of transformers' uncached FP32 "
-    "forward (exact methods: KLD ≤ 1e-4; INT8 and INT4: close to it). A number: refused, with the reason below."
+    "forward (exact methods: KLD ≤ 1e-4; INT8 and INT4: close to it). A number: refused, with the reason below. –: not "
+    "judged. Rows that are judged anew stand beside older ones."
 )
+_RIGHT, _REFUSED, _UNJUDGED = "✓", "refused", "–"
 
 
 def table(verdicts: Verdicts, methods: list[str], not_built: Mapping[str, str], versions: str) -> str:
@@ -21,11 +23,11 @@ def table(verdicts: Verdicts, methods: list[str], not_built: Mapping[str, str], 
     rows = [
         [
             name,
-            *(_cell(verdicts[name][method], name, reasons) for method in methods),
+            *(_cell(verdicts[name].get(method), name, reasons) for method in methods),
         ]
         for name in sorted(verdicts)
     ]
-    n_right = {method: sum(row[column] == "✓" for row in rows) for column, method in enumerate(methods, 1)}
+    n_right = {method: sum(row[column] == _RIGHT for row in rows) for column, method in enumerate(methods, 1)}
     return "\n".join(
         [
             "# Which model types run, and how",
@@ -45,11 +47,32 @@ def table(verdicts: Verdicts, methods: list[str], not_built: Mapping[str, str], 
     )
 
 
-def _cell(verdict: str, name: str, reasons: dict[str, int]) -> str:
+def read_table(page: str) -> tuple[list[str], dict[str, dict[str, str]]]:
+    """Return the methods of a page and its verdicts; of what is neither right nor refused, without its bold type."""
+    reasons = dict(re.findall(r"^(\d+)\. (.*)$", page, re.MULTILINE))
+    head, _line, *rows, _totals = re.findall(r"^\|(.*)\|$", page, re.MULTILINE)
+    _type, *methods = (cell.strip(" `") for cell in head.split("|"))
+    verdicts: dict[str, dict[str, str]] = {}
+    for row in rows:
+        name, *cells = (cell.strip() for cell in row.split("|"))
+        judged = zip(methods, cells, strict=True)
+        verdicts[name] = {method: _verdict(cell, reasons) for method, cell in judged if cell != _UNJUDGED}
+    return methods, verdicts
+
+
+def _verdict(cell: str, reasons: Mapping[str, str]) -> str:
+    if cell == _RIGHT:
+        return "right"
+    return f"{_REFUSED}: {reasons[cell]}" if cell in reasons else cell.strip("*")
+
+
+def _cell(verdict: str | None, name: str, reasons: dict[str, int]) -> str:
+    if verdict is None:
+        return _UNJUDGED
     if verdict == "right":
-        return "✓"
+        return _RIGHT
     kind, _, reason = verdict.partition(": ")
-    if kind != "refused":
+    if kind != _REFUSED:
         return f"**{verdict.replace('|', '/')}**"
     return str(reasons.setdefault(_without_names(reason, name), len(reasons) + 1))
 

@@ -7,7 +7,6 @@ dashboard's own: bytes written a second, CPU time of its process, and the time f
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import sys
 import time
 from typing import ClassVar
@@ -16,7 +15,7 @@ import msgspec
 import psutil
 
 from tests.terminal import CTRL_Q, F5, Terminal
-from tests.ui.scripted import METHODS, Program, trial
+from tests.ui.scripted import METHODS, Program, ScriptedRun, answering, trial
 from tuibench.core.run.plan import trial_order
 from tuibench.core.run.run_events import RunEnded, RunStarted
 from tuibench.ui.machine_sampler import sample_machine
@@ -27,26 +26,23 @@ N_TOKENS = 400
 LETTERS = "абвгдежзийклмнопрстуфхцчшщъыьэюя"
 
 
-class Generating:
+class Generating(ScriptedRun):
     """A run whose tokens come in real time, 110 a second."""
 
-    session_path = None
     trials: ClassVar = {name: trial(name, n_expected=N_TOKENS, base_ms=STEP_MS) for name in NAMES}
+
+    def __init__(self):
+        super().__init__(())
 
     async def events(self):
         turns = trial_order(NAMES, 1)
-        yield RunStarted(NAMES, turns)
+        yield self._folded(RunStarted(NAMES, turns))
         for turn in turns:
             for event in self.trials[turn.method]:
                 if getattr(getattr(event, "event", None), "text", None) is not None:
                     await asyncio.sleep(STEP_MS / 1e3)
-                yield event
-        yield RunEnded()
-
-    def stop(self):
-        pass
-
-    skip = stop
+                yield self._folded(event)
+        yield self._folded(RunEnded())
 
 
 def serve() -> None:
@@ -54,7 +50,7 @@ def serve() -> None:
     base = METHODS["kv-cache"]
     methods = {name: msgspec.structs.replace(base, id=name) for name in NAMES}
     program = Program(methods=methods)
-    services = dataclasses.replace(
+    services = answering(
         program.services,
         measure=lambda *_: Generating(),
         sample_machine=sample_machine,

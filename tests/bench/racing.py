@@ -6,7 +6,6 @@ written are taken from the first token to the last, several times over.
 
 from __future__ import annotations
 
-import dataclasses
 import statistics
 import sys
 import time
@@ -17,7 +16,7 @@ import psutil
 
 from tests.bench.painting import NAMES, cpu_s
 from tests.terminal import CTRL_Q, Terminal
-from tests.ui.scripted import FINISHED, METHODS, Program, session, trial
+from tests.ui.scripted import FINISHED, METHODS, Program, answering, session, trial
 from tuibench.core.run.record import TrialRecord
 
 N_TOKENS = 2000
@@ -43,7 +42,7 @@ def serve() -> None:
     base = METHODS["kv-cache"]
     program = Program(methods={name: msgspec.structs.replace(base, id=name) for name in NAMES})
     stored = long_session()
-    program.services = dataclasses.replace(program.services, clock_s=time.monotonic, load_session=lambda _path: stored)
+    program.services = answering(program.services, clock_s=time.monotonic, load_session=lambda _path: stored)
     program.app(open_session=Path("long.toml")).run()
 
 

@@ -12,8 +12,9 @@ import msgspec
 
 from tests.measured_runs import quality
 from tests.scripted import FINISHED, header, record
-from tuibench.core.results.comparison import MeasuredRun, compare
-from tuibench.core.results.verdict import recommendation_lines, verdict_lines
+from tuibench.core.present.verdict_lines import recommendation_lines, verdict_lines
+from tuibench.core.results.comparison import compare
+from tuibench.core.results.measured_run import MeasuredRun
 from tuibench.core.run.plan import trial_order
 from tuibench.core.run.record import TrialRecord
 from tuibench.store.replay import stored_state

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from tests.scripted import FINISHED
 from tests.scripted_methods import install
-from tuibench.core.results.comparison import MeasuredRun, compare
+from tuibench.core.results.comparison import compare
+from tuibench.core.results.measured_run import MeasuredRun
 from tuibench.core.results.stopping import precise_enough
 from tuibench.core.run.plan import trial_order
 from tuibench.core.run.record import TrialRecord

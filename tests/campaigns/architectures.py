@@ -6,6 +6,7 @@ of its own; the engines of the FP32 torch methods are also compared step by step
 same, or refuses in one line that a user can act on. The table goes to `tests/campaigns/architectures.md`.
 
     python -m tests.campaigns.architectures --types llama,mamba --methods baseline,kv-cache
+    python -m tests.campaigns.architectures --types gemma4_text --update   # and put it into the table
     python -m tests.campaigns.architectures --results results.jsonl   # goes on where it was stopped
 """
 
@@ -112,12 +113,13 @@ def _versions() -> str:
 
 
 def main() -> int:
-    from tests.architectures.table import table
+    from tests.architectures.table import read_table, table
     from tuibench.methods import available_methods
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--types", help="comma-separated names; default: all")
     parser.add_argument("--methods", help="comma-separated ids; default: all")
+    parser.add_argument("--update", action="store_true", help="put the verdicts on --types, --methods into the table")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--results", type=Path, help="file of verdicts; what is in it is not judged again")
     options = parser.parse_args()
@@ -131,7 +133,13 @@ def main() -> int:
         left = {name: [method for method in methods if method not in known.get(name, {})] for name in names}
         judge_all([task for task in left.items() if task[1]], results, options.jobs)
         verdicts = read_results(results)
-    if not options.types:
+    if options.update:
+        columns, shown = read_table(TABLE.read_text())
+        for name in names:
+            shown.setdefault(name, {}).update(verdicts[name])
+        columns += [method for method in methods if method not in columns]
+        TABLE.write_text(table(shown, columns, NOT_BUILT, _versions()))
+    elif not options.types:
         TABLE.write_text(table(verdicts, methods, NOT_BUILT, _versions()))
     bad = {
         (name, method): verdict

@@ -1,11 +1,11 @@
 """Sharpness: a slowdown of 5 % that was planted, and a twin without one, found or not found by runs as users make them.
 
-    python -m tests.campaigns.planted --runs 20 MODEL                    # about 90 s a run
+    python -m tests.campaigns.planted --runs 20 MODEL                    # about 4 minutes a run
     python -m tests.campaigns.planted --runs 8 --build before=FOLDER MODEL   # in turns with an older checkout
     python -m tests.campaigns.planted --components 3 MODEL               # where the noise comes from
 
 On a quiet machine. Both methods wrap `kv-cache`, as a third party's package would; the slower one goes on for 5 % of
-each step's time. Each run measures three methods, 5 trials of 48 tokens.
+each step's time. Each run measures three methods, by default 5 trials of 48 tokens.
 """
 
 import argparse
@@ -153,6 +153,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="folder or hub id")
     parser.add_argument("--runs", type=int, default=20, help="of each build")
+    parser.add_argument("--trials", default="5", help="of each method in a run")
     parser.add_argument("--build", action="append", default=[], metavar="NAME=FOLDER", help="another checkout")
     parser.add_argument("--components", type=int, metavar="N", help="instead: so many processes of each method alone")
     parser.add_argument("--raw", type=Path, help="a file for each comparison, one JSON object a line")
@@ -160,7 +161,8 @@ def main() -> None:
     builds = {"this": ROOT} | {
         name: Path(folder) for name, _, folder in (each.partition("=") for each in options.build)
     }
-    arguments = ["--model", options.model, "--methods", ",".join(METHODS), "--trials", "5", "--max-new-tokens", "48"]
+    arguments = ["--model", options.model, "--methods", ",".join(METHODS)]
+    arguments += ["--trials", options.trials, "--max-new-tokens", "48"]
     found: list[Found] = []
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "planted_methods.py").write_text(_ENGINES)

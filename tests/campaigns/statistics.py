@@ -17,7 +17,8 @@ from pathlib import Path
 from statistics import median
 
 from tests.campaigns.aa_series import correlated, drifting, interrupted, lognormal, trial
-from tuibench.core.results.comparison import Comparison, MeasuredRun, compare
+from tuibench.core.results.comparison import Comparison, compare
+from tuibench.core.results.measured_run import MeasuredRun
 from tuibench.core.results.method_trials import MethodTrials, ratio_between_runs
 from tuibench.core.results.metrics import DECODE
 from tuibench.core.results.multiplicity import holm, stands

@@ -8,19 +8,20 @@ import sys
 
 import pytest
 
+from tests.caches import knowing_the_bandwidth
 from tuibench.core.run.events import FailureKind, Phase
 from tuibench.store.session import load
 
 
 @pytest.fixture
 def run(tiny_llama, tmp_path, monkeypatch):
-    monkeypatch.setenv("TUIBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TUIBENCH_CACHE", str(knowing_the_bandwidth(tmp_path / "cache")))
 
     def start(*options):
         command = [
             sys.executable, "-m", "tuibench", "run", "--model", str(tiny_llama.directory), "--prompt", "Hello",
             "--methods", "int8-static,onnx-fused", "--max-new-tokens", "4", "--trials", "1", "--warmup", "0",
-            "--threads", "1", "--output", str(tmp_path / "out"), *options,
+            "--threads", "1", "--no-quality", "--output", str(tmp_path / "out"), *options,
         ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         sessions = list((tmp_path / "out").glob("*.toml"))

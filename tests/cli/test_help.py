@@ -41,6 +41,10 @@ def test_each_argument_of_a_verb_is_described_and_its_example_is_one(verb):
             "tuibench: argument --precision: 500 is not a share: 0.001 to 1; see `tuibench run --help`",
         ),
         (("export", "x"), "tuibench: the following arguments are required: --format; see `tuibench export --help`"),
+        (("run", "--trails", "3"), "tuibench: unrecognized arguments: --trails 3; did you mean --trials?"),
+        (("run", "--bogus"), "tuibench: unrecognized arguments: --bogus; see `tuibench run --help`"),
+        (("--bogus",), "tuibench: unrecognized arguments: --bogus; see `tuibench --help`"),
+        (("runtimes", "add", "llamacpp"), "tuibench: unknown runtime 'llamacpp'; did you mean llama-cpp?"),
         (("take", "fused_int8"), "tuibench: unknown method 'fused_int8'; did you mean fused-int8?"),
     ],
 )

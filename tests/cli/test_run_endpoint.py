@@ -32,15 +32,19 @@ def run(server, tiny_llama, tmp_path, monkeypatch):
     monkeypatch.setenv("TUIBENCH_CONFIG", str(tmp_path / "settings"))
     remember(1, 20_000_000_000)
     arguments = [
-        sys.executable, "-m", "tuibench", "run", "--model", str(tiny_llama.directory), "--prompt", "Hello",
+        sys.executable, "-m", "tuibench", "run", "--model", str(tiny_llama.directory),
         "--max-new-tokens", str(N_TOKENS), "--trials", "1", "--warmup", "0", "--threads", "1",
         "--output", str(tmp_path / "out"),
     ]  # fmt: skip
 
-    def start(*more, endpoint=True, **environment):
+    def start(*more, endpoint=True, prompt=("--prompt", "Hello"), **environment):
         named = ["--endpoint", server[1], "--endpoint-model", "tiny"] if endpoint else []
         done = subprocess.run(
-            [*arguments, *named, *more], capture_output=True, text=True, check=False, env=os.environ | environment
+            [*arguments, *prompt, *named, *more],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=os.environ | environment,
         )
         paths = sorted((tmp_path / "out").glob("*.toml"))
         return done, load(paths[-1]) if paths else None
@@ -81,6 +85,25 @@ def test_a_server_is_a_row_beside_a_method_of_ours_and_never_the_one_to_take(run
     timeline = Timeline(session)
     assert timeline.at(timeline.duration_ns).methods["endpoint"].trial.text == theirs.text
     assert divergences_ns(session, "kv-cache") == {}
+
+
+def test_several_users_of_a_server_are_a_row_and_come_back_from_the_file(run, tmp_path, capfdbinary):
+    asked = ("--users", "3,1", "--ttft-limit", "60s", "--prompt-tokens", "5")
+    done, session = run("--methods", "endpoint", *asked, prompt=())
+    assert done.returncode == 0, done.stderr
+    alone, three = sorted(session.trials, key=lambda trial: trial.n_users or 1)
+    assert (alone.users_ttft_ns, alone.n_gen) == ((), N_TOKENS)
+    assert (three.n_users, three.n_gen, three.users_n_told) == (3, 3 * N_TOKENS, (N_TOKENS,) * 3)
+    assert three.text == " one two three four five six" * 3
+    state = stored_state(session)
+    assert state.methods["endpoint"].trial.n_gen in {N_TOKENS, 3 * N_TOKENS}
+    (path,) = (tmp_path / "out").glob("*.toml")
+    for output in ("md", "csv", "json", "html", "svg"):
+        assert main(["export", str(path), "--format", output]) == OK
+        assert "endpoint" in capfdbinary.readouterr().out.decode()
+    assert main(["replay", str(path), "--plain", "--speed", "1000"]) == OK
+    assert "endpoint 3 │  one two three four five six" in capfdbinary.readouterr().out.decode()
+    assert main(["compare", str(path)]) == OK
 
 
 def test_it_is_asked_for_the_same_work_and_the_same_text(run, server, tiny_llama):

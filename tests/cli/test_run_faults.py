@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.caches import knowing_the_bandwidth
 from tests.disks import small_disk
 from tests.measure.control_groups import enter, group
 from tests.permissions import obey_modes
@@ -32,6 +33,7 @@ def toy(tmp_path_factory):
 def start(toy, tmp_path):
     """Start `tuibench run` with slow trials, or one that never ends; whatever is still there at the end is killed."""
     model, environment = toy
+    cache = knowing_the_bandwidth(tmp_path / "cache")
     started = []
 
     def run(*options, step_s="0.1", hang_at="", fault="", methods="sound", **popen):
@@ -40,7 +42,7 @@ def start(toy, tmp_path):
             command += ["--model", str(model), "--methods", methods, "--prompt", "a b"]
             command += ["--threads", "1", "--max-new-tokens", "20"]
         env = os.environ | environment | {
-            "TUIBENCH_CACHE": str(tmp_path / "cache"),
+            "TUIBENCH_CACHE": str(cache),
             "TUIBENCH_TEST_STEP_S": step_s,
             "TUIBENCH_TEST_FAULT": fault,
             "TUIBENCH_TEST_HANG_AT": hang_at,
@@ -59,7 +61,7 @@ def start(toy, tmp_path):
 
 def test_a_cache_that_cannot_be_written_is_one_line_and_the_run_is_measured(start, tmp_path):
     cache = tmp_path / "cache"
-    (cache / "models").mkdir(parents=True)
+    (cache / "models").mkdir()
     cache.chmod(0o500)
     process = start("--trials", "1", step_s="0", preexec_fn=obey_modes)
     _, told = process.communicate()
@@ -70,7 +72,7 @@ def test_a_cache_that_cannot_be_written_is_one_line_and_the_run_is_measured(star
     assert line.endswith("TUIBENCH_CACHE")
     (path,) = (tmp_path / "out").glob("*.toml")
     assert not load(path).trials[-1].failed
-    assert [each.name for each in cache.iterdir()] == ["models"]
+    assert sorted(each.name for each in cache.iterdir()) == ["bandwidth.json", "models"]
 
 
 def wait_for(process, beginning, having=""):
@@ -89,8 +91,7 @@ def the_session(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("times", [1, 2])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+@pytest.mark.parametrize(("number", "times"), [(signal.SIGINT, 2), (signal.SIGTERM, 1), (signal.SIGHUP, 2)])
 def test_a_signalled_run_ends_in_order_and_can_go_on(start, tmp_path, number, times):
     run = start("--trials", "3", step_s="0", hang_at=SECOND_TRIAL)
     wait_for(run, "trial 2/3")
@@ -211,7 +212,7 @@ def test_a_resume_with_other_settings_is_refused_by_name(start, tmp_path, toy):
         "prompt": [*named, "--prompt", "b a"],
         "--methods": [*named, "--methods", "sound,faulty"],
         "sampling": [*named, "--top-k", "4"],
-        "where is the model": [],
+        "name its folder with --model": [],
     }
     for words, options in refused.items():
         run = start("--resume", str(path), *options)

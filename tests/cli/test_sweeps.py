@@ -41,10 +41,22 @@ def test_a_preset_is_a_shape():
     assert spec("--preset", "rag", "--max-new-tokens", "8,16").sweep.max_new_tokens == (8, 16)
 
 
+def test_users_have_prompts_of_their_own_and_a_preset():
+    found = spec("--users", "1,4", "--stagger", "--tpot-limit", "50ms", "--threads", "1")
+    assert (found.sweep.n_users, found.sweep.prompt_tokens) == ((1, 4), (64,))
+    assert (found.staggered, found.ttft_limit_ns, found.tpot_limit_ns) == (True, None, 50_000_000)
+    (server,) = spec("--preset", "server", "--threads", "2").sweep.shapes()
+    assert server.n_users == 8
+    assert spec("--preset", "server", "--users", "2", "--threads", "2").sweep.n_users == (2,)
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["--users", "1,4"], "several users at once cannot be measured yet"),
+        (["--users", "1,4", "--prompt", "hello"], "each gets a prompt of its own"),
+        (["--users", "4", "--temperature", "1"], "leave --temperature out"),
+        (["--ttft-limit", "50ms"], "are for several users"),
+        (["--users", "1", "--stagger"], "are for several users"),
         (["--prompt-tokens", "64", "--prompt", "hello"], "leave --prompt and --prompt-file out"),
         (["--preset", "rag", "--prompt-tokens", "64"], "leave --prompt-tokens out"),
         (
@@ -67,7 +79,10 @@ def test_what_cannot_be_asked_is_refused_with_the_reason(arguments, why, monkeyp
         ("--threads", "1-8*1", "1-8*1 never ends"),
         ("--prompt-tokens", "", "a number is missing"),
         ("--depth", "9-1", "9-1 ends before it begins"),
-        ("--preset", "server", "eight users at once, which cannot be measured yet"),
+        ("--preset", "farm", "'farm' is not one of chat, rag, code, server"),
+        ("--users", "0", "0 is too small: 1 to 4096"),
+        ("--users", "", "a number is missing"),
+        ("--ttft-limit", "50", "'50' is not a time such as 200ms or 1.5s"),
     ],
 )
 def test_a_bad_list_ends_with_exit_code_2(option, value, why, capsys):

@@ -17,7 +17,7 @@ from tests.campaigns.aa_series import (
     simulated_run,
     stepping,
 )
-from tuibench.core.results.comparison import MeasuredRun
+from tuibench.core.results.measured_run import MeasuredRun
 
 N_COMPARISONS = 200
 

@@ -5,8 +5,9 @@ import pytest
 from tests.measured_runs import PARENTS, measured, quality, trials
 from tests.scripted import header
 from tuibench.core.results.by_host import split_by_host
-from tuibench.core.results.comparison import MeasuredRun, compare
+from tuibench.core.results.comparison import compare
 from tuibench.core.results.host_verdict import host_choices, host_lines, host_rows
+from tuibench.core.results.measured_run import MeasuredRun
 from tuibench.core.run.host import on_host
 from tuibench.core.run.state import HostState
 

@@ -7,7 +7,8 @@ from tests.measured_runs import PARENTS, measured, trials
 from tests.scripted import header
 from tuibench.core.machine.validity import Lamp
 from tuibench.core.results.changes import CAVEAT, change_lines, changes
-from tuibench.core.results.comparison import MeasuredRun, compare
+from tuibench.core.results.comparison import compare
+from tuibench.core.results.measured_run import MeasuredRun
 from tuibench.core.statistics.stats import Outcome, ratio_of_medians
 
 MACHINE = header().machine

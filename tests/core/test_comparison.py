@@ -7,8 +7,11 @@ import pytest
 from tests.measured_runs import PARENTS, measured, quality, trials
 from tests.scripted import FINISHED, failed, record
 from tuibench.core.machine.validity import Lamp
-from tuibench.core.results.comparison import MeasuredRun, UnknownBaselineError, compare, nearest_rungs, pareto
+from tuibench.core.results.comparison import UnknownBaselineError, compare
+from tuibench.core.results.measured_run import MeasuredRun
 from tuibench.core.results.metrics import DECODE
+from tuibench.core.results.rows_of_run import pareto
+from tuibench.core.results.rungs import nearest_rungs
 from tuibench.core.run.events import FailureKind
 from tuibench.core.run.record import QualityRecord
 from tuibench.core.statistics.stats import Outcome, ratio_by_round

@@ -1,7 +1,10 @@
 from tests.measured_runs import PARENTS, quality, trials
-from tuibench.core.results.comparison import MeasuredRun, compare, default_baseline, nearest_rungs
+from tuibench.core.present.method_sentence import method_sentence
+from tuibench.core.results.comparison import compare
+from tuibench.core.results.measured_run import MeasuredRun
 from tuibench.core.results.multiplicity import adjusted_p_values
-from tuibench.core.results.verdict import method_sentence, recommend
+from tuibench.core.results.rungs import default_baseline, nearest_rungs
+from tuibench.core.results.verdict import recommend
 from tuibench.core.run.control import control_of, is_control, method_of
 
 CONTROL = control_of("kv-cache")

@@ -20,6 +20,7 @@ from tuibench.core.run.run_events import (
     TrialStarted,
     TurnsDropped,
 )
+from tuibench.core.run.shape import Shape, Sweep
 from tuibench.core.run.state import RunState, fold
 from tuibench.core.run.trial_state import TrialState, fold_trial
 
@@ -71,6 +72,17 @@ def test_before_anything_is_scored_it_takes_what_it_took_before():
     assert run_remaining_ns(state, scoring_ns=1000) == 20 + 2 * 1000
 
 
+ONE = (Shape(max_new_tokens=20, n_threads=1),)
+
+
+def test_a_sweep_takes_as_long_as_all_its_shapes_and_a_load_for_each_number_of_threads():
+    costs = {"a": MethodCost(load_ns=1000, ttft_ns=12, step_ns=5.0, scoring_ns=None, n_prompt=12)}
+    sweep = Sweep(prompt_tokens=(6, 24), depth_tokens=(0, 36), max_new_tokens=(10,), n_threads=(1, 2))
+    prompts_ns = 12 + 24 + (6 + 36) + (24 + 36)
+    whole_ns = 2 * (prompts_ns + 4 * 10 * 5)
+    assert planned_ns(costs, ["a"], shapes=sweep.shapes(), n_trials=3, scored=False) == 2 * 1000 + 3 * whole_ns
+
+
 def test_what_a_run_will_take_is_what_its_methods_took_before():
     trials = [
         record("a", load_ns=100, ttft_ns=7, step_ns=(5, 5), warmup=True),
@@ -79,10 +91,10 @@ def test_what_a_run_will_take_is_what_its_methods_took_before():
     ]
     scored = QualityRecord(method="a", eval_name="t", eval_sha256="0", duration_ns=1200, finished=FINISHED)
     costs = costs_of(trials, [scored])
-    assert costs == {"a": MethodCost(load_ns=100, ttft_ns=10, step_ns=5.0, scoring_ns=1200)}
+    assert costs == {"a": MethodCost(load_ns=100, ttft_ns=10, step_ns=5.0, scoring_ns=1200, n_prompt=12)}
     trial_ns = 10 + 20 * 5
-    assert planned_ns(costs, ["a"], n_tokens=20, n_trials=3, scored=False) == 100 + 3 * trial_ns
-    assert planned_ns(costs, ["a", "b"], n_tokens=20, n_trials=1, scored=True) == 2 * (100 + trial_ns + 1200)
-    again = planned_ns(costs, ["a", control_of("a")], n_tokens=20, n_trials=1, scored=True)
+    assert planned_ns(costs, ["a"], shapes=ONE, n_trials=3, scored=False) == 100 + 3 * trial_ns
+    assert planned_ns(costs, ["a", "b"], shapes=ONE, n_trials=1, scored=True) == 2 * (100 + trial_ns + 1200)
+    again = planned_ns(costs, ["a", control_of("a")], shapes=ONE, n_trials=1, scored=True)
     assert again == 2 * (100 + trial_ns) + 1200  # a control is not scored
-    assert planned_ns(costs, ["b"], n_tokens=20, n_trials=1, scored=True) is None
+    assert planned_ns(costs, ["b"], shapes=ONE, n_trials=1, scored=True) is None

@@ -3,6 +3,9 @@
 from contextlib import aclosing
 
 from tests.scripted import header, record
+from tuibench.core.present.columns import GUESSES, filled, tellable
+from tuibench.core.results.comparison import compare
+from tuibench.core.results.measured_run import MeasuredRun
 from tuibench.core.results.metrics import acceptance_rate, tokens_per_step
 from tuibench.core.run.state import RunState, fold
 from tuibench.store.replay import Replay
@@ -25,6 +28,15 @@ def test_nothing_guessed_is_no_rate_of_zero():
     quiet = record("fused-int8-lookup", n_model_steps=20, n_guessed=0, n_guessed_right=0)
     assert acceptance_rate(quiet) is None
     assert tokens_per_step(quiet) == 1
+
+
+def test_columns_of_guesses_are_those_of_runs_in_which_a_method_guessed():
+    plain = MeasuredRun("plain", ("kv-cache",), (record("kv-cache"),))
+    guessing = MeasuredRun("guessing", ("kv-cache", GUESSED.method), (record("kv-cache"), GUESSED))
+    for runs, columns in (((plain,), ()), ((guessing,), GUESSES), ((plain, guessing), GUESSES)):
+        found = compare(runs, parents={})
+        assert tellable(GUESSES, found, ("kv-cache",)) == columns
+        assert filled(GUESSES, found, found.rows) == columns
 
 
 async def test_counts_survive_event_and_record():

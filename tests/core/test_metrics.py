@@ -1,8 +1,13 @@
+import msgspec
 import pytest
 
 from tests.scripted import failed, record
-from tuibench.core.results.metrics import DECODE, METRICS, OUTPUT, TPOT, first_divergence, summarise
+from tuibench.core.results.comparison import compare
+from tuibench.core.results.measured_run import MeasuredRun
+from tuibench.core.results.metrics import DECODE, METRICS, OUTPUT, TPOT, first_divergence, of_method, summarise
 from tuibench.core.run.events import FailureKind
+from tuibench.core.run.needs import Need, lacks
+from tuibench.core.run.shape import Shape
 
 
 def test_tpot_and_decode_speed_leave_the_first_token_out():
@@ -43,3 +48,21 @@ def test_first_divergence_is_the_first_token_that_differs():
 def test_every_metric_has_a_name_of_its_own():
     assert len({metric.id for metric in METRICS}) == len(METRICS)
     assert len({metric.short for metric in METRICS}) == len(METRICS)
+
+
+def test_a_server_has_the_figures_that_need_no_process_and_no_predictions_of_its_own():
+    found = {metric.id for metric in of_method(METRICS, "endpoint:mine")}
+    assert {metric.id for metric in METRICS} - found == {"load_ns", "peak_rss_bytes", "artifact_bytes"}
+    assert of_method(METRICS, "kv-cache") == METRICS
+    assert lacks("endpoint", Need.PREDICTIONS)
+    assert not lacks("kv-cache", Need.PREDICTIONS)
+
+
+def test_what_only_several_users_have_is_told_of_their_runs_alone():
+    shape = Shape(max_new_tokens=8, n_threads=1)
+    alone = MeasuredRun("one", ("kv-cache",), (), shape=shape)
+    together = MeasuredRun("two", ("kv-cache",), (), shape=msgspec.structs.replace(shape, n_users=2))
+    told = [[compare(runs, parents={}).tells(metric) for metric in METRICS] for runs in ([alone], [alone, together])]
+    untold = [metric.id for metric, one in zip(METRICS, told[0], strict=True) if not one]
+    assert untold == ["total_decode_tps", "goodput_tps"]
+    assert all(told[1])

@@ -5,9 +5,10 @@ import pytest
 
 from tests.campaigns.aa_series import lognormal, simulated_run
 from tests.measured_runs import PARENTS, trials
-from tuibench.core.results.comparison import MeasuredRun, compare
+from tuibench.core.present.method_sentence import method_sentence
+from tuibench.core.results.comparison import compare
+from tuibench.core.results.measured_run import MeasuredRun
 from tuibench.core.results.multiplicity import adjusted_p_values, holm
-from tuibench.core.results.verdict import method_sentence
 from tuibench.core.statistics.stats import Outcome
 
 

@@ -6,11 +6,14 @@ from dataclasses import replace
 import pytest
 
 from tests.measured_runs import quality, trials
-from tuibench.cli.result_table import PEERS, result_lines
-from tuibench.core.results.comparison import compare, runs_of_state
-from tuibench.core.results.peers import peer_sentence
+from tuibench.cli.result_table import result_lines
+from tuibench.core.results.comparison import compare
+from tuibench.core.results.measured_run import runs_of_state
+from tuibench.core.results.peers import HEADING, peer_sentence
 from tuibench.core.run.run_events import RunStarted, TrialEnded
 from tuibench.core.run.state import RunState, fold
+from tuibench.store.export.html import as_html
+from tuibench.store.export.markdown import as_markdown
 
 OTHERS = ("llama-cpp-q8_0", "llama-cpp-q4_0")
 SPEEDS = {"kv-cache": 12, "llama-cpp-q8_0": 50, "int8-dynamic": 80, "llama-cpp-q4_0": 90}
@@ -54,8 +57,19 @@ def test_without_a_close_one_on_either_side_nothing_is_said(klds):
 
 def test_peers_stand_below_the_ladder_under_their_heading():
     lines = result_lines(scored(measured(), KLDS), width=140)
-    heading = lines.index(PEERS)
+    heading = lines.index(HEADING)
     first = next(index for index, line in enumerate(lines) if line.startswith("method "))
     assert [line.split()[0] for line in lines[first + 1 : heading - 1]] == ["kv-cache", "int8-dynamic"]
     assert [line.split()[0] for line in lines[heading + 1 : heading + 3]] == list(OTHERS)
     assert any(line.startswith("int8-dynamic is 1.") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("written", "row"), [(as_markdown, r"^\| ([\w-]+[^|]*) \|"), (as_html, r"^<tr><t.[^>]*>([^<]*)")]
+)
+def test_exports_have_the_heading_too(written, row):
+    text = written(compare(runs_of_state(scored(measured(), KLDS)), parents={})).replace("\\_", "_")
+    first = re.findall(row, text, flags=re.MULTILINE)
+    at = first.index(HEADING)
+    assert [name.split()[0] for name in first[at - 2 : at]] == ["kv-cache", "int8-dynamic"]
+    assert first[at + 1 : at + 3] == list(OTHERS)

@@ -5,7 +5,8 @@ import pytest
 from scipy import stats
 
 from tests.measured_runs import measured, trials
-from tuibench.core.results.comparison import MeasuredRun, compare
+from tuibench.core.results.comparison import compare
+from tuibench.core.results.measured_run import MeasuredRun
 from tuibench.core.results.regression import Standing, judge
 from tuibench.core.run.control import control_of
 

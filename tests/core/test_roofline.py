@@ -1,9 +1,12 @@
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.scripted import header, record
 from tuibench.core.results.observer import observer_share
 from tuibench.core.results.roofline import Bound, roofline
+from tuibench.core.run.kv_cache import KvCacheSize
 
 MACHINE = msgspec.structs.replace(
     header().machine, n_cores_effective=2, read_bytes_per_s=20_000_000_000, caches={"L3": 32 << 20}
@@ -108,6 +111,19 @@ def test_nothing_is_said_without_all_three_numbers(gap):
     else:
         machine = msgspec.structs.replace(machine, read_bytes_per_s=None)
     assert roofline(records, machine, 2) is None
+
+
+@given(
+    st.builds(
+        KvCacheSize, bytes_per_token=st.integers(0, 9), sliding_bytes_per_token=st.integers(0, 9),
+        window=st.none() | st.integers(0, 40), fixed_bytes=st.integers(0, 9),
+    ),
+    st.integers(0, 40),
+    st.integers(1, 40),
+)  # fmt: skip
+def test_a_kv_caches_mean_size_is_that_of_its_sizes(kv_cache, shortest, n):
+    lengths = range(shortest, shortest + n)
+    assert kv_cache.mean_over(lengths) == sum(map(kv_cache.at, lengths)) / n
 
 
 def test_the_observers_share_is_taken_over_the_timed_windows():

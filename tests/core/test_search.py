@@ -7,10 +7,12 @@ from collections import Counter
 import msgspec
 import pytest
 
-from tests.measured_runs import quality
+from tests.measured_runs import quality, trials
 from tests.scripted import failed, record
-from tuibench.core.results.comparison import MeasuredRun, compare
+from tuibench.core.results.comparison import compare
+from tuibench.core.results.measured_run import MeasuredRun
 from tuibench.core.results.search import LOOKS, Answer, Measure, Score, next_step
+from tuibench.core.results.verdict import recommend
 from tuibench.core.run.events import FailureKind
 from tuibench.core.run.limits import Limits
 
@@ -113,6 +115,25 @@ def test_each_other_method_has_its_reason():
     assert out["int4"] == "KLD 0.0800, above 0.05"
     assert out["baseline"] == "peak RSS 1.00 GiB, above 341 MiB"
     assert Bench(LADDER).find(Limits()).out["baseline"].endswith("× int4")
+
+
+@pytest.mark.parametrize(
+    ("limits", "headline"),
+    [
+        (Limits(max_kld=0.05, max_rss_bytes=GIB // 3), "take int8: the fastest with KLD ≤ 0.05, peak RSS ≤ 341 MiB"),
+        (Limits(max_kld=0.05), "take fused: the fastest with KLD ≤ 0.05"),
+        (Limits(max_kld=0.05, min_decode_tps=1000), "no method was shown to keep KLD ≤ 0.05, decode ≥ 1000 tok/s"),
+    ],
+)
+def test_the_recommendation_for_a_search_is_its_answer_with_the_reasons(limits, headline):
+    bench = Bench(LADDER)
+    answer = bench.find(limits)
+    run = MeasuredRun("", tuple(bench.methods), tuple(bench.trials), tuple(bench.scores), limits=limits)
+    other = MeasuredRun("other", ("int4",), tuple(trials("int4", 10)))
+    for runs, number in (([run], 0), ([other, run], 1)):
+        advice = recommend(compare(runs, parents={}), number)
+        assert (advice.headline, advice.recommended) == (headline, answer.method)
+        assert set(advice.remarks) == {f"{name}: {why}" for name, why in answer.out.items()}
 
 
 def test_no_method_within_the_limits_is_an_answer_too():

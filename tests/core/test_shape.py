@@ -86,3 +86,17 @@ def test_shapes_change_their_places_so_that_drift_hits_all_alike():
     for position, turn in enumerate(sweep_order(("a",), SWEEP.shapes(), 2)):
         places[turn.shape] += position
     assert len(set(places.values())) == 1
+
+
+@pytest.mark.parametrize(
+    ("prompts", "depths", "n_new", "window"),
+    [
+        ((64, 300), (0,), 16, None),
+        ((64,), (0, 432), 16, None),
+        ((64,), (0, 433), 16, 1024),
+        ((), (0, 40_000), 16, 8192),
+    ],
+)
+def test_quality_is_measured_on_windows_that_the_longest_text_fits_into(prompts, depths, n_new, window):
+    sweep = Sweep(prompt_tokens=prompts, depth_tokens=depths, max_new_tokens=(4, n_new), n_threads=(1,))
+    assert sweep.window_tokens == window

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from tests.scripted import failed, record, token_stream
-from tuibench.core.run.events import FailureKind, Phase, TokenEmitted
+from tuibench.core.run.events import EngineReady, FailureKind, Memory, Phase, TokenEmitted
 from tuibench.core.run.plan import Turn, trial_order
 from tuibench.core.run.run_events import RunEnded, RunStarted, TrialEnded, TrialObserved, TrialStarted, TurnsDropped
 from tuibench.core.run.state import MethodStatus, RunState, fold
@@ -47,6 +47,15 @@ def test_fold_trial_leaves_the_earlier_state_alone():
     assert one_future.text == "ab"
     assert other_future.text == "ac"
     assert other_future.log.ids == [7, 9]
+
+
+def test_what_an_earlier_worker_said_is_not_taken_for_the_next_ones_word():
+    ready = EngineReady(at_ns=1, load_ns=1, memory=Memory())
+    start = fold_all(RunState(), [RunStarted(("a",), trial_order("a", 1)), TrialStarted("a", 0, False, 4)])
+    loaded = fold(start, TrialObserved("a", ready))
+    assert loaded.methods["a"].trial.ready is ready
+    assert fold(loaded, TrialStarted("a", 1, False, 4)).methods["a"].trial.ready is None
+    assert fold(loaded, TrialStarted("a", 1, False, 4, ready=ready)).methods["a"].trial.ready is ready
 
 
 def test_fold_trial_shares_the_log_so_that_a_token_costs_the_same_at_any_length():

@@ -5,7 +5,8 @@ import pytest
 from tests.measured_runs import trials
 from tests.scripted import failed
 from tuibench.core.present.sweep_lines import sweep_lines, sweep_maps, sweep_sentences
-from tuibench.core.results.comparison import MeasuredRun, by_shape, compare
+from tuibench.core.results.comparison import compare
+from tuibench.core.results.measured_run import MeasuredRun, by_shape
 from tuibench.core.results.metrics import DECODE, TTFT
 from tuibench.core.results.sweep import crossings, knees, lines, sweep_runs, winner
 from tuibench.core.run.events import FailureKind

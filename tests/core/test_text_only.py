@@ -7,9 +7,11 @@ import pytest
 from tests.measured_runs import measured, quality, trials
 from tests.scripted import FINISHED, record
 from tuibench.core.present.columns import LADDER, cells
-from tuibench.core.results.comparison import MeasuredRun, compare
+from tuibench.core.present.method_sentence import method_sentence
+from tuibench.core.results.comparison import compare
+from tuibench.core.results.measured_run import MeasuredRun
 from tuibench.core.results.metrics import decode_tps, first_divergence, output_tps, prefill_tps
-from tuibench.core.results.verdict import method_sentence, recommend
+from tuibench.core.results.verdict import recommend
 from tuibench.core.run.events import (
     EngineReady,
     FinishReason,

@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 
 import msgspec
 import pytest
@@ -6,9 +7,12 @@ import pytest
 from tests.measured_runs import PARENTS, measured, quality, trials
 from tests.scripted import FINISHED, failed
 from tuibench.core.machine.validity import Lamp
-from tuibench.core.results.comparison import MeasuredRun, compare
+from tuibench.core.present.method_sentence import method_sentence
+from tuibench.core.present.verdict_lines import headlines, recommendation_lines, verdict_lines
+from tuibench.core.results.comparison import compare
 from tuibench.core.results.evidence import Grade
-from tuibench.core.results.verdict import headlines, method_sentence, recommend, recommendation_lines, verdict_lines
+from tuibench.core.results.measured_run import MeasuredRun
+from tuibench.core.results.verdict import recommend
 from tuibench.core.run.events import FailureKind
 from tuibench.core.run.record import QualityRecord
 
@@ -193,12 +197,44 @@ def test_nothing_measured_is_said(run):
     assert recommend(compare([run], parents=PARENTS)).sentence.startswith("nothing was measured")
 
 
-def test_nothing_close_enough_is_said():
-    run = measured(quality_of=[quality("int4", 0.4)], int4=9, onnx=30)
+@pytest.mark.parametrize(
+    ("klds", "headline"),
+    [
+        ({"int4": 0.4, "int3": 0.5}, "no method lies within KLD ≤ 0.05; fastest: int3"),
+        ({"int4": 0.4}, "int4 does not lie within KLD ≤ 0.05"),
+    ],
+)
+def test_nothing_close_enough_is_said_where_all_were_scored(klds, headline):
+    run = measured(quality_of=itertools.starmap(quality, klds.items()), **dict(zip(klds, (20, 30), strict=False)))
     found = recommend(compare([run], parents=PARENTS))
-    assert found.headline == "no method lies within KLD ≤ 0.05; fastest: onnx"
-    assert found.grade is None
-    assert found.remarks == ("left out: onnx (quality not measured)",)
+    assert (found.headline, found.grade, found.fastest) == (headline, None, None)
+    assert found.remarks == ()
+
+
+def test_nothing_is_claimed_of_methods_that_were_not_scored():
+    run = measured(quality_of=[quality("int4", 0.4)], int4=90, onnx=30, int8=20)
+    found = recommend(compare([run], parents=PARENTS))
+    assert found.headline == (
+        "cannot tell: measure again, because the quality of onnx, int8 is not known and int4 lies beyond KLD 0.05"
+    )
+    assert (found.grade, found.fastest, found.smallest) == (Grade.CANNOT_TELL, None, None)
+    assert found.remarks == ("fastest so far: onnx",)
+
+
+def test_a_reference_that_alone_was_scored_says_nothing_of_the_others():
+    run = measured(quality_of=[quality("kv-cache", 2e-10)], kv_cache=12, int8=60)
+    found = recommend(compare([run], parents=PARENTS))
+    assert found.headline == "cannot tell: measure again, because quality was measured only for kv-cache"
+    assert (found.grade, found.fastest) == (Grade.CANNOT_TELL, None)
+
+
+@pytest.mark.parametrize("scores", [(), (quality("kv-cache", 2e-10),)])
+def test_beside_the_reference_there_is_nothing_to_choose_from(scores):
+    run = measured(quality_of=scores, kv_cache=12)
+    run = dataclasses.replace(run, trials=(*run.trials, failed("int8", FailureKind.CRASHED)))
+    found = recommend(compare([run], parents=PARENTS))
+    assert (found.headline, found.grade) == ("nothing to choose from but kv-cache", None)
+    assert found.remarks == ("left out: int8 (crashed)",)
 
 
 def test_each_method_has_a_sentence():

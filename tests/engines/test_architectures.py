@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from tests.architectures.judged import other_rows
-from tests.campaigns.architectures import read_results
+from tests.architectures.table import read_table, table
+from tests.campaigns.architectures import TABLE, read_results
 
 _DECODERS = (
     "llama", "gpt2", "gpt_neo", "mpt", "gemma2", "deepseek_v3", "qwen3_moe", "llama4_text", "mamba", "mamba2",
@@ -56,3 +57,12 @@ def test_logits_of_another_model_are_not_taken_for_right():
     assert other_rows("decoded", rows, rows + 3) == []
     assert other_rows("decoded", rows, rows[::-1]) != []
     assert other_rows("decoded", rows, np.full_like(rows, np.nan)) != []
+
+
+def test_the_table_can_be_read_and_a_row_of_it_replaced():
+    methods, verdicts = read_table(TABLE.read_text())
+    page = table(verdicts, methods, {}, "these versions")
+    assert read_table(page) == (methods, verdicts)
+    verdicts["llama"] = {"baseline": "right", "kv-cache": "WRONG: its logits", "onnx": "refused: llama has no graph"}
+    again = read_table(table(verdicts, methods, {}, "these versions"))[1]
+    assert again == verdicts | {"llama": verdicts["llama"] | {"onnx": "refused: … has no graph"}}

@@ -248,7 +248,9 @@ def test_a_key_is_sent_and_never_shown(server, monkeypatch):
     assert "does not take the key in THE_KEY (401), it says: Incorrect API key provided: <key>" in str(caught.value)
 
 
-@pytest.mark.parametrize(("value", "said"), [("", "is not set"), ("two words", "odd characters"), ("ключ", "odd")])
+@pytest.mark.parametrize(
+    ("value", "said"), [("", "is not set"), ("two words", "has blanks"), ("ключ", "outside ASCII")]
+)
 def test_what_cannot_be_a_key_is_refused_before_it_is_sent(server, monkeypatch, value, said):
     monkeypatch.setenv("THE_KEY", value)
     with pytest.raises(StreamRefusedError, match=said) as caught:

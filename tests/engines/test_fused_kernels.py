@@ -6,18 +6,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.engines.stored_weights import stored_weights
-from tuibench.engines.fused.cache import new_store, put_key, put_value
+from tuibench.engines.fused.buffers import (
+    CHUNK,
+    FEW,
+    GROUP,
+    QUERY_BLOCK,
+    TILE_COLUMNS,
+    new_groups,
+    new_heads,
+    new_inputs,
+)
+from tuibench.engines.fused.cache import new_store
 from tuibench.engines.fused.compiler import entry
-from tuibench.engines.fused.kernels.attention import CHUNK, attend_chunk, chunks_of, combine_chunks
-from tuibench.engines.fused.kernels.groups import FEW, multiply_groups, new_groups, prepare_group_inputs
-from tuibench.engines.fused.kernels.matrix import multiply, new_inputs, prepare_inputs
-from tuibench.engines.fused.kernels.prompt_attention import QUERY_BLOCK, attend_block, new_heads
-from tuibench.engines.fused.kernels.tile_ir import TILE_COLUMNS
+from tuibench.engines.fused.kernels.attention import attend_chunk, chunks_of, combine_chunks
+from tuibench.engines.fused.kernels.groups import multiply_groups, prepare_group_inputs
+from tuibench.engines.fused.kernels.matrix import multiply, prepare_inputs
+from tuibench.engines.fused.kernels.prompt_attention import attend_block
+from tuibench.engines.fused.kernels.store import put_key, put_value
+from tuibench.engines.fused.kernels.team import share
 from tuibench.engines.fused.kernels.vector import cap, copy, exponential
-from tuibench.engines.fused.kernels.vector_ir import GROUP
 from tuibench.engines.fused.matrices import INT4_BLOCK, LANES, n_panels, padded, stored_bytes
-from tuibench.engines.fused.packing import WRITERS
-from tuibench.engines.fused.team import share
+from tuibench.engines.fused.packing import PACKINGS
 
 few = settings(max_examples=60, deadline=None)  # the first example compiles
 
@@ -37,11 +46,11 @@ def product_in_groups(matrix, panels, inputs, groups, n_tokens, n_in, space, out
 
 
 @entry
-def prompt_attention(heads, scale, softcap, window, out):
+def prompt_attention(heads, n_before, scale, softcap, window, out):
     n_heads, n_blocks, head_dim, _ = heads.queries.shape
     for head in range(n_heads):
         for block in range(n_blocks):
-            attend_block(heads, 0, head, block, (scale, softcap, window), out, head * head_dim)
+            attend_block(heads, 0, head, block, n_before, (scale, softcap, window), out, head * head_dim)
 
 
 @entry
@@ -81,9 +90,7 @@ def times(matrix, vectors, n_out):
 
 
 def matrix_of(precision, weights):
-    writer = WRITERS[precision](1, *weights.shape)
-    writer.put(0, weights)
-    return writer.stack()
+    return PACKINGS[precision].pack(weights)
 
 
 def expanded(matrix, shape):
@@ -213,19 +220,16 @@ def test_fp32_leaves_out_zero_bytes_and_nothing_else(n_bytes, n_out, n_in, n_vec
 
 
 def test_each_layer_is_stored_as_narrowly_as_it_can_be():
-    writer = WRITERS["fp32"](2, 20, 30)
     wide = np.random.default_rng(0).standard_normal((20, 30)).astype(np.float32)
     layers = [np.ones((20, 30), np.float32), wide]
-    for layer, weights in enumerate(layers):
-        writer.put(layer, weights)
-    matrix = writer.stack()
-    assert matrix.n_bytes.tolist() == [2, 4]
-    assert stored_bytes(matrix) == 2 * LANES * 30 * (2 + 4)
-    np.testing.assert_array_equal(stored_weights(matrix, 20, 30), layers)
+    matrices = [matrix_of("fp32", weights) for weights in layers]
+    assert [matrix.n_bytes.tolist() for matrix in matrices] == [[2], [4]]
+    assert [stored_bytes(matrix) for matrix in matrices] == [2 * LANES * 30 * n_bytes for n_bytes in (2, 4)]
+    np.testing.assert_array_equal([expanded(matrix, (20, 30)) for matrix in matrices], layers)
 
 
 def test_a_row_of_zeros_stays_zero():
-    for precision in WRITERS:
+    for precision in PACKINGS:
         matrix = matrix_of(precision, np.zeros((1, 70), np.float32))
         assert times(matrix, np.ones((1, 70), np.float32), 1) == 0
 
@@ -311,24 +315,28 @@ def test_keys_and_values_that_are_not_numbers_show(precision):
     n_kv_heads=st.integers(1, 2),
     group=st.integers(1, 3),
     head_dim=st.sampled_from([2, 6, 16, 20, 64]),
-    n_tokens=st.integers(1, 150),
+    n_tokens_and_before=st.tuples(st.integers(1, 150), st.just(0) | st.integers(1, 70)),
     window=st.integers(1, 60) | st.just(2**31 - 1),
     seed=st.integers(0, 2**32 - 1),
     spread=st.sampled_from([0.1, 1.0, 30.0]),
     softcap=st.sampled_from([0.0, 1.5, 50.0]),
 )
-def test_attention_of_a_prompt_is_causal_softmax(n_kv_heads, group, head_dim, n_tokens, window, seed, spread, softcap):
+def test_attention_of_a_prompt_is_causal_softmax(
+    n_kv_heads, group, head_dim, n_tokens_and_before, window, seed, spread, softcap
+):
+    n_tokens, n_before = n_tokens_and_before
     rng = np.random.default_rng(seed)
     queries = (rng.standard_normal((n_kv_heads * group, n_tokens, head_dim)) * spread).astype(np.float32)
-    keys, values = rng.standard_normal((2, n_kv_heads, n_tokens, head_dim)).astype(np.float32)
-    heads = new_heads(n_kv_heads * group, n_kv_heads, head_dim, n_tokens, 1)
+    keys, values = rng.standard_normal((2, n_kv_heads, n_before + n_tokens, head_dim)).astype(np.float32)
+    heads = new_heads(n_kv_heads * group, n_kv_heads, head_dim, n_tokens, 1, n_before)
     for t in range(n_tokens):
         heads.queries[:, t // QUERY_BLOCK, :, t % QUERY_BLOCK] = queries[:, t]
+    for t in range(n_before + n_tokens):
         heads.keys[:, t // GROUP, :, t % GROUP] = keys[:, t]
     heads.values[..., :head_dim] = values
     out = np.full((n_tokens, len(queries) * head_dim), np.nan, np.float32)
-    prompt_attention(heads, 0.3, softcap, window, out)
-    behind = np.arange(n_tokens)[:, None] - np.arange(n_tokens)
+    prompt_attention(heads, n_before, 0.3, softcap, window, out)
+    behind = n_before + np.arange(n_tokens)[:, None] - np.arange(n_before + n_tokens)
     for head, query in enumerate(queries):
         scores = capped(query.astype(np.float64) @ keys[head // group].T * 0.3, softcap)
         scores[(behind < 0) | (behind >= window)] = -np.inf

@@ -1,26 +1,41 @@
 """Sessions over many shapes of models, long contexts, teams of threads, and caches that cannot be written."""
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
+from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.tiny_onnx_models import _save_llama_like
+from tests.tiny_onnx_models import MAKERS, _save_llama_like
 from tuibench.engines.base import UnsupportedModelError
-from tuibench.engines.fused import compiler
-from tuibench.engines.fused.decode import decode_tokens
+from tuibench.engines.decoder.checkpoint import Checkpoint
+from tuibench.engines.decoder.read import read_decoder
+from tuibench.engines.fused import facts, linking, machine_code, weights
 from tuibench.engines.fused.engine import FusedFp32, FusedInt4, FusedInt8
 from tuibench.engines.fused.team import Team
+from tuibench.engines.fused.weights import keep_packed
 from tuibench.engines.torch.eager import KvCache
 
 
 def no_progress(label, done, total):
     pass
+
+
+@pytest.fixture(scope="module")
+def tiny_experts(tmp_path_factory):
+    return MAKERS["olmoe"](tmp_path_factory.mktemp("models") / "olmoe")
+
+
+@pytest.fixture(scope="module", params=["llama", "experts"])
+def directory(request, tiny_llama, tiny_experts):
+    return tiny_llama.directory if request.param == "llama" else tiny_experts
 
 
 def last_logits(engine, directory, n_threads, tokens, n_prompt):
@@ -73,10 +88,11 @@ def test_logits_do_not_depend_on_the_number_of_threads(tiny_llama):
 def test_helpers_come_back_after_they_have_parked(tiny_llama):
     engine = FusedFp32()
     engine.load(tiny_llama.directory, 3, no_progress)
-    team = engine._session._team
+    session, team = engine._session, engine._session._team
     expected = engine.prefill([5, 6], 16).copy()
     for _ in range(3):
-        team.set_work(decode_tokens, *team._arguments)  # returns only when every helper is parked
+        arguments = session.model, session._cache, session._scratch, session._logits
+        team.set_work(session._decode, *arguments)  # returns only when every helper is parked
         np.testing.assert_array_equal(engine.prefill([5, 6], 16), expected)
     engine.close()
 
@@ -103,6 +119,27 @@ def test_an_unknown_rotary_variant_is_named(tmp_path):
         FusedFp32().load(directory, 1, no_progress)
 
 
+@pytest.mark.parametrize("engine_class", [FusedFp32, FusedInt8, FusedInt4])
+def test_weights_from_files_have_the_bits_of_weights_packed_now(directory, tmp_path, monkeypatch, engine_class):
+    tokens = [int(token) for token in np.random.default_rng(1).integers(3, 380, 12)]
+    packed_now = last_logits(engine_class(), directory, 2, tokens, 8)
+    monkeypatch.setenv("TUIBENCH_CACHE", str(tmp_path))
+    decoder = read_decoder(directory)
+    precision = engine_class.method.precision
+    arguments = (decoder, Checkpoint(directory, decoder), directory, precision, 2, no_progress)
+    assert keep_packed(*arguments)
+    assert not keep_packed(*arguments)
+    monkeypatch.setattr(weights, "_packed", None)
+    np.testing.assert_array_equal(last_logits(engine_class(), directory, 2, tokens, 8), packed_now)
+
+
+def test_a_head_packed_in_pieces_is_that_packed_whole(tiny_llama, monkeypatch):
+    tokens = [5, 6, 7, 8]
+    whole = last_logits(FusedInt4(), tiny_llama.directory, 1, tokens, 2)
+    monkeypatch.setattr(weights, "_HEAD_BYTES", 4096)
+    np.testing.assert_array_equal(last_logits(FusedInt4(), tiny_llama.directory, 1, tokens, 2), whole)
+
+
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -112,28 +149,34 @@ prepared = engine.prepare(Path(sys.argv[1]), lambda *_: None)
 info = engine.load(Path(sys.argv[1]), 1, lambda *_: None)
 engine.prefill([1, 2], 4)
 engine.decode(3)
-heavy = {"torch", "transformers", "onnx", "onnxruntime"} & set(sys.modules)
+heavy = {"torch", "transformers", "onnx", "onnxruntime", "numba", "llvmlite"} & set(sys.modules)
 print(prepared, "notice" in info.facts, sorted(heavy))
 engine.close()
 """
 
 
 def run_program(model, cache):
-    # Code that is hardly optimised is compiled, and kept, as any other is.
-    environment = os.environ | {"TUIBENCH_CACHE": str(cache), "NUMBA_OPT": "1"}
+    environment = os.environ | {"TUIBENCH_CACHE": str(cache)}
     environment.pop("NUMBA_CACHE_DIR", None)
     command = [sys.executable, "-c", PROGRAM, str(model.directory)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def test_kernels_are_compiled_once_and_load_no_model_library(tiny_llama, tmp_path):
+    """The smallest of the parts: the others, which take long, are there."""
+    others = [part for part in machine_code.parts_of("fp32") if part != "common"]
+    machine_code.compile_missing(others)
+    folder = tmp_path / "numba" / machine_code.code_digest()
+    folder.mkdir(parents=True)
+    for part in others:
+        shutil.copy(machine_code._folder() / part, folder)
     assert run_program(tiny_llama, tmp_path) == "True False []"
     assert run_program(tiny_llama, tmp_path) == "False False []"
 
 
 def test_kernels_of_another_processor_are_kept_apart(tmp_path):
     """Taken for ready, they would be compiled while the model is loaded, and the time told as its load time."""
-    program = "from tuibench.engines.fused.compiler import CACHE_FOLDER; print(CACHE_FOLDER)"
+    program = "from tuibench.engines.fused.machine_code import cache_folder; print(cache_folder())"
     found = set()
     for processor in ({}, {"NUMBA_CPU_NAME": "generic"}, {"NUMBA_CPU_FEATURES": "+sse2"}):
         environment = os.environ | {"TUIBENCH_CACHE": str(tmp_path)} | processor
@@ -143,14 +186,74 @@ def test_kernels_of_another_processor_are_kept_apart(tmp_path):
 
 @pytest.mark.parametrize("library", ["numba", "llvmlite"])
 def test_kernels_of_another_compiler_are_kept_apart(monkeypatch, library):
-    ours = compiler._cache_folder()
-    monkeypatch.setattr(getattr(compiler, library), "__version__", "0.0.1")
-    assert compiler._cache_folder() != ours
+    ours = machine_code.cache_folder()
+    monkeypatch.setattr(machine_code, "version", lambda name: "0.0.1" if name == library else metadata.version(name))
+    assert machine_code.cache_folder() != ours
 
 
-def test_a_cache_that_cannot_be_written_is_a_notice(tiny_llama, tmp_path):
+@pytest.fixture(scope="module")
+def common_code(tmp_path_factory):
+    """Return the file with the smallest of the parts."""
+    folder = tmp_path_factory.mktemp("code")
+    command = [sys.executable, "-m", "tuibench.engines.fused.compile_ahead", "common", str(folder)]
+    subprocess.run(command, check=True)
+    return folder / "common"
+
+
+def test_code_that_is_damaged_is_taken_for_missing(common_code, tmp_path):
+    content = common_code.read_bytes()
+    assert machine_code.read_code(common_code) is not None
+    for damaged in (b"", content[:31], content[:-1], content[:200] + b"x" + content[201:]):
+        (tmp_path / "common").write_bytes(damaged)
+        assert machine_code.read_code(tmp_path / "common") is None
+
+
+def test_llvm_links_code_for_processors_that_the_loader_does_not_know(common_code, monkeypatch):
+    content = machine_code.read_code(common_code)
+    bits = np.arange(12, dtype=np.uint32).reshape(3, 4)
+    found = []
+    for machine in ("x86_64", "aarch64"):
+        monkeypatch.setattr(linking.platform, "machine", lambda machine=machine: machine)
+        code = linking.LinkedCode(content.code, list(content.kinds))
+        packed = np.zeros((1, 4, 16, 4), np.uint8)
+        machine_code.Entry("pack_fp32", content.kinds["pack_fp32"], code)(bits, packed)
+        found.append(packed)
+    np.testing.assert_array_equal(found[1], found[0])
+    np.testing.assert_array_equal(found[0].view(np.uint32)[0, :, :3, 0], bits.T)
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.zeros((1, 4), np.float32), np.zeros(4, np.uint32), np.zeros((4, 4), np.uint32)[:, :2], 3, None]
+)
+def test_compiled_code_refuses_what_it_would_misread(wrong):
+    with pytest.raises(TypeError):
+        machine_code.entry("common", "bytes_in_use")(wrong)
+
+
+WITHOUT_A_CACHE = """
+import numpy as np
+from tuibench.engines.fused import machine_code
+used = machine_code.entry("common", "bytes_in_use")(np.array([[1 << 24]], np.uint32))
+print(machine_code.CACHE_FOLDER, used, machine_code._folder())
+"""
+
+
+def test_without_a_cache_that_can_be_written_kernels_are_compiled_in_each_process_and_a_notice_says_so(
+    tiny_llama, tmp_path, monkeypatch
+):
     (tmp_path / "file").write_text("")
-    assert run_program(tiny_llama, tmp_path / "file" / "cache") == "True True []"
+    environment = os.environ | {"TUIBENCH_CACHE": str(tmp_path / "file" / "cache")}
+    environment.pop("NUMBA_CACHE_DIR", None)
+    told = subprocess.check_output([sys.executable, "-c", WITHOUT_A_CACHE], env=environment, text=True)
+    cache, used, folder = told.split()
+    assert (cache, used, Path(folder).exists()) == ("None", "2", False)
+    monkeypatch.setenv("TUIBENCH_CACHE", str(tmp_path / "file" / "cache"))
+    monkeypatch.setattr(facts, "CACHE_FOLDER", None)
+    engine = FusedFp32()
+    engine.prepare(tiny_llama.directory, no_progress)
+    assert "compiled anew at every start" in engine.load(tiny_llama.directory, 1, no_progress).facts["notice"]
+    assert np.isfinite(engine.prefill([1, 2], 4)).all()
+    engine.close()
 
 
 @pytest.mark.parametrize("engine_class", [FusedFp32, FusedInt8, FusedInt4])
@@ -160,10 +263,10 @@ def test_a_cache_that_cannot_be_written_is_a_notice(tiny_llama, tmp_path):
     n_prompt=st.integers(1, 300),
     n_threads=st.integers(1, 3),
 )
-def test_tokens_at_once_have_the_bits_of_decoding(tiny_llama, engine_class, n_at_once, n_prompt, n_threads):
+def test_tokens_at_once_have_the_bits_of_decoding(directory, engine_class, n_at_once, n_prompt, n_threads):
     tokens = [int(token) for token in np.random.default_rng(n_prompt).integers(3, 380, n_prompt + sum(n_at_once))]
     engine = engine_class()
-    engine.load(tiny_llama.directory, n_threads, no_progress)
+    engine.load(directory, n_threads, no_progress)
     engine.prefill(tokens[:n_prompt], len(tokens))
     expected = [engine.decode(token).copy() for token in tokens[n_prompt:]]
     engine.prefill(tokens[:n_prompt], len(tokens))

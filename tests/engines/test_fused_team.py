@@ -7,8 +7,9 @@ import numba
 import numpy as np
 import pytest
 
-from tuibench.engines.fused import compiler, team
+from tuibench.engines.fused import compiler
 from tuibench.engines.fused.compiler import kernel
+from tuibench.engines.fused.kernels import team
 
 X86, ARM = "x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"
 STATE = np.ones(64, np.int64)

@@ -5,6 +5,8 @@ Each test names the module that relies on what it looks at.
 
 import inspect
 import logging
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -179,15 +181,35 @@ def test_numba_builds_what_intrinsics_need():
     )
 
 
-def test_numba_tells_whether_code_came_from_its_cache():
-    """`fused.compiler.was_compiled`: `signatures`, `stats.cache_hits`; the option `_nrt`."""
+def test_numba_keeps_compiled_code_where_it_is_told():
+    """`fused.compiler`: the option `_nrt`, `config.CACHE_DIR`."""
     import numba
 
-    double = numba.njit(_nrt=False)(lambda x: 2 * x)
-    assert double(np.float32(2)) == 4
-    assert len(double.signatures) == 1
-    assert not double.stats.cache_hits
+    assert numba.njit(_nrt=False)(lambda x: 2 * x)(np.float32(2)) == 4
     assert hasattr(numba.config, "CACHE_DIR")
+
+
+def test_numba_passes_arrays_as_the_record_that_is_made_without_it():
+    """`fused.layout`: the members of an array in memory, and their order."""
+    import numba
+    from numba.core.datamodel import default_manager
+
+    from tuibench.engines.fused.layout import record_of
+
+    array = np.zeros((2, 3), np.float32)
+    model = default_manager.lookup(numba.typeof(array))
+    assert list(model._fields) == [name for name, _ in record_of(array)._fields_]
+
+
+def test_a_library_gives_its_object_code():
+    """`fused.emitting`: `enable_object_caching`, `_get_compiled_object`, `call_function`, `declare_function`."""
+    from numba.core.codegen import JITCodeLibrary
+    from numba.core.registry import cpu_target
+
+    for name in ("enable_object_caching", "add_ir_module", "add_linking_library", "_get_compiled_object"):
+        assert callable(getattr(JITCodeLibrary, name))
+    assert callable(cpu_target.target_context.declare_function)
+    assert callable(cpu_target.target_context.call_conv.call_function)
 
 
 def test_numba_lets_a_pass_make_the_library():
@@ -225,3 +247,32 @@ def test_kernels_are_optimised_only_within_entries():
     assert "call float @" in outer.library.get_llvm_str() or "call i32 @" in outer.library.get_llvm_str()
     with pytest.raises(TypeError, match="must be str"):
         total(np.zeros(1, np.float32))
+
+
+LEAN = """
+import gc
+import sys
+from tuibench.models.lean_transformers import import_lean
+import_lean()
+before = gc.get_stats()[2]["collections"]
+import torch
+import transformers.modeling_utils
+print(gc.isenabled(), gc.get_stats()[2]["collections"] - before < 5)  # otherwise about a dozen
+print({"torch.distributed.tensor", "scipy.optimize", "sympy", "torch._inductor"} & set(sys.modules))
+model = transformers.AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=torch.float32).eval()
+with torch.inference_mode():
+    torch.save(model(torch.arange(3, 40)[None]).logits, sys.argv[2])
+import torch._dynamo.utils
+assert torch._dynamo.utils is sys.modules["torch._dynamo.utils"]
+print(torch.compile(lambda x: x + 1, backend="eager")(torch.ones(1)).item(), torch._dynamo.config.__name__)
+"""
+
+
+def test_what_a_worker_leaves_out_of_transformers_changes_no_logit(model, tiny_llama, tmp_path):
+    """`lean_transformers`: `is_torch_distributed_available`, `is_scipy_available`, `torch._dynamo`."""
+    program = [sys.executable, "-c", LEAN, str(tiny_llama.directory), str(tmp_path / "logits")]
+    told = subprocess.check_output(program, text=True, stderr=subprocess.DEVNULL).splitlines()
+    assert told == ["True True", "set()", "2.0 torch._dynamo.config"]
+    with torch.inference_mode():
+        expected = model(torch.arange(3, 40)[None]).logits
+    assert torch.equal(torch.load(tmp_path / "logits"), expected)

@@ -41,3 +41,61 @@ there.stdin.close()
 there.wait()
 """,
     )
+
+
+def like_docker(folder):
+    """Has a daemon start the command; when the client is killed the command stays, and its input stays open, too."""
+    return script(
+        folder,
+        "docker",
+        f"""#!{sys.executable}
+import os, signal, subprocess, sys, threading
+words = sys.argv[sys.argv.index("-i") + 2:]
+down, up = os.pipe(), os.pipe()
+def copy(source, target):
+    while chunk := os.read(source, 65536):
+        try:
+            os.write(target, chunk)
+        except BrokenPipeError:
+            pass
+daemon = os.fork()
+if daemon == 0:
+    os.setsid()
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1):
+        os.dup2(null, number)
+    os.close(down[1])
+    os.close(up[0])
+    there = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    signal.signal(signal.SIGUSR1, lambda *_: there.stdin.close())
+    threading.Thread(target=copy, args=(down[0], there.stdin.fileno()), daemon=True).start()
+    copy(there.stdout.fileno(), up[1])
+    os._exit(there.wait())
+os.close(down[0])
+os.close(up[1])
+def forward():
+    copy(0, down[1])
+    os.kill(daemon, signal.SIGUSR1)  # the client says that its input has ended, where it lives to say so
+threading.Thread(target=forward, daemon=True).start()
+copy(up[0], 1)
+""",
+    )
+
+
+def cut_off_after(folder):
+    """Passes on so many bytes of its input to the launcher that follows, and then ends that."""
+    return script(
+        folder,
+        "cut-off",
+        f"""#!{sys.executable}
+import os, subprocess, sys
+there = subprocess.Popen(sys.argv[2:], stdin=subprocess.PIPE)
+left = int(sys.argv[1])
+while left and (chunk := os.read(0, min(left, 65536))):
+    there.stdin.write(chunk)
+    there.stdin.flush()
+    left -= len(chunk)
+there.stdin.close()
+sys.exit(there.wait())
+""",
+    )

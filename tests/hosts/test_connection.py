@@ -1,6 +1,7 @@
 """The two ends of a connection, with launchers that are scripts."""
 
 import asyncio
+import os
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,12 +10,13 @@ import psutil
 import pytest
 
 import tuibench
-from tests.hosts.launchers import ROOT, like_kubectl, like_ssh, script
+from tests.hosts.launchers import ROOT, like_docker, like_kubectl, like_ssh, script
 from tuibench.core.run.events import PROTOCOL_VERSION, FailureKind, WorkerStarted
 from tuibench.core.run.host import Host
 from tuibench.core.run.spec import Calibration, LoadRequest
 from tuibench.machine.fingerprint import machine_header
 from tuibench.machine.lock import somebody_measures
+from tuibench.measure.hosts import connection
 from tuibench.measure.hosts.another_machine import AnotherMachine
 from tuibench.measure.hosts.check import checked
 from tuibench.measure.hosts.frames import FrameError, Frames, frame
@@ -46,15 +48,12 @@ async def connected(host, told=None):
         await there.close()
 
 
-def descendants():
-    return psutil.Process().children(recursive=True)
-
-
-@pytest.mark.parametrize("launcher", ["env", "ssh", "kubectl"])
-async def test_a_host_tells_of_itself_and_ends_with_the_connection(tmp_path, launcher):
+@pytest.mark.parametrize("launcher", ["env", "ssh", "kubectl", "docker"])
+async def test_a_host_tells_of_itself_and_ends_with_the_connection(tmp_path, launcher, descendants):
     words = {
         "env": ("env",),
         "ssh": (like_ssh(tmp_path), "big"),
+        "docker": (like_docker(tmp_path), "exec", "-i", "big"),
         "kubectl": (like_kubectl(tmp_path), "exec", "-i", "--"),
     }
     async with connected(host_with(tmp_path, *words[launcher])) as (there, facts):
@@ -62,6 +61,7 @@ async def test_a_host_tells_of_itself_and_ends_with_the_connection(tmp_path, lau
         async with there.measuring(lambda: False):
             assert somebody_measures(tmp_path / "there.lock")
         brought = await there.calibration(Calibration(file=__file__))
+        assert await there.free_memory_bytes() > 0
         assert descendants()
     assert not descendants()
     assert not somebody_measures(tmp_path / "there.lock")
@@ -88,7 +88,7 @@ async def _to_the_end(events):
 
 
 @pytest.mark.parametrize("number", ["SIGTERM", "SIGKILL"])
-async def test_a_lost_connection_ends_the_worker_there_and_is_said(tmp_path, number):
+async def test_a_lost_connection_ends_the_worker_there_and_is_said(tmp_path, number, descendants):
     load = LoadRequest(protocol=PROTOCOL_VERSION, method="kv-cache", model_dir="/nowhere", n_threads=1)
     kubectl = host_with(tmp_path, like_kubectl(tmp_path), "exec", "-i", "--")
     async with connected(kubectl) as (there, _):
@@ -96,7 +96,7 @@ async def test_a_lost_connection_ends_the_worker_there_and_is_said(tmp_path, num
         events = worker.ready()
         assert isinstance(await anext(events), WorkerStarted)
         remote = [each for each in descendants() if "tuibench.worker" in " ".join(each.cmdline())]
-        (launcher,) = psutil.Process().children()
+        (launcher,) = [each for each in descendants() if each.ppid() == os.getpid()]
         launcher.send_signal(getattr(__import__("signal"), number))
         with pytest.raises(WorkerFailureError) as failed:
             await _to_the_end(events)
@@ -107,6 +107,30 @@ async def test_a_lost_connection_ends_the_worker_there_and_is_said(tmp_path, num
         await worker.end()
         with pytest.raises(WorkerFailureError, match="lost"):
             await there.start(load, "two.log", TimeLimits())
+
+
+async def test_what_a_launcher_leaves_behind_ends_by_itself(tmp_path, monkeypatch, descendants):
+    """Its input stays open, and nobody writes to it any more."""
+    monkeypatch.setattr(connection, "_ALIVE_S", 0.1)
+    patience = "import tuibench.measure.hosts.frames as frames\nframes.PATIENCE_S = 2\n"
+    (tmp_path / "sitecustomize.py").write_text(patience)
+    env = host_with(tmp_path).env | {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    docker = host_with(tmp_path, like_docker(tmp_path), "exec", "-i", "big", env=env)
+    load = LoadRequest(protocol=PROTOCOL_VERSION, method="kv-cache", model_dir="/nowhere", n_threads=1)
+    async with connected(docker) as (there, _):
+        worker = await there.start(load, "one.log", TimeLimits())
+        events = worker.ready()
+        assert isinstance(await anext(events), WorkerStarted)
+        remote = [each for each in descendants() if "tuibench." in " ".join(each.cmdline())]
+        assert {each.cmdline()[-1] for each in remote} == {"tuibench.worker", "tuibench.measure.hosts.relay"}
+        next(each for each in remote if each.cmdline()[-1] == "tuibench.worker").suspend()
+        (launcher,) = [each for each in descendants() if each.ppid() == os.getpid()]
+        launcher.kill()
+        with pytest.raises(WorkerFailureError, match="lost"):
+            await _to_the_end(events)
+        _, alive = psutil.wait_procs(remote, timeout=20)
+        assert not alive
+        await worker.end()
 
 
 async def test_a_parent_that_is_killed_leaves_nothing_behind(tmp_path):
@@ -162,7 +186,7 @@ def of_another_version(folder):
         (("env",), of_another_version, f"it has tuibench 0.0.1, this is {tuibench.__version__}; .*prepare big"),
     ],
 )
-async def test_a_host_that_cannot_be_used_says_why_and_what_helps(tmp_path, launcher, options, problem):
+async def test_a_host_that_cannot_be_used_says_why_and_what_helps(tmp_path, launcher, options, problem, descendants):
     options = options(tmp_path) if callable(options) else options
     with pytest.raises(HostUnusableError, match=problem):
         async with connected(host_with(tmp_path, *launcher, **options)):
@@ -185,7 +209,7 @@ async def test_a_queue_is_waited_for_and_its_word_is_told(tmp_path):
     assert told == ["waiting for big: job 5 queued"]
 
 
-async def test_waiting_for_a_host_can_be_called_off(tmp_path):
+async def test_waiting_for_a_host_can_be_called_off(tmp_path, descendants):
     there = AnotherMachine(host_with(tmp_path, "sh", "-c", "exec sleep 600"))
     connecting = asyncio.create_task(there.connect(lambda _: None))
     await asyncio.wait({connecting}, timeout=0.5)
@@ -196,7 +220,7 @@ async def test_waiting_for_a_host_can_be_called_off(tmp_path):
     assert not descendants()
 
 
-async def test_a_check_tells_what_a_run_would_meet(tmp_path, tiny_llama):
+async def test_a_check_tells_what_a_run_would_meet(tmp_path, tiny_llama, descendants):
     found = [check async for check in checked(host_with(tmp_path, "env"), tiny_llama, 4096, 600, print)]
     assert [check.what for check in found] == ["reached", "CPUs", "disk", "model", "end"]
     remedies = {check.what: check.remedy for check in found if check.remedy}

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import tuibench
-from tests.hosts.launchers import ROOT, like_ssh
+from tests.hosts.launchers import ROOT, cut_off_after, like_ssh
+from tuibench.core.format import size
 from tuibench.core.run.host import Host
 from tuibench.measure.hosts.another_machine import AnotherMachine
 from tuibench.measure.hosts.host import HostUnusableError
@@ -47,28 +48,54 @@ def test_the_wheel_has_what_is_installed_and_is_the_same_each_time():
     assert f"tuibench-{tuibench.__version__}.dist-info/entry_points.txt" in held
 
 
-async def test_a_host_is_prepared_through_its_launcher_and_nothing_is_sent_twice(host, tiny_llama):
+async def test_a_host_with_an_empty_home_is_prepared_through_sshd_and_nothing_is_sent_twice(
+    server, tmp_path, host, tiny_llama
+):
+    home = tmp_path / "home, it's"
+    home.mkdir()
+    cache = home / ".cache" / "tuibench"
+    env = {name: value for name, value in host.env.items() if name != "TUIBENCH_CACHE"} | {"HOME": str(home)}
+    far = Host(name="big", launcher=tuple(server.launcher()), env=env)
+    n_bytes = 300_000
+    cut_off = Host(name="big", launcher=(cut_off_after(tmp_path), str(n_bytes), *server.launcher()), env=env)
+    with pytest.raises(HostUnusableError, match="the connection is lost"):
+        prepare(cut_off, tiny_llama, "0123456789ab", print)
+    (part,) = (cache / "host-wheel").glob("*.part")
+    n_there = part.stat().st_size
+    assert n_bytes // 2 < n_there < n_bytes
+
+    told = []
+    prepare(far, tiny_llama, "0123456789ab", told.append)
+    _, wheel = own_wheel("0123456789ab")
+    assert f"tuibench: {size(len(wheel) - n_there)} sent" in told
+    assert "verified there" in told[-1]
+    assert not any((cache / "host-upload").iterdir())
+    (commit,) = cache.glob("host-env/lib/python*/site-packages/tuibench/_commit")
+    assert commit.read_text() == "0123456789ab"
+
+    reached = AnotherMachine(far)
+    try:
+        await reached.connect(print)
+        assert (await reached.model_directory(tiny_llama)).is_relative_to(cache / "models")
+    finally:
+        await reached.close()
+
+    again = []
+    prepare(far, tiny_llama, "0123456789ab", again.append)
+    assert again == ["this tuibench is there already", f"the model {tiny_llama.name} is there already"]
+
+
+def test_a_model_that_was_sent_in_part_is_sent_from_there(host, tiny_llama):
+    ours = Host(name="big", launcher=host.launcher, python=sys.executable, env=host.env | {"PYTHONPATH": str(ROOT)})
+    files = [path.stat().st_size for path in tiny_llama.directory.iterdir() if path.suffix in {".json", ".safetensors"}]
     weights = (tiny_llama.directory / "model.safetensors").read_bytes()
     part = there(host, "host-upload", tiny_llama.digest[:16], "model.safetensors.part")
     part.parent.mkdir(parents=True)
-    part.write_bytes(weights[: len(weights) // 2])  # of an attempt that was cut off
+    part.write_bytes(weights[: len(weights) // 2])
     told = []
-    prepare(host, tiny_llama, "0123456789ab", told.append)
-    assert "verified there" in told[-1]
+    prepare(ours, tiny_llama, None, told.append)
+    assert f": {size(sum(files) - len(weights) // 2)} sent" in told[-1]
     assert not part.parent.exists()
-    (commit,) = there(host, "host-env").glob("lib/python*/site-packages/tuibench/_commit")
-    assert commit.read_text() == "0123456789ab"
-
-    far = AnotherMachine(host)
-    try:
-        await far.connect(print)
-        assert (await far.model_directory(tiny_llama)).is_relative_to(there(host, "models"))
-    finally:
-        await far.close()
-
-    again = []
-    prepare(host, tiny_llama, "0123456789ab", again.append)
-    assert again == ["this tuibench is there already", f"the model {tiny_llama.name} is there already"]
 
 
 def test_what_arrives_damaged_is_refused_and_sent_anew_the_next_time(host, tiny_llama):

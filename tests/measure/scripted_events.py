@@ -89,4 +89,6 @@ def trial(request, on_token=lambda _: None, doubt=None, memory=Memory()):  # noq
 
 
 def figures(**known):
-    return QualityFigures(**{**dict.fromkeys(QualityFigures.__struct_fields__, 0), "n_scored": 100, **known})
+    n_needed = len(QualityFigures.__struct_fields__) - len(QualityFigures.__struct_defaults__)
+    needed = dict.fromkeys(QualityFigures.__struct_fields__[:n_needed], 0)
+    return QualityFigures(**{**needed, "n_scored": 100, **known})

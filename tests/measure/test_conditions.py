@@ -21,6 +21,7 @@ from tuibench.core.run.events import (
 from tuibench.machine import conditions
 from tuibench.machine import fingerprint as machine
 from tuibench.machine.conditions import read_conditions
+from tuibench.machine.cpu_clocks import cpu_ns
 from tuibench.measure.run.watch import Watch
 
 TWO_CORES = EffectiveCpus(2, 2, 2, None)
@@ -119,11 +120,9 @@ def test_the_time_of_another_process_is_what_the_kernel_counts_of_it():
         counted = psutil.Process(child.pid)
         while len(counted.threads()) > 1 or sum(counted.cpu_times()[:2]) < 0.05:
             pass
-        assert conditions.cpu_ns(child.pid) / 1e9 == pytest.approx(sum(counted.cpu_times()[:2]), abs=0.025)
-    assert conditions.cpu_ns(child.pid) == 0
-    assert read_conditions(observer_pid=os.getppid()).observer_ns == pytest.approx(
-        conditions.cpu_ns(os.getppid()), rel=0.5
-    )
+        assert cpu_ns(child.pid) / 1e9 == pytest.approx(sum(counted.cpu_times()[:2]), abs=0.025)
+    assert cpu_ns(child.pid) == 0
+    assert read_conditions(observer_pid=os.getppid()).observer_ns == pytest.approx(cpu_ns(os.getppid()), rel=0.5)
 
 
 class Worker:

@@ -17,7 +17,7 @@ from tests.scripted_methods import provide, save_toy_model
 from tuibench.core.machine.validity import Lamp
 from tuibench.core.run.events import FailureKind, Phase
 from tuibench.core.run.spec import RunSpec
-from tuibench.core.run.state import MethodStatus, RunState, fold
+from tuibench.core.run.state import MethodStatus
 from tuibench.measure.process.supervisor import WORKER_COMMAND
 from tuibench.measure.process.time_limits import Deadlines, TimeLimits
 from tuibench.measure.run.measurement import Measurement
@@ -60,10 +60,8 @@ def _own(monkeypatch, tmp_path, environment):
 async def run(model, folder, *, limits=PATIENT, command=WORKER_COMMAND, methods=("faulty", "sound"), **changes):
     spec = RunSpec(model="toy", methods=methods, prompt="a b", n_trials=1, n_warmup=0, max_new_tokens=4, **changes)
     measurement = Measurement(spec, model, folder, limits=limits, worker_command=command)
-    state = RunState()
     async with aclosing(measurement.events()) as events:
-        async for event in events:
-            state = fold(state, event)
+        *_, (_, state) = [folded async for folded in events]
     return state, load(measurement.session_path)
 
 

@@ -16,7 +16,7 @@ from tuibench.core.machine.validity import Lamp
 from tuibench.core.run.events import FailureKind, Phase, TokenEmitted
 from tuibench.core.run.run_events import MachineDescribed, Noticed, TrialEnded, TrialObserved, TrialStarted, TurnsAdded
 from tuibench.core.run.spec import RunSpec
-from tuibench.core.run.state import MethodStatus, RunState, fold
+from tuibench.core.run.state import MethodStatus
 from tuibench.machine import memory_room
 from tuibench.machine.bandwidth import BandwidthError
 from tuibench.machine.lock import measuring
@@ -52,12 +52,9 @@ def command(tmp_path, behaviour):
 
 
 async def collect(run):
-    events, state = [], RunState()
     async with aclosing(run.events()) as stream:
-        async for event in stream:
-            events.append(event)
-            state = fold(state, event)
-    return events, state
+        folded = [each async for each in stream]
+    return [each.event for each in folded], folded[-1].state
 
 
 async def test_a_run_takes_its_turns_and_saves_every_trial(tmp_path):
@@ -163,6 +160,19 @@ async def test_a_failed_warmup_costs_its_turn(tmp_path):
     ]  # fmt: skip
 
 
+async def test_a_record_is_made_from_the_state_that_watchers_see(tmp_path):
+    n_kept = 0
+    async with aclosing(measurement(tmp_path).events()) as stream:
+        async for event, state in stream:
+            if isinstance(event, TrialEnded):
+                seen, record = state.methods[event.record.method].trial, event.record
+                assert (tuple(seen.log.ids), tuple(seen.step_ns()), seen.text) == (
+                    record.token_ids, record.step_ns, record.text
+                )  # fmt: skip
+                n_kept += 1
+    assert n_kept == 8
+
+
 async def test_a_method_that_cannot_run_is_tried_once(tmp_path):
     _, state = await collect(measurement(tmp_path, "unsupported", n_trials=3))
     assert [len(method.records) for method in state.methods.values()] == [1, 1]
@@ -171,14 +181,13 @@ async def test_a_method_that_cannot_run_is_tried_once(tmp_path):
 
 async def drive(run, when, act):
     """Run, call `act` at the first token, return the final state."""
-    state, acted = RunState(), False
+    folded, acted = None, False
     async with aclosing(run.events()) as stream:
-        async for event in stream:
-            state = fold(state, event)
-            if not acted and when(event):
+        async for folded in stream:
+            if not acted and when(folded.event):
                 acted = True
                 act()
-    return state
+    return folded.state
 
 
 def first_token(event):
@@ -196,7 +205,7 @@ async def test_stop_keeps_what_is_finished_and_drops_the_rest(tmp_path):
 async def test_leaving_the_events_ends_the_worker(tmp_path):
     run = measurement(tmp_path, "hang", n_warmup=0)
     async with aclosing(run.events()) as stream:
-        async for event in stream:
+        async for event, _ in stream:
             if first_token(event):
                 break
     assert not [child for child in psutil.Process().children() if str(SCRIPT) in child.cmdline()]
@@ -290,7 +299,7 @@ async def test_a_settled_method_takes_no_more_turns(tmp_path, monkeypatch):
         looks.append((len(speeds_tps), precision))
         return len(looks) % 2 == 1  # methods are looked at in their order
 
-    monkeypatch.setattr("tuibench.measure.run.rounds.precise_enough", precise_enough)
+    monkeypatch.setattr("tuibench.measure.run.tally.precise_enough", precise_enough)
     _, state = await collect(measurement(tmp_path, n_trials=1, precision=0.05, max_trials=3, n_warmup=0))
     assert looks[:2] == [(1, 0.05), (1, 0.05)]
     assert [len(method.measured) for method in state.methods.values()] == [1, 3]

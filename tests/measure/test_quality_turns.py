@@ -11,8 +11,9 @@ import pytest
 from tests.tiny_models import CORPUS
 from tuibench.core.run.events import FailureKind, Phase, PhaseProgressed
 from tuibench.core.run.run_events import Noticed, QualityEnded, QualityStarted, TrialObserved
+from tuibench.core.run.shape import Sweep
 from tuibench.core.run.spec import EvalText, RunSpec
-from tuibench.core.run.state import MethodStatus, RunState, fold
+from tuibench.core.run.state import MethodStatus
 from tuibench.measure.process.time_limits import Deadlines, TimeLimits
 from tuibench.measure.run.evaluation_text import EvalFileError, shipped_text, text_from
 from tuibench.measure.run.measurement import Measurement
@@ -53,19 +54,19 @@ def scripted(model, tmp_path, methods, **behaviour):
 
 
 async def collect(run, on_event=lambda _: None):
-    events, state = [], RunState()
+    folded = []
     async with aclosing(run.events()) as stream:
-        async for event in stream:
-            events.append(event)
-            state = fold(state, event)
-            on_event(event)
-    return events, state
+        async for each in stream:
+            folded.append(each)
+            on_event(each.event)
+    return [each.event for each in folded], folded[-1].state
 
 
 def qualities(events):
     return {event.record.method: event.record for event in events if isinstance(event, QualityEnded)}
 
 
+@pytest.mark.usefixtures("warm_cache")
 async def test_real_methods_are_scored_and_the_figures_saved(tiny_llama, tmp_path):
     run = real(tiny_llama, tmp_path, ("kv-cache", "int8-torch"))
     events, state = await collect(run)
@@ -88,14 +89,24 @@ async def test_real_methods_are_scored_and_the_figures_saved(tiny_llama, tmp_pat
     assert any(isinstance(event, PhaseProgressed) and event.label == "scoring the text" for event in progress)
 
 
-async def test_the_reference_is_made_where_its_method_is_not_measured(tiny_llama, tmp_path):
+async def test_the_reference_is_made_where_its_method_is_not_measured_and_kept(tiny_llama, tmp_path):
     events, _ = await collect(real(tiny_llama, tmp_path, ("baseline",)))
     assert qualities(events)["baseline"].kld_mean == pytest.approx(0, abs=1e-6)
     assert any(isinstance(event, Noticed) and "kv-cache" in event.text for event in events)
-    events, _ = await collect(real(tiny_llama, tmp_path, ("baseline",)))
-    assert not any(isinstance(event, Noticed) for event in events)  # it was kept
+    events, _ = await collect(scripted(tiny_llama, tmp_path, ("kv-cache", "b")))
+    assert not any(isinstance(event, Noticed) for event in events)
+    # Nobody has to make it any more, so the worker at hand is scored first.
+    assert [event.method for event in events if isinstance(event, QualityStarted)] == ["b", "kv-cache"]
 
 
+async def test_a_reference_that_does_not_fit_is_computed_layer_by_layer(tiny_llama, tmp_path):
+    events, _ = await collect(scripted(tiny_llama, tmp_path, ("b",), **{"kv-cache": "too-large"}))
+    assert qualities(events)["b"].kld_mean == 0.25
+    noticed = [event.text for event in events if isinstance(event, Noticed)]
+    assert noticed[-1].startswith("it takes 9 GiB, 1 GiB is free: its weights are read layer by layer instead")
+
+
+@pytest.mark.usefixtures("warm_cache")
 async def test_a_text_that_is_too_short_fails_the_score_and_not_the_trials(tiny_llama, tmp_path):
     events, state = await collect(real(tiny_llama, tmp_path, ("kv-cache",), EvalText(name="short", text="One two.")))
     assert qualities(events)["kv-cache"].failure_kind is FailureKind.BAD_INPUT
@@ -135,6 +146,17 @@ async def test_without_a_reference_every_score_says_why(tiny_llama, tmp_path):
     assert "no FP32 reference" in found["b"].failure_message
 
 
+async def test_a_sweep_scores_each_method_once_on_windows_that_its_longest_text_fits_into(tiny_llama, tmp_path):
+    sweep = Sweep(prompt_tokens=(3, 40), depth_tokens=(0, 700), max_new_tokens=(4,), n_threads=(1, 2))
+    asked = spec(("kv-cache", "onnx"), sweep=sweep, running_text=TEXT)
+    run = Measurement(
+        asked, tiny_llama, tmp_path / "sessions", limits=LIMITS, worker_command=(sys.executable, str(SCRIPT))
+    )
+    events, _ = await collect(run)
+    scored = [event.record for event in events if isinstance(event, QualityEnded)]
+    assert sorted((record.method, record.window_tokens) for record in scored) == [("kv-cache", 1024), ("onnx", 1024)]
+
+
 async def test_skipping_ends_one_score_and_stopping_all(tiny_llama, tmp_path):
     run = scripted(tiny_llama, tmp_path, ("kv-cache", "b", "c"), b="report", c="report")
 
@@ -166,12 +188,6 @@ async def test_reports_of_progress_keep_a_slow_score_alive(tiny_llama, tmp_path,
     monkeypatch.setattr("tuibench.measure.process.time_limits.LOOK_S", 1e9)  # nobody stood still
     events, _ = await collect(scripted(tiny_llama, tmp_path, ("kv-cache",), **{"kv-cache": "slow"}))
     assert qualities(events)["kv-cache"].kld_mean == 0.25
-
-
-async def test_the_worker_at_hand_is_scored_first(tiny_llama, tmp_path):
-    await collect(real(tiny_llama, tmp_path, ("kv-cache",)))  # makes the reference
-    events, _ = await collect(scripted(tiny_llama, tmp_path, ("kv-cache", "b")))
-    assert [event.method for event in events if isinstance(event, QualityStarted)] == ["b", "kv-cache"]
 
 
 def test_the_shipped_text_has_a_name_and_enough_words():

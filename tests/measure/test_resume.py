@@ -9,15 +9,20 @@ import pytest
 
 from tests.measure.test_measurement import LIMITS, MODEL, collect, command, drive, first_token, measurement
 from tests.scripted import header as scripted_header
-from tuibench.core.run.events import FailureKind
+from tuibench.core.run.events import EngineReady, FailureKind
+from tuibench.core.run.host import Host
+from tuibench.core.run.kv_cache import KvCacheSize
 from tuibench.core.run.run_events import Noticed, RecordsRestored, TrialStarted
+from tuibench.core.run.shape import Shape
 from tuibench.core.run.spec import Calibration, EvalText, RunSpec
 from tuibench.core.run.state import MethodStatus
 from tuibench.measure.run.measurement import Measurement
-from tuibench.measure.run.resume import Continuation, obstacles, other_texts, resumed_spec
+from tuibench.measure.run.resume import Continuation, obstacles, other_texts, resumed_spec, threads_of_hosts
+from tuibench.measure.run.session_start import start_header
+from tuibench.measure.run.sweep_cells import why_impossible
 from tuibench.store.annotations import annotate
 from tuibench.store.replay import stored_state
-from tuibench.store.schema import Annotation, SessionError
+from tuibench.store.schema import Annotation, HostRecord, Session, SessionError
 from tuibench.store.session import load, whole_bytes
 from tuibench.store.under_way import Claim
 
@@ -235,6 +240,31 @@ async def test_the_model_is_told_the_day_of_the_session_when_it_goes_on(tmp_path
     await collect(resumed(tmp_path, path))
     trials = load(path).trials
     assert [trial.prompt_text_sha256 for trial in trials] == ["2024-02-29"] * 4
+
+
+def test_a_host_goes_on_with_its_threads_or_with_those_that_were_asked_for():
+    spec = RunSpec(
+        model="toy",
+        methods=("a@reached", "a@never"),
+        prompt="a",
+        hosts=(Host(name="reached", launcher=("env",)), Host(name="never", launcher=("env",))),
+        threads_of_hosts={"reached": 3, "never": 3},
+    )
+    header = start_header(spec, MODEL, ())
+    told = HostRecord(name="reached", n_threads=2, machine=header.machine, told=header.created)
+    session = Session(header=header, trials=(), hosts={"reached": told})
+    assert threads_of_hosts(session) == {"reached": 2, "never": 3}
+    header = start_header(msgspec.structs.replace(spec, threads_of_hosts={}), MODEL, ())
+    assert threads_of_hosts(Session(header=header, trials=(), hosts={"reached": told})) == {"reached": 2}
+
+
+def test_a_cache_that_does_not_fit_there_is_told_with_what_is_free_there():
+    shape = Shape(prompt_tokens=8, max_new_tokens=8, n_threads=1)
+    ready = EngineReady(at_ns=0, kv_cache=KvCacheSize(bytes_per_token=100))
+    kind, _ = why_impossible(shape, "a", ready, 1000)
+    assert kind is FailureKind.OUT_OF_MEMORY
+    assert why_impossible(shape, "a", ready, 2000) is None
+    assert why_impossible(shape, "a", ready, None) is None
 
 
 def test_an_older_session_goes_on_with_the_day_on_which_it_began():

@@ -5,10 +5,12 @@ import pytest
 from tests.measure.test_measurement import collect, measurement
 from tests.measure.test_resume import resumed, table_ends
 from tuibench.core.run.events import EngineReady, FailureKind, PromptTokenised
+from tuibench.core.run.kv_cache import KvCacheSize
 from tuibench.core.run.run_events import TrialObserved, TrialStarted, TurnsAdded
-from tuibench.core.run.shape import Sweep
+from tuibench.core.run.shape import Shape, Sweep
 from tuibench.core.run.spec import EvalText
 from tuibench.core.run.state import MethodStatus
+from tuibench.measure.run.sweep_cells import why_impossible
 from tuibench.store.export.facts import measured_runs
 from tuibench.store.replay import stored_state
 from tuibench.store.session import load
@@ -104,3 +106,30 @@ async def test_a_session_goes_on_at_the_cell_where_it_was_cut(tmp_path):
             (turn.method, turn.index, turn.shape.prompt_tokens, turn.shape.n_threads) for turn in turns[n_left:]
         ]
         assert {method.status for method in state.methods.values()} == {MethodStatus.DONE}
+
+
+CACHE = KvCacheSize(bytes_per_token=100)
+
+
+@pytest.mark.parametrize(
+    ("shares", "free_bytes", "why"),
+    [
+        (True, 7_999, "8 users' KV-caches of 10 tokens take"),
+        (True, 8_000, None),
+        (False, 1_000, None),  # one after the other has one cache
+        (False, 999, "the KV-cache of 10 tokens takes"),
+    ],
+)
+def test_users_that_do_not_fit_into_memory_are_a_cell_with_its_reason(shares, free_bytes, why):
+    shape = Shape(prompt_tokens=6, max_new_tokens=4, n_threads=1, n_users=8)
+    found = why_impossible(shape, "m", EngineReady(at_ns=0, kv_cache=CACHE, shares_steps=shares), free_bytes)
+    assert (found and found[1].startswith(why)) if why else found is None
+    assert found is None or found[0] is FailureKind.OUT_OF_MEMORY
+
+
+def test_one_cache_cannot_be_filled_for_several_users_beforehand():
+    shape = Shape(prompt_tokens=6, depth_tokens=4, max_new_tokens=4, n_threads=1, n_users=2)
+    alone, shared = (
+        why_impossible(shape, "m", EngineReady(at_ns=0, shares_steps=each), None) for each in (False, True)
+    )
+    assert (alone[0], shared) == (FailureKind.UNSUPPORTED, None)

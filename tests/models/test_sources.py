@@ -11,7 +11,7 @@ import pytest
 from huggingface_hub.file_download import repo_folder_name
 
 from tuibench.models.local import ModelError
-from tuibench.models.origin.sources import find_model
+from tuibench.models.origin.sources import ModelKind, find_model, named_model
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -87,3 +87,43 @@ def test_a_configuration_with_infinity_is_read(folder):
     config = json.loads((folder / "config.json").read_text()) | {"time_step_limit": [0.0, float("inf")]}
     (folder / "config.json").write_text(json.dumps(config))
     assert find_model(str(folder)).architecture == "LlamaForCausalLM"
+
+
+def test_what_a_folder_lacks_is_said_without_reading_its_weights(folder):
+    n_bytes = (folder / "model.safetensors").stat().st_size
+    (folder / "model.safetensors").write_bytes(bytes(n_bytes))  # nothing that could be read
+    whole = named_model(str(folder))
+    assert (whole.kind, whole.disk_bytes, whole.problem) == (ModelKind.FOLDER, n_bytes, None)
+    for file in ("tokenizer.json", "model.safetensors", "config.json"):
+        for other in folder.glob("*token*") if file == "tokenizer.json" else [folder / file]:
+            other.unlink()
+        lacking = named_model(str(folder))
+        assert (lacking.kind, lacking.disk_bytes) == (ModelKind.FOLDER, None)
+        assert file in lacking.problem
+
+
+def test_a_gguf_file_is_named_without_reading_it(tmp_path):
+    file = tmp_path / "x.gguf"
+    assert "there is no file" in named_model(str(file)).problem
+    file.write_bytes(b"12345")
+    found = named_model(str(file))
+    assert (found.kind, found.disk_bytes, found.problem) == (ModelKind.GGUF, 5, None)
+
+
+@pytest.mark.parametrize("name", ["owner/model", "gpt2", "https://huggingface.co/owner/model"])
+def test_a_hub_id_that_is_not_here_is_absent(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = named_model(name)
+    assert (found.kind, found.disk_bytes, found.problem) == (ModelKind.ABSENT, None, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("/nowhere/at/all", "there is no model folder"),
+        ("https://example.com/a/b", "not the page of a model"),
+        ("a model", "neither a model folder"),
+    ],
+)
+def test_what_can_be_no_model_says_why(name, why):
+    assert why in named_model(name).problem

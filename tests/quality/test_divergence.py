@@ -8,6 +8,8 @@ from scipy.special import log_softmax as log_softmax_of_scipy
 from scipy.special import rel_entr, softmax
 
 from tuibench.quality.divergence import Divergence, NotFiniteError, log_softmax
+from tuibench.quality.scoring import score_text
+from tuibench.quality.windows import windows_of
 
 
 def figures(reference, ours, targets, block=7):
@@ -72,6 +74,45 @@ def test_figures_are_those_of_llama_perplexity(n, noise):
     found = figures(reference, ours, targets)
     for name, expected in by_hand(reference, ours, targets).items():
         assert getattr(found, name) == pytest.approx(expected, rel=2e-3, abs=2e-7), name
+
+
+class Kept:
+    def __init__(self, logits):
+        self.kept = logits
+
+    def logits(self, start, end):
+        return self.kept[start:end].copy()
+
+
+def test_long_windows_are_compared_part_by_part_and_told_by_position():
+    random, vocabulary = np.random.default_rng(4), 12
+    tokens = random.integers(0, vocabulary, 2 * 1100 + 7)
+    windows = windows_of([int(token) for token in tokens], opening=(), context_window=None, window_tokens=1100)
+    assert (len(windows.tokens), windows.depths) == (2, (256, 512, 1024))
+    theirs = random.normal(0, 3, (2, 1100, vocabulary)).astype(np.float32)
+    noise = np.linspace(0.01, 0.5, 1100)[:, None]
+    ours = (theirs + noise * random.normal(0, 1, theirs.shape)).astype(np.float32)
+    whole = dict(zip(windows.tokens, ours, strict=True))
+
+    def predict(window):
+        for start in range(0, 1100, 90):
+            yield whole[window][start : start + 90]
+
+    counted = slice(windows.first, -1)
+    reference = Kept(theirs[:, counted].reshape(-1, vocabulary))
+    found = score_text(predict, windows, reference, lambda *_: None)
+    targets = np.array(windows.tokens)[:, 1:]
+    for place, (start, end) in enumerate([(256, 512), (512, 1024), (1024, 1099)]):
+        parts = (part[:, start:end].reshape(-1, vocabulary) for part in (theirs, ours))
+        expected = by_hand(*parts, targets[:, start:end].ravel())
+        assert found.depth_klds[place] == pytest.approx(expected["kld_mean"], rel=2e-3, abs=2e-7)
+        assert found.depth_kld_ses[place] == pytest.approx(expected["kld_mean_se"], rel=2e-3, abs=2e-7)
+        assert found.depth_top1s[place] == pytest.approx(expected["top1"])
+    everything = by_hand(
+        *(part[:, counted].reshape(-1, vocabulary) for part in (theirs, ours)), targets[:, 256:].ravel()
+    )
+    assert found.kld_mean == pytest.approx(everything["kld_mean"], rel=2e-3)
+    assert (found.window_tokens, found.depths) == (1100, windows.depths)
 
 
 def test_a_shift_of_all_logits_changes_nothing():

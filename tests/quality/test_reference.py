@@ -54,6 +54,7 @@ def test_a_reference_is_the_models_own_log_probabilities(model, windows, from_he
     assert not has_reference(model.directory, "text")
     artifact = made(model, engine, from_head=from_head, windows=windows)
     assert has_reference(model.directory, "text")
+    assert not has_reference(model.directory, "text", 1024)
     assert (artifact.directory / "levels.npy").exists() is not from_head
     reference = open_reference(artifact, weight_files(model.directory, model.name), windows)
     second = np.concatenate([block.copy() for block in engine.score(windows.tokens[1])])

@@ -33,3 +33,17 @@ def test_a_long_text_is_cut_off():
 def test_too_short_a_text_is_refused_with_the_least_length():
     with pytest.raises(EvalTextError, match="63 tokens; 64"):
         windows_of(range(63), opening=(), context_window=None)
+
+
+def test_longer_windows_are_predicted_from_the_same_position_on_and_told_in_bands():
+    windows = windows_of(range(5000), opening=(), context_window=4096, window_tokens=2048)
+    assert (len(windows.tokens), windows.length, windows.first, windows.n_per_window) == (2, 2048, 256, 1791)
+    assert windows.depths == (256, 512, 1024)
+    assert windows_of(range(5000), opening=(), context_window=1000, window_tokens=2048).length == 1000
+    assert windows_of(range(1100), opening=(), context_window=None).depths == ()
+
+
+def test_as_much_text_is_read_in_longer_windows():
+    windows = windows_of(range(100_000), opening=(), context_window=None, window_tokens=4096)
+    assert windows.n_tokens == windows_of(range(100_000), opening=(), context_window=None).n_tokens
+    assert windows_of(range(100_000), opening=(), context_window=None, window_tokens=100_000).n_tokens == 8192

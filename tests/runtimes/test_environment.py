@@ -16,6 +16,7 @@ from filelock import FileLock
 from tuibench import paths
 from tuibench.cli import main
 from tuibench.methods import available_methods, resolve_methods
+from tuibench.runtimes.catalogue import RUNTIMES
 from tuibench.runtimes.environment import (
     RuntimeProblemError,
     add,
@@ -82,13 +83,15 @@ def test_adding_again_finds_it(installed_runtime):
     assert environment.directory == installed_runtime.directory
     assert missing(NAME) is None
     assert installed() == {NAME}
-    assert all(method.problem is None for method in methods_here().values())
+    assert all(method.problem is None for method in methods_here().values() if method.runtime in {None, NAME})
 
 
 @pytest.mark.usefixtures("installed_runtime")
 def test_list_and_check_tell_size_and_instruction_sets(capsys):
     assert main(["runtimes"]) == 0
-    name, state, size, packages = capsys.readouterr().out.strip().split("\t")
+    listed = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [name for name, *_ in listed] == list(RUNTIMES)
+    name, state, size, packages = listed[0]
     assert (name, state) == (NAME, "installed")
     assert re.fullmatch(r"\d{3} MiB", size)
     assert packages.startswith("xllamacpp==")
@@ -122,12 +125,15 @@ def test_a_missing_runtime_is_a_row_that_names_the_command(cache, tiny_llama, tm
 
 def test_groups_of_methods(cache):
     del cache
-    peers = {"llama-cpp-f16", "llama-cpp-q8_0", "llama-cpp-q4_0", "llama-cpp-q4_k_m"}
-    ladder = [name for name, method in available_methods().items() if method.runtime is None]
+    of_llama_cpp = {"llama-cpp-f16", "llama-cpp-q8_0", "llama-cpp-q4_0", "llama-cpp-q4_k_m"}
+    others = {"genai-fp32", "genai-int4", "openvino-fp32", "openvino-int8", "openvino-int4"}
+    others |= {"ctranslate2-fp32", "ctranslate2-int8"}
+    peers = of_llama_cpp | others
+    ladder = [name for name, method in available_methods().items() if not (method.runtime or method.named_only)]
     assert set(resolve_methods("peers")) == peers  # and not the one that needs a file of the user's
     assert list(resolve_methods("ladder")) == list(resolve_methods("all")) == ladder
     assert set(resolve_methods("ladder,peers")) == {*ladder, *peers}
-    assert set(resolve_methods("all", runtimes={NAME})) == {*ladder, *peers}
+    assert set(resolve_methods("all", runtimes={NAME})) == {*ladder, *of_llama_cpp}
     assert resolve_methods("kv-cache,llama-cpp-file") == ("kv-cache", "llama-cpp-file")
 
 
@@ -203,7 +209,7 @@ def test_another_versions_environment_is_not_used(installed_runtime, cache):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["add", "ollama"], "unknown runtime 'ollama'; known: llama-cpp"),
+        (["add", "sglang"], "unknown runtime 'sglang'; known: llama-cpp"),
         (["add"], "which runtime? Known: llama-cpp"),
         (["rm", "llama-cpp"], "llama.cpp is not installed"),
     ],

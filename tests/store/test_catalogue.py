@@ -98,6 +98,14 @@ def test_a_recording_that_is_installed_and_lies_in_the_clone_is_one_session(fold
     assert len(list_sessions(folders)) == 2
 
 
+def test_a_name_is_looked_up_among_names(folder, monkeypatch):
+    for name in ("a", "a-2", "b"):
+        save(folder / f"{name}.toml")
+    monkeypatch.setattr("tuibench.store.catalogue.load_header", pytest.fail)
+    found = [find_session(name, [folder]).stem for name in ("a", "a.toml", "a-", "b")]
+    assert found == ["a", "a", "a-2", "b"]
+
+
 def test_what_is_no_file_is_not_listed(folder):
     (folder / "folder.toml").mkdir()
     (folder / "link.toml").symlink_to(folder / "nowhere")

@@ -13,20 +13,22 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
-from tests.measured_runs import PARENTS, quality
+from tests.measured_runs import BY_DEPTH, PARENTS, quality
 from tests.scripted import failed, header, record
 from tuibench.core.machine.validity import Lamp
 from tuibench.core.present.columns import comparison_columns
 from tuibench.core.present.report_lines import glossary
-from tuibench.core.results.comparison import MeasuredRun, compare
+from tuibench.core.results.comparison import compare
+from tuibench.core.results.measured_run import MeasuredRun
 from tuibench.core.run.events import FailureKind
-from tuibench.store.export.facts import measured_run
+from tuibench.store.export.facts import measured_run, measured_runs
 from tuibench.store.export.formats import FORMATS, exported
 from tuibench.store.export.html import as_html
 from tuibench.store.export.plots import as_svg, label_heights, latency_curve, plots
 from tuibench.store.export.png import MissingExtraError, as_png
 from tuibench.store.export.svg import GRID, INK, MUTED, PAPER
 from tuibench.store.schema import Session
+from tuibench.store.session import load
 
 GOLDEN = Path(__file__).parent / "golden"
 HOSTILE = "=cmd|' /C calc'!A1<script>alert(1)</script> | `x` \x1b[2J"
@@ -106,6 +108,21 @@ def test_csv_has_one_line_per_method_and_raw_numbers():
     assert float(lines[3]["bytes_per_token"]) == 250e6
     assert lines[4]["decode_tps"] == lines[4]["mbu"] == ""
     assert lines[4]["failure_message"] == "killed at 8 GiB"
+
+
+def test_every_table_tells_the_divergence_by_context_position():
+    run = session_run()
+    scores = (run.quality[0], quality("int8", 0.0045, **BY_DEPTH))
+    told = compare([dataclasses.replace(run, quality=scores)], parents=PARENTS)
+    (line,) = [line for line in csv.DictReader(io.StringIO(exported(told, "csv").decode())) if line["method"] == "int8"]
+    assert (line["kld_from_256"], line["kld_from_512"], line["kld_from_512_se"]) == ("0.001", "0.003", "0.0002")
+    assert "| int8 | 0.0010 ± 0.0001 | 0.0030 ± 0.0002 |" in exported(told, "md").decode()
+    assert "<td>0.0030<br>± 0.0002</td>" in exported(told, "html").decode()
+    (row,) = [row for row in json.loads(exported(told, "json"))["methods"] if row["method"] == "int8"]
+    assert row["quality"]["depth_klds"] == [0.001, 0.003]
+    plain = exported(comparison(), "md").decode() + exported(comparison(), "html").decode()
+    assert "context position" not in plain
+    assert "KLD at" not in plain
 
 
 def test_no_cell_of_a_csv_is_a_formula():
@@ -188,6 +205,20 @@ def test_a_report_begins_with_the_fastest_the_identical_and_the_smallest_method(
     rows = re.search(r'<table class="choices">(.*?)</table>', as_html(comparison()), re.DOTALL)
     names = re.findall(r'<td class="left">(.*?)</td>', rows[1])
     assert names == ["int8<br>[fastest, smallest]", "kv-cache-lookup<br>[identical]"]
+
+
+def test_a_report_of_a_sweep_names_its_session_once_and_its_titles_have_room():
+    runs = measured_runs(load(GOLDEN.parent / "samples" / "v3-sweep.toml"), "a name")
+    page = as_html(compare(runs, parents=PARENTS))
+    assert "<h1>a name</h1>" in page
+    drawings = re.findall(r"<svg .*?</svg>", page, re.DOTALL)
+    titles = [re.findall(r'font-size="15"[^>]*>([^<]*)<', drawing) for drawing in drawings]
+    assert "Best decode speed, dimmed where it cannot be told" in [" ".join(lines) for lines in titles]
+    assert max(len(line) for lines in titles for line in lines) * 10 <= 440
+
+
+def test_a_prompt_that_runs_share_is_told_once():
+    assert as_html(comparison("before", "after")).count("<h3>Prompt</h3>") == 1
 
 
 def test_a_report_defines_each_figure_that_it_shows():
@@ -279,3 +310,14 @@ def test_facts_of_a_session_hold_what_may_differ():
     assert run.machine == header().machine
     assert run.facts["threads"] == str(header().settings.n_threads)
     assert {"model", "digest", "cpu", "prompt", "sampling", "tokens", "tuibench"} <= run.facts.keys()
+
+
+@pytest.mark.parametrize("name", ["md", "html", "csv", "json"])
+def test_a_reference_that_was_not_computed_plainly_is_told_and_a_plain_one_is_not(name):
+    told = "FP32 activations; weights read layer by layer"
+    run = session_run()
+    streamed = dataclasses.replace(
+        run, quality=tuple(msgspec.structs.replace(each, reference=told) for each in run.quality)
+    )
+    assert told in exported(compare([streamed], parents=PARENTS), name).decode()
+    assert "layer by layer" not in exported(compare([run], parents=PARENTS), name).decode()

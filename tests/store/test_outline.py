@@ -1,6 +1,7 @@
 """A list reads only an outline of each trial, and says what it would say of all that is in the file."""
 
 import random
+import re
 from pathlib import Path
 
 import msgspec
@@ -15,7 +16,7 @@ from tuibench.core.machine.validity import Lamp
 from tuibench.core.run.events import FailureKind, FinishReason
 from tuibench.core.run.record import QualityRecord, TrialRecord
 from tuibench.store.catalogue import summarise_session
-from tuibench.store.outline import Outlines, is_quality
+from tuibench.store.outline import Outlines
 from tuibench.store.schema import Annotation, Resumption, SessionError
 from tuibench.store.session import session_from
 from tuibench.store.toml_text import array_table, toml_text
@@ -46,14 +47,10 @@ def listed(content, *, in_full):
         return str(error)
 
 
-def tables(content):
-    return [b"[[" + table for table in content.split(b"\n[[")[1:]]
-
-
 def outlined(content):
     """Return for each table whether it need not be read in full."""
-    outlines = Outlines()
-    return [outlines.outline(table) is not None or is_quality(table) for table in tables(content)]
+    outlines = Outlines(content)
+    return [outlines.read(match.start()) is not None for match in re.finditer(rb"^\[\[", content, re.MULTILINE)]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -63,7 +60,7 @@ def test_every_file_there_is_is_listed_as_if_it_were_read_in_full(path):
 
 
 def test_of_a_session_as_it_is_written_no_trial_and_no_quality_is_read_in_full():
-    content = next(paths.sample_sessions().glob("*.toml")).read_bytes()
+    content = (paths.sample_sessions() / "sample-first-look.toml").read_bytes()
     assert [is_outlined for is_outlined in outlined(content) if not is_outlined] == []
     assert len(outlined(content)) == len(session_from(content, NAME).trials) + len(session_from(content, NAME).quality)
 
@@ -143,6 +140,9 @@ def test_a_trial_in_another_layout_counts_as_well(honest, other):
     ("honest", "hostile"),
     [
         (b"step_ns = [", b"step_ns = [-1, "),
+        (b"step_ns = [", b"step_ns = [\r"),
+        (b"step_ns = [20000000, 30000000, 25000000]", b"step_ns = [,\n]"),
+        (b"step_ns = [20000000, 30000000, 25000000]", b"step_ns = [20000000, 30000000, 25000000.0]"),
         (b"piece_chars = [5, ", b"piece_chars = [900, "),
         (b"token_ids = [5, ", b"token_ids = ["),
         (b"token_ids = [5, ", b"token_ids = [5,, "),
@@ -152,6 +152,7 @@ def test_a_trial_in_another_layout_counts_as_well(honest, other):
         (b"n_prompt = 12", b"n_prompt = 99999999999999999999"),
         (b"finished = 2026-01-02", b"finished = 2026-02-30"),
         (b'facts = ["', b'facts = [, "'),
+        (b'facts = ["', b'facts = ["\\/", "'),
     ],
 )
 def test_a_trial_that_costs_its_table_costs_it_in_a_list(honest, hostile):

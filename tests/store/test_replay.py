@@ -1,6 +1,8 @@
 import asyncio
 from contextlib import aclosing
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.scripted import failed, header, record
@@ -9,8 +11,10 @@ from tuibench.core.run.run_events import MachineDescribed, RunEnded, RunStarted,
 from tuibench.core.run.state import RunState, fold
 from tuibench.store.replay import Replay, shown_trials, stored_state, trial_events
 from tuibench.store.schema import Session
+from tuibench.store.session import load
 
 MS = 1_000_000
+SAMPLES = Path(__file__).parent / "samples"
 
 
 def session(*trials):
@@ -68,6 +72,14 @@ def test_a_replay_shows_the_first_measured_trial_else_the_failure():
     shown = shown_trials(session(record("baseline", warmup=True), SLOW, record("baseline", index=1), crash))
     assert shown == {"baseline": SLOW, "kv-cache": crash}
     assert shown_trials(session(crash, FAST))["kv-cache"] == FAST
+
+
+def test_of_a_sweep_a_replay_shows_one_shape_with_the_most_users():
+    stored = load(SAMPLES / "v4-users.toml")
+    assert {trial.shape.n_users for trial in shown_trials(stored).values()} == {3}
+    one_user = [trial for trial in stored.trials if trial.shape.n_users == 1 or trial.method == "baseline"]
+    shown = shown_trials(msgspec.structs.replace(stored, trials=tuple(one_user)))
+    assert {method: trial.shape.n_users for method, trial in shown.items()} == {"baseline": 1, "kv-cache": 1}
 
 
 def test_stored_state_of_a_session_that_was_cut_is_marked_as_stopped():

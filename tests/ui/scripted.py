@@ -24,14 +24,16 @@ from tuibench.core.run.plan import trial_order
 from tuibench.core.run.record import Failure, QualityRecord, TrialRecord
 from tuibench.core.run.run_events import RunEnded, RunStarted, TrialEnded, TrialObserved, TrialStarted
 from tuibench.core.run.spec import Method, Sampling
-from tuibench.core.run.state import RunState, fold
+from tuibench.core.run.state import Folded, RunState, fold
 from tuibench.core.run.trial_state import trial_record
 from tuibench.models.local import LocalModel
+from tuibench.models.origin.pull_events import Pulled, PullProgress
+from tuibench.models.origin.sources import ModelKind, NamedModel
 from tuibench.store.export.facts import measured_run
 from tuibench.store.schema import MachineHeader, ModelHeader, Session, SessionHeader, Settings
 from tuibench.ui.app import TuibenchApp
-from tuibench.ui.machine_sampler import MachineSample
-from tuibench.ui.services import Cpus, Services
+from tuibench.ui.machine_sampler import Cpus, MachineSample
+from tuibench.ui.services import Services
 
 TEXT = (
     "A key-value cache keeps the keys and values that attention computed for earlier tokens , so that each new"
@@ -126,7 +128,7 @@ def whole_run(methods=("baseline", "kv-cache"), n_trials=1, **options):
 
 
 class ScriptedRun:
-    """Yields its script; `stop` and `skip` are counted and let a held script go on."""
+    """Yields its script, folded; `stop` and `skip` are counted and let a held script go on."""
 
     def __init__(self, script, path=None):
         self.script = script
@@ -134,7 +136,12 @@ class ScriptedRun:
         self.spec = None
         self.stopped = self.skipped = 0
         self.closed = False
+        self.state = RunState()
         self._go = asyncio.Event()
+
+    def _folded(self, event):
+        self.state = fold(self.state, event)
+        return Folded(event, self.state)
 
     async def events(self):
         try:
@@ -143,10 +150,10 @@ class ScriptedRun:
                     await self._go.wait()
                     self._go.clear()
                     if self.stopped:
-                        yield RunEnded(cancelled=True)
+                        yield self._folded(RunEnded(cancelled=True))
                         return
                 else:
-                    yield step
+                    yield self._folded(step)
         finally:
             self.closed = True
 
@@ -209,10 +216,40 @@ def scored(method):
     )  # fmt: skip
 
 
-def compared(n_runs=1, baseline=None):
-    """Return the comparison of such sessions."""
-    runs = [measured_run(scored_session(), f"run {number + 1}") for number in range(n_runs)]
+def renamed(stored, old, new):
+    """Return a session in which a method has another name."""
+
+    def with_name(records):
+        return tuple(
+            msgspec.structs.replace(record, method=new) if record.method == old else record for record in records
+        )
+
+    settings = stored.header.settings
+    methods = tuple(new if method == old else method for method in settings.methods)
+    header = msgspec.structs.replace(stored.header, settings=msgspec.structs.replace(settings, methods=methods))
+    return msgspec.structs.replace(
+        stored, header=header, trials=with_name(stored.trials), quality=with_name(stored.quality)
+    )
+
+
+def compared(n_runs=1, baseline=None, stored=None):
+    """Return the comparison of such sessions, or of another one so many times."""
+    runs = [measured_run(stored or scored_session(), f"run {number + 1}") for number in range(n_runs)]
     return compare(runs, parents=PARENTS, baseline=baseline)
+
+
+class ScriptedServices(Services):
+    """Answers as it is told; what it is not told is real."""
+
+    def __init__(self, **answers):
+        unknown = [name for name in answers if not hasattr(Services, name)]
+        assert not unknown, unknown
+        vars(self).update(answers)
+
+
+def answering(services, **answers):
+    """Return scripted services with some other answers."""
+    return ScriptedServices(**{**vars(services), **answers})
 
 
 class Program:
@@ -226,23 +263,32 @@ class Program:
         self.now_s = 100.0
         self.pulls = []
         self.pull_steps = []
+        self.missing_runtimes = {}
+        self.added_runtimes = []
         self.sessions = list(sessions)
         self.costs = {}
+        self.fits = {}
+        self.fits_asked = []
         self.cached = []
+        self.named = {}
         self.take_events = []
         self.taken = []
-        self.services = Services(
+        self.services = ScriptedServices(
             methods=lambda: methods,
             find_model=lambda _name: self.model,
             measure=self._measure,
             pull=self._pull,
+            missing_runtime=self.missing_runtimes.get,
+            add_runtime=self._add_runtime,
             cpus=lambda: Cpus("AMD EPYC · 2 cores · AVX2", n_cpus, n_cpus),
             sample_machine=lambda: MachineSample((97.0, 34.0), 4 << 30, 8 << 30, 1.25),
             sessions=lambda *_wanted: self.sessions,
             load_session=lambda _path: session(),
             clock_s=lambda: self.now_s,
             costs=lambda _model: self.costs,
+            fits=self._told_fits,
             cached_models=lambda: self.cached,
+            named_model=lambda name: self.named.get(name, NamedModel(ModelKind.ABSENT)),
             take=self._take,
         )
 
@@ -250,6 +296,10 @@ class Program:
         self.specs.append(spec)
         self.resumed = resume
         return self.run
+
+    def _told_fits(self, model, _methods, n_tokens):
+        self.fits_asked.append((model.name, n_tokens))
+        return self.fits
 
     async def _pull(self, name):
         self.pulls.append(name)
@@ -260,6 +310,12 @@ class Program:
                 self.model = step
             else:
                 yield step
+
+    async def _add_runtime(self, name):
+        self.added_runtimes.append(name)
+        yield PullProgress("making an environment", 0, None)
+        del self.missing_runtimes[name]
+        yield Pulled(name)
 
     async def _take(self, request):
         self.taken.append(request)

@@ -82,7 +82,7 @@ async def test_a_command_of_the_palette_does_what_its_key_does():
         (stop,) = [command for command in app.get_system_commands(screen) if command.title.startswith("Stop")]
         await stop.callback()
         await pilot.pause()
-        assert notices(app) == ["nothing runs – F5 starts a run"]
+        assert notices(app) == ["nothing is running – F5 starts a run"]
 
 
 async def test_modes_and_help_are_reached_by_keys():

@@ -1,13 +1,14 @@
 import dataclasses
 import itertools
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 from textual._compositor import Compositor
 from textual.widgets import Input
 
-from tests.ui.scripted import HOLD, METHODS, MODEL, Program, cancelled, start, trial, until, whole_run
+from tests.ui.scripted import HOLD, METHODS, MODEL, Program, answering, cancelled, start, trial, until, whole_run
 from tuibench.config import Config, EndpointTable, LoadedConfig
 from tuibench.core.run.control import control_of
 from tuibench.core.run.endpoint import Endpoint
@@ -16,15 +17,16 @@ from tuibench.core.run.events import FailureKind
 from tuibench.core.run.plan import trial_order
 from tuibench.core.run.run_events import Noticed, RunEnded, RunStarted, TurnsDropped
 from tuibench.core.run.spec import Method, Sampling
-from tuibench.core.run.state import fold
+from tuibench.core.run.state import Folded, RunState, fold
 from tuibench.models.cache import CachedModel
 from tuibench.models.local import ModelError
 from tuibench.models.origin.pull_process import Pulled, PullFailed, PullProgress
+from tuibench.models.origin.sources import ModelKind, NamedModel
 from tuibench.ui.screens.bench import BenchScreen
 from tuibench.ui.screens.details import DetailsScreen
 from tuibench.ui.screens.models import ModelsScreen
 from tuibench.ui.screens.prompts import PromptsScreen
-from tuibench.ui.screens.pull import PullScreen
+from tuibench.ui.screens.pull import PullScreen, model_wanted
 from tuibench.ui.screens.settings import SettingsScreen
 from tuibench.ui.text.settings import Settings
 from tuibench.ui.widgets.choice import Choice
@@ -63,7 +65,7 @@ async def test_a_server_of_the_settings_file_is_a_row_that_can_be_measured():
     config = Config(endpoints={"mine": EndpointTable(url="http://127.0.0.1:8080/v1", model="tiny")})
     async with program.app(config=LoadedConfig(config)).run_test(size=(120, 40)) as pilot:
         screen = await ready(pilot)
-        assert screen.ladder.keys == (*BOTH, "endpoint:mine")
+        assert screen.ladder.methods == (*BOTH, "endpoint:mine")
         assert screen.ladder.chosen == BOTH
         screen.ladder.choose(("kv-cache", "endpoint:mine"))
         await pilot.press("H", "i", "f5")
@@ -81,7 +83,7 @@ async def test_nothing_is_said_of_methods_and_threads_before_they_are_known():
         said.append(app.screen.prompt.border_subtitle)
         return cpus()
 
-    program.services = dataclasses.replace(program.services, cpus=look)
+    program.services = answering(program.services, cpus=look)
     app = program.app()
     async with app.run_test(size=(120, 40)) as pilot:
         screen = await ready(pilot)
@@ -138,10 +140,10 @@ async def test_settings_and_methods_are_those_on_the_screen():
 @pytest.mark.parametrize(
     ("field", "value", "says"),
     [
-        ("tokens", "0", "tokens: 0 is too few – set 1 or more"),
+        ("tokens", "0", "tokens: 0 is too small: 1 to 200000"),
         ("trials", "-2", "trials: -2 is too few – set 1 or more"),
-        ("threads", "", "threads: nothing is not a whole number – set 1 or more"),
-        ("threads", "3", "threads: 3 asked, 2 CPUs usable here – set 1 to 2"),
+        ("trials", "", "trials: nothing is not a whole number – set 1 or more"),
+        ("threads", "3", "threads: 3 is too large: 1 to 2 (2 CPUs usable here)"),
         ("precision", "0", "precision: 0 makes no sense – set more than 0, up to 100, or nothing"),
         ("budget", "soon", "budget: soon is not a number – set more than 0, or nothing"),
         ("temperature", "-1", "temperature: -1 makes no sense – set 0 to 100"),
@@ -179,7 +181,7 @@ async def test_no_method_is_refused_with_what_to_do():
         screen = await ready(pilot)
         screen.ladder.choose(())
         await start(pilot)
-        await until(pilot, lambda: notices(pilot.app) == ["no method is selected – select one with the space bar"])
+        await until(pilot, lambda: notices(pilot.app) == ["no method is chosen – choose one with the space bar"])
 
 
 async def test_f8_stops_the_run_and_keeps_what_is_there():
@@ -240,7 +242,7 @@ async def test_stop_and_skip_say_when_there_is_nothing_to_stop(key):
     async with Program().app().run_test(size=(120, 40)) as pilot:
         await ready(pilot)
         await pilot.press(key)
-        assert notices(pilot.app) == ["nothing runs – F5 starts a run"]
+        assert notices(pilot.app) == ["nothing is running – F5 starts a run"]
 
 
 async def test_a_second_run_waits_for_the_first():
@@ -370,7 +372,7 @@ async def test_a_preset_is_taken_in_the_line_and_fills_the_fields_of_the_form():
         await pilot.press("right")
         assert "256 tokens × 5+" in screen.settings.summary
         await pilot.press("left", "h")
-        assert screen.settings == Settings(max_new_tokens=48, n_trials=1, n_threads=2)
+        assert screen.settings == Settings(max_new_tokens=(48,), n_trials=1, n_threads=(2,))
         await pilot.press("s")
         await until(pilot, lambda: isinstance(pilot.app.screen, SettingsScreen))
         form = pilot.app.screen
@@ -405,6 +407,16 @@ async def test_how_long_a_run_will_take_is_said_as_far_as_it_was_measured():
         screen.query_one("#preset", Choice).focus()
         await pilot.press("right")
         await until(pilot, lambda: str(estimate.content).startswith("≥"))
+
+
+async def test_what_a_run_waits_for_is_told_while_it_waits():
+    program = Program([HELD[0], Noticed("another tuibench measures on this machine"), HOLD, *HELD[1:]])
+    async with program.app().run_test(size=(80, 24)) as pilot:
+        await start(pilot)
+        panel = pilot.app.screen.focused_panel
+        await until(pilot, lambda: "another tuibench measures" in str(panel.text.note))
+        program.run.go_on()
+        await until(pilot, lambda: "another tuibench measures" not in str(panel.text.note))
 
 
 async def test_prompts_used_before_lie_above_the_first_line():
@@ -489,7 +501,7 @@ async def test_another_model_is_taken_from_the_list_or_typed():
     program.cached = [CachedModel("other/model", "hub", Path("other"), 5 << 20)]
     asked = []
     find = program.services.find_model
-    program.services = dataclasses.replace(program.services, find_model=lambda name: asked.append(name) or find(name))
+    program.services = answering(program.services, find_model=lambda name: asked.append(name) or find(name))
     async with program.app().run_test(size=(80, 24)) as pilot:
         screen = await ready(pilot)
         await pilot.press("escape", "m")
@@ -497,15 +509,46 @@ async def test_another_model_is_taken_from_the_list_or_typed():
         await pilot.press(*"other", "enter")
         await until(pilot, lambda: asked[-1] == "other/model")
         await until(pilot, lambda: "other/model" in str(screen.query_one("#model").content))
-        await pilot.press("m")
-        await until(pilot, lambda: isinstance(pilot.app.screen, ModelsScreen))
-        pilot.app.screen.search.value = "https://huggingface.co/a/b"
-        await pilot.pause()
-        await pilot.press("enter")
-        await until(pilot, lambda: asked[-1] == "a/b")
+        for typed, shown in (("/somewhere/deep/My-Model", "‹ My-Model ›"), ("https://huggingface.co/a/b", "‹ a/b ›")):
+            await pilot.press("m")
+            await until(pilot, lambda: isinstance(pilot.app.screen, ModelsScreen))
+            pilot.app.screen.search.value = typed
+            await pilot.pause()
+            await pilot.press("enter")
+            await until(pilot, lambda shown=shown: shown in str(screen.query_one("#model").content))
+        assert asked[-1] == "a/b"
         await start(pilot)
         await until(pilot, lambda: program.specs)
         assert program.specs[0].model == "a/b"
+
+
+def test_a_gguf_file_is_converted_not_pulled():
+    wanted = model_wanted(SimpleNamespace(model="./x.gguf", services=None))
+    assert wanted.verb == "converts"
+    assert "not on this machine" not in wanted.question
+
+
+async def test_the_list_of_models_says_what_a_name_means():
+    program = Program()
+    program.named = {
+        "./whole": NamedModel(ModelKind.FOLDER, 5 << 20),
+        "./half": NamedModel(ModelKind.FOLDER, problem="half has no tokenizer.json; add it"),
+        "x.gguf": NamedModel(ModelKind.GGUF, 7 << 20),
+    }
+    meanings = {
+        "./whole": "a model folder on this machine",
+        "./half": "half has no tokenizer.json; add it",
+        "x.gguf": "a GGUF file on this machine – F5 converts it the first time",
+        "a/b": "not on this machine – F5 offers to pull it",
+    }
+    async with program.app().run_test(size=(80, 24)) as pilot:
+        await ready(pilot)
+        await pilot.press("escape", "m")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ModelsScreen) and pilot.app.screen.rows.keys)
+        for typed, meaning in meanings.items():
+            pilot.app.screen.search.value = typed
+            said = pilot.app.screen.query_one("#whole")
+            await until(pilot, lambda said=said, meaning=meaning: str(said.content) == meaning)
 
 
 @pytest.mark.parametrize(("size", "small"), [((59, 24), True), ((80, 14), True), ((60, 15), False)])
@@ -568,7 +611,8 @@ async def test_a_broken_source_is_told_and_the_dashboard_lives_on():
     program = Program()
 
     async def broken():
-        yield RunStarted(BOTH, ())
+        started = RunStarted(BOTH, ())
+        yield Folded(started, fold(RunState(), started))
         raise OSError("disk full")
 
     program.run.events = broken
@@ -658,7 +702,7 @@ async def test_a_model_that_cannot_be_used_is_told_by_name():
         raise ModelError("here/model: pickle weights are not opened")
 
     program = Program()
-    program.services = dataclasses.replace(program.services, find_model=find_model)
+    program.services = answering(program.services, find_model=find_model)
     async with program.app().run_test(size=(120, 40)) as pilot:
         await ready(pilot)
         assert notices(pilot.app) == ["here/model: pickle weights are not opened"]
@@ -680,7 +724,7 @@ async def test_the_same_method_has_the_same_colour_everywhere():
 async def test_the_machine_panel_has_room_for_any_number_of_cores(n_cores):
     program = Program()
     sample = dataclasses.replace(program.services.sample_machine(), cpu_percent=(50.0,) * n_cores)
-    program.services = dataclasses.replace(program.services, sample_machine=lambda: sample)
+    program.services = answering(program.services, sample_machine=lambda: sample)
     async with program.app().run_test(size=(120, 40)) as pilot:
         screen = await ready(pilot)
         lines = str(screen.machine.render()).splitlines()

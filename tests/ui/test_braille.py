@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuibench.ui.look.braille import Canvas, Columns, log_scale, nice_top
+from tuibench.ui.look.braille import Canvas, Columns, log_scale, named_rows, nice_top
 
 
 def drawn(values, height, top):
@@ -98,3 +98,9 @@ def test_letters_stand_on_their_lines_and_each_owner_has_places_of_its_own():
     assert top.count("B") >= 4
     assert top.count("C") >= 4
     assert {char for char in top + bottom if char != " "} == {"A", "B", "C"}
+
+
+def test_names_stand_as_near_to_the_ends_of_their_lines_as_there_is_room():
+    assert named_rows({0: 2, 1: 2, 2: 0}, 4) == {2: 0, 1: 1, 0: 2}
+    assert named_rows({1: 2, 0: 2}, 4) == {2: 1, 1: 0}
+    assert named_rows({0: 0, 1: 0, 2: 0}, 2) == {0: 0, 1: 1}

@@ -7,25 +7,30 @@ import msgspec
 import pytest
 from textual.widgets import Static
 
-from tests.ui.scripted import FOUR, PARENTS, Program, compared, scored_session, until
+from tests.ui.scripted import FOUR, KLD, PARENTS, Program, answering, compared, scored, scored_session, session, until
+from tuibench.core import format as fmt
 from tuibench.core.machine.validity import Lamp
-from tuibench.core.results.comparison import Speedup, compare
+from tuibench.core.results.comparison import compare
+from tuibench.core.results.row import Speedup
+from tuibench.core.run.limits import Limits
 from tuibench.core.statistics.stats import Ratio
 from tuibench.store.export.facts import measured_run
 from tuibench.store.schema import SessionError
-from tuibench.store.side_by_side import SideBySide
+from tuibench.store.session import load
+from tuibench.store.side_by_side import SideBySide, side_by_side
 from tuibench.ui.screens.compare import CompareScreen
 from tuibench.ui.screens.export import ExportScreen
 from tuibench.ui.text import compare_rows
 from tuibench.ui.widgets.scatter import Point, Scatter
 
+SAMPLES = Path(__file__).parents[1] / "store" / "samples"
 ACCENTS = {name: f"$series-{number}" for number, name in enumerate(FOUR, 1)}
 
 
 def program(n_runs=1, warnings=()):
     made = Program()
     answer = lambda _paths, baseline: SideBySide(compared(n_runs, baseline), warnings)  # noqa: E731
-    made.services = dataclasses.replace(made.services, compare=answer)
+    made.services = answering(made.services, compare=answer)
     return made
 
 
@@ -45,13 +50,33 @@ def notices(app):
     return [notice.message for notice in app._notifications]
 
 
+async def test_it_opens_at_the_method_that_the_verdict_is_about_and_its_bar_is_seen_where_few_fit():
+    async with program().app().run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot)
+        assert screen.table.pointed == "0:int8-torch"
+        assert "int8-torch: 2.17× kv-cache" in str(screen.verdict.content)
+        screen.bars.styles.height = screen.bars.gutter.height + 3
+        await until(pilot, lambda: screen.bars.size.height == 3)
+        assert [line.split()[0] for line in screen.bars.render().plain.splitlines()] == ["onnx", "int8-torch", "…"]
+
+
 async def test_the_verdict_stands_on_top_and_speaks_of_the_row_pointed_at():
     async with program().app().run_test(size=(120, 40)) as pilot:
         screen = await opened(pilot)
         assert "take int8-torch: fastest within KLD" in str(screen.verdict.content)
-        assert "0.18× kv-cache" in str(screen.verdict.content)
+        await pilot.press("home")
+        await until(pilot, lambda: "0.18× kv-cache" in str(screen.verdict.content))
         await pilot.press("end")
         await until(pilot, lambda: "first difference at token 31" in str(screen.verdict.content))
+
+
+def test_of_a_search_the_verdict_is_its_answer_and_says_why_the_row_pointed_at_is_not():
+    stored = session(FOUR, n_trials=12)
+    run = measured_run(msgspec.structs.replace(stored, quality=tuple(map(scored, KLD))), "run")
+    found = compare([dataclasses.replace(run, limits=Limits(max_kld=0.01))], parents=PARENTS)
+    first, second, *_ = compare_rows.verdict(found, found.row(0, "int8-torch")).plain.splitlines()
+    assert first == "take onnx: the fastest with KLD ≤ 0.01"
+    assert second == "int8-torch is not the answer: KLD 0.0200, above 0.01"
 
 
 @pytest.mark.parametrize("size", [(80, 24), (100, 30), (120, 40)])
@@ -66,7 +91,7 @@ async def test_the_headline_is_the_first_line_and_bold_only_where_it_is_sure(siz
         )
         made = Program()
         found = compare([run], parents=PARENTS)
-        made.services = dataclasses.replace(made.services, compare=lambda *_, found=found: SideBySide(found))
+        made.services = answering(made.services, compare=lambda *_, found=found: SideBySide(found))
         async with made.app().run_test(size=size) as pilot:
             screen = await opened(pilot)
             content = screen.verdict.content
@@ -80,6 +105,7 @@ async def test_several_sessions_say_what_changed(size):
     async with program(2).app().run_test(size=size) as pilot:
         screen = await opened(pilot, 2)
         assert "run 1 → run 2" in text_on_screen(pilot.app)
+        assert 0 <= screen.table.at - screen.table.scroll_offset.y < screen.table.size.height - 1
         assert "kv-cache: no difference can be told [" in text_on_screen(pilot.app)
         await pilot.press("v")
         assert not screen.query_one("#changes").display
@@ -93,12 +119,12 @@ async def test_x_swaps_the_sessions_and_keeps_the_baseline():
         asked.append((*(path.stem for path in paths), baseline))
         return SideBySide(compared(len(paths), baseline))
 
-    made.services = dataclasses.replace(made.services, compare=answer)
+    made.services = answering(made.services, compare=answer)
     async with made.app().run_test(size=(120, 40)) as pilot:
         screen = CompareScreen(pilot.app.context, [Path(f"{name}.toml") for name in "abc"])
         await pilot.app.push_screen(screen)
         await until(pilot, lambda: screen.table.keys)
-        for key in "bxxx":
+        for key in ("home", *"bxxx"):
             await pilot.press(key)
             await pilot.app.workers.wait_for_complete()
     first, based, *swapped = asked
@@ -119,7 +145,7 @@ async def test_b_states_all_speeds_against_the_row_pointed_at():
     async with program().app().run_test(size=(120, 40)) as pilot:
         screen = await opened(pilot)
         assert screen.bars.border_title == "Decode speed × kv-cache"
-        await pilot.press("b")
+        await pilot.press("home", "b")
         await until(pilot, lambda: screen.bars.border_title == "Decode speed × baseline")
         assert "1×" in screen.bars.render().plain.splitlines()[0]
         assert "baseline baseline" in str(screen.table.border_subtitle)
@@ -129,7 +155,7 @@ async def test_s_sorts_and_what_is_pointed_at_stays():
     async with program().app().run_test(size=(120, 40)) as pilot:
         screen = await opened(pilot)
         assert [key.partition(":")[2] for key in screen.table.keys] == list(FOUR)
-        await pilot.press("s")
+        await pilot.press("home", "s")
         assert [key.partition(":")[2] for key in screen.table.keys] == ["int8-torch", "onnx", "kv-cache", "baseline"]
         assert screen.table.pointed == "0:baseline"
         assert "decode" in str(screen.table.border_subtitle)
@@ -188,7 +214,7 @@ async def test_a_file_that_cannot_be_written_is_told():
     def export(*_):
         raise OSError("disk full")
 
-    made.services = dataclasses.replace(made.services, export=export)
+    made.services = answering(made.services, export=export)
     async with made.app().run_test(size=(120, 40)) as pilot:
         await opened(pilot)
         await pilot.press("e")
@@ -219,7 +245,7 @@ async def test_a_session_that_cannot_be_read_is_told():
     def broken(*_):
         raise SessionError("x.toml: no TOML")
 
-    made.services = dataclasses.replace(made.services, compare=broken)
+    made.services = answering(made.services, compare=broken)
     async with made.app().run_test(size=(120, 40)) as pilot:
         screen = CompareScreen(pilot.app.context, [Path("x.toml")])
         await pilot.app.push_screen(screen)
@@ -268,6 +294,37 @@ def test_rows_of_two_sessions_are_told_apart_at_every_width(labels):
         assert len(set(lines)) == len(lines)
         names = [line.plain for line in compare_rows.bars(found, found.rows, width, ACCENTS)]
         assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("n_runs", [1, 2])
+def test_what_tells_a_gain_is_not_lost_where_there_is_more_room(n_runs):
+    found = compared(n_runs)
+    shown = [_shown(found, width) for width in range(76, 217, 4)]
+    heads = [table.heading.plain for table in shown]
+    assert all("× kv-cache" in head and ("× first" in head) == (n_runs > 1) for head in heads)
+    gain = fmt.gain(found.rows[0].against_baseline.ratio)
+    with_interval = [gain in table.lines[0].plain for table in shown]
+    assert with_interval == sorted(with_interval)
+    assert with_interval[-1]
+
+
+@pytest.mark.parametrize("width", [76, 96, 116, 196])
+@pytest.mark.parametrize(("sample", "heading"), [("v3-sweep", "peak RSS"), ("v4-users", "total decode")])
+def test_parts_of_a_session_are_told_apart_by_what_they_are(sample, heading, width):
+    path = SAMPLES / f"{sample}.toml"
+    found = side_by_side([(path, load(path))]).comparison
+    accents = dict.fromkeys((row.method for row in found.rows), "")
+    table = compare_rows.table(found, found.rows, width, accents, "")
+    names = {line.plain.split("  ")[0] for line in table.lines}
+    assert len(names) == len(found.runs)
+    assert not any("2026" in name for name in names)
+    assert heading in table.heading.plain
+    drawn = [line.plain.partition("  ")[0] for line in compare_rows.bars(found, found.rows, width, accents)]
+    assert len(set(drawn)) == len(drawn)
+
+
+def _shown(found, width):
+    return compare_rows.table(found, found.rows, width, ACCENTS, "")
 
 
 def test_rows_without_the_figure_that_is_sorted_by_come_last():

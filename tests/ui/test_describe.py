@@ -1,11 +1,16 @@
+from pathlib import Path
+
 import pytest
 
 from tests.scripted import record
 from tests.ui.scripted import HOLD, cancelled, trial, whole_run
+from tuibench.core.results.metrics import DECODE, TTFT
 from tuibench.core.run.events import FailureKind, Phase, PhaseProgressed, PhaseStarted
 from tuibench.core.run.plan import trial_order
 from tuibench.core.run.run_events import QualityStarted, RunEnded, RunStarted, TrialObserved, TrialStarted, TurnsDropped
 from tuibench.core.run.state import MethodState, RunState, fold
+from tuibench.store.replay import stored_state
+from tuibench.store.session import load
 from tuibench.ui.text import describe, ladder_rows
 
 
@@ -165,3 +170,12 @@ def test_text_without_tokens_is_held_against_the_reference_piece_by_piece(pieces
     ours = record("endpoint", token_ids=(), n_told=4, text="".join(pieces), piece_chars=chars)
     theirs = record(text=" a b c d", piece_chars=(2, 2, 2, 2), token_ids=(1, 2, 3, 4))
     assert describe.first_difference(describe.stream_of_record(ours), describe.stream_of_record(theirs)) == index
+
+
+def test_figures_of_a_sweep_are_those_of_one_shape():
+    stored = stored_state(load(Path(__file__).parents[1] / "store" / "samples" / "v4-users.toml"))
+    for method in stored.methods.values():
+        assert {trial.shape for trial in method.measured} != {method.measured[-1].shape}
+        assert describe.decode_tps(method) == DECODE.compute(method.measured[-1])
+        assert describe.ttft_ns(method) == TTFT.compute(method.measured[-1])
+        assert describe.phase_label(method) == "done"

@@ -5,6 +5,7 @@ import dataclasses
 import msgspec
 import pytest
 
+from tests.measured_runs import BY_DEPTH
 from tests.ui.scripted import FOUR, METHODS, Program, scored, session, until
 from tuibench.core.run.events import FailureKind
 from tuibench.core.run.record import QualityRecord
@@ -55,6 +56,13 @@ async def test_details_tell_every_figure_of_the_quality_with_its_standard_error(
             assert part in text(pilot.app)
 
 
+async def test_details_tell_what_the_reference_was_where_it_was_not_the_plain_one():
+    streamed = msgspec.structs.replace(FULL, reference="weights read layer by layer")
+    async with Program().app().run_test(size=(120, 40)) as pilot:
+        await opened(pilot, stored(streamed), "int8-torch")
+        assert "reference cached in 2.00 MiB; the reference: weights read layer by layer" in text(pilot.app)
+
+
 @SIZES
 async def test_details_tell_memory_phase_by_phase_and_the_cache_at_two_lengths(size):
     async with Program().app().run_test(size=size) as pilot:
@@ -101,6 +109,16 @@ async def test_arrows_go_from_method_to_method_and_round():
         assert seen == ["baseline", "kv-cache", "baseline", "int8-torch"]
         await pilot.press("d")
         await until(pilot, lambda: not isinstance(pilot.app.screen, DetailsScreen))
+
+
+async def test_a_divergence_that_is_known_by_position_is_told_by_it():
+    async with Program().app().run_test(size=(80, 24)) as pilot:
+        await opened(pilot, stored(msgspec.structs.replace(FULL, **BY_DEPTH)), "int8-torch")
+        for part in (
+            "KLD 256 – 511 0.0010 ± 0.0001", "KLD 512 – 1,022 0.0030 ± 0.0002",
+            "scored on text: 1000 positions in windows of 1,024 tokens",
+        ):  # fmt: skip
+            assert part in text(pilot.app)
 
 
 async def test_a_quality_that_failed_says_why():

@@ -5,7 +5,7 @@ import pytest
 from tests.ui.scripted import HOLD, ScriptedRun, trial, whole_run
 from tuibench.core.run.plan import trial_order
 from tuibench.core.run.run_events import RunStarted
-from tuibench.core.run.state import RunState, fold
+from tuibench.core.run.state import Folded, RunState, fold
 from tuibench.ui.feed import Feed
 
 
@@ -62,7 +62,8 @@ async def test_cancelling_closes_the_source_at_once():
 
 async def test_a_broken_source_still_shows_what_it_gave():
     async def broken():
-        yield RunStarted(("kv-cache",), ())
+        started = RunStarted(("kv-cache",), ())
+        yield Folded(started, fold(RunState(), started))
         raise OSError("disk full")
 
     published = []

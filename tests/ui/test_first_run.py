@@ -2,7 +2,7 @@ import dataclasses
 import threading
 from pathlib import Path
 
-from tests.ui.scripted import FINISHED, MODEL, Program, until
+from tests.ui.scripted import FINISHED, MODEL, Program, answering, until
 from tuibench import paths
 from tuibench.models.origin.pull_process import Pulled, PullProgress
 from tuibench.store.catalogue import SessionSummary
@@ -53,7 +53,7 @@ async def test_the_recording_does_not_get_in_the_way_of_who_has_gone_on_already(
         looked.wait()
         return load(path)
 
-    program.services = dataclasses.replace(program.services, load_session=load_late)
+    program.services = answering(program.services, load_session=load_late)
     async with program.app().run_test(size=(120, 40)) as pilot:
         await pilot.app.action_show_mode("sessions")
         looked.set()

@@ -42,6 +42,18 @@ def everywhere():
     return taken("app") | taken("list")
 
 
+def test_what_a_key_does_is_read_whole_at_80_columns():
+    long = {(place, key.id) for place in KEYS for key in KEYS[place] if len(key.label) + 2 + len(key.tooltip) > 62}
+    assert long == set()
+
+
+def test_an_arrow_that_turns_pages_is_not_taken_by_what_scrolls():
+    pages = [(place, key) for place in KEYS for key in KEYS[place] if {"left", "right"} & set(key.keys.split(","))]
+    own_focus = {"choice"}
+    assert {place for place, _ in pages} > own_focus
+    assert all(key.priority for place, key in pages if place not in own_focus)
+
+
 def test_what_works_everywhere_means_nothing_else_anywhere():
     for place in KEYS.keys() - {"app", "list"}:
         # Going to a mode may be said twice: in the footer of a screen, and for all.

@@ -26,7 +26,7 @@ async def test_the_screens_own_keys_come_first_and_a_lists_last():
         titles = [line for line in text.splitlines() if line in {"Bench", "Where you are", "Everywhere", "In lists"}]
         assert titles == ["Bench", "Where you are", "Everywhere", "In lists"]
         first, *_ = text.splitlines()[1:]
-        assert first.split() == ["F5", "^r", "Run", "Measure", "the", "selected", "methods"]
+        assert first.split() == ["F5", "^r", "Run", "Measure", "the", "chosen", "methods"]
         assert "↓ j" in text
         assert "^q" in text.partition("Everywhere")[2].partition("In lists")[0]
 

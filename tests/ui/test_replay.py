@@ -1,4 +1,3 @@
-import dataclasses
 import os
 from pathlib import Path
 
@@ -7,7 +6,7 @@ import pytest
 from filelock import FileLock
 
 from tests.scripted import failed
-from tests.ui.scripted import METHODS, Program, session, until
+from tests.ui.scripted import METHODS, Program, answering, session, until
 from tuibench import paths
 from tuibench.core.run.events import FailureKind
 from tuibench.core.run.spec import Sampling
@@ -229,9 +228,7 @@ async def test_a_hidden_race_stands_still():
 async def test_a_session_that_somebody_measures_waits_for_its_trials(tmp_path, under_way, row):
     path, _, cut = being_measured(tmp_path)
     program = Program()
-    program.services = dataclasses.replace(
-        program.services, under_way=lambda _path: under_way, load_session=lambda _path: cut
-    )
+    program.services = answering(program.services, under_way=lambda _path: under_way, load_session=lambda _path: cut)
     async with program.app().run_test(size=(120, 40)) as pilot:
         screen = ReplayScreen(pilot.app.context, cut, path=path)
         await pilot.app.push_screen(screen)
@@ -246,7 +243,7 @@ async def test_what_comes_to_a_session_that_is_measured_is_shown_until_its_end(t
     now = {"session": cut, "under way": True}
     read = []
     program = Program()
-    program.services = dataclasses.replace(
+    program.services = answering(
         program.services,
         under_way=lambda _path: now["under way"],
         load_session=lambda each: read.append(each) or now["session"],
@@ -275,7 +272,7 @@ async def test_a_session_that_is_gone_while_it_is_followed_stays_on_the_screen(t
     monkeypatch.setattr(replay, "_FOLLOW_S", 0.01)
     path, _, cut = being_measured(tmp_path)
     program = Program()
-    program.services = dataclasses.replace(program.services, under_way=lambda _path: True, load_session=lambda _: cut)
+    program.services = answering(program.services, under_way=lambda _path: True, load_session=lambda _: cut)
     async with program.app().run_test(size=(120, 40)) as pilot:
         screen = ReplayScreen(pilot.app.context, cut, path=path)
         await pilot.app.push_screen(screen)
@@ -303,3 +300,31 @@ def test_a_session_is_under_way_only_while_somebody_measures_it(tmp_path):
         assert not under_way(other)
         claim.give_up()
         assert not under_way(path)
+
+
+def with_users():
+    """Two users who share their steps: each has every second token of what one had."""
+    made = session(("kv-cache",), n_trials=1)
+    (trial,) = (each for each in made.trials if not each.warmup)
+    n_each = len(trial.token_ids) // 2
+    users = msgspec.structs.replace(
+        trial, prompt_tokens=8, max_new_tokens=n_each, n_threads=1, n_users=2, step_ns=trial.step_ns[:n_each],
+        token_ids=trial.token_ids[: 2 * n_each], piece_chars=(2,) * (2 * n_each), text="a " * n_each + "b " * n_each,
+        users_ttft_ns=(trial.ttft_ns, trial.ttft_ns + trial.step_ns[0]), users_n_gen=(n_each,) * 2, users_first=(0, 1),
+    )  # fmt: skip
+    return msgspec.structs.replace(made, trials=(users,))
+
+
+async def test_a_race_shows_a_line_for_each_user():
+    program = Program()
+    async with program.app().run_test(size=(120, 40)) as pilot:
+        screen = ReplayScreen(pilot.app.context, with_users(), path=Path("first.toml"))
+        await pilot.app.push_screen(screen)
+        await until(pilot, lambda: screen.run.methods)
+        await pilot.press("0", "full_stop")
+        lane = screen.query_one(RaceLane)
+        assert [line.partition("│")[2].strip() for line in str(lane.note).split("\n")] == ["a", "waits"]
+        screen.action_seek(1000)
+        await pilot.pause()
+        told = [set(line.partition("│")[2].split()) for line in str(lane.note).split("\n")]
+        assert told == [{"a"}, {"b"}]

@@ -1,6 +1,6 @@
 """What a run that is over amounts to, and where to go from there."""
 
-import dataclasses
+import re
 from pathlib import Path
 
 import msgspec
@@ -13,6 +13,7 @@ from tests.ui.scripted import (
     METHODS,
     PARENTS,
     Program,
+    answering,
     compared,
     scored,
     scored_session,
@@ -34,6 +35,7 @@ from tuibench.ui.screens.replay import ReplayScreen
 from tuibench.ui.screens.take import TakeScreen
 from tuibench.ui.take_process import TakeFailed, Taken, TakeStep
 from tuibench.ui.text.result import result_of
+from tuibench.ui.widgets.result_strip import _wrapped
 
 METHODS_OF_FOUR = {
     name: msgspec.structs.replace(
@@ -91,6 +93,20 @@ def test_too_few_trials_tell_nothing():
     assert "too few" in sentence
 
 
+def test_a_reference_alone_has_its_speed_told_and_nothing_to_choose_from():
+    leader, sentence, _ = said(of(session(("kv-cache",), n_trials=3)))
+    assert leader == "kv-cache"
+    assert re.fullmatch(r"Nothing to choose from but kv-cache\. kv-cache: [0-9.]+ tok/s, the yardstick\.", sentence)
+
+
+@pytest.mark.parametrize("width", range(24, 90))
+def test_no_interval_is_broken(width):
+    _, sentence, _ = said(compared())
+    lines = [line.plain for line in _wrapped(result_of(compared()).sentence, width)]
+    assert " ".join(line.strip() for line in lines) == sentence
+    assert all(line.count("[") == line.count("]") and len(line.rstrip()) <= width for line in lines)
+
+
 def test_nothing_measured_is_no_result():
     assert result_of(of(msgspec.structs.replace(session(), trials=()))) is None
 
@@ -98,7 +114,7 @@ def test_nothing_measured_is_no_result():
 def finished(**options):
     program = Program(FINISHED_RUN, methods=METHODS_OF_FOUR, **options)
     stored = scored_session()
-    program.services = dataclasses.replace(
+    program.services = answering(
         program.services,
         load_session=lambda _path: stored,
         compare=lambda _paths, baseline: SideBySide(compared(1, baseline)),

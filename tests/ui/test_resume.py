@@ -1,6 +1,5 @@
 """Going on with a session that was cut short, by keys."""
 
-import dataclasses
 import os
 import subprocess
 import sys
@@ -12,7 +11,19 @@ import pytest
 import tuibench
 from tests.scripted import failed
 from tests.scripted_methods import provide, save_toy_model
-from tests.ui.scripted import FINISHED, HOLD, METHODS, MODEL, Program, start, trial, until, whole_run
+from tests.ui.scripted import (
+    FINISHED,
+    HOLD,
+    METHODS,
+    MODEL,
+    Program,
+    ScriptedServices,
+    answering,
+    start,
+    trial,
+    until,
+    whole_run,
+)
 from tests.ui.scripted import session as stored_session
 from tuibench import paths
 from tuibench.core.run.events import FailureKind
@@ -21,7 +32,6 @@ from tuibench.core.run.run_events import RecordsRestored, RunEnded, RunStarted
 from tuibench.core.run.spec import Method
 from tuibench.core.run.state import MethodStatus
 from tuibench.machine.fingerprint import machine_header
-from tuibench.measure.run.resume_offer import resume_offer
 from tuibench.store.catalogue import find_session
 from tuibench.store.session import load
 from tuibench.store.writer import SessionWriter
@@ -65,11 +75,11 @@ def program(kept=GOOD[:1], **options):
     for turn in missing:
         script += trial(turn.method, turn.index)
     made, real = Program([*script, RunEnded()], **options), Services()
-    made.services = dataclasses.replace(
+    made.services = answering(
         made.services,
         sessions=real.sessions,
         load_session=real.load_session,
-        resume_offer=lambda path, named: resume_offer(path, named, made.services.find_model),
+        find_model=lambda _name: made.model,
     )
     return made
 
@@ -277,7 +287,7 @@ async def test_a_killed_run_goes_on_in_the_dashboard(tmp_path, monkeypatch):
     assert [each.index for each in load(path).trials if not each.warmup] == [0]
 
     sound = Method(id="sound", title="Sound", explanation="Works.", parent=None, precision="fp32")
-    services = Services(methods=lambda: {**METHODS, "sound": sound})
+    services = ScriptedServices(methods=lambda: {**METHODS, "sound": sound})
     app = TuibenchApp(model=str(model), services=services)
     async with app.run_test(size=(120, 40)) as pilot:
         await asked(pilot)

@@ -6,7 +6,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from tests.ui.scripted import FINISHED, Program, until
+from tests.ui.scripted import FINISHED, Program, answering, until
 from tests.ui.scripted import session as stored_session
 from tuibench import paths
 from tuibench.store.schema import Annotation
@@ -41,7 +41,7 @@ def save(path, age):
 def app():
     program = Program()
     real = Services()
-    program.services = dataclasses.replace(program.services, sessions=real.sessions, load_session=real.load_session)
+    program.services = answering(program.services, sessions=real.sessions, load_session=real.load_session)
     return program.app()
 
 
@@ -227,9 +227,7 @@ async def test_headers_are_listed_before_the_files_are_read(monkeypatch):
     read = []
     application = app()
     real = application.context.services.sessions
-    services = dataclasses.replace(
-        application.context.services, sessions=lambda *wanted: read.append(wanted) or real(*wanted)
-    )
+    services = answering(application.context.services, sessions=lambda *wanted: read.append(wanted) or real(*wanted))
     application.context = dataclasses.replace(application.context, services=services)
     async with application.run_test(size=(80, 24)) as pilot:
         await listed(pilot)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ui.scripted import FINISHED, Program, session, start, until
+from tests.ui.scripted import FINISHED, Program, answering, session, start, until
 from tuibench.core.run.state import MethodStatus
 from tuibench.store.catalogue import SessionSummary
 from tuibench.store.schema import SessionError
@@ -71,6 +71,45 @@ async def test_the_methods_of_the_session_pointed_at_have_colours_of_their_own()
             assert screen.table.n_rows == 2
 
 
+async def test_colours_do_not_depend_on_the_sessions_that_are_listed_first(tmp_path):
+    other = dataclasses.replace(WHOLE, methods=("kv-cache", "baseline"))
+    app = Program(sessions=[other]).app(open_session=tmp_path / "x.toml")
+    async with app.run_test(size=(120, 40)) as pilot:
+        # Until its results are shown: a screen that is left while it is mounted has lost its widgets.
+        await until(pilot, lambda: isinstance(pilot.app.screen, ReplayScreen) and pilot.app.screen.run.methods)
+        await pilot.pause()
+        assert [pilot.app.context.series.number(name) for name in ("baseline", "kv-cache")] == [1, 2]
+
+
+async def test_no_bar_beside_a_long_name_wraps():
+    speeds = {"ctranslate2-int8": 40.0, "fused-int4": 135.0}
+    long = dataclasses.replace(WHOLE, methods=tuple(speeds), decode_tps=speeds)
+    async with Program(sessions=[long]).app().run_test(size=(120, 40)) as pilot:
+        screen = await listed(pilot)
+        screen.card.describe(screen.card.session)  # as when the cursor comes back to it
+        lines = screen.card.content.plain.splitlines()
+        assert max(map(len, lines)) <= screen.card.content_size.width
+        assert any("█" in line for line in lines)
+
+
+LONG_NAME = "Beside other runtimes, at night"
+WIDTHS = [(80, 24), (120, 40), (200, 60)]
+
+
+@pytest.mark.parametrize("size", WIDTHS)
+async def test_no_name_is_cut_while_the_list_has_blank_cells(size):
+    named = [dataclasses.replace(WHOLE, path=Path("a.toml"), name=name) for name in (LONG_NAME, f"{LONG_NAME} " * 9)]
+    async with Program(sessions=[WHOLE, *named]).app().run_test(size=size) as pilot:
+        screen = await listed(pilot)
+        for session in (named[0], named[1]):
+            screen.table.show([WHOLE, session], ())
+            whole, rows = session.title.strip(), screen.table.plain_rows
+            room = screen.table.scrollable_content_region.width
+            assert any(whole in row for row in rows) or max(map(len, rows)) == room
+            assert max(map(len, rows)) <= room
+            assert LONG_NAME[:24] in rows[1]
+
+
 async def test_no_session_says_what_to_do():
     async with Program().app().run_test(size=(80, 24)) as pilot:
         await pilot.press("f3")
@@ -102,7 +141,7 @@ async def test_a_file_that_cannot_be_read_is_told_and_nothing_opens():
         raise SessionError(f"{path}: not TOML [line 3]")
 
     program = Program(sessions=[DAMAGED])
-    program.services = dataclasses.replace(program.services, load_session=load)
+    program.services = answering(program.services, load_session=load)
     async with program.app().run_test(size=(80, 24)) as pilot:
         screen = await listed(pilot)
         await pilot.press("enter")
@@ -113,7 +152,7 @@ async def test_a_file_that_cannot_be_read_is_told_and_nothing_opens():
 async def test_what_was_cut_off_a_file_is_told():
     program = Program(sessions=[WHOLE])
     cut = session(dropped=("the last trial is cut off",))
-    program.services = dataclasses.replace(program.services, load_session=lambda _path: cut)
+    program.services = answering(program.services, load_session=lambda _path: cut)
     async with program.app().run_test(size=(80, 24)) as pilot:
         await opened(pilot, "enter")
         assert notices(pilot.app) == ["the last trial is cut off"]

@@ -16,6 +16,7 @@ from tests.ui.scripted import (
     MS,
     PARENTS,
     Program,
+    answering,
     compared,
     scored,
     scored_session,
@@ -230,7 +231,7 @@ def test_resume(snap_compare, size, obstacles):
     spec = resumed_spec(cut.header, model=MODEL.name, eval_text=None, timeout_s=None)
     offer = ResumeOffer(Continuation(SESSIONS[0].path, 0, cut, retry_failed=False), spec, MODEL, obstacles, None)
     program = Program(sessions=SESSIONS)
-    program.services = dataclasses.replace(program.services, resume_offer=lambda *_: offer)
+    program.services = answering(program.services, resume_offer=lambda *_: offer)
 
     async def asked(pilot):
         await list_of_sessions(pilot)
@@ -270,7 +271,7 @@ def test_race(snap_compare, size):
 def test_compare(snap_compare, size):
     program = Program()
     answer = lambda _paths, baseline: SideBySide(compared(1, baseline))  # noqa: E731
-    program.services = dataclasses.replace(program.services, compare=answer)
+    program.services = answering(program.services, compare=answer)
 
     async def shown(pilot):
         screen = CompareScreen(pilot.app.context, [Path("first.toml")])
@@ -323,6 +324,7 @@ def test_models(snap_compare, size):
         await until(pilot, lambda: len(pilot.app.screen.rows.keys) > 1)
         pilot.app.screen.search.cursor_blink = False
         pilot.app.screen.search.value = "smol"
+        await until(pilot, lambda: "…" not in "".join(pilot.app.screen.rows.plain_rows))
         await pilot.pause()
 
     program = Program()
@@ -335,7 +337,7 @@ def test_models(snap_compare, size):
 def test_take(snap_compare, size, last):
     program = Program(FINISHED_RUN, methods=METHODS_OF_FOUR)
     program.take_events = [TakeStep("loading weights"), TakeStep("running it by itself, raw"), last]
-    program.services = dataclasses.replace(
+    program.services = answering(
         program.services,
         why_not_taken=lambda _method: None,
         take_folder=lambda *_: Path("/home/me/SmolLM2-135M-Instruct-int8-torch"),

@@ -93,7 +93,7 @@ def test_measurement_goes_on_and_the_screen_is_right_afterwards(tmp_path, answer
     sessions = tmp_path / "sessions"
     sessions.mkdir()
     command = [sys.executable, "-m", "tests.bench.observer_share"]
-    command += ["--inside", str(TOKENS_PER_S), str(sessions), str(TRIAL_S)]
+    command += ["--trial-s", str(TRIAL_S), "--inside", str(sessions), str(TOKENS_PER_S)]
     env = os.environ | {
         "TERM": "xterm-256color",
         "LC_ALL": "C.UTF-8",
@@ -119,7 +119,7 @@ def test_measurement_goes_on_and_the_screen_is_right_afterwards(tmp_path, answer
         assert len(line.seen) - n_before < MOST_PILED_UP
         assert process.memory_info().rss - resident < MOST_PILED_UP * 100
         line.send(F8)
-        line.wait_for_row("nothing runs")
+        line.wait_for_row("nothing is running")
     finally:
         line.flowing.set()
         line.child.close(force=True)

@@ -4,22 +4,24 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from textual.widgets import Input, Static
 
 from tests.core.test_sweep import PROMPTS, SPEEDS, swept
-from tests.ui.scripted import Program, until
+from tests.ui.scripted import Program, answering, start, until
 from tests.ui.test_bench import ready
 from tuibench.core.run.shape import Sweep
 from tuibench.store.side_by_side import SideBySide
 from tuibench.ui.screens.compare import CompareScreen
 from tuibench.ui.screens.settings import SettingsScreen
 from tuibench.ui.screens.sweep import SweepScreen
+from tuibench.ui.text.settings import settings_of
 from tuibench.ui.widgets.choice import Choice
 
 
 def program():
     made = Program()
     answer = lambda _paths, _baseline: SideBySide(swept(PROMPTS, SPEEDS))  # noqa: E731
-    made.services = dataclasses.replace(made.services, compare=answer)
+    made.services = answering(made.services, compare=answer)
     return made
 
 
@@ -65,3 +67,48 @@ async def test_a_load_of_the_settings_needs_no_prompt_and_is_cut_from_the_evalua
         assert spec.sweep == Sweep(prompt_tokens=(2048,), max_new_tokens=(128,), n_threads=(spec.n_threads,))
         assert (spec.prompt, spec.running_text) == ("", screen.context.services.eval_text())
         assert "rag: 2048 tokens of prompt" in str(screen.prompt.border_subtitle)
+
+
+async def test_lists_of_shapes_are_checked_while_typed_and_measured_as_on_the_command_line():
+    program = Program()
+    async with program.app().run_test(size=(80, 24)) as pilot:
+        screen = await ready(pilot)
+        screen.prompt.text = ""
+        screen.ladder.focus()
+        await pilot.press("s")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SettingsScreen))
+        form = pilot.app.screen
+        said = form.query_one("#problem", Static)
+        for name, typed in (("prompt", "64,512"), ("depth", "0-1024*2"), ("threads", "1-3"), ("tokens", "8")):
+            form.query_one(f"#{name}", Input).value = typed
+        await until(pilot, lambda: "3 is too large" in str(said.content))
+        assert "2 CPUs usable here" in str(said.content)
+        assert "never ends" in str(said.content)
+        form.query_one("#depth", Input).value = "0,1024"
+        form.query_one("#prompt", Input).value = ""
+        form.query_one("#threads", Input).value = "1"
+        form.query_one("#users", Input).value = "1,4"
+        await until(pilot, lambda: "a prompt of their own" in str(said.content))
+        form.query_one("#users", Input).value = "1"
+        form.query_one("#prompt", Input).value = "64,512"
+        form.query_one("#threads", Input).value = "1-2"
+        await until(pilot, lambda: "8 shapes" in str(said.content))
+        assert form.query_one("#load", Choice).value == "own"
+        await pilot.press("enter", "f5")
+        await until(pilot, lambda: program.specs)
+        (spec,) = program.specs
+        lists = {"prompt_tokens": (64, 512), "depth_tokens": (0, 1024), "max_new_tokens": (8,), "n_threads": (1, 2)}
+        assert spec.sweep == Sweep(**lists)
+        assert (spec.prompt, spec.max_new_tokens, spec.n_threads) == ("", 8, 2)
+        assert settings_of(spec, spec.precision) == screen.settings
+
+
+async def test_a_typed_prompt_is_measured_at_several_depths_and_lengths():
+    program = Program()
+    async with program.app().run_test(size=(120, 40)) as pilot:
+        screen = await ready(pilot)
+        screen.settings = dataclasses.replace(screen.settings, max_new_tokens=(8, 16))
+        await start(pilot, "Why?")
+        await until(pilot, lambda: program.specs)
+        assert (program.specs[0].prompt, program.specs[0].running_text) == ("Why?", None)
+        assert program.specs[0].sweep.max_new_tokens == (8, 16)

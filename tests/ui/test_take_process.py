@@ -5,7 +5,6 @@ import sys
 from contextlib import aclosing
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tuibench.ui.take_process import TakeFailed, Taken, TakeRequest, TakeStep, take_in_child
@@ -50,7 +49,7 @@ async def test_why_there_is_no_folder_is_the_last_that_it_says(tmp_path, says, m
     assert last == TakeFailed(message)
 
 
-async def test_giving_up_ends_the_child_in_order(tmp_path):
+async def test_giving_up_ends_the_child_in_order(tmp_path, descendants):
     left = tmp_path / "cleaned up"
     says = f"""
 import pathlib, signal, sys, time
@@ -63,6 +62,6 @@ time.sleep(600)
 """
     async with aclosing(take_in_child(REQUEST, program(tmp_path, says))) as events:
         assert await anext(events) == TakeStep("loading")
-        (child,) = psutil.Process().children()
+        (child,) = descendants()
     assert await asyncio.to_thread(left.exists)
     assert not child.is_running()

@@ -1,14 +1,13 @@
 """Screens that are closed before they have come to rest, as keys or a lost terminal may have it."""
 
 import asyncio
-import dataclasses
 from pathlib import Path
 
 import pytest
 from textual.css.query import NoMatches
 from textual.widgets import Static
 
-from tests.ui.scripted import FINISHED, METHODS, Program, compared, session, until
+from tests.ui.scripted import FINISHED, METHODS, Program, answering, compared, session, until
 from tuibench.measure.run.resume import Continuation
 from tuibench.measure.run.resume_offer import ResumeOffer
 from tuibench.store.catalogue import SessionSummary
@@ -31,7 +30,7 @@ SUMMARY = SessionSummary(Path("first.toml"), "first", FINISHED, "SmolLM2", ("bas
 def program():
     made = Program(sessions=[SUMMARY])
     answer = lambda _paths, baseline: SideBySide(compared(1, baseline))  # noqa: E731
-    made.services = dataclasses.replace(made.services, compare=answer)
+    made.services = answering(made.services, compare=answer)
     return made
 
 

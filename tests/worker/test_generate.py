@@ -20,6 +20,7 @@ from tuibench.core.run.spec import GoOnRequest, Sampling, TrialRequest
 from tuibench.engines.base import Guesses
 from tuibench.models.text.tokenizer import PromptError, PromptTokenizer
 from tuibench.worker import generate as generation
+from tuibench.worker import timed_part
 from tuibench.worker.generate import generate
 from tuibench.worker.memory import own_memory
 from tuibench.worker.pipe import UnexpectedRequestError
@@ -80,8 +81,11 @@ def test_events_come_in_order_and_their_times_never_fall(tokenizer):
     kinds = [type(event) for event in events]
     told = [TrialAccepted, PromptTokenised, *[TokenEmitted] * 5, ConditionsRead, TrialFinished]
     assert kinds == [ConditionsRead, *told]
-    stamps = [event.at_ns for event in events]
-    assert stamps == sorted(stamps)
+    _, in_turns = run(tokenizer, text_tokens(tokenizer, "abc"), turn_tokens=2)
+    assert sum(isinstance(event, TurnEnded) for event in in_turns) == 2
+    for told in (events, in_turns):
+        stamps = [event.at_ns for event in told]
+        assert stamps == sorted(stamps)
 
 
 def test_sampling_is_told_apart_from_the_steps(tokenizer, monkeypatch):
@@ -96,7 +100,8 @@ def test_sampling_is_told_apart_from_the_steps(tokenizer, monkeypatch):
 
         return timed
 
-    monkeypatch.setattr(generation, "perf_counter_ns", lambda: now_ns)
+    for module in (generation, timed_part):
+        monkeypatch.setattr(module, "perf_counter_ns", lambda: now_ns)
     monkeypatch.setattr(generation.Sampler, "pick", take(generation.Sampler.pick, 7))
     monkeypatch.setattr(ScriptedEngine, "decode", take(ScriptedEngine.decode, 7000))
     _, events = run(tokenizer, text_tokens(tokenizer, "abc"))

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
         # Python flushes once more at its end, which must not fail again.
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _refuse(f"standard output takes no more ({error.strerror}); what was measured is saved in its session")
+        return _refuse(f"cannot write to standard output ({error.strerror}); what was measured is saved in its session")
     return code
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import difflib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NoReturn
 
 import tuibench
+from tuibench.cli.arguments.attach import ATTACH
 from tuibench.cli.arguments.chat import CHAT
 from tuibench.cli.arguments.compare import COMPARE
 from tuibench.cli.arguments.completion import COMPLETION
@@ -29,8 +29,8 @@ from tuibench.cli.arguments.take import TAKE
 from tuibench.cli.arguments.verb import EXIT_CODES
 
 _VERBS = (
-    RUN, PICK, REPLAY, COMPARE, EXPORT, TAKE, CHAT, SERVE_MODEL, SESSIONS, MODELS, HOSTS, METHODS, RUNTIMES, DOCTOR,
-    SERVE, COMPLETION, HELP,
+    RUN, ATTACH, PICK, REPLAY, COMPARE, EXPORT, TAKE, CHAT, SERVE_MODEL, SESSIONS, MODELS, HOSTS, METHODS, RUNTIMES,
+    DOCTOR, SERVE, COMPLETION, HELP,
 )  # fmt: skip
 VERBS = tuple(verb.name for verb in _VERBS)
 
@@ -56,13 +56,19 @@ class _Parser(argparse.ArgumentParser):
         """Refuse what is not one of the choices, and name the one that is nearest."""
         if action.choices is None or value in action.choices:
             return
-        near = difflib.get_close_matches(str(value), map(str, action.choices), n=1, cutoff=0.5)
+        from difflib import get_close_matches  # noqa: PLC0415 - not needed for what is right
+
+        near = get_close_matches(str(value), map(str, action.choices), n=1, cutoff=0.5)
         remedy = f"did you mean {near[0]}?" if near else f"choose from {', '.join(map(str, action.choices))}"
         raise argparse.ArgumentError(action, f"invalid choice {value!r}; {remedy}")
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of all verbs. It knows their arguments, not their code: `--help` must be instant."""
+def parser(words: Collection[str] = VERBS) -> argparse.ArgumentParser:
+    """Return the parser of all verbs. It knows their arguments, not their code: `--help` must be instant.
+
+    Args:
+        words: Of a command line: a verb that is not among them needs no arguments, which take half of the time.
+    """
     layout = argparse.RawDescriptionHelpFormatter
     top = _Parser(prog="tuibench", description=tuibench.__doc__, epilog=EXIT_CODES, formatter_class=layout)
     top.add_argument("--version", action="version", version=f"tuibench {tuibench.__version__}")
@@ -77,17 +83,22 @@ def parser() -> argparse.ArgumentParser:
             epilog="\n".join(filter(None, (f"example: {verb.example}\n", verb.epilog))),
             formatter_class=layout,
         )
-        verb.add_arguments(own)
+        if verb.name in words:
+            verb.add_arguments(own)
         own.set_defaults(verb=verb.name)
     return top
 
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     """Return what a command line says; what is wrong with it ends the program with a word and exit code 2."""
-    top = parser()
+    top = parser(arguments)
     options, unknown = top.parse_known_args(arguments)
     if unknown:
+        from difflib import get_close_matches  # noqa: PLC0415
+
         known = [f"--{name.replace('_', '-')}" for name in vars(options)]
-        near = difflib.get_close_matches(unknown[0].partition("=")[0], known, n=1)
+        near = get_close_matches(unknown[0].partition("=")[0], known, n=1)
+        if options.verb != "dashboard":
+            top.prog = f"{top.prog} {options.verb}"  # whose help tells of them
         top.error(f"unrecognized arguments: {' '.join(unknown)}{f'; did you mean {near[0]}?' if near else ''}")
     return options

@@ -7,33 +7,29 @@ from typing import TYPE_CHECKING
 
 from tuibench.cli import OK
 from tuibench.cli.arguments import UsageError
-from tuibench.cli.regression import judged
-from tuibench.cli.result_table import fitted, hosts_side_by_side, paragraphs, terminal_columns
-from tuibench.cli.sessions import open_session
+from tuibench.cli.compared import compared
+from tuibench.cli.result_table import fitted, headed, hosts_side_by_side, paragraphs, terminal_columns
+from tuibench.cli.stored import open_session
 from tuibench.core import format as fmt
 from tuibench.core.present.columns import comparison_columns, constants, filled, varying
 from tuibench.core.present.machine_lines import machine_lines
 from tuibench.core.present.sweep_lines import sweep_lines
+from tuibench.core.present.verdict_lines import headlines, recommendation_lines, verdict_lines
 from tuibench.core.results.changes import change_lines
-from tuibench.core.results.comparison import Comparison, UnknownBaselineError
-from tuibench.core.results.verdict import headlines, recommendation_lines, verdict_lines
-from tuibench.store.export.benchstat import as_benchstat
-from tuibench.store.export.csv_text import as_csv
-from tuibench.store.export.json_text import as_json
-from tuibench.store.export.markdown import as_markdown
-from tuibench.store.side_by_side import SideBySide, side_by_side
+from tuibench.core.results.comparison import Comparison
+from tuibench.core.results.peers import apart
+from tuibench.methods import peer_methods
+from tuibench.store.export.formats import exported
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
-    from pathlib import Path
-
-    from tuibench.store.schema import Session
 
 _GIVEN_UP = (
-    "itl_p99_ns", "prefill_tps", "load_ns", "perplexity", "itl_p50_ns", "observer", "digest", "sampling", "tuibench",
-    "kld", "bytes_per_token", "artifact_bytes", "text", "decode_tps", "step", "trials", "ttft_ns", "acceptance_rate",
-    "prompt", "cpu", "step", "mbu", "model", "cpus", "tokens_per_step", "pareto", "top1", "peak_rss_bytes", "baseline",
+    "reference", "itl_p99_ns", "prefill_tps", "load_ns", "perplexity", "itl_p50_ns", "observer", "digest", "sampling",
+    "tuibench", "kld", "bytes_per_token", "artifact_bytes", "text", "decode_tps", "step", "trials", "ttft_ns",
+    "acceptance_rate", "prompt", "cpu", "step", "mbu", "model", "cpus", "tokens_per_step", "pareto", "top1",
+    "peak_rss_bytes", "baseline",
 )  # fmt: skip
 
 
@@ -50,15 +46,13 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("a session is named twice on one side: it would count as two that agree")
     for warning in found.warnings:
         print(fmt.printable(f"tuibench: {warning}"), file=sys.stderr)
-    text = {
-        "table": _table,
-        "md": as_markdown,
-        "csv": as_csv,
-        "json": as_json,
-        "benchstat": as_benchstat,
-    }[options.format](comparison)
-    print(text.rstrip("\n"))
-    return OK if options.fail_on_regression is None else judged(comparison, len(opened[0]), options)
+    whole = _table(comparison) if options.format == "table" else exported(comparison, options.format).decode()
+    print(whole.rstrip("\n"))
+    if options.fail_on_regression is None:
+        return OK
+    from tuibench.cli.regression import judged  # noqa: PLC0415 - only here
+
+    return judged(comparison, len(opened[0]), options)
 
 
 def _sides(options: argparse.Namespace) -> tuple[Sequence[str], Sequence[str]]:
@@ -80,23 +74,13 @@ def _sides(options: argparse.Namespace) -> tuple[Sequence[str], Sequence[str]]:
     return base, new
 
 
-def compared(opened: Sequence[tuple[Path, Session]], baseline: str | None = None) -> SideBySide:
-    """Return the comparison of stored sessions.
-
-    Raises:
-        UsageError: None of them measured the baseline.
-    """
-    try:
-        return side_by_side(opened, baseline)
-    except UnknownBaselineError as error:
-        raise UsageError(fmt.printable(str(error))) from error
-
-
 def _table(comparison: Comparison) -> str:
-    rows = comparison.rows
+    ours, theirs = apart(comparison.rows, peer_methods())
+    rows = (*ours, *theirs)
     columns = filled(comparison_columns(comparison), comparison, rows)
     common = [f"{heading}: {text}" for heading, text in constants(columns, comparison, rows).items()]
-    table = fitted(varying(columns, comparison, rows), comparison, rows, given_up=_GIVEN_UP)
+    lines = fitted(varying(columns, comparison, rows), comparison, rows, given_up=_GIVEN_UP)
+    table = headed(lines, len(ours), len(theirs))
     swept = sweep_lines(comparison, width=terminal_columns())
     parts = [headlines(comparison), change_lines(comparison), *swept, common, table]
     for number, run in enumerate(comparison.runs):

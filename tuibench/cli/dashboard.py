@@ -25,8 +25,13 @@ def run(options: argparse.Namespace) -> int:
         return open_dashboard(options)
 
 
-def open_dashboard(options: argparse.Namespace, open_session: Path | None = None, speed: float = 1.0) -> int:
+def open_dashboard(options: argparse.Namespace, open_session: Path | None = None, speed: float | None = 1.0) -> int:
     """Open the dashboard, if this is a terminal that can show it.
+
+    Args:
+        options: Of the dashboard.
+        open_session: What to show.
+        speed: How fast to play it; None shows its results, or follows it while it is measured.
 
     Raises:
         UsageError: It is not.

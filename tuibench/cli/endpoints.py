@@ -78,24 +78,15 @@ def endpoints_of(methods: Iterable[str], given: Endpoint | None) -> tuple[Endpoi
     return tuple(_with_key_at_hand(known[name]) for name in names)
 
 
-def resumed_endpoints(measured: Iterable[Endpoint], given: Endpoint | None) -> tuple[Endpoint, ...]:
-    """Return the servers of a session with their keys, which no session holds.
+def server_here(given: Endpoint | None, measured: Endpoint) -> Endpoint | None:
+    """Return the server that is called as a session's is, given on the command line or in the settings.
 
     Raises:
-        UsageError: One is another server, or another model, than the session measured.
+        UsageError: The settings have one that cannot be asked.
     """
-    found = []
-    for endpoint in measured:
-        here = given if given and given.method == endpoint.method else None
-        if here is None and endpoint.name:
-            here = _in_settings().get(endpoint.method)
-        if here is not None and here.without_key() != endpoint:
-            raise UsageError(
-                f"{endpoint.method} was measured at {endpoint.url}, model {endpoint.model}, API {endpoint.api}: name "
-                "the same, or start a new session"
-            )
-        found.append(endpoint if here is None else _with_key_at_hand(here))
-    return tuple(found)
+    if given is not None and given.method == measured.method:
+        return given
+    return _in_settings().get(measured.method) if measured.name else None
 
 
 def _with_key_at_hand(endpoint: Endpoint) -> Endpoint:

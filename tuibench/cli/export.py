@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from tuibench.cli import OK
 from tuibench.cli.arguments import UsageError
-from tuibench.cli.compare import compared
-from tuibench.cli.sessions import open_session
+from tuibench.cli.compared import compared
+from tuibench.cli.stored import open_session
 from tuibench.core import format as fmt
 from tuibench.store.export.formats import exported
 from tuibench.store.export.png import MissingExtraError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def run(options: argparse.Namespace) -> int:
     """Write the session to a file or to standard output."""
     if options.format == "png" and options.output is None and sys.stdout.isatty():
-        raise UsageError("a picture is nothing for a terminal: name a file with -o, or redirect standard output")
+        raise UsageError("a terminal cannot show a picture: name a file with -o, or redirect standard output")
     try:
         content = exported(compared([open_session(options.session)]).comparison, options.format)
     except MissingExtraError as error:

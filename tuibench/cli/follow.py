@@ -39,7 +39,7 @@ def follow(path: Path) -> Session:
                     told.add(key)
                     print(fmt.printable(_line(record)), flush=True)
         if over:
-            print("nobody measures it any more", file=sys.stderr)
+            print("it is no longer being measured", file=sys.stderr)
             return session
         time.sleep(_POLL_S)
 

@@ -9,9 +9,9 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from tuibench.cli import OK, SOME_FAILED
+from tuibench.cli.aligned import aligned
 from tuibench.cli.arguments import UsageError
 from tuibench.cli.models import ensure_model
-from tuibench.cli.result_table import aligned
 from tuibench.cli.run_hosts import settings_hosts
 from tuibench.core.format import printable_line
 from tuibench.measure.hosts.check import checked
@@ -45,13 +45,15 @@ def _chosen(known: dict[str, Host], names: list[str]) -> list[Host]:
     unknown = [name for name in names if name not in known]
     if unknown or not known:
         there_are = ", ".join(known) or "none"
-        raise UsageError(f"unknown host {', '.join(unknown) or '?'}; known: {there_are}; [hosts.NAME] in the settings")
+        raise UsageError(
+            f"unknown host {', '.join(unknown) or '?'}; known: {there_are}; add [hosts.NAME] to the settings"
+        )
     return [known[name] for name in names] if names else list(known.values())
 
 
 def _list(known: dict[str, Host]) -> int:
     if not known:
-        print("no hosts: [hosts.NAME] in the settings, with a launcher, adds one", file=sys.stderr)
+        print("no hosts: add [hosts.NAME] with a launcher to the settings", file=sys.stderr)
         return OK
     rows = [("host", "per hour", "launcher")]
     for host in known.values():

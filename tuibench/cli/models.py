@@ -77,7 +77,7 @@ def _remove_made(name: str | None) -> int:
     left = [artifact.method for artifact in cached_artifacts() if name in {None, artifact.model_name}]
     _say(f"removed the artifacts of {name or 'all models'}, {size(freed)} ({freed:,} bytes) freed")
     if left:
-        _say(f"being made or read at the moment, and left: {', '.join(left)}")
+        _say(f"left, because they are being made or read: {', '.join(left)}")
     return SOME_FAILED if left else OK
 
 
@@ -126,7 +126,7 @@ async def _follow(name: str, show: _Show) -> Pulled | PullFailed:
             if not isinstance(event, PullProgress):
                 return event
             show(event)
-    return PullFailed(f"the pull of {name} ended without a word")
+    return PullFailed(f"the pull of {name} ended without a result; pull it again")
 
 
 class _Show(Protocol):

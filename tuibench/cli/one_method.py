@@ -10,8 +10,10 @@ from tuibench.cli.models import ensure_model
 from tuibench.cli.run_settings import calibration
 from tuibench.core.format import printable
 from tuibench.machine.fingerprint import default_threads
+from tuibench.machine.memory_room import free_memory_bytes
 from tuibench.methods import UnknownMethodError, resolve_methods
 from tuibench.models.local import DEFAULT_MODEL
+from tuibench.models.memory_needs import Fit, need_of, size_of
 from tuibench.serving.messages import Load
 
 if TYPE_CHECKING:
@@ -39,10 +41,11 @@ def what_to_load(options: argparse.Namespace) -> tuple[Load, LocalModel]:
     """Return what the command line names, the model pulled first if this disk lacks it.
 
     Raises:
-        UsageError: There is no such method, model or calibration text.
+        UsageError: There is no such method, model or calibration text, or not enough memory.
     """
     method, calibrated = named_method(options.method), calibration(options)
     model = ensure_model(options.model or DEFAULT_MODEL)
+    check_memory(method, model)
     load = Load(
         method=method,
         model_dir=str(model.directory.absolute()),
@@ -50,6 +53,18 @@ def what_to_load(options: argparse.Namespace) -> tuple[Load, LocalModel]:
         calibration=calibrated,
     )
     return load, model
+
+
+def check_memory(method: str, model: LocalModel) -> None:
+    """Refuse a method that would be killed for its memory, as a run does; what nobody can tell is let through.
+
+    Raises:
+        UsageError: It takes more than is free.
+    """
+    need = need_of(method, size_of(model.directory), 0)
+    refusal = None if need is None else Fit(need, free_memory_bytes()).refusal(method)
+    if refusal is not None:
+        raise UsageError(refusal)
 
 
 def say(message: str) -> None:

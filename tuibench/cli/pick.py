@@ -10,7 +10,7 @@ import msgspec
 from tuibench.cli import CANNOT_TELL, INTERRUPTED, OK, SOME_FAILED
 from tuibench.cli.arguments import UsageError
 from tuibench.cli.result_table import fitted, paragraphs
-from tuibench.cli.resume import ResumedRun, resumed_run
+from tuibench.cli.resume import resumed_run
 from tuibench.cli.run import measure, tell_session
 from tuibench.cli.run_settings import run_spec
 from tuibench.cli.temporary_cache import writable_cache
@@ -19,7 +19,7 @@ from tuibench.core.present.answer_lines import answer_lines
 from tuibench.core.present.columns import LADDER
 from tuibench.core.results.comparison import compare
 from tuibench.core.results.search import Answer, next_step
-from tuibench.core.run.limits import Limits
+from tuibench.core.run.limits import SEARCH_NEW_TOKENS, Limits
 from tuibench.methods import exact_methods, ladder_parents
 from tuibench.store.export.facts import measured_run
 
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from tuibench.core.run.spec import RunSpec
     from tuibench.core.run.state import RunState
     from tuibench.measure.run.measurement import Measurement
-
-_N_TOKENS = 32
+    from tuibench.measure.run.resume_offer import ResumedRun
 
 
 def run(options: argparse.Namespace) -> int:
@@ -56,7 +55,7 @@ def _spec(options: argparse.Namespace, resumed: ResumedRun | None) -> RunSpec:
         max_ttft_ns=options.max_ttft,
     )
     if options.max_new_tokens is None:
-        options.max_new_tokens = (_N_TOKENS,)
+        options.max_new_tokens = (SEARCH_NEW_TOKENS,)
     return msgspec.structs.replace(run_spec(options), n_trials=1, limits=limits)
 
 

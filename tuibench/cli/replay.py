@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from tuibench.cli import INTERRUPTED, OK
 from tuibench.cli.result_table import result_lines
-from tuibench.cli.sessions import open_session
+from tuibench.cli.stored import open_session
 from tuibench.core.format import printable
-from tuibench.core.run.events import PieceEmitted, TokenEmitted, TrialFinished
+from tuibench.core.run.events import PieceEmitted, StepEmitted, TokenEmitted, TrialFinished
 from tuibench.core.run.run_events import TrialObserved
 from tuibench.store.replay import Replay, stored_state
 
@@ -42,6 +42,13 @@ async def _print(session: Session, speed: float) -> int:
             match event:
                 case TrialObserved(method=method, event=TokenEmitted(text=text) | PieceEmitted(text=text)):
                     lines[method] = _flushed(method.ljust(width), lines.get(method, "") + text)
+                case TrialObserved(method=method, event=StepEmitted(users=users, texts=texts)):
+                    for user, text in zip(users, texts, strict=True):
+                        name = f"{method} {user + 1}"
+                        lines[name] = _flushed(name.ljust(width), lines.get(name, "") + text)
+                case TrialObserved(method=method, event=TrialFinished()) if f"{method} 1" in lines:
+                    for name in [each for each in lines if each.startswith(f"{method} ")]:
+                        _flushed(name.ljust(width), lines.pop(name) + "\n")
                 case TrialObserved(method=method, event=TrialFinished(text_tail=tail)):
                     _flushed(method.ljust(width), lines.get(method, "") + tail + "\n")
                 case _:

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING
 
+from tuibench.cli.aligned import aligned
 from tuibench.core import format as fmt
 from tuibench.core.present.columns import LADDER, METHOD, Column, Table, cells, filled
-from tuibench.core.present.detail_columns import MEMORY, QUALITY, scored_on
+from tuibench.core.present.detail_columns import MEMORY, QUALITY, depth_columns, depth_rows, scored_on
 from tuibench.core.present.machine_lines import machine_lines
 from tuibench.core.present.sweep_lines import sweep_lines
+from tuibench.core.present.verdict_lines import headlines, recommendation_lines, verdict_lines
 from tuibench.core.results.by_host import all_runs
-from tuibench.core.results.comparison import REFERENCE, Comparison, Row, compare
+from tuibench.core.results.comparison import Comparison, compare
 from tuibench.core.results.host_verdict import host_lines, host_rows
-from tuibench.core.results.peers import apart, peer_sentence
-from tuibench.core.results.verdict import headlines, recommendation_lines, verdict_lines
-from tuibench.core.run.state import RunState
+from tuibench.core.results.peers import HEADING, apart, peer_sentence
+from tuibench.core.results.row import REFERENCE, Row
 from tuibench.methods import exact_methods, ladder_parents, peer_methods
 from tuibench.store.export.json_text import as_json
 
-PEERS = "runtimes and servers of others"
+if TYPE_CHECKING:
+    from tuibench.core.run.state import RunState
+
 _FALLBACK_SIZE = (100, 24)
 """Columns and lines where standard output is not a terminal and `COLUMNS` says nothing."""
 
@@ -70,8 +74,12 @@ def hosts_side_by_side(comparison: Comparison) -> tuple[Sequence[str], ...]:
 def _ladder_table(comparison: Comparison, run: int, peers: Collection[str], width: int | None) -> list[str]:
     """Return a run's table with peers, which are no rungs, under a heading of their own."""
     ours, theirs = apart(comparison.of_run(run), peers)
-    lines = fitted(LADDER, comparison, (*ours, *theirs), width=width)
-    return lines if not (ours and theirs) else [*lines[: 1 + len(ours)], "", PEERS, *lines[1 + len(ours) :]]
+    return headed(fitted(LADDER, comparison, (*ours, *theirs), width=width), len(ours), len(theirs))
+
+
+def headed(lines: list[str], n_ours: int, n_theirs: int) -> list[str]:
+    """Return the lines of a table, whose first is its heading, with one more above the peers."""
+    return lines if not (n_ours and n_theirs) else [*lines[: 1 + n_ours], "", HEADING, *lines[1 + n_ours :]]
 
 
 def paragraphs(parts: Iterable[Sequence[str]]) -> list[str]:
@@ -91,6 +99,10 @@ def detail_lines(state: RunState, *, width: int | None = None) -> list[str]:
     if scored is not None:
         table = fitted(QUALITY, comparison, rows, given_up=_QUALITY_GIVEN_UP, width=width)
         lines += ["", f"closeness to {REFERENCE} on {scored_on(scored)}", *table]
+    if positions := depth_rows(comparison):
+        given_up = [column.id for column in reversed(depth_columns(comparison))]
+        table = fitted(depth_columns(comparison), comparison, positions, given_up=given_up, width=width)
+        lines += ["", "divergence by context position", *table]
     if len(filled(MEMORY, comparison, rows)) > 1:
         table = fitted(MEMORY, comparison, rows, given_up=_MEMORY_GIVEN_UP, width=width)
         lines += ["", "peak RSS at the end of each phase, private and mapped memory, KV-cache", *table]
@@ -147,16 +159,3 @@ def _aligned_columns(columns: Sequence[Column], table: Table) -> list[str]:
         ).rstrip()
         for row in table
     ]
-
-
-def aligned(rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return rows as lines: the first and the last column to the left, numbers to the right."""
-    table = [list(row) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return ["  ".join(_padded(row, widths)).rstrip() for row in table]
-
-
-def _padded(row: list[str], widths: list[int]) -> Iterable[str]:
-    last = len(row) - 1
-    for n, (cell, width) in enumerate(zip(row, widths, strict=True)):
-        yield cell.ljust(width) if n in (0, last) else cell.rjust(width)

@@ -1,23 +1,21 @@
-"""`tuibench run --resume SESSION`: what the command line asks for, held against what the session was measured with."""
+"""`tuibench run --resume SESSION`: what the command line brings to the session that goes on."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from tuibench import paths
 from tuibench.cli.arguments import UsageError
-from tuibench.cli.endpoints import given_endpoint, resumed_endpoints
+from tuibench.cli.endpoints import given_endpoint, server_here
 from tuibench.cli.models import ensure_model
-from tuibench.cli.run_hosts import hosts_of_session
+from tuibench.cli.run_hosts import settings_hosts
 from tuibench.cli.run_settings import calibration, eval_text, given_settings
 from tuibench.cli.sweeps import running_text
 from tuibench.core.format import printable
-from tuibench.core.run.control import is_control
-from tuibench.measure.run.resume import Continuation, obstacles, other_texts, resumed_spec
+from tuibench.measure.run.resume_offer import GoOn, ResumedRun, resume_offer
+from tuibench.measure.run.resume_request import Asked, GivenTexts, Here, ResumeRequest
 from tuibench.models.local import DEFAULT_MODEL, LocalModel, ModelError
 from tuibench.models.origin.sources import find_model
 from tuibench.store.catalogue import find_session
@@ -26,18 +24,6 @@ from tuibench.store.schema import SessionError
 if TYPE_CHECKING:
     import argparse
 
-    from tuibench.core.run.spec import RunSpec
-    from tuibench.store.schema import ModelHeader
-
-
-@dataclass(frozen=True, slots=True)
-class ResumedRun:
-    """What to measure, with what, and where it goes on."""
-
-    spec: RunSpec
-    model: LocalModel
-    continuation: Continuation
-
 
 def resumed_run(options: argparse.Namespace) -> ResumedRun:
     """Return the run that goes on.
@@ -45,42 +31,40 @@ def resumed_run(options: argparse.Namespace) -> ResumedRun:
     Raises:
         UsageError: There is no such session, or new trials would not be comparable with its own.
     """
+    server = partial(server_here, given_endpoint(options))
+    here = Here(find_model=partial(_find, options.model), server=server, hosts=settings_hosts)
     try:
-        folders = (paths.sessions_dir(options.output), paths.sessions_dir())
-        path = find_session(options.resume, folders, index=paths.session_index())
-        continuation = Continuation.read(path, retry_failed=options.retry_failed)
+        offer = resume_offer(_request(options), here)
     except SessionError as error:
         raise UsageError(printable(str(error))) from error
-    session, header = continuation.session, continuation.session.header
-    for problem in session.dropped:
+    path = offer.continuation.path
+    for problem in offer.continuation.session.dropped:
         print(printable(f"{path}: {problem}"), file=sys.stderr)
-    model = _model(options.model, header.model)
-    spec = resumed_spec(
-        header, model=options.model or model.name, eval_text=eval_text(options), timeout_s=options.timeout
-    )
-    hosts = hosts_of_session(spec.methods)
-    servers = resumed_endpoints(spec.endpoints, given_endpoint(options))
-    text = running_text(options) if spec.sweep is not None and spec.sweep.needs_text else None
-    threads = {name: host.n_threads for name, host in session.hosts.items()}
-    spec = msgspec.structs.replace(
-        spec,
-        calibration=calibration(options),
-        endpoints=servers,
-        hosts=hosts,
-        threads_of_hosts=threads,
-        running_text=text,
-    )
-    reasons = [*obstacles(session, model), *other_texts(header, spec)]
-    for name, asked in given_settings(options).items():
-        if asked != getattr(spec, name):
-            reasons.append(f"it was measured with other {_OPTIONS.get(name, name)}; leave the option out")
+    run = offer.run(GoOn.FAILED_TOO if options.retry_failed else GoOn.MISSING)
+    if run is None:
+        reasons = "; ".join(offer.obstacles)
+        raise UsageError(printable(f"{path.name} cannot be resumed: {reasons}. Start a new session instead"))
+    return run
+
+
+def _request(options: argparse.Namespace) -> ResumeRequest:
+    """Return what the options ask for.
+
+    Raises:
+        SessionError: There is no such session.
+        UsageError: The options cannot be meant.
+    """
     if options.on is not None:
-        reasons.append("it is measured on the machines that it began on; leave --on out")
-    if options.control and not any(map(is_control, spec.methods)):
-        reasons.append("it was measured without --control; leave the option out")
-    if reasons:
-        raise UsageError(printable(f"{path.name} cannot be resumed: {'; '.join(reasons)}. Start a new session instead"))
-    return ResumedRun(spec, model, continuation)
+        raise UsageError("a session goes on on the machines that it began on; leave --on out")
+    folders = (paths.sessions_dir(options.output), paths.sessions_dir())
+    return ResumeRequest(
+        path=find_session(options.resume, folders, index=paths.session_index()),
+        model=options.model,
+        texts=GivenTexts(eval_text(options), running_text(options), calibration(options)),
+        timeout_s=options.timeout,
+        asked=tuple(Asked(name, value, _OPTIONS.get(name, name)) for name, value in given_settings(options).items()),
+        control=options.control,
+    )
 
 
 _OPTIONS = {
@@ -101,14 +85,15 @@ _OPTIONS = {
 }
 
 
-def _model(name: str | None, measured: ModelHeader) -> LocalModel:
-    """Return the model as it is called here; one that is not in the cache has to be named."""
-    if name is not None or measured.name == DEFAULT_MODEL:
-        return ensure_model(name or DEFAULT_MODEL)
+def _find(named: str | None, name: str) -> LocalModel | None:
+    """Return a model; one that is named, or the default one, is pulled if this disk lacks it.
+
+    Raises:
+        UsageError: It cannot be had, or used.
+    """
+    if name in {named, DEFAULT_MODEL}:
+        return ensure_model(name)
     try:
-        found = find_model(measured.name)
+        return find_model(name)
     except ModelError as error:
         raise UsageError(printable(str(error))) from error
-    if found is None:
-        raise UsageError(printable(f"where is the model {measured.name}? Name its folder or hub id with --model"))
-    return found

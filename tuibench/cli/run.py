@@ -17,17 +17,18 @@ from tuibench.cli.arguments import UsageError
 from tuibench.cli.models import ensure_model
 from tuibench.cli.progress import RunProgress, open_progress
 from tuibench.cli.result_table import result_json, result_lines
-from tuibench.cli.resume import ResumedRun, resumed_run
+from tuibench.cli.resume import resumed_run
 from tuibench.cli.run_settings import run_spec
 from tuibench.cli.temporary_cache import writable_cache
 from tuibench.core.format import printable
 from tuibench.core.run.host import hosts_of
 from tuibench.core.run.run_events import QualityEnded, TrialEnded
 from tuibench.core.run.spec import RunSpec
-from tuibench.core.run.state import MethodStatus, RunState, fold
+from tuibench.core.run.state import MethodStatus, RunState
 from tuibench.machine.bandwidth import read_bandwidth
 from tuibench.machine.effective_cpus import effective_cpus
 from tuibench.measure.run.measurement import Measurement
+from tuibench.measure.run.resume_offer import ResumedRun
 from tuibench.methods import are_built_in
 from tuibench.models.folder import read_config
 from tuibench.models.known_types import is_known_type
@@ -44,6 +45,10 @@ if TYPE_CHECKING:
 
 def run(options: argparse.Namespace) -> int:
     """Measure; print the result on standard output, the session's path last on standard error."""
+    if options.detach or options.batch:
+        from tuibench.cli.detach import run_detached  # noqa: PLC0415 - another process measures then
+
+        return run_detached(options)
     with writable_cache():
         return _run(options)
 
@@ -56,6 +61,11 @@ def _run(options: argparse.Namespace) -> int:
     except OSError:
         if not state.cancelled:  # the terminal that is gone was the reason to stop
             raise
+    return exit_code(state, measurement)
+
+
+def exit_code(state: RunState, measurement: Measurement) -> int:
+    """Return how a run has ended."""
     if state.cancelled:
         return INTERRUPTED
     all_done = all(method.status is MethodStatus.DONE for method in state.methods.values())
@@ -71,17 +81,17 @@ def measure(
         UsageError: It cannot be measured; the message says what would help.
     """
     sessions = resumed.continuation.path.parent if resumed else paths.sessions_dir(options.output)
-    _check_writable(sessions)
+    check_writable(sessions)
     model = resumed.model if resumed else ensure_model(spec.model)
-    _check_type(model, spec)
+    check_type(model, spec)
     here = None in hosts_of(spec.methods)  # on other machines the lamp tells
     if here and (doubt := effective_cpus().doubt(spec.n_threads)):
         print(f"tuibench: {doubt[0]}: expect slow results", file=sys.stderr)
     continuation = resumed.continuation if resumed else None
-    measurement = Measurement(spec, model, sessions, bandwidth=read_bandwidth, resume=continuation)
+    measurement = Measurement(spec, model, sessions, bandwidth=read_bandwidth, resume=continuation, keeps_records=False)
     with open_progress() as progress:
         try:
-            state = asyncio.run(_measure(measurement, progress, stream=options.format == "jsonl"))
+            state = asyncio.run(measure_to_end(measurement, progress, stream=options.format == "jsonl"))
         except SessionError as error:
             raise UsageError(printable(str(error))) from error
     return state, measurement
@@ -107,17 +117,16 @@ def tell_session(state: RunState, measurement: Measurement, verb: str = "run") -
         print(printable(str(measurement.session_path)), file=sys.stderr)
 
 
-async def _measure(measurement: Measurement, progress: RunProgress, *, stream: bool) -> RunState:
+async def measure_to_end(measurement: Measurement, progress: RunProgress, *, stream: bool) -> RunState:
     """Run to the end; Ctrl+C, SIGTERM or a lost terminal stop it in order."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # What `nohup` or a shell's `&` told us to ignore stays ignored.
         if signal.getsignal(number) is not signal.SIG_IGN:
             loop.add_signal_handler(number, measurement.stop)
-    state = RunState(keeps_records=False)
+    state = RunState()
     async with aclosing(measurement.events()) as events:
-        async for event in events:
-            state = fold(state, event)
+        async for event, state in events:
             progress.update(state, event)
             if stream and isinstance(event, TrialEnded | QualityEnded):
                 print(as_json_line(event.record), flush=True)
@@ -135,7 +144,7 @@ def _result(state: RunState, measurement: Measurement) -> RunState:
         return state
 
 
-def _check_type(model: LocalModel, spec: RunSpec) -> None:
+def check_type(model: LocalModel, spec: RunSpec) -> None:
     """Refuse a model that none of the methods can run, before anything is made for it."""
     model_type = read_config(model.directory, model.name).get("model_type")
     if isinstance(model_type, str) and not is_known_type(model_type) and are_built_in(spec.methods):
@@ -147,7 +156,7 @@ def _check_type(model: LocalModel, spec: RunSpec) -> None:
         )
 
 
-def _check_writable(folder: Path) -> None:
+def check_writable(folder: Path) -> None:
     """Refuse a folder that cannot take the session, before an hour is spent on it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from tuibench import paths
 from tuibench.cli.arguments import UsageError
 from tuibench.config import load_config
 from tuibench.core.run.endpoint import is_endpoint
-from tuibench.core.run.host import THIS_MACHINE, Host, hosts_of, on_host
+from tuibench.core.run.host import THIS_MACHINE, Host, on_host
 
 
 def named_hosts(names: str | None) -> tuple[Host | None, ...]:
@@ -27,7 +27,7 @@ def named_hosts(names: str | None) -> tuple[Host | None, ...]:
             raise UsageError(f"unknown host {name!r}; there are {there_are}; [hosts.NAME] in the settings adds one")
         found[name] = known.get(name)
     if not found:
-        raise UsageError("--on names no host")
+        raise UsageError("--on names no host; `tuibench hosts` lists them")
     return tuple(found.values())
 
 
@@ -59,17 +59,3 @@ def on_all(methods: Sequence[str], hosts: Sequence[Host | None]) -> tuple[str, .
         for method in methods
         if host is None or not is_endpoint(method)
     )
-
-
-def hosts_of_session(rows: Iterable[str]) -> tuple[Host, ...]:
-    """Return the other machines that a session's rows were measured on, as the settings describe them now.
-
-    Raises:
-        UsageError: The settings have no such host.
-    """
-    names = [name for name in hosts_of(rows) if name is not None]
-    known = settings_hosts() if names else {}
-    missing = [name for name in names if name not in known]
-    if missing:
-        raise UsageError(f"it was measured on {', '.join(missing)}: add [hosts.NAME] to the settings")
-    return tuple(known[name] for name in names)

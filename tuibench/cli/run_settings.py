@@ -46,7 +46,7 @@ def run_spec(options: argparse.Namespace) -> RunSpec:
         asked["prompt"] = ""
     others = tuple(host for host in hosts if host is not None)
     if sweep is not None and others:
-        raise UsageError("a sweep is measured on this machine: leave --on out, or give one value of each")
+        raise UsageError("a sweep is measured on one machine: --detach measures it there, or leave --on out")
     asked["methods"] = on_all(asked["methods"], hosts)
     spec = RunSpec(
         model=options.model or DEFAULT_MODEL,
@@ -95,6 +95,9 @@ def given_settings(options: argparse.Namespace) -> dict[str, Any]:
         n_warmup=options.warmup,
         n_threads=max((sweep.n_threads if sweep else options.threads) or (), default=None),
         sweep=sweep,
+        staggered=options.stagger or None,
+        ttft_limit_ns=options.ttft_limit,
+        tpot_limit_ns=options.tpot_limit,
         sampling=Sampling(**sampling) if sampling else None,
         name=options.name,
     )
@@ -102,7 +105,7 @@ def given_settings(options: argparse.Namespace) -> dict[str, Any]:
 
 def _with_control(methods: tuple[str, ...], *, asked: bool) -> tuple[str, ...]:
     """Return the methods, and the one that they are compared with a second time if that is asked for."""
-    from tuibench.core.results.comparison import default_baseline  # noqa: PLC0415 - not needed for --help
+    from tuibench.core.results.rungs import default_baseline  # noqa: PLC0415 - not needed for --help
     from tuibench.core.run.control import control_of  # noqa: PLC0415
     from tuibench.methods import ladder_parents  # noqa: PLC0415
 
@@ -151,7 +154,7 @@ def calibration(options: argparse.Namespace) -> Calibration:
         raise UsageError(f"{path}: cannot be read: {error.strerror}; --calibration wants a UTF-8 text file") from error
     file = str(path.absolute())
     if file != as_text(file):
-        raise UsageError(f"{path}: its path is not UTF-8, which a worker cannot be told; rename it")
+        raise UsageError(f"{path}: its path is not UTF-8 and cannot be passed to a worker; rename it")
     return Calibration(file=file, ranges=options.calibration_ranges)
 
 
@@ -170,7 +173,7 @@ def _prompt(options: argparse.Namespace) -> str | None:
 def _read_prompt(path: Path) -> str:
     try:
         if path.stat().st_size > _MAX_PROMPT_BYTES:
-            raise UsageError(f"{path}: larger than {_MAX_PROMPT_BYTES >> 20} MiB, which no model's window holds")
+            raise UsageError(f"{path}: larger than {_MAX_PROMPT_BYTES >> 20} MiB, more than any model's window holds")
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from tuibench.cli import INTERRUPTED, OK, SOME_FAILED
@@ -19,13 +20,15 @@ if TYPE_CHECKING:
 
 def run(options: argparse.Namespace) -> int:
     """Run the verb; data goes to standard output, progress and messages to standard error."""
+    if options.build and options.action != "add":
+        raise UsageError("--build belongs to `tuibench runtimes add`")
     match options.action:
         case "add":
-            return _add(_named(options.runtime))
+            return _add(_named(options.runtime), compiled=options.build)
         case "rm":
             return _remove(_named(options.runtime))
         case "check":
-            return _check([_named(options.runtime)] if options.runtime else list(RUNTIMES.values()))
+            return _check([_named(options.runtime)] if options.runtime else _to_check())
         case _:
             return _list()
 
@@ -35,7 +38,9 @@ def _named(name: str | None) -> Runtime:
     if name is None:
         raise UsageError(f"which runtime? Known: {known}")
     if name not in RUNTIMES:
-        raise UsageError(printable(f"unknown runtime {name!r}; known: {known}"))
+        near = get_close_matches(name, RUNTIMES, n=1)
+        remedy = f"did you mean {near[0]}?" if near else f"known: {known}"
+        raise UsageError(printable(f"unknown runtime {name!r}; {remedy}"))
     return RUNTIMES[name]
 
 
@@ -44,23 +49,29 @@ def _list() -> int:
         found = find_environment(name)
         taken = "–" if found is None else size(found.disk_bytes)
         state = "installed" if missing(name) is None else "not installed" if found is None else "outdated"
-        print(name, state, taken, " ".join(runtime.packages), sep="\t")
+        how = " (compiled here)" if found is not None and found.compiled else ""
+        print(name, state, taken, " ".join(runtime.packages) + how, sep="\t")
     if any(missing(name) for name in RUNTIMES):
         _say("`tuibench runtimes add NAME` installs one into the cache")
     return OK
 
 
-def _add(runtime: Runtime) -> int:
+def _add(runtime: Runtime, *, compiled: bool) -> int:
+    if compiled and runtime.source is None:
+        named = ", ".join(name for name, each in RUNTIMES.items() if each.source is not None)
+        raise UsageError(f"{runtime.title} comes compiled only; --build is for: {named}")
     try:
         with _display() as show:
-            environment, made = add(runtime.name, show)
+            environment, made = add(runtime.name, show, compiled=compiled)
     except RuntimeProblemError as error:
         _say(str(error))
         return SOME_FAILED
     except KeyboardInterrupt:
         _say("interrupted; nothing was installed")
         return INTERRUPTED
-    _say(f"{runtime.title} {'is installed' if made else 'was installed already'}, {size(environment.disk_bytes)}")
+    how = ", compiled on this machine" if environment.compiled else ""
+    done = "is installed" if made else "was installed already"
+    _say(f"{runtime.title} {done}{how}, {size(environment.disk_bytes)}")
     print(environment.directory)
     return OK
 
@@ -77,8 +88,13 @@ def _remove(runtime: Runtime) -> int:
     return OK
 
 
+def _to_check() -> list[Runtime]:
+    """Return the runtimes that are there; all where none is, so that each says how to install it."""
+    return [runtime for name, runtime in RUNTIMES.items() if find_environment(name)] or list(RUNTIMES.values())
+
+
 def _check(runtimes: list[Runtime]) -> int:
-    """Load each in its environment; those that are not installed are told, too."""
+    """Load each in its environment."""
     wrong = {runtime.name: why for runtime in runtimes if (why := _fault(runtime)) is not None}
     for why in wrong.values():
         _say(why)

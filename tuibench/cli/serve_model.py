@@ -62,7 +62,9 @@ def _key(variable: str | None) -> str:
     if not key:
         raise UsageError(f"the environment variable {variable} is not set: put a key into it, or leave out --key-env")
     if not key.isascii() or not key.isprintable() or " " in key:
-        raise UsageError(f"what the environment variable {variable} holds cannot be a key: it has odd characters")
+        raise UsageError(
+            f"the key in the environment variable {variable} has blanks or characters outside ASCII: take another"
+        )
     return key
 
 

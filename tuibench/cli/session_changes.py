@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from tuibench import paths
 from tuibench.cli import OK
 from tuibench.cli.arguments import UsageError
+from tuibench.cli.run_hosts import settings_hosts
 from tuibench.core import format as fmt
 from tuibench.store.annotations import annotate, tags_from
 from tuibench.store.catalogue import find_session
@@ -20,7 +24,8 @@ from tuibench.store.trash import KEPT_S, delete, deleted, restore
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
-    from pathlib import Path
+
+    from tuibench.core.run.host import Host
 
 
 def remove(name: str) -> int:
@@ -39,14 +44,17 @@ def remove(name: str) -> int:
     return OK
 
 
-def import_files(names: Sequence[str]) -> int:
-    """Take others' session files into one's own folder.
+def import_sessions(names: Sequence[str]) -> int:
+    """Take others' session files, or all that a host has finished, into one's own folder.
 
     Raises:
-        UsageError: One of them is not a session; those before it are there.
+        UsageError: One of them is not a session, or a host cannot be reached; those before it are there.
     """
     folder = paths.sessions_dir()
     for name in names:
+        if not paths.expanded(name).exists() and (host := settings_hosts().get(name)) is not None:
+            _import_from(host, folder)
+            continue
         try:
             found = import_session(paths.expanded(name), folder)
         except SessionError as error:
@@ -55,6 +63,31 @@ def import_files(names: Sequence[str]) -> int:
             _say(f"{name}: {problem}")
         _say(f"{name}: {'imported as' if found.new else 'is there already:'} {found.path.stem}")
     return OK
+
+
+def _import_from(host: Host, folder: Path) -> None:
+    from tuibench.measure.detached.far import reached  # noqa: PLC0415 - reads nothing of it otherwise
+    from tuibench.measure.hosts.host import HostUnusableError  # noqa: PLC0415
+
+    ours = {hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.toml")}
+    try:
+        with reached(host) as far, TemporaryDirectory() as temporary:
+            theirs = far.sessions()
+            missing = [session for session in theirs if session.sha256 not in ours and not session.under_way]
+            for session in missing:
+                copy = Path(temporary) / Path(session.name).name
+                copy.write_bytes(far.session(session.name))
+                try:
+                    found = import_session(copy, folder)
+                except SessionError as error:
+                    _say(f"{host.name}: {error}")
+                else:
+                    _say(f"{host.name}: {found.path.stem}")
+    except HostUnusableError as error:
+        raise UsageError(fmt.printable_line(str(error))) from error
+    n_under_way = sum(session.under_way for session in theirs)
+    n_known = len(theirs) - len(missing) - n_under_way
+    _say(f"{host.name}: {len(missing)} imported, {n_known} there already, {n_under_way} still measured")
 
 
 def bring_back(name: str | None) -> int:

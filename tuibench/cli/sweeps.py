@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tuibench.cli.arguments import UsageError
 from tuibench.core.format import counted
+from tuibench.core.run.presets import USERS_PROMPT_TOKENS
 
 if TYPE_CHECKING:
     import argparse
@@ -31,14 +32,21 @@ def asked_sweep(options: argparse.Namespace) -> Sweep | None:
     from tuibench.core.run.spec import DEFAULT_NEW_TOKENS  # noqa: PLC0415
     from tuibench.machine.fingerprint import default_threads  # noqa: PLC0415
 
-    prompts, new_tokens = options.prompt_tokens, options.max_new_tokens
+    prompts, new_tokens, users = options.prompt_tokens, options.max_new_tokens, options.users
     if options.preset is not None:
         if prompts is not None:
             raise UsageError("--preset says how long the prompt is: leave --prompt-tokens out")
         preset = PRESETS[options.preset]
         prompts, new_tokens = (preset.prompt_tokens,), new_tokens or (preset.max_new_tokens,)
-    if options.users is not None and max(options.users) > 1:
-        raise UsageError("--users: several users at once cannot be measured yet; leave it out, or give 1")
+        users = users or (preset.n_users,)
+    several_users = max(users or (1,)) > 1
+    if several_users:
+        _check_users(options)
+        prompts = prompts or (USERS_PROMPT_TOKENS,)
+    elif options.stagger or options.ttft_limit is not None or options.tpot_limit is not None:
+        raise UsageError(
+            "--stagger, --ttft-limit and --tpot-limit are for several users: give --users a number above 1"
+        )
     if prompts is not None and (options.prompt is not None or options.prompt_file is not None):
         raise UsageError("--prompt-tokens and --preset cut prompts from a text: leave --prompt and --prompt-file out")
     several = any(len(values or ()) > 1 for values in (new_tokens, options.threads, options.depth))
@@ -49,7 +57,17 @@ def asked_sweep(options: argparse.Namespace) -> Sweep | None:
         depth_tokens=options.depth or (0,),
         max_new_tokens=new_tokens or (DEFAULT_NEW_TOKENS,),
         n_threads=options.threads or (default_threads(),),
+        n_users=users or (1,),
     )
+
+
+def _check_users(options: argparse.Namespace) -> None:
+    if options.prompt is not None or options.prompt_file is not None:
+        raise UsageError(
+            "--users: each gets a prompt of its own, cut from a text: leave --prompt and --prompt-file out"
+        )
+    if options.temperature:
+        raise UsageError("--users: all get answers of one length, greedily: leave --temperature out")
 
 
 def running_text(options: argparse.Namespace) -> EvalText:
@@ -90,7 +108,8 @@ def guessed_s(spec: RunSpec) -> float:
         return 0.0
     shapes = spec.sweep.shapes()
     trial_s = sum(
-        ((shape.prompt_tokens or 0) + shape.depth_tokens) / _SLOW_PREFILL_TPS + shape.max_new_tokens / _SLOW_TPS
+        shape.n_users
+        * (((shape.prompt_tokens or 0) + shape.depth_tokens) / _SLOW_PREFILL_TPS + shape.max_new_tokens / _SLOW_TPS)
         for shape in shapes
     )
     n_loads = len(spec.sweep.n_threads)

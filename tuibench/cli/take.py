@@ -10,9 +10,9 @@ from tuibench.cli import INTERRUPTED, OK, SOME_FAILED
 from tuibench.cli.arguments import UsageError
 from tuibench.cli.ended_in_order import ended_in_order
 from tuibench.cli.models import ensure_model
-from tuibench.cli.one_method import named_method, say
+from tuibench.cli.one_method import check_memory, named_method, say
 from tuibench.cli.run_settings import calibration
-from tuibench.cli.sessions import open_session
+from tuibench.cli.stored import open_session
 from tuibench.cli.temporary_cache import writable_cache
 from tuibench.core.format import printable
 from tuibench.deploy.in_child import FolderError, TakeError, check_free, take_in_child
@@ -43,6 +43,7 @@ def _run(options: argparse.Namespace) -> int:
             check_free(options.output)  # before anything is pulled
         model = ensure_model(name)
         folder = options.output or Path(f"{re.sub(r'[^A-Za-z0-9_.+-]', '-', model.name)}-{method}")
+        check_memory(method, model)
         row = _row(options.session, method, model, calibrated)
         request = TakeRequest(
             method=method,

@@ -150,6 +150,8 @@ def printable(text: str) -> str:
 
 def printable_line(text: str) -> str:
     """Return text that no terminal acts on, in one line: line ends and tabs are visible, too, as in a file's name."""
+    if text.isprintable():  # nearly always, and quicker to find out
+        return text
     return _END_OR_TAB.sub(_visible, printable(text))
 
 

@@ -15,12 +15,13 @@ from typing import Any
 
 import msgspec
 
-from tuibench.deploy.check import OtherTokensError, answers, check_alone, speed_alone
-from tuibench.deploy.contents import licence_files, place, write_scripts, write_text_side
+from tuibench.deploy.check import OtherTokensError, answers, check_alone
+from tuibench.deploy.contents import licence_files, place, write_json, write_scripts, write_text_side
 from tuibench.deploy.messages import Done, Message, Refused, Step, TakeRequest
 from tuibench.deploy.methods import SCRIPTS
 from tuibench.deploy.readme import Checked, write_readme
 from tuibench.engines.base import CalibrationError, UnsupportedModelError
+from tuibench.engines.decoder.fits import NotEnoughMemoryError
 from tuibench.engines.decoder.read import read_decoder
 from tuibench.engines.decoder.rope import rope_frequencies, switching_length
 from tuibench.engines.ort.graph.info import MODEL_FILE
@@ -28,9 +29,11 @@ from tuibench.engines.ort.graph.weights_file import WEIGHTS_FILE
 from tuibench.engines.ort.prepared import prepared_artifact
 from tuibench.methods import UnusableMethodError
 from tuibench.models.artifacts import ArtifactError
-from tuibench.models.folder import weight_files
+from tuibench.models.folder import read_config, weight_files
+from tuibench.models.lean_transformers import import_lean
 from tuibench.models.local import ModelError
 from tuibench.models.text.tokenizer import PromptError, PromptTokenizer
+from tuibench.models.text_part import RENAMED, has_text_part, text_settings
 from tuibench.worker.load import load_checked
 from tuibench.worker.self_check import WrongModelError
 
@@ -38,6 +41,7 @@ _EXPLAINED = (
     ArtifactError,
     CalibrationError,
     ModelError,
+    NotEnoughMemoryError,
     OtherTokensError,
     PromptError,
     UnsupportedModelError,
@@ -68,11 +72,8 @@ def build(request: TakeRequest, on_step: Callable[[str], None]) -> None:
         place(path, folder)
     explanation = engine.method.explanation
     engine.close()
-    for answer in expected:
-        on_step(f"running it by itself, {'raw' if answer.raw else 'in the chat template'}")
-        check_alone(folder, answer, request.n_threads, with_tuibench=scripts.needs_tuibench)
-    on_step("timing it by itself")
-    decode_tps = speed_alone(folder, expected[-1], request.n_threads, with_tuibench=scripts.needs_tuibench)
+    on_step("running it by itself, and timing it")
+    decode_tps = check_alone(folder, expected, request.n_threads, with_tuibench=scripts.needs_tuibench)
     write_readme(folder, request, explanation, scripts, Checked(expected, decode_tps))
 
 
@@ -87,7 +88,9 @@ def _place_graph(engine: Any, model_dir: Path, folder: Path) -> dict[str, object
             "beyond a certain length of the text this model rotates all of its keys anew, for which the text has to be "
             "read again; the scripts of a folder do not; baseline can be taken"
         )
-    return {"rope": {prefix: _angles(rope, decoder.head_dim) for prefix, rope in decoder.rotations.items()}}
+    return {
+        "rope": {prefix: _angles(rope, decoder.rotated_head_dim(prefix)) for prefix, rope in decoder.rotations.items()}
+    }
 
 
 def _angles(rope: dict[str, Any], head_dim: int) -> dict[str, list[float]]:
@@ -103,6 +106,20 @@ def _place_weights(engine: Any, model_dir: Path, folder: Path) -> dict[str, obje
             place(path, folder)
     if SCRIPTS[engine.method.id].needs_tuibench:
         return {"method": engine.method.id}
+    return {**_tell_text_part(model_dir, folder), **_cache_call(engine)}
+
+
+def _tell_text_part(model_dir: Path, folder: Path) -> dict[str, object]:
+    """Have a folder's `config.json` tell of the text part alone; return what a script has to know of the weights."""
+    whole = read_config(model_dir, model_dir.name)
+    if not has_text_part(whole):
+        return {}
+    (folder / "config.json").unlink()  # it may be another name of the model's own
+    write_json(folder / "config.json", text_settings(whole))
+    return {"renamed": dict(RENAMED)}
+
+
+def _cache_call(engine: Any) -> dict[str, object]:  # noqa: ANN401 - an engine that loads the model itself
     if engine.method.id == "baseline":
         return {}
     call = engine.plain_call
@@ -128,6 +145,7 @@ def _explained(error: Exception) -> str:
 
 def main() -> None:
     """Build, and say on standard output how it goes."""
+    import_lean()
     messages = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 

@@ -27,16 +27,28 @@ _ALONE = (
 """As `python SCRIPT …` elsewhere."""
 _WITHOUT = "import sys; sys.modules['tuibench'] = None; "
 """So that it cannot be imported, wherever it is installed."""
-_SCRIPT = "runpy.run_path(sys.argv[0], run_name='__main__')"
-_TIMER = """
-import json, time
+_CHECK = """
+import contextlib, io, json, time
+import model
+load, loaded = model.Model, []
+def load_once(*settings):
+    if not loaded:
+        loaded.append(load(*settings))
+    return loaded[0]
+model.Model = load_once
+script, given = sys.argv[0], json.loads(sys.argv[1])
+answers = []
+for arguments in given["arguments"]:
+    sys.argv = [script, *arguments]
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        runpy.run_path(script, run_name="__main__")
+    answers.append(json.loads(said.getvalue().splitlines()[-1]))
 import generate
-given = json.loads(sys.argv[1])
-model = generate.Model(generate.FOLDER, generate.SETTINGS, given["threads"])
 prompt, new = given["prompt"], given["new"]
-runs = [[time.perf_counter_ns() for _ in generate.greedy(model, prompt, new)] for _ in range(given["runs"])]
-print(json.dumps({"runs": runs}), file=sys.stderr)
+runs = [[time.perf_counter_ns() for _ in generate.greedy(loaded[0], prompt, new)] for _ in range(given["runs"])]
+print(json.dumps({"answers": answers, "runs": runs}), file=sys.stderr)
 """
+"""The script once for each answer, then its loop under a clock; libraries and model are loaded once for all of it."""
 
 
 class OtherTokensError(Exception):
@@ -74,46 +86,37 @@ def _answer(engine: Engine, tokenizer: PromptTokenizer, context_window: int | No
     return Answer(raw, prompt_ids, new_ids)
 
 
-def check_alone(folder: Path, expected: Answer, n_threads: int, *, with_tuibench: bool) -> None:
-    """Run the folder's script in a fresh process, somewhere else, and compare.
+def check_alone(folder: Path, expected: Sequence[Answer], n_threads: int, *, with_tuibench: bool) -> float | None:
+    """Run the folder's script in a fresh process, somewhere else, and compare what it answers.
+
+    Returns how fast it decodes the last of the prompts, in tokens per second: the median of three runs. None where an
+    answer has fewer than two tokens.
 
     Raises:
         OtherTokensError: It fails, or gives other tokens.
     """
-    options = ["--ids", "--max-new-tokens", str(_N_NEW), "--threads", str(n_threads), *["--raw"] * expected.raw]
-    said = _run(_SCRIPT, [str(folder / "generate.py"), _PROMPT, *options], with_tuibench=with_tuibench)
-    for what, ours, theirs in (
-        ("of the prompt", expected.prompt_ids, said["prompt"]),
-        ("of the answer", expected.new_ids, said["new"]),
-    ):
-        if ours != theirs:
-            raise OtherTokensError(f"run by itself, it gives other tokens {what}: {_first_difference(ours, theirs)}")
-
-
-def speed_alone(folder: Path, answer: Answer, n_threads: int, *, with_tuibench: bool) -> float | None:
-    """Return how fast a folder's script decodes in a fresh process, in tokens per second: the median of three runs.
-
-    None where an answer has fewer than two tokens.
-
-    Raises:
-        OtherTokensError: It fails.
-    """
     window = json.loads((folder / "settings.json").read_text(encoding="utf-8"))["context_window"] or sys.maxsize
+    options = ["--ids", "--max-new-tokens", str(_N_NEW), "--threads", str(n_threads)]
+    prompt_ids = expected[-1].prompt_ids
     given = {
-        "prompt": answer.prompt_ids,
-        "new": min(_N_TIMED, window - len(answer.prompt_ids)),
+        "arguments": [[_PROMPT, *options, *["--raw"] * answer.raw] for answer in expected],
+        "prompt": prompt_ids,
+        "new": min(_N_TIMED, window - len(prompt_ids)),
         "runs": _N_RUNS,
-        "threads": n_threads,
     }
-    arguments = [str(folder / "generate.py"), json.dumps(given)]
-    stamps_ns: list[list[int]] = _run(_TIMER, arguments, with_tuibench=with_tuibench)["runs"]
-    found = [(len(run) - 1) / (run[-1] - run[0]) * 1e9 for run in stamps_ns[1:] if len(run) > 1]  # the first warms up
+    said = _run(_CHECK, [str(folder / "generate.py"), json.dumps(given)], with_tuibench=with_tuibench)
+    for answer, told in zip(expected, said["answers"], strict=True):
+        _compare("prompt", answer.prompt_ids, told["prompt"])
+        _compare("answer", answer.new_ids, told["new"])
+    stamps_ns: list[list[int]] = said["runs"][1:]  # the first warms up
+    found = [(len(run) - 1) / (run[-1] - run[0]) * 1e9 for run in stamps_ns if len(run) > 1]
     return median(found) if found else None
 
 
 def _run(program: str, arguments: Sequence[str], *, with_tuibench: bool) -> dict[str, Any]:
     """Run a program in a fresh process; return the JSON in the last line of its standard error."""
-    command = [sys.executable, "-c", ("" if with_tuibench else _WITHOUT) + _ALONE + program, *arguments]
+    # -B: no compiled module is left in the folder.
+    command = [sys.executable, "-B", "-c", ("" if with_tuibench else _WITHOUT) + _ALONE + program, *arguments]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
     done = subprocess.run(
         tethered(command),
@@ -129,6 +132,12 @@ def _run(program: str, arguments: Sequence[str], *, with_tuibench: bool) -> dict
         raise OtherTokensError(f"run by itself, its script ends with status {done.returncode}: {last or 'no word'}")
     said: dict[str, Any] = json.loads(last)
     return said
+
+
+def _compare(what: str, ours: Sequence[int], theirs: Sequence[int]) -> None:
+    if ours != theirs:
+        where = _first_difference(ours, theirs)
+        raise OtherTokensError(f"run by itself, it gives other tokens of the {what}: {where}")
 
 
 def _first_difference(ours: Sequence[int], theirs: Sequence[int]) -> str:

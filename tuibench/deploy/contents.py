@@ -56,7 +56,12 @@ def write_text_side(
         "threads": n_threads,
         **more,
     }
-    (folder / "settings.json").write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(folder / "settings.json", settings)
+
+
+def write_json(path: Path, table: Mapping[str, object]) -> None:
+    """Write a table for a script, or for transformers, to read."""
+    path.write_text(json.dumps(table, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _as_condition(tag: re.Match[str]) -> str:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from tuibench import paths
 from tuibench.core.present.columns import comparison_columns, filled
-from tuibench.core.results.comparison import Comparison, Row
+from tuibench.core.results.comparison import Comparison
 from tuibench.core.results.metrics import DECODE
+from tuibench.core.results.row import Row
 from tuibench.core.run.spec import Calibration
 from tuibench.deploy.methods import CALIBRATED
 from tuibench.models.local import LocalModel

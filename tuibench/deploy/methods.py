@@ -31,6 +31,7 @@ SCRIPTS = MappingProxyType(
     {
         "baseline": Scripts((("model.py", "torch_baseline.py"),), _CACHED[1:2], _TORCH),
         "kv-cache": Scripts((("model.py", _CACHED[0]),), _CACHED[1:], _TORCH),
+        "kv-cache-bf16": Scripts((("model.py", "torch_bf16.py"), ("kv_cache.py", _CACHED[0])), _CACHED[1:], _TORCH),
         "kv-cache-lookup": Scripts(
             (("model.py", "torch_lookup.py"), ("kv_cache.py", _CACHED[0])), (*_CACHED[1:], f"{_ENGINES}.lookup"), _TORCH
         ),
@@ -60,4 +61,4 @@ def why_not(method: str) -> str | None:
     """Return why an installed method cannot be taken; None for one that can."""
     if method in SCRIPTS:
         return None
-    return f"{method} is not one of tuibench's own methods, which are those it knows how to take: {', '.join(SCRIPTS)}"
+    return f"tuibench does not know how to take {method}; what it can take: {', '.join(SCRIPTS)}"

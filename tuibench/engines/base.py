@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     Logits = NDArray[np.float32]
     """Shape `[vocabulary]`. Valid until the next call of the engine, which may reuse the memory."""
+    BatchLogits = NDArray[np.float32]
+    """Shape `[sequences, vocabulary]`. Valid until the next call of the engine, and the caller's to overwrite."""
 
 Progress = Callable[[str, int, int | None], None]
 """Called with a label, steps done, and steps in all (None: unknown) during long preparation."""
@@ -173,6 +175,14 @@ class StreamEngine(Protocol):
 
 
 @runtime_checkable
+class ConcurrentEngine(Protocol):
+    """What a stream engine has besides if it can be asked several things at once."""
+
+    def beside(self) -> StreamEngine:
+        """Return a loaded engine of the same kind whose generations may go on while this one's do, in any thread."""
+
+
+@runtime_checkable
 class CalibratedEngine(Protocol):
     """What an engine has besides if its weights or ranges depend on a text."""
 
@@ -186,6 +196,50 @@ class ExtendingEngine(Protocol):
 
     def extend(self, token_ids: Sequence[int]) -> Logits:
         """Append tokens and return the logits that follow the last of them."""
+
+
+@runtime_checkable
+class BatchEngine(Protocol):
+    """What an engine has besides if one step appends a token to each of several sequences.
+
+    Sequences have numbers from 0 on and lengths of their own. They are read one after the other, take part in any of
+    the steps, and leave by taking part in no more. Numbers must come out as those of each sequence alone, but for the
+    order of sums.
+    """
+
+    @property
+    def why_alone(self) -> str | None:
+        """Why the loaded model's sequences cannot share a step; None where they can."""
+
+    def begin_batch(self, n_sequences: int, max_length: int) -> None:
+        """Forget everything, and have room for so many sequences, which are empty.
+
+        Args:
+            n_sequences: At least one.
+            max_length: Most tokens that any of them will have.
+        """
+
+    def read_sequence(self, sequence: int, token_ids: Sequence[int]) -> Logits:
+        """Append tokens, at least one, to one sequence, and return the logits that follow the last of them."""
+
+    def decode_batch(self, sequences: Sequence[int], token_ids: Sequence[int]) -> BatchLogits:
+        """Append one token to each of some sequences in one step, and return the logits that follow, in their order.
+
+        Args:
+            sequences: At least one, each once, in rising order; each has been read.
+            token_ids: One for each.
+        """
+
+
+@runtime_checkable
+class SelfPickingEngine(Protocol):
+    """What an engine has besides if its library picks the tokens, always the most likely one.
+
+    `decode` of what was picked is a step. Of another token, it reads the whole text anew: right, and no measurement.
+    """
+
+    def pick_without(self, banned: Collection[int]) -> None:
+        """Never pick some tokens, from the next prefill on: their logits are the lowest number then."""
 
 
 @dataclass(slots=True)

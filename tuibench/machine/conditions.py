@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tuibench.core.machine.validity import Conditions
 from tuibench.machine.cgroup import own_groups, throttling
+from tuibench.machine.cpu_clocks import cpu_ns
 from tuibench.machine.effective_cpus import effective_cpus
 
 _PROC = Path("/proc")
@@ -17,7 +18,6 @@ _MAX_CLOCKS_READ = 8
 """Asking a core for its clock rate may interrupt it."""
 _BUSY_FIELDS = (0, 1, 2, 5, 6)  # user, nice, system, irq, softirq
 _STOLEN_FIELD = 7
-_CPU_CLOCK = 2  # CPUCLOCK_SCHED: all that the scheduler gave
 # Fields of /proc/PID/stat after the command's name, counted from 0.
 _MAJOR_FAULTS, _USER_TICKS, _SYSTEM_TICKS, _REAPED_USER_TICKS, _REAPED_SYSTEM_TICKS = 9, 11, 12, 13, 14
 
@@ -60,18 +60,6 @@ def read_conditions(
         energy_uj=energy_uj,
         energy_range_uj=energy_range_uj,
     )
-
-
-def cpu_ns(pid: int) -> int:
-    """Return the CPU time that a process has used, all its threads together; 0 for one that is gone.
-
-    To the nanosecond, by the clock that Linux has for each process (`clock_getcpuclockid`, which Python lacks): the
-    ticks of `/proc` would add up over the many turns of a trial.
-    """
-    try:
-        return time.clock_gettime_ns((~pid << 3) | _CPU_CLOCK)
-    except OSError:
-        return 0
 
 
 def _boot_ns() -> int | None:

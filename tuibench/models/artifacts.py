@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-from filelock import FileLock, Timeout
 
 from tuibench import paths
 
@@ -104,6 +103,8 @@ def make_artifact(
     Raises:
         ArtifactError: The disk is full.
     """
+    from filelock import FileLock, Timeout  # who only knows a method by name, as each verb does, makes nothing
+
     discard_abandoned()
     root = paths.artifacts_dir()
     lock = FileLock(_lock_path(recipe.name))
@@ -149,6 +150,8 @@ def discard_abandoned(*, patience_s: float = 0) -> None:
 
 
 def _discard_staging(name: str, patience_s: float = 0) -> None:
+    from filelock import FileLock, Timeout
+
     try:
         with FileLock(_lock_path(name), timeout=patience_s):
             shutil.rmtree(paths.artifacts_dir() / ".staging" / name, ignore_errors=True)
@@ -191,6 +194,8 @@ def as_options(options: Mapping[str, object]) -> dict[str, str]:
 
 
 def _remove(root: Path, name: str) -> int:
+    from filelock import FileLock, Timeout
+
     try:
         with FileLock(_lock_path(name), timeout=0):
             freed = _disk_bytes(root / name) + _disk_bytes(root / ".staging" / name)

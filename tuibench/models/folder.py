@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import msgspec
 from tuibench.models.digest import remembered_sha256
 from tuibench.models.json_object import JsonObjectError, read_json_object
 from tuibench.models.local import LocalModel, ModelError
-from tuibench.models.weights import read_header
+from tuibench.models.text_part import has_text_part, text_settings, text_tensor
+from tuibench.models.weights import WeightFile, read_header
 
 PICKLE_PATTERNS = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
@@ -31,26 +33,41 @@ def open_folder(directory: Path, *, name: str | None = None, source: str | None 
         ModelError: Something is missing, damaged or refused.
     """
     shown = name or _name_of(directory.resolve())
-    _check_path(directory, shown)
-    config = read_config(directory, shown)
-    files = weight_files(directory, shown)
-    if not any((directory / file).is_file() for file in TOKENIZER_FILES):
-        raise ModelError(f"{shown} has no tokenizer.json; add the tokenizer files of the model to its folder")
-    headers = [read_header(path) for path in files]
+    config, files = _needed(directory, shown)
     elements: Counter[str] = Counter()
-    for header in headers:
-        elements.update(header.elements)
+    for file in read_text_headers(directory, shown):
+        elements.update(file.elements)
     return LocalModel(
         name=shown,
         source=source or shown,
         directory=directory,
         digest=remembered_sha256(files),
         parameters=elements.total(),
-        weight_bytes=sum(header.n_bytes for header in headers),
+        weight_bytes=sum(path.stat().st_size for path in files),
         architecture=_architecture(config, shown),
         dtype=elements.most_common(1)[0][0],
-        context_window=_context_window(config),
+        context_window=_context_window(text_settings(config)),
     )
+
+
+def look_into(directory: Path) -> int:
+    """Check that a folder has what a model needs, and return how many bytes its weights take: none of them is read.
+
+    Raises:
+        ModelError: As `open_folder`, in so far as the small files tell.
+    """
+    _, files = _needed(directory, _name_of(directory.resolve()))
+    return sum(path.stat().st_size for path in files)
+
+
+def _needed(directory: Path, name: str) -> tuple[dict[str, Any], list[Path]]:
+    """Return the configuration and the weight files of a folder that has a tokenizer, too."""
+    _check_path(directory, name)
+    config = read_config(directory, name)
+    files = weight_files(directory, name)
+    if not any((directory / file).is_file() for file in TOKENIZER_FILES):
+        raise ModelError(f"{name} has no tokenizer.json; add the tokenizer files of the model to its folder")
+    return config, files
 
 
 def snapshot_of(directory: Path) -> Path:
@@ -118,6 +135,24 @@ def weight_files(directory: Path, name: str) -> list[Path]:
                 "use a safetensors version of the model, or convert it on a machine you can lose"
             )
     raise ModelError(f"{name} has no model.safetensors; --model takes a folder with safetensors weights")
+
+
+def read_text_headers(directory: Path, name: str) -> list[WeightFile]:
+    """Return what a model's weight files hold; of one with other parts, what its text part does.
+
+    Raises:
+        ModelError: A file is missing or damaged.
+    """
+    files = [read_header(path) for path in weight_files(directory, name)]
+    if not has_text_part(read_config(directory, name)):
+        return files
+    of_text = [
+        replace(file, tensors={name: each for name, each in file.tensors.items() if text_tensor(name) is not None})
+        for file in files
+    ]
+    if not any(file.tensors for file in of_text):
+        raise ModelError(f"{name} holds no weights of the text part that its config.json tells of; fetch it again")
+    return of_text
 
 
 class _Index(msgspec.Struct):

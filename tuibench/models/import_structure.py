@@ -11,10 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
-from collections.abc import Callable, Sequence
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from types import ModuleType
@@ -22,46 +19,18 @@ from typing import Any
 
 from tuibench import paths
 
-_MODULE = "transformers.utils.import_utils"
 _READS = "create_import_structure_from_path"
 _DIGITS = 16
 Structure = dict[Any, Any]
 """As transformers has it: backends → module → names, and folder → the same again."""
 
 
-def keep_import_structure() -> None:
-    """Have a later `import transformers` of this process use what was kept, and keep it if nothing was."""
-    if _MODULE not in sys.modules and not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Finder())
-
-
-class _Finder(MetaPathFinder):
-    """Finds one module as Python does, and has it loaded by `_Loader`."""
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        if fullname != _MODULE:
-            return None
-        spec = PathFinder.find_spec(fullname, path, target)
-        if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader)
-        return spec
-
-
-class _Loader(Loader):
-    def __init__(self, loader: Loader) -> None:
-        self._loader = loader
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return self._loader.create_module(spec)
-
-    def exec_module(self, module: ModuleType) -> None:
-        self._loader.exec_module(module)
-        reads, stamp = getattr(module, _READS, None), _installation()
-        if reads is not None and stamp is not None and module.__file__:
-            models = Path(module.__file__).parents[1] / "models"
-            setattr(module, _READS, _kept(reads, models, paths.cache_dir() / "transformers" / f"{stamp}.json"))
+def keep_structure(module: ModuleType) -> None:
+    """Have `transformers.utils.import_utils`, just imported, use what was kept, and keep it if nothing was."""
+    reads, stamp = getattr(module, _READS, None), _installation()
+    if reads is not None and stamp is not None and module.__file__:
+        models = Path(module.__file__).parents[1] / "models"
+        setattr(module, _READS, _kept(reads, models, paths.cache_dir() / "transformers" / f"{stamp}.json"))
 
 
 def _installation() -> str | None:

@@ -16,16 +16,22 @@ _LAYOUT_VERSION = "2"
 """Raised whenever what is stored, how it is computed, or which positions of a text it is of, changes."""
 
 
-def reference_recipe(model_dir: Path, text: str) -> Recipe:
+def reference_recipe(model_dir: Path, text: str, window_tokens: int | None = None) -> Recipe:
     """Return what a model's predictions of a text are kept under.
+
+    Args:
+        model_dir: The model's.
+        text: The text.
+        window_tokens: How long its windows are to be; None: as long as llama.cpp's.
 
     Raises:
         ModelError: The model has no readable weights.
     """
+    windows = {} if window_tokens is None else {"window": str(window_tokens)}
     return Recipe(
         method="reference",
         model_digest=model_digest(model_dir, "config.json", "tokenizer.json"),
-        options={"text": hashlib.sha256(text.encode()).hexdigest(), "method": REFERENCE_METHOD},
+        options={"text": hashlib.sha256(text.encode()).hexdigest(), "method": REFERENCE_METHOD, **windows},
         versions={"layout": _LAYOUT_VERSION, **home_versions("torch", "transformers")},
     )
 
@@ -57,10 +63,10 @@ def model_digest(model_dir: Path, *small_files: str) -> str:
     return digest.hexdigest()
 
 
-def has_reference(model_dir: Path, text: str) -> bool:
-    """Return whether the predictions are in the cache and undamaged.
+def has_reference(model_dir: Path, text: str, window_tokens: int | None = None) -> bool:
+    """Return whether the predictions that `reference_recipe` describes are in the cache and undamaged.
 
     Raises:
         ModelError: The model has no readable weights.
     """
-    return find_artifact(reference_recipe(model_dir, text)) is not None
+    return find_artifact(reference_recipe(model_dir, text, window_tokens)) is not None

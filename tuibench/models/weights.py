@@ -49,11 +49,18 @@ class WeightFile:
 
     path: Path
     n_bytes: int
-    elements: dict[str, int]
-    """Number of elements by type (F32, BF16, …)."""
+    """Of the whole file."""
     tensors: dict[str, StoredTensor]
     data_start: int
     """Where the header ends."""
+
+    @property
+    def elements(self) -> dict[str, int]:
+        """Number of elements by type (F32, BF16, …)."""
+        counted: dict[str, int] = {}
+        for tensor in self.tensors.values():
+            counted[tensor.dtype] = counted.get(tensor.dtype, 0) + math.prod(tensor.shape)
+        return counted
 
     def start(self, name: str) -> int:
         """Return where in the file a tensor begins."""
@@ -79,13 +86,13 @@ def read_header(path: Path) -> WeightFile:
         tensors = {name: msgspec.json.decode(value, type=StoredTensor) for name, value in raw.items()}
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _broken(path, f"its header is not valid: {error}") from error
-    return WeightFile(path, n_bytes, _count(path, tensors, room - header_bytes), tensors, _PREFIX_BYTES + header_bytes)
+    _check(path, tensors, room - header_bytes)
+    return WeightFile(path, n_bytes, tensors, _PREFIX_BYTES + header_bytes)
 
 
-def _count(path: Path, tensors: dict[str, StoredTensor], data_bytes: int) -> dict[str, int]:
+def _check(path: Path, tensors: dict[str, StoredTensor], data_bytes: int) -> None:
     if not tensors:
         raise _broken(path, "it holds no tensor")
-    elements: dict[str, int] = {}
     for name, tensor in tensors.items():
         start, end = tensor.data_offsets
         n_elements = math.prod(tensor.shape)
@@ -95,8 +102,6 @@ def _count(path: Path, tensors: dict[str, StoredTensor], data_bytes: int) -> dic
             raise _broken(path, f"the size of tensor {name!r} does not fit its shape")
         if not 0 <= start <= end <= data_bytes or any(length < 0 for length in tensor.shape):
             raise _broken(path, f"tensor {name!r} lies outside the file; the file is cut off or damaged")
-        elements[tensor.dtype] = elements.get(tensor.dtype, 0) + n_elements
-    return elements
 
 
 def _broken(path: Path, reason: str) -> ModelError:

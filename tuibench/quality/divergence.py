@@ -12,11 +12,14 @@ says the same) and there are no figures, unless the reference gives the token so
 from __future__ import annotations
 
 import math
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tuibench.core.run.events import QualityFigures
+from tuibench.quality.windows import Windows
 
 LogProbs = NDArray[np.float32]
 """Natural logarithms of probabilities, `[positions, vocabulary]`."""
@@ -95,8 +98,12 @@ class Divergence:
         self._delta_p.append(np.exp(of_target) / total_of_ours - np.exp(reference_of_target) / total_of_theirs)
         self._same_top.append(top_of_ours == top_of_theirs)
 
-    def figures(self) -> QualityFigures:
-        """Return the figures over everything that was compared."""
+    def figures(self, windows: Windows | None = None) -> QualityFigures:
+        """Return the figures over everything that was compared.
+
+        Args:
+            windows: Whose predictions these are, in their order, so that figures by position can be told.
+        """
         kld, delta_p = np.concatenate(self._kld), np.concatenate(self._delta_p)
         nll_mean, nll_se = _mean(np.concatenate(self._nll))
         kld_mean, kld_mean_se = _mean(kld)
@@ -104,7 +111,8 @@ class Divergence:
         delta_p_ms, delta_p_ms_se = _mean(delta_p**2)
         rms = math.sqrt(delta_p_ms)
         n_scored = len(kld)
-        top1 = float(np.concatenate(self._same_top).mean())
+        same_top = np.concatenate(self._same_top)
+        top1 = float(same_top.mean())
         return QualityFigures(
             n_scored=n_scored,
             perplexity=math.exp(nll_mean),
@@ -120,7 +128,25 @@ class Divergence:
             delta_p_rms_se=0.5 / rms * delta_p_ms_se if rms > 0 else 0.0,
             top1=top1,
             top1_se=math.sqrt(top1 * (1 - top1) / max(n_scored - 1, 1)),
+            **_by_depth(windows, kld, same_top),
         )
+
+
+def _by_depth(windows: Windows | None, kld: NDArray[np.float64], same_top: NDArray[np.bool_]) -> dict[str, Any]:
+    """Return the figures by position in the window; nothing where windows are short."""
+    if windows is None or not windows.depths:
+        return {}
+    places = [depth - windows.first for depth in windows.depths]
+    bands = [slice(start, end) for start, end in pairwise([*places, windows.n_per_window])]
+    klds, tops = kld.reshape(-1, windows.n_per_window), same_top.reshape(-1, windows.n_per_window)
+    means = [_mean(klds[:, band].ravel()) for band in bands]
+    return {
+        "window_tokens": windows.length,
+        "depths": windows.depths,
+        "depth_klds": tuple(mean for mean, _ in means),
+        "depth_kld_ses": tuple(error for _, error in means),
+        "depth_top1s": tuple(float(tops[:, band].mean()) for band in bands),
+    }
 
 
 def _drop_ruled_out(log_ratios: NDArray[np.float32], weights: NDArray[np.float32], totals: NDArray[np.float64]) -> None:

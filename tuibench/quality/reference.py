@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +70,12 @@ class _FromLevels:
         return log_probs
 
 
+def told_of(artifact: CachedArtifact) -> str | None:
+    """Return how predictions were computed; None for those of a model that was in memory in FP32."""
+    with np.load(artifact.directory / _ARRAYS, allow_pickle=False) as arrays:
+        return str(arrays["told"]) if "told" in arrays else None
+
+
 def open_reference(artifact: CachedArtifact, weights: Sequence[Path], windows: Windows) -> Reference:
     """Return the predictions that an artifact holds.
 
@@ -107,6 +113,8 @@ class ReferenceMaker:
     """What goes into the output head; None where the engine does not tell."""
     progress: Callable[[int, int], None]
     """Told the tokens read and the tokens in all."""
+    told: str | None = None
+    """How the predictions are computed, where that is worth a word."""
 
     def make(self, recipe: Recipe, model_name: str) -> CachedArtifact:
         """Return the artifact, made unless somebody else has made it meanwhile.
@@ -118,15 +126,21 @@ class ReferenceMaker:
 
     def _build(self, directory: Path) -> None:
         tokens = np.array(self.windows.tokens)
+        told: dict[str, Any] = {} if self.told is None else {"told": np.array(self.told)}
         own = next(self.score(self.windows.tokens[0]))[:_CHECKED_POSITIONS].copy()
         head = self._find_head(own) if self.head_inputs is not None else None
         if head is None or self.head_inputs is None:
             floor, step = self._write_levels(directory / _LEVELS, own.shape[1])
-            np.savez(directory / _ARRAYS, tokens=tokens, floor=floor, step=step)
+            np.savez(directory / _ARRAYS, tokens=tokens, floor=floor, step=step, **told)
             return
         inputs = np.concatenate(list(self._counted(self.head_inputs)))
         np.savez_compressed(
-            directory / _ARRAYS, tokens=tokens, inputs=inputs, head=head.name, vocabulary=np.int64(own.shape[1])
+            directory / _ARRAYS,
+            tokens=tokens,
+            inputs=inputs,
+            head=head.name,
+            vocabulary=np.int64(own.shape[1]),
+            **told,
         )
 
     def _find_head(self, own: NDArray[np.float32]) -> MappedMatrix | None:

@@ -14,7 +14,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,9 +25,11 @@ from tuibench import paths
 from tuibench.core.run.spec import Method
 from tuibench.methods import available_methods
 from tuibench.models.cache import disk_bytes
-from tuibench.models.tether import tethered
 from tuibench.models.waiting_lock import waiting_lock
-from tuibench.runtimes.catalogue import RUNTIMES, Runtime
+from tuibench.runtimes.catalogue import RUNTIMES, Runtime, Source
+from tuibench.runtimes.steps import OnProgress, run_step
+from tuibench.runtimes.steps import RuntimeProblemError as RuntimeProblemError  # noqa: PLC0414 - who installs finds it here
+from tuibench.runtimes.tools import missing_tools
 from tuibench.runtimes.worker_path import worker_path
 
 _RECORD = "tuibench-runtime.json"
@@ -43,17 +44,14 @@ _PIP_OPTIONS = (
 )
 _PATIENCE = ("--retries", "1", "--timeout", "15")
 _SHOWN_CHARS = 300
-OnProgress = Callable[[str], None]
-
-
-class RuntimeProblemError(Exception):
-    """A runtime cannot be installed, removed or used; the message says why and what helps."""
 
 
 class _Record(msgspec.Struct, frozen=True, kw_only=True):
     requirements: tuple[str, ...]
     python: str
     """Version of the interpreter."""
+    compiled: bool = False
+    """Whether it was compiled on this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +62,8 @@ class Environment:
     directory: Path
     current: bool
     """Whether it holds the versions that belong to this version of tuibench, on this Python."""
+    compiled: bool
+    """Whether it was compiled on this machine."""
 
     @property
     def python(self) -> Path:
@@ -85,7 +85,8 @@ def find_environment(name: str) -> Environment | None:
         return None
     if not _python(directory).exists():  # the interpreter that it was made from is gone
         return None
-    return Environment(RUNTIMES[name], directory, record == _record(RUNTIMES[name]))
+    current = record == _record(RUNTIMES[name], compiled=record.compiled)
+    return Environment(RUNTIMES[name], directory, current, record.compiled)
 
 
 def missing(name: str) -> str | None:
@@ -121,22 +122,29 @@ def methods_here() -> dict[str, Method]:
     }
 
 
-def add(name: str, on_progress: OnProgress) -> tuple[Environment, bool]:
+def add(name: str, on_progress: OnProgress, *, compiled: bool = False) -> tuple[Environment, bool]:
     """Return a runtime's environment, and whether it had to be made; blocks.
 
     Any number of processes may do so at once: one installs, the others wait and find it. One that is killed half-way
     leaves no environment.
 
+    Args:
+        name: Of the runtime.
+        on_progress: Told each line that the installation writes.
+        compiled: Whether it must have been compiled on this machine. If not, one that was will do.
+
     Raises:
-        RuntimeProblemError: It cannot be installed, or does not work.
+        RuntimeProblemError: It cannot be installed or compiled, or does not work.
     """
     runtime = RUNTIMES[name]
+    if compiled:
+        _check_compiles(runtime)
     try:
         with waiting_lock(_lock_path(name), lambda: on_progress("waiting for another installation of it")):
             found = find_environment(name)
-            if found is not None and found.current:
+            if found is not None and found.current and (found.compiled or not compiled):
                 return found, False
-            return _install(runtime, on_progress), True
+            return _install(runtime, on_progress, runtime.source if compiled else None), True
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}:
             raise
@@ -196,7 +204,15 @@ def runtime_variables() -> dict[str, str]:
     return {"PYTHONPATH": str(worker_path()), "PYTHONNOUSERSITE": "1"}
 
 
-def _install(runtime: Runtime, on_progress: OnProgress) -> Environment:
+def _check_compiles(runtime: Runtime) -> None:
+    if tools := missing_tools():
+        raise RuntimeProblemError(
+            f"{runtime.title} cannot be compiled here: {' and '.join(tools)} missing; on Debian and Ubuntu, "
+            "`apt-get install build-essential cmake` brings all that is needed; without --build it comes compiled"
+        )
+
+
+def _install(runtime: Runtime, on_progress: OnProgress, source: Source | None) -> Environment:
     staging, directory = _staging(runtime.name), paths.runtimes_dir() / runtime.name
     shutil.rmtree(staging, ignore_errors=True)
     staging.parent.mkdir(parents=True, exist_ok=True)
@@ -204,53 +220,33 @@ def _install(runtime: Runtime, on_progress: OnProgress) -> Environment:
         raise RuntimeProblemError(f"pip is missing beside tuibench: `{sys.executable} -m ensurepip` installs it")
     try:
         on_progress("making an environment")
-        _run(["venv", "--without-pip", str(staging)], on_progress)
+        run_step(["venv", "--without-pip", str(staging)], on_progress)
         # pip's own interpreter installs into the other one: the environment needs no pip of its own.
         pip = ["pip", "--python", str(_python(staging)), "install", *_PIP_OPTIONS, *_PATIENCE]
-        _run([*pip, *runtime.requirements], on_progress)
+        if source is None:
+            run_step([*pip, *runtime.requirements], on_progress)
+        else:
+            on_progress("compiling it, which takes minutes")
+            # Verbose: it is what the compiler says that tells how far it is, and why it fails.
+            compiled = [*pip, "--no-binary", source.package, "--verbose"]
+            run_step([*compiled, *runtime.requirements], on_progress, source.variables)
         on_progress("trying it")
         probe(runtime, _python(staging))
-        (staging / _RECORD).write_bytes(msgspec.json.format(msgspec.json.encode(_record(runtime))))
+        (staging / _RECORD).write_bytes(
+            msgspec.json.format(msgspec.json.encode(_record(runtime, compiled=source is not None)))
+        )
         os.sync()
         if directory.is_dir():
             shutil.rmtree(directory)
         staging.replace(directory)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    return Environment(runtime, directory, current=True)
+    return Environment(runtime, directory, current=True, compiled=source is not None)
 
 
-def _run(module: list[str], on_progress: OnProgress) -> None:
-    """Run a module that dies with this process, and tell each line that it writes."""
-    lines: list[str] = []
-    with subprocess.Popen(
-        # Without our own search path: pip would take what lies there for installed.
-        tethered(["env", "-u", "PYTHONPATH", sys.executable, "-m", *module]),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    ) as child:
-        assert child.stdout is not None  # noqa: S101 - it is a pipe
-        try:
-            for line in child.stdout:
-                lines.append(line.strip())
-                on_progress(line.strip()[:_SHOWN_CHARS])
-        except BaseException:
-            child.kill()
-            raise
-    if child.returncode:
-        errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
-        why = (errors or lines or [f"{module[0]} ended with {child.returncode}"])[-1][:_SHOWN_CHARS]
-        raise RuntimeProblemError(
-            f"it cannot be installed: {why}; if this machine reaches no package index, copy wheels to it and set "
-            "PIP_FIND_LINKS to their folder and PIP_NO_INDEX=1"
-        )
-
-
-def _record(runtime: Runtime) -> _Record:
-    return _Record(requirements=runtime.requirements, python=".".join(map(str, sys.version_info[:2])))
+def _record(runtime: Runtime, *, compiled: bool) -> _Record:
+    python = ".".join(map(str, sys.version_info[:2]))
+    return _Record(requirements=runtime.requirements, python=python, compiled=compiled)
 
 
 def _staging(name: str) -> Path:

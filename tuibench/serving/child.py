@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from tuibench.core.run.events import FailureKind
+from tuibench.models.lean_transformers import import_lean
 from tuibench.models.text.tokenizer import PromptTokenizer, TooLongError
 from tuibench.serving.generate import generate
 from tuibench.serving.held_text import HeldText
@@ -32,6 +33,7 @@ from tuibench.serving.messages import (
 )
 from tuibench.worker.load import load_checked
 from tuibench.worker.pipe import claim_stdout
+from tuibench.worker.self_picking import tell_sampling
 from tuibench.worker.serve import explain
 
 
@@ -96,6 +98,7 @@ def serve(orders: Orders, messages: int) -> None:
         order = orders.next()
         assert isinstance(order, Generate)  # noqa: S101 - the parent is our own
         try:
+            tell_sampling(engine, order.sampling, tokenizer.eos_ids if order.ignore_eos else ())
             generate(held, tokenizer, info.context_window, order, lambda: orders.is_cancelled(order), send)  # noqa: B023 - called at once
         except Exception as error:  # noqa: BLE001 - the next answer may go well
             fault = _fault(error)
@@ -116,4 +119,5 @@ def _explained(error: Exception) -> str:
 
 
 if __name__ == "__main__":
+    import_lean()
     serve(messages=claim_stdout(), orders=Orders())

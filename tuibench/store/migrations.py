@@ -35,9 +35,10 @@ class Step:
         return change(table) if change else table
 
 
-STEPS: Mapping[int, Step] = {1: Step(), 2: Step()}
+STEPS: Mapping[int, Step] = {1: Step(), 2: Step(), 3: Step()}
 """By the version that a step starts from. Version 2 adds trials that have text and no tokens, version 3 sweeps, whose
-trials have shapes, and rows of other machines; what older files say means the same in both."""
+trials have shapes, and rows of other machines, version 4 trials of several users; what older files say means the same
+in all."""
 
 OLDEST = SCHEMA_VERSION - len(STEPS)
 

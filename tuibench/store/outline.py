@@ -1,13 +1,14 @@
 """What a list of sessions needs of a session's tables, read without reading the rest.
 
 A table that stands in the file as this program writes it is matched as a whole, which proves that all of it could be
-read; only the values are made that a list or the check of a record looks at. Any other table is read in full.
+read, and tells where the next one begins; only the values are made that a list or the check of a record looks at. Any
+other table is read in full.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Annotated, Any, NamedTuple, cast
@@ -20,15 +21,27 @@ from tuibench.plain_toml import OFFSET_DATE_TIME, STRING
 from tuibench.store.plausible import check_text, check_times
 
 _SHAPE = ("prompt_tokens", "depth_tokens", "max_new_tokens", "n_threads", "n_users")
-_NEEDED = ("method", "index", "warmup", *_SHAPE, "ttft_ns", "step_ns", "finished")
+_USERS = ("users_ttft_ns", "users_n_gen", "users_first", "step_users")
+_NEEDED = ("method", "index", "warmup", *_SHAPE, "ttft_ns", "step_ns", *_USERS, "finished")
+"""In the order in which a record has them."""
 _SAID = ("token_ids", "piece_chars", "text")
 """Neighbours in the file: a greedy method says the same in every trial."""
-_OF_OTHERS = frozenset({"failure_kind", "failure_phase", "failure_message", "log_tail", "n_told"})
+_OF_OTHERS = frozenset({
+    "failure_kind", "failure_phase", "failure_message", "log_tail", "n_told", "users_n_told",
+    "depths", "depth_klds", "depth_kld_ses", "depth_top1s",
+})  # fmt: skip
 """A failed trial is read in full: there are few, and they are short; so is one of a server, whose tokens are counted
-otherwise."""
+otherwise, and quality by context position, whose numbers must fit each other."""
 
+_FACTS = ("facts", "validity")
+"""Few arrays of strings that stand in many trials."""
 _COUNTS = r"\[\n?\ *+[0-9][0-9,\ \n]*+\]"
+_READ_COUNTS = r"\[\n?\ *+[0-9][^\]]*+\]"
+"""Whatever begins like one is read as an array of counts, which is quicker than to match all that it is made of."""
+_ONCE_MATCHED = r"\[[^\]]*+\]"
+"""Of the same array of strings only the first is matched."""
 _STRINGS = rf"\[\n?\ *+{STRING}(?:,[\ \n]\ *+{STRING})*+(?:,\n)?+\]"
+_TABLE_END = r"(?:\n++(?=\[\[)|\n*+\Z)"
 _SPELLINGS: dict[type[inspect.Type], str] = {
     inspect.BoolType: "true|false",
     inspect.IntType: "0|[1-9][0-9]{0,17}+",
@@ -37,6 +50,7 @@ _SPELLINGS: dict[type[inspect.Type], str] = {
     inspect.DateTimeType: OFFSET_DATE_TIME,
 }
 
+_as_strings = re.compile(_STRINGS.encode()).fullmatch
 _read_counts = msgspec.json.Decoder(tuple[Annotated[int, Meta(ge=0, le=(1 << 63) - 1)], ...]).decode
 _read_string = msgspec.json.Decoder(str).decode
 
@@ -49,72 +63,104 @@ class _TrialLayout(NamedTuple):
     after: re.Pattern[bytes]
 
 
-def is_quality(table: bytes) -> bool:
-    """Return whether a table is surely one of a method's quality, of which a list shows nothing."""
-    found = _quality().fullmatch(table) if table.startswith(b"[[quality]]") else None
-    if found is None:
-        return False
-    try:
-        datetime.fromisoformat(found["finished"].decode())
-    except ValueError:
-        return False
-    return True
+class Outlined(NamedTuple):
+    """A table that need not be read in full."""
+
+    trial: TrialRecord | None
+    """Without what a list does not need; None for a method's quality, of which a list shows nothing."""
+    end: int
+    """Where the next table begins, or the file ends."""
 
 
 class Outlines:
-    """Reads the trials of one session."""
+    """Reads the tables of one session."""
 
-    def __init__(self) -> None:
+    def __init__(self, content: bytes) -> None:
+        """Take the whole file."""
+        self._content = content
+        self._as_written = b"\r" not in content  # which JSON takes for a blank between numbers, and TOML does not
+        self._trial, self._quality = _trial(), _quality()
         self._said: dict[tuple[bytes, bool], tuple[bytes, tuple[int, ...]]] = {}
-        """What each method said last, as it stands in the file, and its tokens; warm-up trials are shorter."""
+        """What each method said last, and any of them last said anew, as it stands in the file, and its tokens; warm-up
+        trials are shorter."""
+        self._facts: set[bytes] = set()
+        """Arrays of strings, as they stand in the file."""
 
-    def outline(self, table: bytes) -> TrialRecord | None:
-        """Return a trial without what a list does not need; None where its table must be read in full.
-
-        Args:
-            table: From `[[trials]]` up to the next table.
-        """
-        before = _trial().before.match(table)
-        if before is None:
+    def read(self, start: int) -> Outlined | None:
+        """Return the outline of the table that begins there; None where it must be read in full."""
+        if not self._as_written:
             return None
-        method, index, warmup, ttft_ns, step_ns = before.group("method", "index", "warmup", "ttft_ns", "step_ns")
         try:
-            said, token_ids = self._read_said((method, warmup is None), table, before.end())
-            after = _trial().after.fullmatch(table, before.end() + len(said))
-            if after is None:
-                return None
-            shape: dict[str, Any] = {name: int(value) for name in _SHAPE if (value := before[name])}
-            record = TrialRecord(
-                method=_read_string(method),
-                index=int(index),
-                warmup=warmup == b"true",
-                **shape,
-                ttft_ns=int(ttft_ns) if ttft_ns else None,
-                step_ns=_counts(step_ns),
-                token_ids=token_ids,
-                finished=datetime.fromisoformat(after["finished"].decode()),
-            )
-            check_times(record)
+            return self._read_trial(start) or self._read_quality(start)
         except (ValueError, msgspec.DecodeError):  # why it is refused is told by who reads it in full
             return None
-        return record
 
-    def _read_said(self, who: tuple[bytes, bool], table: bytes, start: int) -> tuple[bytes, tuple[int, ...]]:
-        known = self._said.get(who)
-        if known is not None and table.startswith(known[0], start):
-            return known
-        match = cast("re.Match[bytes]", _trial().said.match(table, start))  # it matches nothing, too
+    def _read_quality(self, start: int) -> Outlined | None:
+        found = self._quality.match(self._content, start)
+        if found is None:
+            return None
+        datetime.fromisoformat(found["finished"].decode())
+        return Outlined(None, found.end())
+
+    def _read_trial(self, start: int) -> Outlined | None:
+        before = self._trial.before.match(self._content, start)
+        if before is None:
+            return None
+        method, index, warmup, *shape, ttft, steps, users_ttft, users_n_gen, users_first, step_users = before.groups()
+        said, token_ids = self._read_said((method, warmup is None), before.end())
+        after = self._trial.after.match(self._content, before.end() + len(said))
+        if after is None or not self._are_strings(after.group(*_FACTS)):
+            return None
+        several: dict[str, Any] = {}
+        if any(shape):
+            several = {name: int(value) for name, value in zip(_SHAPE, shape, strict=True) if value}
+        users = (users_ttft, users_n_gen, users_first, step_users)
+        if any(users):
+            several |= zip(_USERS, map(_counts, users), strict=True)
+        record = TrialRecord(
+            method=_read_string(method),
+            index=int(index),
+            warmup=warmup == b"true",
+            ttft_ns=int(ttft) if ttft else None,
+            step_ns=_counts(steps),
+            token_ids=token_ids,
+            finished=datetime.fromisoformat(after["finished"].decode()),
+            **several,
+        )
+        if any(users):
+            check_times(record)
+        elif record.ttft_ns == 0 or len(record.step_ns) < len(token_ids) - 1:
+            return None  # the rest of what `check_times` asks of one user's times follows from how they are spelled
+        return Outlined(record, after.end())
+
+    def _read_said(self, who: tuple[bytes, bool], start: int) -> tuple[bytes, tuple[int, ...]]:
+        anybody = b"", who[1]
+        for name in (who, anybody):
+            known = self._said.get(name)
+            if known is not None and self._content.startswith(known[0], start):
+                self._said[who] = known
+                return known
+        match = cast("re.Match[bytes]", self._trial.said.match(self._content, start))  # it matches nothing, too
         ids, piece_chars, text = match.groups()
         token_ids = _counts(ids)
+        if piece_chars and not token_ids:
+            raise ValueError("pieces of text, whose number is checked where they are read in full")
         check_text(token_ids, _counts(piece_chars), _read_string(text) if text else "")
         said = match[0], token_ids
         if token_ids:
-            self._said[who] = said
+            self._said[who] = self._said[anybody] = said
         return said
+
+    def _are_strings(self, arrays: Sequence[bytes | None]) -> bool:
+        new = [array for array in arrays if array and array not in self._facts]
+        self._facts.update(filter(_as_strings, new))
+        return self._facts.issuperset(new)
 
 
 def _counts(array: bytes | None) -> tuple[int, ...]:
-    return _read_counts(array.replace(b",\n]", b"\n]")) if array else ()
+    if not array:
+        return ()
+    return _read_counts(array[:-3] + b"]" if array.endswith(b",\n]") else array)
 
 
 @cache
@@ -123,32 +169,33 @@ def _trial() -> _TrialLayout:
     names = [field.name for field in fields]
     start, end = names.index(_SAID[0]), names.index(_SAID[-1]) + 1
     return _TrialLayout(
-        _pattern(fields[:start], start=r"\[\[trials\]\]"),
-        _pattern(fields[start:end]),
-        _pattern(fields[end:], end=r"\n*+"),
+        _pattern(r"\[\[trials\]\]\n", fields[:start]), _pattern("", fields[start:end]), _pattern("", fields[end:])
     )
 
 
 @cache
 def _quality() -> re.Pattern[bytes]:
-    return _pattern(_fields(QualityRecord), ("kld_mean", "top1"), start=r"\[\[quality\]\]", end=r"\n*+")
+    return _pattern(r"\[\[quality\]\]\n", _fields(QualityRecord), ("kld_mean", "top1"))
 
 
 def _fields(record: type[msgspec.Struct]) -> tuple[inspect.Field, ...]:
     return cast("inspect.StructType", inspect.type_info(record)).fields
 
 
-def _pattern(
-    fields: Iterable[inspect.Field], required: Container[str] = (), *, start: str = "", end: str = ""
-) -> re.Pattern[bytes]:
+def _pattern(start: str, fields: Iterable[inspect.Field], required: Container[str] = ()) -> re.Pattern[bytes]:
     lines = [_line(field, required) for field in fields if field.name not in _OF_OTHERS]
-    return re.compile(f"{start}{''.join(lines)}{end}".encode())
+    return re.compile(f"{start}{''.join(lines)}".encode())
 
 
 def _line(field: inspect.Field, required: Container[str]) -> str:
-    group = f"?P<{field.name}>" if field.name in _NEEDED + _SAID else "?:"
-    line = rf"\n{field.name}\ =\ ({group}{_spelling(field.type)})"
-    return line if field.required or field.name in required else f"(?:{line})?+"
+    looked_at = field.name in _NEEDED + _SAID + _FACTS
+    spelling = _spelling(field.type)
+    if looked_at and isinstance(field.type, inspect.VarTupleType):
+        spelling = _ONCE_MATCHED if field.name in _FACTS else _READ_COUNTS
+    line = rf"{field.name}\ =\ ({f'?P<{field.name}>' if looked_at else '?:'}{spelling})"
+    if field.name == _NEEDED[-1]:
+        return line + _TABLE_END
+    return rf"{line}\n" if field.required or field.name in required else rf"(?:{line}\n)?+"
 
 
 def _spelling(kind: inspect.Type) -> str:

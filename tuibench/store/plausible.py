@@ -13,6 +13,7 @@ import msgspec
 from tuibench.core.run.plan import MAX_TURNS
 from tuibench.core.run.record import QualityRecord, TrialRecord
 from tuibench.core.run.shape import AXES
+from tuibench.core.run.users import steps_of
 from tuibench.store.schema import SessionHeader
 
 _MAX_METHODS = 256
@@ -66,11 +67,34 @@ def check_text(token_ids: Sequence[int], piece_chars: Sequence[int], text: str) 
 def check_times(record: TrialRecord) -> None:
     """Check what a speed is computed from, as `check_record` does."""
     _require(record.finished.tzinfo is not None, "`finished` has no time zone")
+    if record.users_ttft_ns or record.users_n_gen:
+        _check_users(record)
+        return
     n_pieces = len(record.piece_chars if record.text_only else record.token_ids)
     _require(len(record.step_ns) >= n_pieces - 1, "`step_ns` has too few gaps for its tokens")
     _require(record.n_told is None or record.text_only, "`n_told` counts what `token_ids` has")
     _require(min(record.step_ns, default=0) >= 0, "a gap between tokens is negative")
     _require(record.ttft_ns != 0, "`ttft_ns` is zero")
+
+
+def _check_users(record: TrialRecord) -> None:
+    """Check who had which token, as `check_times` does."""
+    n_users, n_steps = len(record.users_ttft_ns), len(record.step_ns) + 1
+    _require(record.ttft_ns is not None, "`ttft_ns` of several users is missing")
+    _require(len(record.users_n_gen) == n_users, "`users_n_gen` and `users_ttft_ns` differ in length")
+    told = record.piece_chars if record.text_only else record.token_ids
+    _require(sum(record.users_n_gen) == len(told), "`users_n_gen` counts other tokens than `token_ids`")
+    _require(len(record.users_n_told) in {0, n_users}, "`users_n_told` and `users_ttft_ns` differ in length")
+    _require(min(record.users_n_gen, default=0) > 0, "a user has no token")
+    numbers = (*record.step_ns, *record.users_ttft_ns, *record.users_first, *record.step_users)
+    _require(min(numbers, default=0) >= 0, "a number of a user is negative")
+    if record.step_users:
+        fits = len(record.step_users) == n_steps and not record.users_first
+    else:
+        fits = len(record.users_first) == n_users and max(record.users_first) < n_steps
+    _require(fits, "the users do not fit the steps")
+    counts = [len(steps_of(record, user)) for user in range(n_users)]
+    _require(counts == list(record.users_n_gen), "the users' tokens do not fit the steps")
 
 
 def check_quality(record: QualityRecord) -> None:
@@ -84,6 +108,9 @@ def check_quality(record: QualityRecord) -> None:
     finite = all(math.isfinite(value) for value in numbers if isinstance(value, int | float))
     _require(finite, "a figure is not a finite number")
     _require(record.failed or (record.kld_mean is not None and record.top1 is not None), "figures are missing")
+    by_depth = (record.depth_klds, record.depth_kld_ses, record.depth_top1s)
+    _require(all(len(each) == len(record.depths) for each in by_depth), "figures by position differ in number")
+    _require(all(math.isfinite(value) for each in by_depth for value in each), "a figure is not a finite number")
 
 
 def _require(condition: bool, otherwise: str) -> None:

@@ -17,6 +17,7 @@ from tuibench.core.run.events import (
     TokenEmitted,
     TrialAccepted,
     TrialFinished,
+    UserArrived,
 )
 from tuibench.core.run.plan import Turn
 from tuibench.core.run.record import TrialRecord
@@ -31,7 +32,9 @@ from tuibench.core.run.run_events import (
     TrialStarted,
     TurnsDropped,
 )
+from tuibench.core.run.shape import Shape
 from tuibench.core.run.state import RunState, fold
+from tuibench.core.run.users import arrivals_ns, recorded_steps
 from tuibench.store.schema import Session
 
 _TICK_S = 0.05
@@ -61,8 +64,10 @@ def trial_events(record: TrialRecord) -> Iterator[Event]:
         yield PromptTokenised(
             at_ns=record.tokenise_ns or 0, n_prompt=record.n_prompt, text_sha256=record.prompt_text_sha256
         )
+    if record.users_ttft_ns:
+        yield from _of_users(record)
     at_ns = record.ttft_ns or 0
-    pieces = record.pieces()
+    pieces = [] if record.users_ttft_ns else record.pieces()
     for index, piece in enumerate(pieces):
         at_ns += record.step_ns[index - 1] if index else 0
         if record.text_only:
@@ -71,19 +76,30 @@ def trial_events(record: TrialRecord) -> Iterator[Event]:
             yield TokenEmitted(at_ns=at_ns, index=index, token_id=record.token_ids[index], text=piece)
     if not record.failed:
         yield TrialFinished(
-            at_ns=at_ns,
+            at_ns=_duration_ns(record) if record.users_ttft_ns else at_ns,
             finish_reason=record.finish_reason or FinishReason.LENGTH,
-            text_tail=record.text[sum(record.piece_chars) :],
+            text_tail="" if record.users_ttft_ns else record.text[sum(record.piece_chars) :],
             prefill_ns=record.prefill_ns,
             prefill_peak_bytes=record.prefill_peak_bytes,
             cpu_ns=record.worker_cpu_ns,
             n_gen=record.n_told,
+            users_n_gen=record.users_n_told,
             n_cached=record.n_cached,
             server_timings=record.server_timings,
             sampling_ns=record.sampling_ns,
             guesses=_guesses(record),
             memory=memory,
         )
+
+
+def _of_users(record: TrialRecord) -> Iterator[Event]:
+    """Yield the steps of a trial of several users, and who came later than it began."""
+    arrived = [(at_ns, user) for user, at_ns in enumerate(arrivals_ns(record)) if at_ns > 0]
+    for step in recorded_steps(record):
+        while arrived and arrived[0][0] <= step.at_ns:
+            at_ns, user = arrived.pop(0)
+            yield UserArrived(at_ns=at_ns, user=user)
+        yield step
 
 
 def _guesses(record: TrialRecord) -> GuessCounts | None:
@@ -150,15 +166,28 @@ def stored_state(session: Session, *, under_way: bool = False) -> RunState:
 
 
 def shown_trials(session: Session) -> dict[str, TrialRecord]:
-    """Return the trial of each method that a replay shows: the first measured one, else the latest failure."""
+    """Return the trial of each method that a replay shows: the first measured one, else the latest failure.
+
+    Of a sweep all are of one shape, for no other race is fair: the one under which most methods were measured, and of
+    several such the first one with most users.
+    """
     shown: dict[str, TrialRecord] = {}
+    shape = _shown_shape(session)
     for record in session.trials:
         known = shown.get(record.method)
-        if record.warmup and not record.failed:
+        if not record.failed and (record.warmup or record.shape != shape):
             continue
         if known is None or (known.failed and not record.failed):
             shown[record.method] = record
     return shown
+
+
+def _shown_shape(session: Session) -> Shape | None:
+    methods: dict[Shape | None, set[str]] = {}
+    for record in session.trials:
+        if not record.failed and not record.warmup:
+            methods.setdefault(record.shape, set()).add(record.method)
+    return max(methods, key=lambda shape: (len(methods[shape]), shape.n_users if shape else 1), default=None)
 
 
 class Replay:

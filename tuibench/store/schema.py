@@ -16,11 +16,11 @@ from tuibench.core.run.record import QualityRecord, TrialRecord
 from tuibench.core.run.shape import Shape, Sweep
 from tuibench.core.run.spec import Ranges, Sampling
 
-SCHEMA_VERSION = 3
-_BEFORE_SWEEPS_AND_HOSTS, _BEFORE_ENDPOINTS = 2, 1
+SCHEMA_VERSION = 4
+_BEFORE_USERS, _BEFORE_SWEEPS_AND_HOSTS, _BEFORE_ENDPOINTS = 3, 2, 1
 
 
-def version_to_write(*, endpoints: bool, sweep: bool, hosts: bool) -> int:
+def version_to_write(*, endpoints: bool, sweep: bool, hosts: bool, users: bool) -> int:
     """Return the version that a new session needs: the oldest that says all of it, so that older readers can have it.
 
     Args:
@@ -28,9 +28,12 @@ def version_to_write(*, endpoints: bool, sweep: bool, hosts: bool) -> int:
         sweep: Whether its trials have several shapes. Version 2 would take them for trials of one; it refuses the file,
             since the header of a sweep has no `order` where it looks for one.
         hosts: Whether it measures other machines. Version 2 would take their rows for this machine's.
+        users: Whether it measures several users at once. Version 3 would take the tokens of all for those of one.
     """
-    if sweep or hosts:
+    if users:
         return SCHEMA_VERSION
+    if sweep or hosts:
+        return _BEFORE_USERS
     return _BEFORE_SWEEPS_AND_HOSTS if endpoints else _BEFORE_ENDPOINTS
 
 
@@ -76,6 +79,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     budget_s: float | None = None
     n_warmup: int
     n_threads: int
+    n_threads_of_hosts: int | None = None
+    """Threads that were asked for on other machines; None: as many as suit each."""
     order: tuple[str, ...] = ()
     """Methods in the order of the turns that were planned; the trials themselves stand in the order they took place.
     Empty for a sweep, which has its own."""
@@ -90,6 +95,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Servers that were measured, without what their keys are in."""
     limits: Limits | None = None
     """Of a search for the fastest method that keeps them; None where everything was measured."""
+    staggered: bool = False
+    """Whether several users came one by one."""
+    ttft_limit_ns: int | None = None
+    """With the next one, what goodput asks of each user's answer."""
+    tpot_limit_ns: int | None = None
     sweep: SweepHeader | None = None
     """None in a session of one shape, whose trials have none of their own."""
 

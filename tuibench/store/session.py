@@ -12,7 +12,7 @@ import msgspec
 from tuibench.core.run.record import QualityRecord, TrialRecord
 from tuibench.core.run.resume import split_superseded
 from tuibench.store.migrations import OLDEST, changes, migrate
-from tuibench.store.outline import Outlines, is_quality
+from tuibench.store.outline import Outlines
 from tuibench.store.plausible import check_header, check_quality, check_record
 from tuibench.store.schema import (
     SCHEMA_VERSION,
@@ -68,15 +68,12 @@ def session_from(content: bytes, path: Path, *, in_full: bool = True) -> Session
     Raises:
         SessionError: The header is not a session header.
     """
-    head, *tables = _cut(content, _MAX_TABLES)
-    header = _header(path, head)
+    end = _head_end(content)
+    header = _header(path, content[: max(end, 0)])
     # An older version's tables are brought up first.
-    outlines = None if in_full or changes("trials", header.schema_version) else Outlines()
-    found = _Tables(header.schema_version, outlines)
-    line = head.count(b"\n") + 2
-    for table in tables:
-        found.add(table, line)
-        line += table.count(b"\n") + 1
+    outlines = None if in_full or changes("trials", header.schema_version) else Outlines(content)
+    found = _Tables(header.schema_version)
+    found.read(content, end + 1, outlines)
     counted, superseded = split_superseded(found.trials)
     return Session(
         header=found.told_of(header),
@@ -96,8 +93,8 @@ def load_header(path: Path) -> SessionHeader:
     Raises:
         SessionError: The file cannot be read, or its header is not a session header.
     """
-    head, *_ = _cut(read(path), 1)
-    return _header(path, head)
+    content = read(path)
+    return _header(path, content[: max(_head_end(content), 0)])
 
 
 def whole_bytes(path: Path) -> int:
@@ -116,10 +113,15 @@ def whole_bytes(path: Path) -> int:
     return starts[-1] if last.dropped else len(content)
 
 
-def _cut(content: bytes, max_tables: int) -> list[bytes]:
-    """Return the top and the tables below it, each without the line end before the next."""
-    head, *tables = _TABLE_START.split(b"\n" + content, maxsplit=max_tables)
-    return [head[1:], *tables]
+def _head_end(content: bytes) -> int:
+    """Return where the line end before the first table is; -1 where that is the first line."""
+    return -1 if _TABLE_START.match(b"\n" + content[:2]) else _table_end(content, 0)
+
+
+def _table_end(content: bytes, start: int) -> int:
+    """Return where the line end before the next table is, or the end of the file."""
+    found = _TABLE_START.search(content, start)
+    return found.start() if found else len(content)
 
 
 @dataclass(slots=True)
@@ -127,8 +129,6 @@ class _Tables:
     """What the tables after the header say, as they are read one by one."""
 
     version: int
-    outlines: Outlines | None = None
-    """Where an outline of a trial is all that is wanted."""
     trials: list[TrialRecord] = field(default_factory=list)
     quality: dict[str, QualityRecord] = field(default_factory=dict)
     resumed: list[Resumption] = field(default_factory=list)
@@ -136,6 +136,29 @@ class _Tables:
     bandwidth: SecondReading | None = None
     hosts: dict[str, HostRecord] = field(default_factory=dict)
     dropped: list[str] = field(default_factory=list)
+
+    def read(self, content: bytes, start: int, outlines: Outlines | None) -> None:
+        """Read a file's tables, the first of which begins at `start`; damaged ones are dropped and told.
+
+        Args:
+            content: The file.
+            start: In bytes.
+            outlines: Where an outline of each trial is all that is wanted.
+        """
+        n_tables, line, counted_to = 0, 1, 0
+        while start < len(content):
+            n_tables += 1
+            outlined = outlines.read(start) if outlines else None
+            if outlined is not None and outlined.end - start <= _MAX_TABLE_BYTES:
+                if outlined.trial is not None:
+                    self.trials.append(outlined.trial)
+                start = outlined.end
+                continue
+            end = _table_end(content, start) if n_tables < _MAX_TABLES else len(content)
+            line += content.count(b"\n", counted_to, start)
+            counted_to = start
+            self.add(content[start:end], line)
+            start = end + 1
 
     def add(self, table: bytes, line: int) -> None:
         """Read one table; a damaged one is dropped and told."""
@@ -147,11 +170,6 @@ class _Tables:
     def _add(self, table: bytes) -> None:
         if len(table) > _MAX_TABLE_BYTES:
             raise TomlInputError("larger than any trial")
-        if self.outlines is not None and (trial := self.outlines.outline(table)) is not None:
-            self.trials.append(trial)
-            return
-        if self.outlines is not None and is_quality(table):
-            return
         raw = parse(table.decode("utf-8", errors="replace"))
         trials = self._rows(raw, "trials", TrialRecord)
         for record in trials:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from tuibench.core.format import as_text, counted
 from tuibench.core.machine.fingerprint import Difference, differences
-from tuibench.core.results.comparison import Comparison, MeasuredRun, compare
+from tuibench.core.results.comparison import Comparison, compare
+from tuibench.core.results.measured_run import MeasuredRun
+from tuibench.core.run.shape import WINDOW_TOKENS
 from tuibench.methods import exact_methods, ladder_parents
 from tuibench.store.export.facts import measured_runs
 from tuibench.store.schema import Session
@@ -140,3 +142,12 @@ def _other_texts(session: Session, first: Session) -> Iterator[str]:
         names = (ours.eval_name, theirs.eval_name)
         why = "two versions" if names[0] == names[1] else f"{names[0]} against {names[1]}"
         yield f"text that quality was measured on: {why}"
+    windows = [_windows(side) for side in (session, first)]
+    if all(windows) and windows[0] != windows[1]:
+        yield f"windows that quality was measured on: {' against '.join(windows)} tokens"
+
+
+def _windows(session: Session) -> str:
+    """Return how long they were; nothing where nothing was scored."""
+    lengths = {each.window_tokens or WINDOW_TOKENS for each in session.quality if not each.failed}
+    return " and ".join(f"{length:,}" for length in sorted(lengths))

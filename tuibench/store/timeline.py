@@ -5,10 +5,11 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 
 from tuibench.core.results.metrics import first_divergence
-from tuibench.core.run.events import PieceEmitted, TokenEmitted
+from tuibench.core.run.events import PieceEmitted, StepEmitted, TokenEmitted
 from tuibench.core.run.record import TrialRecord
 from tuibench.core.run.run_events import RunEvent, TrialObserved
 from tuibench.core.run.state import RunState, fold
+from tuibench.core.run.users import steps_of
 from tuibench.store.replay import Replay, shown_trials
 from tuibench.store.schema import Session
 
@@ -56,7 +57,7 @@ class Timeline:
 
 
 def _is_token(event: RunEvent) -> bool:
-    return isinstance(event, TrialObserved) and isinstance(event.event, TokenEmitted | PieceEmitted)
+    return isinstance(event, TrialObserved) and isinstance(event.event, TokenEmitted | StepEmitted | PieceEmitted)
 
 
 def divergences_ns(session: Session, reference: str) -> dict[str, int]:
@@ -76,4 +77,7 @@ def divergences_ns(session: Session, reference: str) -> dict[str, int]:
 
 
 def _token_at_ns(record: TrialRecord, index: int) -> int:
+    if record.users_ttft_ns:
+        steps = [steps_of(record, user) for user in range(len(record.users_n_gen))]
+        index = min(own[index] for own in steps if index < len(own))
     return (record.ttft_ns or 0) + sum(record.step_ns[:index])

@@ -11,7 +11,7 @@ import tomli_w
 _WIDTH = 110
 _INDENT = "    "
 # Only an array matches, never a string's content: tomli-w escapes line ends in strings.
-_ARRAY = re.compile(r'\[\n(?:    (?:-?\d+|"(?:[^"\\\n]|\\.)*"),\n)+\]')
+_ARRAY = re.compile(r'\[\n(?:    (?:-?\d+(?:\.\d+)?(?:e[+-]?\d+)?|"(?:[^"\\\n]|\\.)*"),\n)+\]')
 
 
 def toml_text(table: Mapping[str, Any]) -> str:

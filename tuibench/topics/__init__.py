@@ -16,7 +16,7 @@ class Topic:
 
 
 _ORDER = (
-    *("numbers", "lamps", "measuring", "pick", "sweeps", "methods", "models", "runtimes", "servers", "hosts"),
+    *("numbers", "lamps", "measuring", "pick", "sweeps", "users", "methods", "models", "runtimes", "servers", "hosts"),
     *("sessions", "take", "settings", "ssh"),
     *("figures", "tried", "security", "plugins", "benchmarks"),
 )

@@ -22,14 +22,13 @@ from tuibench.config import Config, LoadedConfig
 from tuibench.core import format as fmt
 from tuibench.models.local import ModelError
 from tuibench.store.schema import SessionError
+from tuibench.ui.context import Context
 from tuibench.ui.keys.keymap import KEYS, bindings
 from tuibench.ui.keys.remapping import remap
 from tuibench.ui.look.series import SeriesMap
-from tuibench.ui.messages import (
-    MethodToggled,
-)
+from tuibench.ui.messages import MethodToggled, PageWanted
 from tuibench.ui.screens.bench import BenchScreen
-from tuibench.ui.services import Context, Services
+from tuibench.ui.services import Services
 from tuibench.ui.sessions_app import SessionsApp
 
 if TYPE_CHECKING:
@@ -49,6 +48,12 @@ def _session_commands() -> type[Provider]:
     return SessionCommands
 
 
+def _manual_commands() -> type[Provider]:
+    from tuibench.ui.commands import ManualCommands  # noqa: PLC0415 - when the palette opens
+
+    return ManualCommands
+
+
 # What the keys of `list` do in whatever has the focus: the first action that it has.
 _MOVES = {
     "down": ("cursor_down", "scroll_down"),
@@ -60,7 +65,7 @@ _MOVES = {
 }
 
 
-_FOUND_EVERYWHERE = {"bench.model", "bench.settings", "run.report"}
+_FOUND_EVERYWHERE = {"bench.model", "bench.settings", "bench.pick", "run.report"}
 
 
 class TuibenchApp(SessionsApp):
@@ -69,7 +74,7 @@ class TuibenchApp(SessionsApp):
     TITLE = "tuibench"
     CSS_PATH = ["tuibench.tcss", "run.tcss"]
     BINDINGS = [*bindings("app"), *bindings("list")]
-    COMMANDS = {get_system_commands_provider, _method_commands, _session_commands}
+    COMMANDS = {get_system_commands_provider, _method_commands, _session_commands, _manual_commands}
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (100, "-wide"), (170, "-very-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-flat"), (15, "-short"), (32, "-tall")]
 
@@ -137,7 +142,8 @@ class TuibenchApp(SessionsApp):
 
         # Whoever closes the recording before it is on the screen wants no offer, either.
         with suppress(SessionError, NoMatches, MountError):
-            session = await asyncio.to_thread(services.load_session, sessions[0].path)
+            first = min(sessions, key=lambda each: each.path.name)  # "first look": our own methods alone
+            session = await asyncio.to_thread(services.load_session, first.path)
             if self.screen is not self._bench or self._bench.prompt.text:
                 return  # somebody knows already what to do
             screen = ReplayScreen(self.context, session, play=True)
@@ -169,7 +175,21 @@ class TuibenchApp(SessionsApp):
         await self.switch_mode("bench")
         for screen in self.screen_stack:
             if isinstance(screen, BenchScreen):
-                screen.ladder.toggle(event.method)
+                screen.toggle_method(event.method)
+
+    @on(PageWanted)
+    def open_page(self, event: PageWanted) -> None:
+        """Open a page of the manual."""
+        self.action_read_manual(event.name)
+
+    def action_read_manual(self, name: str | None = None) -> None:
+        """Open the manual, over whatever is shown."""
+        from tuibench.ui.screens.manual import ManualScreen  # noqa: PLC0415 - when it is asked for
+
+        if not isinstance(self.screen, ManualScreen):
+            self.push_screen(ManualScreen(name))
+        elif name is not None:
+            self.screen.read(name)
 
     async def action_show_mode(self, mode: str) -> None:
         """Go to the bench or to the list of sessions, from whatever lies over it, too; what runs goes on."""
@@ -212,7 +232,7 @@ class TuibenchApp(SessionsApp):
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Offer everything that has a key by its name, too."""
         yield from super().get_system_commands(screen)
-        yield SystemCommand("Redraw", "Paint the whole screen anew, over what others wrote on it", self.paint_all)
+        yield SystemCommand("Redraw", "Repaint the whole screen, over what other programs wrote on it", self.paint_all)
         offered = set()
         for active in screen.active_bindings.values():
             binding = active.binding

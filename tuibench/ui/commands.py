@@ -1,4 +1,4 @@
-"""The command palette's answers beyond the built-in ones: methods and sessions by name."""
+"""The command palette's answers beyond the built-in ones: methods, sessions and pages of the manual."""
 
 from __future__ import annotations
 
@@ -9,11 +9,20 @@ from typing import TYPE_CHECKING
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
 from tuibench.core import format as fmt
-from tuibench.ui.messages import MethodToggled, SessionChosen
+from tuibench.topics import text, topics
+from tuibench.ui.messages import MethodToggled, PageWanted, SessionChosen
+
+_LEAST_WORD = 3
+"""Letters of what is looked for within the manual's pages: fewer are on all of them."""
+_SCORE_TITLE, _SCORE_WITHIN = 0.5, 0.1
+"""What can be done comes first, then pages that are called so, then those that have the words somewhere."""
+_EXCERPT = 60
+"""Letters of a page that are shown from where the words stand."""
 
 if TYPE_CHECKING:
     from tuibench.store.catalogue import SessionSummary
-    from tuibench.ui.services import Context, Services
+    from tuibench.ui.context import Context
+    from tuibench.ui.services import Services
 
 
 def _services(provider: Provider) -> Services:
@@ -60,3 +69,24 @@ class SessionCommands(Provider):
             if (score := matcher.match(label)) > 0:
                 open_it = partial(self.app.post_message, SessionChosen(session.path))
                 yield Hit(score, matcher.highlight(label), open_it, help=f"{session.created:%Y-%m-%d %H:%M}")
+
+
+class ManualCommands(Provider):
+    """Open a page of the manual: by its title, or by words in it."""
+
+    async def search(self, query: str) -> Hits:
+        """Offer the pages that match."""
+        matcher, words = self.matcher(query), query.casefold().strip()
+        for page in topics():
+            label = f"Manual: {page.title}"
+            open_it = partial(self.app.post_message, PageWanted(page.name))
+            if words in page.title.casefold():  # letters strewn over a title are no reason to read the page
+                score, where = _SCORE_TITLE * matcher.match(label), f"`tuibench help {page.name}`"
+                yield Hit(score, matcher.highlight(label), open_it, help=where)
+            elif len(words) >= _LEAST_WORD and (found := _excerpt(words, text(page.name))):
+                yield Hit(_SCORE_WITHIN, label, open_it, help=found)
+
+
+def _excerpt(words: str, page: str) -> str | None:
+    at = page.casefold().find(words)
+    return None if at < 0 else f"… {page[at : at + _EXCERPT].splitlines()[0]} …"

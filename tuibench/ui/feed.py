@@ -1,4 +1,4 @@
-"""From events to snapshots: the only owner of the fold, for live runs and replays alike."""
+"""From the states of a run to snapshots of it."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
-from tuibench.core.run.run_events import RunEvent
-from tuibench.core.run.state import RunState, fold
+from tuibench.core.run.state import Folded, RunState
 
 
 class Feed:
-    """Folds every event and publishes the newest state, never more often than once an interval.
+    """Publishes the newest state, never more often than once an interval.
 
     Tokens may come a thousand a second; a repaint costs time on the very cores that are measured.
     """
 
     def __init__(
         self,
-        events: AsyncGenerator[RunEvent, None],
+        events: AsyncGenerator[Folded, None],
         publish: Callable[[RunState], object],
         *,
         interval_s: float,
@@ -35,8 +34,7 @@ class Feed:
         try:
             # Closed at once when this task is cancelled: that is what ends a worker process.
             async with aclosing(self._events) as events:
-                async for event in events:
-                    self.state = fold(self.state, event)
+                async for _, self.state in events:
                     self._schedule()
         finally:
             if self._scheduled is not None:

@@ -1,8 +1,28 @@
-"""How busy this machine is, once a second: a reading of /proc, nothing more."""
+"""What this machine is, and how busy it is, once a second: a reading of /proc, nothing more."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Cpus:
+    """What the machine is, in so far as the settings depend on it."""
+
+    label: str
+    n_usable: int
+    n_default_threads: int
+
+
+def cpus() -> Cpus:
+    """Return those of this machine."""
+    from tuibench.machine.fingerprint import (  # noqa: PLC0415 - the first frame need not wait for it
+        cpu_label,
+        default_threads,
+        effective_cpus,
+    )
+
+    return Cpus(cpu_label(), effective_cpus(), default_threads())
 
 
 @dataclass(frozen=True, slots=True)

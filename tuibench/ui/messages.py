@@ -88,3 +88,10 @@ class TakeWanted(Message):
     method: str
     methods: tuple[str, ...]
     """All that were measured, the fastest first."""
+
+
+@dataclass
+class PageWanted(Message):
+    """A page of the manual shall be opened."""
+
+    name: str

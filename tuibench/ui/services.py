@@ -1,4 +1,4 @@
-"""What the dashboard asks of the rest of the program, so that tests can script the answers.
+"""What the dashboard asks of the rest of the program: one method each, so that tests can script the answers.
 
 Everything is imported when it is first needed: the first frame waits for none of it.
 """
@@ -8,337 +8,282 @@ Everything is imported when it is first needed: the first frame waits for none o
 
 from __future__ import annotations
 
-import itertools
-import re
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from tuibench.config import Config
-from tuibench.core.run.run_events import RunEvent
-from tuibench.core.run.spec import EvalText, Method, RunSpec, method_of_server
-from tuibench.core.run.state import RunState
-from tuibench.ui.look.series import SeriesMap
-from tuibench.ui.machine_sampler import MachineSample, sample_machine
+from tuibench import paths
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+    from pathlib import Path
+
     from tuibench.core.results.comparison import Comparison
+    from tuibench.core.run.endpoint import Endpoint
     from tuibench.core.run.eta import MethodCost
+    from tuibench.core.run.spec import EvalText, Method, RunSpec
+    from tuibench.core.run.state import RunState
+    from tuibench.measure.run.measurement import Measurement
     from tuibench.measure.run.resume import Continuation
     from tuibench.measure.run.resume_offer import ResumeOffer
     from tuibench.models.cache import CachedModel
     from tuibench.models.local import LocalModel
-    from tuibench.models.origin.pull_process import Pulled, PullFailed, PullProgress
+    from tuibench.models.memory_needs import Fit
+    from tuibench.models.origin.pull_events import PullEvent
+    from tuibench.models.origin.sources import NamedModel
     from tuibench.store.catalogue import SessionSummary
     from tuibench.store.prompts import PromptHistory, PromptLibrary
     from tuibench.store.schema import Session
     from tuibench.store.side_by_side import SideBySide
+    from tuibench.store.timeline import Timeline
+    from tuibench.ui.machine_sampler import Cpus, MachineSample
     from tuibench.ui.take_process import TakeEvent, TakeRequest
 
 
-class LiveRun(Protocol):
-    """A run under way: `tuibench.measure.run.measurement.Measurement`."""
-
-    @property
-    def session_path(self) -> Path | None:
-        """The session file; None until it exists."""
-
-    def events(self) -> AsyncGenerator[RunEvent, None]:
-        """Measure, and yield what happens."""
-
-    def stop(self) -> None:
-        """End the run."""
-
-    def skip(self, method: str | None = None) -> None:
-        """End a method; by default the one that has its turn."""
-
-
-class SessionTimeline(Protocol):
-    """A stored session as a state for every moment of it: `tuibench.store.timeline.Timeline`."""
-
-    duration_ns: int
-
-    def at(self, position_ns: int) -> RunState:
-        """Return the state at a time."""
-
-    def next_token_ns(self, position_ns: int) -> int:
-        """Return when the next token of any method came."""
-
-    def token_before_ns(self, position_ns: int) -> int:
-        """Return when the token before came."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cpus:
-    """What the machine is, in so far as the settings depend on it."""
-
-    label: str
-    n_usable: int
-    n_default_threads: int
-
-
-def _methods() -> Mapping[str, Method]:
-    from tuibench.runtimes.environment import methods_here
-
-    return methods_here()
-
-
-def _find_model(name: str) -> LocalModel | None:
-    from tuibench.models.origin.sources import find_model
-
-    return find_model(name)
-
-
-def _measure(spec: RunSpec, model: LocalModel, resume: Continuation | None = None) -> LiveRun:
-    from tuibench import paths
-    from tuibench.machine.bandwidth import read_bandwidth
-    from tuibench.measure.run.measurement import Measurement
-
-    return Measurement(spec, model, paths.sessions_dir(), bandwidth=read_bandwidth, resume=resume)
-
-
-def _resume_offer(path: Path, named: str) -> ResumeOffer:
-    from tuibench.measure.run.resume_offer import resume_offer
-
-    return resume_offer(path, named, _find_model)
-
-
-def _eval_text() -> EvalText:
-    from tuibench.measure.run.evaluation_text import shipped_text
-
-    return shipped_text()
-
-
-def _pull(name: str) -> AsyncGenerator[PullProgress | Pulled | PullFailed, None]:
-    from tuibench.models.origin.pull_process import pull_in_child
-
-    return pull_in_child(name)
-
-
-def _why_not_taken(method: str) -> str | None:
-    from tuibench.deploy.methods import why_not
-
-    return why_not(method)
-
-
-def _take_folder(model: str, method: str) -> Path:
-    """Return a folder under the current one that is free."""
-    stem = re.sub(r"[^A-Za-z0-9_.+-]", "-", f"{Path(model).name}-{method}")
-    numbered = (Path(stem if number == 1 else f"{stem}-{number}") for number in itertools.count(1))
-    return next(folder for folder in numbered if not folder.exists() and not folder.is_symlink())
-
-
-def _take(request: TakeRequest) -> AsyncGenerator[TakeEvent, None]:
-    from tuibench.ui.take_process import take_in_child
-
-    return take_in_child(request)
-
-
-def _cached_models() -> list[CachedModel]:
-    from tuibench.models.cache import cached_models
-
-    return cached_models()
-
-
-def _model_name(text: str) -> str:
-    """Return what a model is called here.
-
-    Raises:
-        ModelError: It is the address of something else.
-    """
-    from tuibench.models.origin.page_address import hub_id
-
-    return hub_id(text)
-
-
-_N_HEADERS = 100
-_N_LOOKED_AT = 8
-"""Sessions, of which few hold all methods; each is a file to read."""
-
-
-def _costs(model: str) -> dict[str, MethodCost]:
-    """Return what each method took on a model in the newest of the user's sessions that measured it on this CPU."""
-    from tuibench import paths
-    from tuibench.core.run.eta import costs_of
-    from tuibench.machine.fingerprint import machine_header
-    from tuibench.store.catalogue import list_sessions
-    from tuibench.store.schema import SessionError
-    from tuibench.store.session import load
-
-    found: dict[str, MethodCost] = {}
-    cpu = machine_header().cpu
-    index = paths.session_index()
-    known = list_sessions((paths.sessions_dir(),), index=index, n_read=2 * _N_LOOKED_AT, n_headers=_N_HEADERS)
-    for summary in [each for each in known if (each.model, each.cpu) == (model, cpu)][:_N_LOOKED_AT]:
-        if summary.decode_tps.keys() <= found.keys():
-            continue
-        try:
-            session = load(summary.path)
-        except SessionError:  # removed meanwhile
-            continue
-        found = costs_of(session.trials, session.quality) | found
-    return found
-
-
-def _cpus() -> Cpus:
-    from tuibench.machine.fingerprint import cpu_label, default_threads, effective_cpus
-
-    return Cpus(cpu_label(), effective_cpus(), default_threads())
-
-
-def _sessions(n_read: int | None = None, n_headers: int | None = None) -> list[SessionSummary]:
-    from tuibench import paths
-    from tuibench.store.catalogue import list_sessions
-
-    folders = (paths.sessions_dir(), paths.sample_sessions())
-    return list_sessions(folders, index=paths.session_index(), n_read=n_read, n_headers=n_headers)
-
-
-def _load_session(path: Path) -> Session:
-    from tuibench.store.session import load
-
-    return load(path)
-
-
-def _stored_state(session: Session, *, under_way: bool = False) -> RunState:
-    from tuibench.store.replay import stored_state
-
-    return stored_state(session, under_way=under_way)
-
-
-def _under_way(path: Path) -> bool:
-    from tuibench.store.under_way import is_measured
-
-    return is_measured(path)
-
-
-def _timeline(session: Session) -> SessionTimeline:
-    from tuibench.store.timeline import Timeline
-
-    return Timeline(session)
-
-
-def _divergences_ns(session: Session, reference: str) -> dict[str, int]:
-    from tuibench.store.timeline import divergences_ns
-
-    return divergences_ns(session, reference)
-
-
-def _compare(sessions: Sequence[Path], baseline: str | None) -> SideBySide:
-    from tuibench.store.session import load
-    from tuibench.store.side_by_side import side_by_side
-
-    return side_by_side([(path, load(path)) for path in sessions], baseline)
-
-
-def _export(comparison: Comparison, name: str, stem: str) -> Path:
-    """Write a comparison into the current folder, under a name that is free.
-
-    Raises:
-        OSError: It cannot be written.
-        ImportError: The format needs a library that is not installed; the message names it.
-    """
-    from tuibench.store.export.formats import exported
-
-    content = exported(comparison, name)
-    suffix = "txt" if name == "benchstat" else name
-    number = 1
-    while True:
-        path = Path(f"{stem}.{suffix}" if number == 1 else f"{stem}-{number}.{suffix}")
-        try:
-            with path.open("xb") as file:
-                file.write(content)
-        except FileExistsError:
-            number += 1
-        else:
-            return path
-
-
-def _prompt_library() -> PromptLibrary:
-    from tuibench import paths
-    from tuibench.store.prompts import PromptLibrary
-
-    return PromptLibrary(paths.user_prompts())
-
-
-def _prompt_history() -> PromptHistory:
-    from tuibench import paths
-    from tuibench.store.prompts import PromptHistory
-
-    return PromptHistory(paths.prompt_history())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """The real ones by default."""
+    """The real ones."""
 
-    methods: Callable[[], Mapping[str, Method]] = _methods
-    find_model: Callable[[str], LocalModel | None] = _find_model
-    """Quick and without network; None when the model would have to be pulled."""
-    measure: Callable[..., LiveRun] = _measure
-    """What to measure, with which model, and the `Continuation` of the session to go on with, or None."""
-    resume_offer: Callable[[Path, str], ResumeOffer] = _resume_offer
-    """The model as the user named it is its second argument."""
-    cached_models: Callable[[], list[CachedModel]] = _cached_models
-    model_name: Callable[[str], str] = _model_name
-    """The address of a model's page is its hub id."""
-    costs: Callable[[str], Mapping[str, MethodCost]] = _costs
-    """What methods took before, on a model by its name."""
-    pull: Callable[[str], AsyncGenerator[PullProgress | Pulled | PullFailed, None]] = _pull
-    eval_text: Callable[[], EvalText] = _eval_text
-    """What quality is measured on."""
-    cpus: Callable[[], Cpus] = _cpus
-    sample_machine: Callable[[], MachineSample] = sample_machine
-    sessions: Callable[..., list[SessionSummary]] = _sessions
-    """How many files to read whole, None for all, and of how many others the header."""
-    load_session: Callable[[Path], Session] = _load_session
-    stored_state: Callable[..., RunState] = _stored_state
-    under_way: Callable[[Path], bool] = _under_way
-    """Whether a session that lacks trials is being measured now, here or by another program."""
-    timeline: Callable[[Session], SessionTimeline] = _timeline
-    divergences_ns: Callable[[Session, str], dict[str, int]] = _divergences_ns
-    compare: Callable[[Sequence[Path], str | None], SideBySide] = _compare
-    """The method that speeds are stated against is its second argument; None for the usual one."""
-    export: Callable[[Comparison, str, str], Path] = _export
-    why_not_taken: Callable[[str], str | None] = _why_not_taken
-    """Why a method cannot be taken home; None for one that can."""
-    take_folder: Callable[[str, str], Path] = _take_folder
-    """Where a method of a model goes."""
-    take: Callable[[TakeRequest], AsyncGenerator[TakeEvent, None]] = _take
-    prompt_library: Callable[[], PromptLibrary] = _prompt_library
-    prompt_history: Callable[[], PromptHistory] = _prompt_history
-    clock_s: Callable[[], float] = time.monotonic
+    # Measuring ------------------------------------------------------------------------------------------------------
 
+    def measure(self, spec: RunSpec, model: LocalModel, resume: Continuation | None = None) -> Measurement:
+        """Return a run, which begins when its events are asked for.
 
-@dataclass(slots=True)
-class Context:
-    """What every screen is given; only the model is ever another."""
+        Args:
+            spec: What to measure.
+            model: With which model.
+            resume: The session to go on with, or None.
+        """
+        from tuibench.machine.bandwidth import read_bandwidth
+        from tuibench.measure.run.measurement import Measurement
 
-    services: Services
-    series: SeriesMap
-    model: str
-    """As the user named it."""
-    low_bandwidth: bool = False
-    config: Config = field(default_factory=Config)
+        return Measurement(spec, model, paths.sessions_dir(), bandwidth=read_bandwidth, resume=resume)
 
-    def known_methods(self) -> Mapping[str, Method]:
-        """Return the methods that are installed, in ladder order, and the servers of the settings file."""
-        servers = {endpoint.method: method_of_server(endpoint) for endpoint in self.config.servers}
-        return {**self.services.methods(), **servers}
+    def resume_offer(self, path: Path, named: str, servers: Iterable[Endpoint]) -> ResumeOffer:
+        """Return what is left to measure of a session, and whether that can be done here.
 
-    @property
-    def snapshot_s(self) -> float:
-        """Least time between two repaints of a run: they cost time on the cores that are measured."""
-        return 1.0 if self.low_bandwidth else 1 / 2
+        Args:
+            path: The session.
+            named: The model as the user named it.
+            servers: Of the settings.
 
-    @property
-    def frame_s(self) -> float:
-        """Time between two repaints of a replay, when nothing is measured."""
-        return 1.0 if self.low_bandwidth else 1 / 3
+        Raises:
+            SessionError: It cannot be read.
+        """
+        from tuibench.measure.run.resume_offer import resume_offer
+        from tuibench.measure.run.resume_request import Here, ResumeRequest
 
-    @property
-    def sample_s(self) -> float:
-        """Time between two readings of the machine."""
-        return 5.0 if self.low_bandwidth else 1.0
+        known = {server.method: server for server in servers}
+        here = Here(find_model=self.find_model, server=lambda measured: known.get(measured.method))
+        return resume_offer(ResumeRequest(path=path, perhaps=named), here)
+
+    def costs(self, model: str) -> Mapping[str, MethodCost]:
+        """Return what methods took before, on a model by its name."""
+        from tuibench.measure.run.earlier_costs import earlier_costs
+
+        return earlier_costs(model)
+
+    def fits(self, model: LocalModel, methods: Sequence[str], n_tokens: int) -> Mapping[str, Fit]:
+        """Return what methods will take of memory beside what is free now; those that nothing is known of are absent.
+
+        Args:
+            model: The model.
+            methods: By their ids.
+            n_tokens: Of the longest text, all in all.
+        """
+        from tuibench.machine.memory_room import free_memory_bytes
+        from tuibench.models.local import ModelError
+        from tuibench.models.memory_needs import Fit, need_of, size_of
+
+        try:
+            size, free_bytes = size_of(model.directory), free_memory_bytes()
+        except ModelError:  # a run will say so
+            return {}
+        needs = {method: need_of(method, size, n_tokens) for method in methods}
+        return {method: Fit(need, free_bytes) for method, need in needs.items() if need is not None}
+
+    def eval_text(self) -> EvalText:
+        """Return what quality is measured on."""
+        from tuibench.measure.run.evaluation_text import shipped_text
+
+        return shipped_text()
+
+    def prompt_library(self) -> PromptLibrary:
+        """Return the prompts that are kept."""
+        from tuibench.store.prompts import PromptLibrary
+
+        return PromptLibrary(paths.user_prompts())
+
+    def prompt_history(self) -> PromptHistory:
+        """Return the prompts that were used before."""
+        from tuibench.store.prompts import PromptHistory
+
+        return PromptHistory(paths.prompt_history())
+
+    # Methods, models and the machine --------------------------------------------------------------------------------
+
+    def methods(self) -> Mapping[str, Method]:
+        """Return the methods that are installed, in ladder order."""
+        from tuibench.runtimes.environment import methods_here
+
+        return methods_here()
+
+    def missing_runtime(self, name: str) -> str | None:
+        """Return why a runtime cannot be used, and what installs it; None for one that can."""
+        from tuibench.runtimes.environment import missing
+
+        return missing(name)
+
+    def add_runtime(self, name: str) -> AsyncGenerator[PullEvent, None]:
+        """Install a runtime."""
+        from tuibench.runtimes.add_process import add_in_child
+
+        return add_in_child(name)
+
+    def find_model(self, name: str) -> LocalModel | None:
+        """Return a model, quickly and without network; None when it would have to be pulled.
+
+        Raises:
+            ModelError: It cannot be used.
+        """
+        from tuibench.models.origin.sources import find_model
+
+        return find_model(name)
+
+    def cached_models(self) -> list[CachedModel]:
+        """Return the models that are on this disk."""
+        from tuibench.models.cache import cached_models
+
+        return cached_models()
+
+    def named_model(self, name: str) -> NamedModel:
+        """Return what a name means on this disk; reads small files only."""
+        from tuibench.models.origin.sources import named_model
+
+        return named_model(name)
+
+    def model_name(self, text: str) -> str:
+        """Return what a model is called here: the address of its page is its hub id.
+
+        Raises:
+            ModelError: It is the address of something else.
+        """
+        from tuibench.models.origin.page_address import hub_id
+
+        return hub_id(text)
+
+    def pull(self, name: str) -> AsyncGenerator[PullEvent, None]:
+        """Fetch a model."""
+        from tuibench.models.origin.pull_process import pull_in_child
+
+        return pull_in_child(name)
+
+    def cpus(self) -> Cpus:
+        """Return what the machine is, in so far as the settings depend on it."""
+        from tuibench.ui.machine_sampler import cpus
+
+        return cpus()
+
+    def sample_machine(self) -> MachineSample:
+        """Return how busy the machine is."""
+        from tuibench.ui.machine_sampler import sample_machine
+
+        return sample_machine()
+
+    # Sessions -------------------------------------------------------------------------------------------------------
+
+    def sessions(self, n_read: int | None = None, n_headers: int | None = None) -> list[SessionSummary]:
+        """Return the sessions that are stored.
+
+        Args:
+            n_read: How many files to read whole; None for all.
+            n_headers: Of how many others the header.
+        """
+        from tuibench.store.catalogue import list_sessions
+
+        folders = (paths.sessions_dir(), paths.sample_sessions())
+        return list_sessions(folders, index=paths.session_index(), n_read=n_read, n_headers=n_headers)
+
+    def load_session(self, path: Path) -> Session:
+        """Return a session.
+
+        Raises:
+            SessionError: It cannot be read.
+        """
+        from tuibench.store.session import load
+
+        return load(path)
+
+    def stored_state(self, session: Session, *, under_way: bool = False) -> RunState:
+        """Return what is known of a stored run, whose last trials are still to come where it is `under_way`."""
+        from tuibench.store.replay import stored_state
+
+        return stored_state(session, under_way=under_way)
+
+    def under_way(self, path: Path) -> bool:
+        """Return whether a session that lacks trials is being measured now, here or by another program."""
+        from tuibench.store.under_way import is_measured
+
+        return is_measured(path)
+
+    def timeline(self, session: Session) -> Timeline:
+        """Return a stored session as a state for every moment of it."""
+        from tuibench.store.timeline import Timeline
+
+        return Timeline(session)
+
+    def divergences_ns(self, session: Session, reference: str) -> dict[str, int]:
+        """Return when each method's text first differs from the reference's."""
+        from tuibench.store.timeline import divergences_ns
+
+        return divergences_ns(session, reference)
+
+    def compare(self, sessions: Sequence[Path], baseline: str | None) -> SideBySide:
+        """Lay sessions side by side.
+
+        Args:
+            sessions: Their files.
+            baseline: The method that speeds are stated against; None for the usual one.
+
+        Raises:
+            SessionError: One cannot be read.
+        """
+        from tuibench.store.session import load
+        from tuibench.store.side_by_side import side_by_side
+
+        return side_by_side([(path, load(path)) for path in sessions], baseline)
+
+    def export(self, comparison: Comparison, name: str, stem: str) -> Path:
+        """Write a comparison into the current folder; returns the file.
+
+        Raises:
+            OSError: It cannot be written.
+            ImportError: The format needs a library that is not installed; the message names it.
+        """
+        from tuibench.store.export.formats import export_here
+
+        return export_here(comparison, name, stem)
+
+    # Taking a method home -------------------------------------------------------------------------------------------
+
+    def why_not_taken(self, method: str) -> str | None:
+        """Return why a method cannot be taken home; None for one that can."""
+        from tuibench.deploy.methods import why_not
+
+        return why_not(method)
+
+    def take_folder(self, model: str, method: str) -> Path:
+        """Return where a method of a model goes."""
+        from tuibench.ui.take_process import free_folder
+
+        return free_folder(model, method)
+
+    def take(self, request: TakeRequest) -> AsyncGenerator[TakeEvent, None]:
+        """Make a folder of a method."""
+        from tuibench.ui.take_process import take_in_child
+
+        return take_in_child(request)
+
+    # Time -----------------------------------------------------------------------------------------------------------
+
+    def clock_s(self) -> float:
+        """Return a time that only goes forward."""
+        return time.monotonic()

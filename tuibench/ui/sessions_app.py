@@ -15,6 +15,7 @@ from tuibench.config import GlyphsWanted
 from tuibench.core import format as fmt
 from tuibench.models.local import ModelError
 from tuibench.store.schema import SessionError
+from tuibench.ui.context import Context
 from tuibench.ui.messages import (
     ComparisonWanted,
     ReportWanted,
@@ -23,7 +24,6 @@ from tuibench.ui.messages import (
     TakeWanted,
 )
 from tuibench.ui.screens.base import MORE_TRIALS
-from tuibench.ui.services import Context
 from tuibench.ui.themed_app import ThemedApp
 
 if TYPE_CHECKING:
@@ -82,10 +82,12 @@ class SessionsApp(ThemedApp):
 
     @work(exclusive=True, group="resume")
     async def _resume(self, path: Path, *, more: bool) -> None:
-        from tuibench.ui.screens.resume import GoOn, ResumeScreen, whole  # noqa: PLC0415 - when it is asked for
+        from tuibench.measure.run.resume_offer import GoOn  # noqa: PLC0415 - when it is asked for
+        from tuibench.ui.screens.resume import ResumeScreen, whole  # noqa: PLC0415 - when it is asked for
 
         try:
-            offer = await asyncio.to_thread(self.context.services.resume_offer, path, self.context.model)
+            named, servers = self.context.model, self.context.config.servers
+            offer = await asyncio.to_thread(self.context.services.resume_offer, path, named, servers)
         except SessionError as error:
             self.notify(fmt.printable(str(error)), title="Session", severity="error", timeout=10)
             return
@@ -119,7 +121,7 @@ class SessionsApp(ThemedApp):
     def take_chosen(self, event: TakeWanted) -> None:
         """Make a folder of a measured method."""
         if self.session_under_way is not None:
-            self.notify("a run is under way, which it would disturb – F8 on the bench stops it", severity="warning")
+            self.notify("this would disturb the run under way – F8 on the bench stops it", severity="warning")
         else:
             self._take(event)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import sys
+import itertools
+import re
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
+
+from tuibench.runtimes.program import ProgramFailedError, said_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,13 @@ class TakeFailed:
 TakeEvent = TakeStep | Taken | TakeFailed
 
 
+def free_folder(model: str, method: str) -> Path:
+    """Return a folder under the current one that is free."""
+    stem = re.sub(r"[^A-Za-z0-9_.+-]", "-", f"{Path(model).name}-{method}")
+    numbered = (Path(stem if number == 1 else f"{stem}-{number}") for number in itertools.count(1))
+    return next(folder for folder in numbered if not folder.exists() and not folder.is_symlink())
+
+
 async def take_in_child(request: TakeRequest, command: Sequence[str] = ()) -> AsyncGenerator[TakeEvent, None]:
     """Take a method home; the last event is `Taken` or `TakeFailed`.
 
@@ -57,27 +66,14 @@ async def take_in_child(request: TakeRequest, command: Sequence[str] = ()) -> As
         request: What to take.
         command: How to start the program, by default as this one runs.
     """
-    child = await asyncio.create_subprocess_exec(
-        *(command or (sys.executable, "-m", "tuibench")),
+    arguments = (
         *("take", request.method, "--model", request.model, "--session", str(request.session.absolute())),
         *("--calibration-ranges", request.calibration_ranges, "--output", str(request.folder)),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
     )
-    assert child.stderr is not None  # noqa: S101 - it is a pipe
-    said = ""
     try:
-        async for line in child.stderr:
-            said = line.decode(errors="replace").strip() or said
-            yield TakeStep(said.removeprefix("tuibench: "))
-        if await child.wait() == 0:
-            yield Taken(request.folder)
-        else:
-            how = f"`tuibench take` ended with status {child.returncode}"
-            yield TakeFailed(said.removeprefix("tuibench: ") or how)
-    finally:
-        if child.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                child.terminate()
-            await child.wait()
+        async with aclosing(said_by("take", arguments, command)) as lines:
+            async for said in lines:
+                yield TakeStep(said)
+        yield Taken(request.folder)
+    except ProgramFailedError as error:
+        yield TakeFailed(str(error))

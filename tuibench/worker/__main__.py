@@ -10,7 +10,7 @@ import sys  # noqa: E402
 
 from tuibench.core.run.events import PROTOCOL_VERSION, WorkerStarted  # noqa: E402
 from tuibench.machine.thread_pools import worker_environment  # noqa: E402
-from tuibench.models.import_structure import keep_import_structure  # noqa: E402
+from tuibench.models.lean_transformers import import_lean  # noqa: E402
 from tuibench.worker.first_request import first_request  # noqa: E402
 from tuibench.worker.pipe import EventWriter, RequestReader, claim_stdout  # noqa: E402
 from tuibench.worker.stall_detector import StallDetector  # noqa: E402
@@ -21,7 +21,7 @@ def main() -> None:
     faulthandler.enable()  # a crash in native code leaves its Python stack in the log
     emit = EventWriter(claim_stdout())
     emit(WorkerStarted(at_ns=_STARTED_NS, protocol=PROTOCOL_VERSION, pid=os.getpid()))
-    keep_import_structure()
+    import_lean()
     # os._exit: no native library may keep a process alive whose parent is gone.
     requests = RequestReader(on_end=lambda: os._exit(0))
 

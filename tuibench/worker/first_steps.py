@@ -15,6 +15,7 @@ from tuibench.engines.base import UnsupportedModelError
 from tuibench.engines.first_steps import FirstSteps
 from tuibench.models.artifacts import CachedArtifact, find_artifact, make_artifact
 from tuibench.models.home import home_python
+from tuibench.models.lean_transformers import import_lean
 from tuibench.models.local import ModelError
 from tuibench.models.references import first_steps_recipe
 from tuibench.models.tether import tethered
@@ -76,6 +77,7 @@ def main() -> None:
     """Make them; a refusal goes to standard output, everything else to standard error."""
     from tuibench.engines.torch.eager import Baseline  # noqa: PLC0415 - PyTorch, in this process only
 
+    import_lean()
     model_dir = Path(sys.argv[1])
     engine = Baseline()
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from time import perf_counter_ns, process_time_ns
+from time import perf_counter_ns
 
 from tuibench.core.run.events import (
     Event,
@@ -14,17 +14,17 @@ from tuibench.core.run.events import (
     PromptTokenised,
     TokenEmitted,
     TrialAccepted,
-    TrialFinished,
 )
 from tuibench.core.run.spec import TrialRequest
 from tuibench.engines.base import Engine, GuessingEngine
 from tuibench.models.text.tokenizer import PromptError, PromptTokenizer, TooLongError
-from tuibench.worker.memory import own_memory, peak_rss_bytes
+from tuibench.worker.memory import peak_rss_bytes
 from tuibench.worker.prompt import Prompt, fill, read
 from tuibench.worker.sampling import Sampler
+from tuibench.worker.self_picking import tell_sampling
 from tuibench.worker.stall_detector import StallDetector
-from tuibench.worker.tell_machine import tell_conditions
-from tuibench.worker.turns import Turns, rest
+from tuibench.worker.timed_part import TimedPart
+from tuibench.worker.turns import Turns
 
 
 @contextmanager
@@ -58,19 +58,18 @@ def generate(
     Raises:
         PromptError: The prompt is empty, has tokens that the model does not, or leaves no room in the window.
         ModelError: The chat template refuses it.
+        UnsupportedModelError: The method cannot pick tokens so, or read a prompt behind others.
     """
     prompt = Prompt(tokenizer, request)
     reading = prompt.reading
     n_allowed = room(len(prompt.ids), window, request.max_new_tokens, request.depth_tokens)
-    fill(engine, prompt, n_allowed)
-    still_before_ns = standstill.look()
-    tell_conditions(emit)
-    turns.begin()
-    cpu_start_ns = process_time_ns()
-    emit(TrialAccepted(at_ns=perf_counter_ns()))
-    prompt_ids = prompt.tokenised()
     eos_ids = tokenizer.eos_ids
     forced = request.sampling.greedy
+    tell_sampling(engine, request.sampling, eos_ids if forced else ())
+    fill(engine, prompt, n_allowed)
+    timed = TimedPart(emit, standstill, turns)
+    emit(TrialAccepted(at_ns=perf_counter_ns()))
+    prompt_ids = prompt.tokenised()
     sampler = Sampler(request.sampling, banned=eos_ids if forced else ())
     detokenizer = tokenizer.detokenizer()
 
@@ -98,24 +97,15 @@ def generate(
         if index + 1 < n_allowed:
             turns.after(index + 1, request.turn_tokens)
             logits = engine.decode(token_id)
-    cpu_ns = process_time_ns() - cpu_start_ns - turns.cpu_between_ns
-    still_after_ns = standstill.look()
-    memory = own_memory()
-    tell_conditions(emit)
-    ended_ns = perf_counter_ns()
-    rest()
+    timed.end()
     emit(
-        TrialFinished(
-            at_ns=ended_ns,
-            finish_reason=reason,
-            text_tail=detokenizer.finish(),
+        timed.finished(
+            reason,
             prefill_ns=prefill_ns,
-            prefill_peak_bytes=_at_most(prefill_peak_bytes, memory.peak_rss_bytes),
-            cpu_ns=cpu_ns,
+            prefill_peak_bytes=prefill_peak_bytes,
             sampling_ns=sampling_ns,
+            text_tail=detokenizer.finish(),
             guesses=_guesses(engine),
-            stood_still_ns=_rise(still_before_ns, still_after_ns),
-            memory=memory,
         )
     )
 
@@ -125,15 +115,6 @@ def _guesses(engine: Engine) -> GuessCounts | None:
         return None
     found = engine.guesses
     return GuessCounts(n_steps=found.n_steps, n_guessed=found.n_guessed, n_accepted=found.n_accepted)
-
-
-def _rise(before_ns: int | None, after_ns: int | None) -> int | None:
-    return None if before_ns is None or after_ns is None else after_ns - before_ns
-
-
-def _at_most(peak_bytes: int, later_peak_bytes: int | None) -> int:
-    """Return a quick reading of the high-water mark, which never falls, below the exact one taken later."""
-    return peak_bytes if later_peak_bytes is None else min(peak_bytes, later_peak_bytes)
 
 
 def room(n_prompt: int, window: int | None, max_new_tokens: int, depth: int = 0) -> int:

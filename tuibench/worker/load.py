@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuibench.engines.base import CalibratedEngine, EngineInfo, Progress
+from tuibench.engines.decoder.fits import check_fits
 from tuibench.methods import engine_class
 from tuibench.worker.self_check import SelfCheck
 
@@ -22,11 +23,13 @@ def load_checked(
     Raises:
         UnsupportedModelError: It cannot run this model.
         WrongModelError: It computes something else than the model.
+        NotEnoughMemoryError: It takes more memory than is free.
     """
     engine = engine_class(method)()
     if isinstance(engine, CalibratedEngine):
         engine.calibrate_on(calibration)
     check = SelfCheck(engine, model_dir)
+    check_fits(method, model_dir)
     engine.prepare(model_dir, progress)
     check.prepare(progress)
     info = engine.load(model_dir, n_threads, progress)

@@ -9,12 +9,23 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 
-from tuibench.core.run.events import Event, TokenEmitted, encode
+from tuibench.core.run.events import (
+    ConditionsRead,
+    Event,
+    StepEmitted,
+    TokenEmitted,
+    TrialFinished,
+    TurnBegan,
+    TurnEnded,
+    encode,
+)
 from tuibench.core.run.spec import Request, decode_request
 
 _PIPE_BYTES = 1 << 20
 _F_SETPIPE_SZ = 1031
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
+_TURN_GATHER_NS = 80_000_000
+"""A short turn's tokens are sent with its end: it is little that a crash takes with it, and the reader sleeps."""
 
 
 def claim_stdout() -> int:
@@ -40,6 +51,7 @@ class EventWriter:
         self._pending = bytearray()
         self._lock = threading.Lock()
         self._pushed_ns = 0
+        self._in_turn = False
         self.gather_ns = 0
         """How long a token may wait for others to be sent with."""
         os.set_blocking(descriptor, False)
@@ -50,10 +62,26 @@ class EventWriter:
         """Send one event, or keep it for later."""
         with self._lock:
             self._pending += encode(event)
-            if isinstance(event, TokenEmitted) and event.at_ns - self._pushed_ns < self.gather_ns:
+            if self._can_wait(event):
                 return
             self._pushed_ns = event.at_ns
             self._push()
+
+    def _can_wait(self, event: Event) -> bool:
+        """Return whether the reader, whom each line wakes up, can do without it until another is sent."""
+        match event:
+            case ConditionsRead():  # it belongs to what follows
+                return True
+            case TokenEmitted() | StepEmitted():
+                gather_ns = max(self.gather_ns, _TURN_GATHER_NS if self._in_turn else 0)
+                return event.at_ns - self._pushed_ns < gather_ns
+            case TurnBegan():
+                self._in_turn = True
+            case TurnEnded() | TrialFinished():
+                self._in_turn = False
+            case _:
+                pass
+        return False
 
     def _push(self) -> None:
         try:

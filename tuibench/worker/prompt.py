@@ -18,8 +18,13 @@ if TYPE_CHECKING:
 class Prompt:
     """What a trial reads. Everything but `tokenised` is done before its clock starts."""
 
-    def __init__(self, tokenizer: PromptTokenizer, request: TrialRequest) -> None:
+    def __init__(self, tokenizer: PromptTokenizer, request: TrialRequest, part: int = 0) -> None:
         """Cut it, and look whether the model reads it.
+
+        Args:
+            tokenizer: The model's.
+            request: What is asked for.
+            part: Which part of the running text it is, of several users' prompts; all begin as the first does.
 
         Raises:
             ModelError: The chat template refuses it.
@@ -27,9 +32,10 @@ class Prompt:
         """
         self._tokenizer, self._request = tokenizer, request
         text, depth, length = request.running_text, request.depth_tokens, request.prompt_tokens
-        self.before: Sequence[int] = cut(tokenizer, text, 0, depth).token_ids if depth else ()
+        skipped = part * (depth + (length or 0))
+        self.before: Sequence[int] = cut(tokenizer, text, 0, depth, skipped).token_ids if depth else ()
         """Tokens that the KV-cache is to hold when the clock starts."""
-        self._part: Cut | None = cut(tokenizer, text, depth, length) if length is not None else None
+        self._part: Cut | None = cut(tokenizer, text, depth, length, skipped) if length is not None else None
         self.text = request.prompt if self._part is None else self._part.text
         self.raw = request.raw or self._part is not None
         self.ids: Sequence[int] = self._encoded() if self._part is None else self._part.token_ids

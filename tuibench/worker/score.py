@@ -15,7 +15,7 @@ from tuibench.models.artifacts import CachedArtifact, find_artifact
 from tuibench.models.folder import weight_files
 from tuibench.models.references import reference_recipe
 from tuibench.models.text.tokenizer import PromptTokenizer
-from tuibench.quality.reference import Predict, ReferenceMaker, open_reference
+from tuibench.quality.reference import Predict, ReferenceMaker, open_reference, told_of
 from tuibench.quality.scoring import score_text
 from tuibench.quality.windows import Windows, windows_of
 from tuibench.worker.memory import own_memory
@@ -51,6 +51,7 @@ def score(
         token_ids,
         opening=tokenizer.encode("", raw=True),
         context_window=context_window,
+        window_tokens=request.window_tokens,
     )
     predict: Predict = engine.score if hasattr(engine, "score") else partial(score_by_decoding, engine)
     artifact = _reference(predict, engine, model_dir, request, windows, emit)
@@ -63,6 +64,7 @@ def score(
             figures=figures,
             duration_ns=perf_counter_ns() - started_ns,
             reference_bytes=artifact.disk_bytes,
+            reference=told_of(artifact),
             memory=own_memory(),
         )
     )
@@ -76,7 +78,7 @@ def _reference(
     windows: Windows,
     emit: Callable[[Event], None],
 ) -> CachedArtifact:
-    recipe = reference_recipe(model_dir, request.text)
+    recipe = reference_recipe(model_dir, request.text, request.window_tokens)
     found = find_artifact(recipe)
     if found is not None:
         return found
@@ -88,6 +90,7 @@ def _reference(
         score=predict,
         head_inputs=getattr(engine, "head_inputs", None),
         progress=_Reporter("making the FP32 reference", emit),
+        told=getattr(engine, "told_of_reference", None),
     )
     return maker.make(recipe, model_dir.name)
 

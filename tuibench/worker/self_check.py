@@ -20,7 +20,7 @@ class WrongModelError(Exception):
 
 @runtime_checkable
 class _KnowsFirstSteps(Protocol):
-    """An engine that made an uncached pass itself when it loaded."""
+    """An engine that made an uncached pass itself when it loaded: in FP32, unless its method is a BF16 one."""
 
     first_steps: FirstSteps
 
@@ -73,7 +73,7 @@ class SelfCheck:
 
     def _first_steps(self) -> FirstSteps | None:
         known = known_first_steps(self._model_dir)
-        if isinstance(self._engine, _KnowsFirstSteps):
+        if isinstance(self._engine, _KnowsFirstSteps) and self._engine.method.precision != "bf16":
             if known is None and self._engine.method.id in _TRUSTED:
                 keep_first_steps(self._model_dir, self._engine.first_steps)
             return self._engine.first_steps

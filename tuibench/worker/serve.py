@@ -30,6 +30,7 @@ from tuibench.engines.base import (
     StreamRefusedError,
     UnsupportedModelError,
 )
+from tuibench.engines.decoder.fits import NotEnoughMemoryError, check_fits
 from tuibench.methods import UnknownMethodError, UnusableMethodError, engine_class
 from tuibench.models.artifacts import ArtifactError
 from tuibench.models.local import ModelError
@@ -37,6 +38,7 @@ from tuibench.models.text.tokenizer import PromptError, PromptTokenizer
 from tuibench.quality.divergence import NotFiniteError
 from tuibench.quality.reference import StaleReferenceError
 from tuibench.quality.windows import EvalTextError
+from tuibench.worker.batch_check import Sharing, check_sharing
 from tuibench.worker.generate import generate
 from tuibench.worker.memory import own_memory
 from tuibench.worker.pipe import EventWriter, RequestReader, UnexpectedRequestError
@@ -44,8 +46,10 @@ from tuibench.worker.score import MissingReferenceError, score
 from tuibench.worker.self_check import SelfCheck, WrongModelError
 from tuibench.worker.stall_detector import StallDetector
 from tuibench.worker.stream import load_stream, stream
+from tuibench.worker.stream_users import stream_for_users
 from tuibench.worker.tell_machine import tell_machine
 from tuibench.worker.turns import Turns
+from tuibench.worker.users import generate_for_users
 
 HEARTBEAT_S = 1.0
 
@@ -68,10 +72,14 @@ def serve(
         _serve_text(engine, tokenizer, load, requests, emit)
         return
     told_ns = _tell_machine(emit)
-    info = _load(engine, load, emit, started_ns + told_ns)
+    info, sharing = _load(engine, load, tokenizer.vocab_size, emit, started_ns + told_ns)
     turns = Turns(requests.next, emit)
     for request in requests:
         match request:
+            case TrialRequest() if request.n_users > 1:
+                shared = sharing is not None and sharing.shared
+                window = info.context_window
+                generate_for_users(engine, tokenizer, window, request, emit, standstill, turns, shared=shared)
             case TrialRequest():
                 generate(engine, tokenizer, info.context_window, request, emit, standstill, turns)
             case QualityRequest():
@@ -91,6 +99,10 @@ def _tell_machine(emit: EventWriter) -> int:
 
 
 def _engine(load: LoadRequest) -> Engine | StreamEngine:
+    if load.streamed:
+        from tuibench.engines.torch.streamed import StreamedKvCache  # noqa: PLC0415 - for one kind of worker only
+
+        return StreamedKvCache()
     if load.endpoint is None:
         return engine_class(load.method)()
     from tuibench.engines.endpoint.engine import EndpointEngine  # noqa: PLC0415 - its TLS would load with every method
@@ -107,11 +119,16 @@ def _serve_text(
             raise UnexpectedRequestError(
                 f"a method that hands out text is asked for trials, not {type(request).__name__}"
             )
-        stream(engine, tokenizer, request, emit)
+        if request.n_users > 1:
+            stream_for_users(engine, tokenizer, request, emit)
+        else:
+            stream(engine, tokenizer, request, emit)
         emit.flush()
 
 
-def _load(engine: Engine, load: LoadRequest, emit: EventWriter, started_ns: int) -> EngineInfo:
+def _load(
+    engine: Engine, load: LoadRequest, vocabulary: int, emit: EventWriter, started_ns: int
+) -> tuple[EngineInfo, Sharing | None]:
     def progress(label: str, done: int, total: int | None) -> None:
         emit(PhaseProgressed(at_ns=perf_counter_ns(), label=label, done=done, total=total))
 
@@ -121,6 +138,8 @@ def _load(engine: Engine, load: LoadRequest, emit: EventWriter, started_ns: int)
     if isinstance(engine, CalibratedEngine):
         engine.calibrate_on(load.calibration)
     check = SelfCheck(engine, model_dir)
+    if not load.streamed:
+        check_fits(load.method, model_dir)
     prepared = engine.prepare(model_dir, progress)
     prepared = check.prepare(progress) or prepared
     prepare_peak_bytes = own_memory().peak_rss_bytes if prepared else None
@@ -129,6 +148,9 @@ def _load(engine: Engine, load: LoadRequest, emit: EventWriter, started_ns: int)
     info = engine.load(model_dir, load.n_threads, progress)
     ready_ns = perf_counter_ns()
     checked = check.run()
+    sharing = check_sharing(engine, vocabulary, info.context_window) if load.several_users else None
+    if sharing is not None:
+        checked["users"] = sharing.told
     emit(
         EngineReady(
             at_ns=perf_counter_ns(),
@@ -141,10 +163,11 @@ def _load(engine: Engine, load: LoadRequest, emit: EventWriter, started_ns: int)
             facts={**info.facts, **checked},
             prepare_peak_bytes=prepare_peak_bytes,
             kv_cache=info.kv_cache,
+            shares_steps=sharing.shared if sharing else None,
             memory=own_memory(),
         )
     )
-    return info
+    return info, sharing
 
 
 def beat(emit: Callable[[Event], None], standstill: StallDetector) -> None:
@@ -181,6 +204,8 @@ def explain(error: Exception) -> tuple[FailureKind, str]:
     ):
         return FailureKind.ERROR, str(error)
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if isinstance(error, NotEnoughMemoryError):
+        return FailureKind.OUT_OF_MEMORY, str(error)
     # PyTorch and ONNX Runtime raise a RuntimeError when the allocator gives up.
     if isinstance(error, MemoryError) or "can't allocate memory" in text or "Failed to allocate memory" in text:
         return FailureKind.OUT_OF_MEMORY, f"not enough memory: {text}"

@@ -60,14 +60,8 @@ def stream(
     """
     prompt = Prompt(tokenizer, request)
     reading = prompt.reading
-    asked = StreamRequest(
-        prompt=prompt.text,
-        text=tokenizer.rendered(prompt.text, raw=prompt.raw, today=request.prompt_date),
-        max_new_tokens=request.max_new_tokens,
-        sampling=request.sampling,
-    )
     n_prompt = len(prompt.ids)
-    pieces = engine.stream(asked)
+    pieces = engine.stream(asked_of(tokenizer, prompt, request))
     accepted_ns = perf_counter_ns()
     emit(TrialAccepted(at_ns=accepted_ns))
     sha256, doubt = (reading.text_sha256, reading.doubt) if engine.reads_text else (None, None)
@@ -78,9 +72,9 @@ def stream(
         texts.append(piece.text)
     ended_ns = perf_counter_ns()
     outcome = engine.outcome
-    n_gen = _counted(tokenizer, "".join(texts)) if outcome.n_gen is None else outcome.n_gen
+    n_gen = counted(tokenizer, "".join(texts)) if outcome.n_gen is None else outcome.n_gen
     if request.sampling.greedy:
-        _check_length(outcome, request.max_new_tokens)
+        check_length(outcome, request.max_new_tokens)
     emit(
         TrialFinished(
             at_ns=ended_ns,
@@ -89,17 +83,32 @@ def stream(
             n_gen=n_gen,
             n_cached=outcome.n_cached,
             server_timings=outcome.timings,
-            doubts=tuple(_doubts(outcome, n_pieces=len(texts), n_gen=n_gen, n_prompt=n_prompt)),
+            doubts=tuple(doubts_of(outcome, n_pieces=len(texts), n_gen=n_gen, n_prompt=n_prompt)),
         )
     )
 
 
-def _counted(tokenizer: PromptTokenizer, text: str) -> int:
+def asked_of(tokenizer: PromptTokenizer, prompt: Prompt, request: TrialRequest) -> StreamRequest:
+    """Return a prompt as engines are asked that hand out text."""
+    return StreamRequest(
+        prompt=prompt.text,
+        text=tokenizer.rendered(prompt.text, raw=prompt.raw, today=request.prompt_date),
+        max_new_tokens=request.max_new_tokens,
+        sampling=request.sampling,
+    )
+
+
+def counted(tokenizer: PromptTokenizer, text: str) -> int:
     """Return the tokens of a text, without those that the tokenizer puts around any."""
     return len(tokenizer.encode(text, raw=True)) - len(tokenizer.encode("", raw=True))
 
 
-def _check_length(outcome: StreamOutcome, n_asked: int) -> None:
+def check_length(outcome: StreamOutcome, n_asked: int) -> None:
+    """Check that an answer is as long as was asked for.
+
+    Raises:
+        StreamRefusedError: It is not.
+    """
     if outcome.n_gen is not None and outcome.n_gen != n_asked:
         raise StreamRefusedError(
             f"it generated {outcome.n_gen} tokens where {n_asked} were asked for, which is other work than the other "
@@ -108,7 +117,8 @@ def _check_length(outcome: StreamOutcome, n_asked: int) -> None:
         )
 
 
-def _doubts(outcome: StreamOutcome, *, n_pieces: int, n_gen: int, n_prompt: int) -> list[str]:
+def doubts_of(outcome: StreamOutcome, *, n_pieces: int, n_gen: int, n_prompt: int) -> list[str]:
+    """Return what to know of an answer, or of several with their numbers added up, before its figures are believed."""
     found = []
     if outcome.n_cached:
         of_all = f" of {outcome.n_prompt}" if outcome.n_prompt is not None else ""

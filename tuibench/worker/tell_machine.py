@@ -17,7 +17,12 @@ def tell_machine(emit: Callable[[Event], None]) -> None:
     emit(MachineTold(at_ns=perf_counter_ns(), machine=machine_header(), cpus=effective_cpus()))
 
 
-def tell_conditions(emit: Callable[[Event], None]) -> None:
-    """Tell how it is right now; takes well under a millisecond, and nothing may be measured meanwhile."""
+def tell_conditions(emit: Callable[[Event], None], at_ns: int | None = None) -> None:
+    """Tell how it is right now; takes well under a millisecond, and nothing may be measured meanwhile.
+
+    Args:
+        emit: Where the event goes.
+        at_ns: The time of what ended just before, which the event carries instead of its own.
+    """
     conditions = read_conditions(os.getpid(), observer_pid=os.getppid())
-    emit(ConditionsRead(at_ns=perf_counter_ns(), conditions=conditions))
+    emit(ConditionsRead(at_ns=perf_counter_ns() if at_ns is None else at_ns, conditions=conditions))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from time import perf_counter_ns, process_time_ns
+from time import perf_counter_ns
 
 from tuibench.core.run.events import Event, TurnBegan, TurnEnded
 from tuibench.core.run.spec import GoOnRequest, Request
+from tuibench.machine.cpu_clocks import own_cpu_ns
 from tuibench.worker.pipe import UnexpectedRequestError
 from tuibench.worker.tell_machine import tell_conditions
 
@@ -40,15 +41,15 @@ class Turns:
         """
         if turn_tokens is None or n_tokens % turn_tokens:
             return
-        ended_ns, cpu_ns = perf_counter_ns(), process_time_ns()
+        ended_ns, cpu_ns = perf_counter_ns(), own_cpu_ns()
+        tell_conditions(self._emit, ended_ns)  # what is still spinning belongs to the pause
         rest()
-        tell_conditions(self._emit)
         self._emit(TurnEnded(at_ns=ended_ns))
         request = self._next_request()
         if not isinstance(request, GoOnRequest):
             raise UnexpectedRequestError(f"expected to go on with a trial, not {type(request).__name__}")
         tell_conditions(self._emit)
-        self.cpu_between_ns += process_time_ns() - cpu_ns
+        self.cpu_between_ns += own_cpu_ns() - cpu_ns
         self._emit(TurnBegan(at_ns=perf_counter_ns()))
 
 
@@ -60,7 +61,7 @@ def rest() -> None:
     """
     until_s = time.monotonic() + _PATIENCE_S
     while time.monotonic() < until_s:
-        before_ns, cpu_before_ns = perf_counter_ns(), process_time_ns()
+        before_ns, cpu_before_ns = perf_counter_ns(), own_cpu_ns()
         time.sleep(_LOOK_S)
-        if process_time_ns() - cpu_before_ns < _QUIET_SHARE * (perf_counter_ns() - before_ns):
+        if own_cpu_ns() - cpu_before_ns < _QUIET_SHARE * (perf_counter_ns() - before_ns):
             return

@@ -137,6 +137,13 @@ def test_what_some_stablelms_do_is_refused(key, tmp_path):
     ("model_type", "changes", "told"),
     [
         ("gemma", {"use_bidirectional_attention": True}, "has attention look ahead"),
+        ("gemma4_text", {"use_bidirectional_attention": "all"}, "has attention look ahead"),
+        ("gemma4_text", {"enable_moe_block": True}, "with experts beside its feed-forward"),
+        ("gemma4_text", {"rope_scaling": {"rope_type": "linear", "factor": 2.0}}, "sets rope_scaling, which"),
+        ("gemma4_text", {"num_kv_shared_layers": 3}, "sets num_kv_shared_layers to 3; fewer than 3"),
+        ("gemma4_text", {"num_kv_shared_layers": 2}, "share keys that no earlier layer keeps"),
+        ("gemma4_text", {"layer_types": ["conv"] * 3}, "sets layer_types to ['conv', 'conv', 'conv']"),
+        ("gemma4_text", {"per_layer_config": {"2": {"hidden_size": 8}}}, "heads that are the same in all layers"),
         ("gemma", {"hidden_act": "gelu"}, "the activation 'gelu' is not described here"),
         ("gemma2", {"query_pre_attn_scalar": 0}, "sets query_pre_attn_scalar to 0; a number above 0"),
         ("gemma2", {"attn_logit_softcapping": -50.0}, "sets attn_logit_softcapping to -50.0; a number above 0"),
@@ -180,6 +187,18 @@ GEMMA3 = {
     "rope_theta": 1000000,
     "use_bidirectional_attention": False,
 }
+GEMMA4 = {
+    "global_head_dim": 32,
+    "num_global_key_value_heads": None,
+    "num_kv_shared_layers": 0,
+    "hidden_size_per_layer_input": 16,
+    "vocab_size_per_layer_input": 384,
+    "use_bidirectional_attention": "vision",
+    "rope_parameters": {
+        "full_attention": {"partial_rotary_factor": 0.25, "rope_theta": 1000000.0, "rope_type": "proportional"},
+        "sliding_attention": {"rope_theta": 10000.0, "rope_type": "default"},
+    },
+}
 PHI4_MINI = {
     "attention_bias": False,
     "full_attn_mod": 1,
@@ -203,7 +222,13 @@ HUNYUAN = {
 
 @pytest.mark.parametrize(
     ("model_type", "said"),
-    [("gemma2", GEMMA2), ("gemma3_text", GEMMA3), ("phi3", PHI4_MINI), ("hunyuan_v1_dense", HUNYUAN)],
+    [
+        ("gemma2", GEMMA2),
+        ("gemma3_text", GEMMA3),
+        ("gemma4_text", GEMMA4),
+        ("phi3", PHI4_MINI),
+        ("hunyuan_v1_dense", HUNYUAN),
+    ],
 )
 def test_what_published_files_say_is_understood(model_type, said, tmp_path):
     assert read(tmp_path, model_type=model_type, **SIZES, num_key_value_heads=2, head_dim=16, **said).n_layers == 3
@@ -274,6 +299,32 @@ def test_what_changes_nothing_is_let_through(changes, tmp_path):
         ("gemma2", {"num_key_value_heads": 2, "sliding_window": 8, "layer_types": ["full_attention"] * 3}),
         ("gemma3_text", {"num_key_value_heads": 2, "head_dim": 8, "sliding_window": 8, "num_hidden_layers": 13}),
         ("gemma3_text", {"num_key_value_heads": 2, "sliding_window": 8, "sliding_window_pattern": 2}),
+        (
+            "gemma4_text",
+            {
+                "num_key_value_heads": 2,
+                "head_dim": 8,
+                "global_head_dim": 16,
+                "num_hidden_layers": 13,
+                "num_kv_shared_layers": 7,
+                "use_double_wide_mlp": True,
+                "hidden_size_per_layer_input": 4,
+                "vocab_size_per_layer_input": 8,
+            },
+        ),
+        (
+            "gemma4_text",
+            {
+                "num_key_value_heads": 4,
+                "head_dim": 8,
+                "per_layer_config": {"2": {"head_dim": 16, "num_key_value_heads": 2}},
+                "attention_k_eq_v": True,
+                "attention_bias": True,
+                "hidden_size_per_layer_input": 0,
+                "layer_types": ["sliding_attention", "sliding_attention", "full_attention"],
+            },
+        ),
+        ("gemma4_unified_text", {"head_dim": 8, "num_hidden_layers": 7, "num_global_key_value_heads": 1}),
         ("hunyuan_v1_dense", {"num_key_value_heads": 2, "head_dim": 8, "attention_bias": True}),
         ("olmo3", {"num_key_value_heads": 2, "pad_token_id": 0, "sliding_window": 8, "num_hidden_layers": 9}),
         ("granite", {"num_key_value_heads": 2, "attention_bias": True, "mlp_bias": True, "head_dim": 8}),
@@ -338,6 +389,7 @@ def test_what_changes_nothing_is_let_through(changes, tmp_path):
         ("gpt_oss", {"num_local_experts": 4, "num_key_value_heads": 2, "sliding_window": 8}),
         ("gpt_oss", {"num_experts": 4, "num_key_value_heads": 2, "layer_types": ["full_attention"] * 3}),
         ("granitemoe", {"num_local_experts": 4, "num_key_value_heads": 2, "attention_bias": True}),
+        ("lfm2", {"num_key_value_heads": 2, "full_attn_idxs": [0, 2], "conv_bias": True, "block_multiple_of": 8}),
         ("mixtral", {"num_local_experts": 4, "num_key_value_heads": 2, "sliding_window": 8, "head_dim": 8}),
         ("olmoe", {"pad_token_id": None, "num_local_experts": 8, "num_key_value_heads": 2}),
         ("qwen3_moe", {"num_experts": 8, "num_key_value_heads": 2, "moe_intermediate_size": 6}),
@@ -363,14 +415,15 @@ def test_sizes_and_windows_are_those_of_transformers(model_type, changes, tmp_pa
     in_files = revert_weight_conversion(model, model.state_dict())  # experts, in most files, one by one
     stored = {name.removeprefix(decoder.prefix): tuple(tensor.shape) for name, tensor in in_files.items()}
     assert decoder.stored_shapes() == stored
-    layers = getattr(model.base_model, "layers", [])
+    layers = [layer for layer in getattr(model.base_model, "layers", []) if not hasattr(layer, "conv")]
+    attentions = decoder.attentions.values()
     kinds = getattr(config, "layer_types", None)
     windows = [
         config.sliding_window if kinds is None or kinds[index] == "sliding_attention" else None
         for index, _ in enumerate(layers)
         if hasattr(config, "sliding_window")
     ]
-    assert [layer.attention.window for layer in decoder.layers] == (windows or [None] * decoder.n_layers)
+    assert [each.window for each in attentions] == (windows or [None] * len(attentions))
     if model_type == "exaone4":
         rotate = [not layer.self_attn.sliding_window or layer.self_attn.is_sliding for layer in layers]
     elif model_type == "cohere2":
@@ -381,7 +434,7 @@ def test_sizes_and_windows_are_those_of_transformers(model_type, changes, tmp_pa
         rotate = [getattr(getattr(layer, "self_attn", None), "use_rope", True) for layer in layers] or [
             True for _ in decoder.layers
         ]
-    assert [layer.attention.rotated for layer in decoder.layers] == [bool(each) for each in rotate]
+    assert [each.rotated for each in attentions] == [bool(each) for each in rotate]
 
 
 @pytest.mark.parametrize("flags", [[1, 0], [1, 0, 2], [1, 0, [1]], "101", [], 3])

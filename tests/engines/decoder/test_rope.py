@@ -104,6 +104,22 @@ def test_long_texts_are_turned_by_other_angles_than_short_ones(written, length):
         ("gemma3_text", {"rope_theta": 5e5, "rope_local_base_freq": 2e4}),
         ("gemma3_text", {"rope_scaling": {"rope_type": "linear", "factor": 8.0}}),
         ("gemma3_text", {"rope_parameters": {"full_attention": {"rope_type": "linear", "factor": 2.0}}}),
+        ("gemma4_text", {"global_head_dim": 32}),
+        (
+            "gemma4_text",
+            {
+                "global_head_dim": 32,
+                "rope_parameters": {
+                    "full_attention": {
+                        "rope_type": "proportional",
+                        "rope_theta": 1e6,
+                        "partial_rotary_factor": 0.6,
+                        "factor": 2.0,
+                    },
+                    "sliding_attention": {"rope_type": "default", "rope_theta": 2e4},
+                },
+            },
+        ),
         ("olmo3", {}),
         ("olmo3", {"rope_theta": 1e4}),  # which transformers takes for layers without a window only
         ("olmo3", {"rope_theta": 1e4, "rope_scaling": {"rope_type": "yarn", "factor": 8.0}}),

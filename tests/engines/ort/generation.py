@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from tuibench.engines.ort.build import build
+from tuibench.engines.ort.recipes import OPTIONS
 from tuibench.methods import engine_class
 
 PROMPTS = ([5, 42, 79, 116, 153, 190, 227, 264, 301, 338, 375, 28], [7], list(range(10, 60)))
@@ -19,7 +21,9 @@ def opened(method, model_dir, **options):
 
 
 def loaded(method, model_dir):
-    """Return an engine and what it tells; our own kernels are compiled here, not ahead in a process of their own."""
+    """Return an engine and what it tells; graphs and kernels are made here, not ahead in a process of their own."""
+    if method in OPTIONS:
+        build(method, OPTIONS[method], model_dir, lambda *_: None)
     if not method.startswith("fused"):
         return opened(method, model_dir)[:2]
     engine = engine_class(method)()

@@ -149,7 +149,7 @@ def base_model(weights):
     return {name.partition(".")[2]: tensor for name, tensor in weights.items()}
 
 
-@pytest.mark.usefixtures("graph_cache")
+@pytest.mark.usefixtures("warm_cache")
 @pytest.mark.parametrize("kind", ["gpt2", "qwen2"])
 @pytest.mark.parametrize("change", [other_head, same_head, only_head, base_model])
 @pytest.mark.parametrize("method", ["onnx-fused", "fused-fp32"])
@@ -162,7 +162,7 @@ def test_heads_are_tied_as_transformers_ties_them(method, change, kind, changed)
     assert info.parameters == sum(tensor.size for tensor in weights.values()) - twice
 
 
-@pytest.mark.usefixtures("graph_cache")
+@pytest.mark.usefixtures("warm_cache")
 @pytest.mark.parametrize("method", ["int8-dynamic", "fused-int8"])
 def test_quantised_heads_are_those_that_are_stored(method, changed):
     folder = changed("llama", other_head)
@@ -221,7 +221,7 @@ ODD_SHAPES = {
 }
 
 
-@pytest.mark.usefixtures("graph_cache")
+@pytest.mark.usefixtures("warm_cache")
 @pytest.mark.parametrize(
     ("method", "shape"), [*(("fused-fp32", shape) for shape in ODD_SHAPES), ("onnx", "mistral-10-wide")]
 )
@@ -231,7 +231,7 @@ def test_odd_shapes_give_the_logits_of_transformers(method, shape, tmp_path):
     np.testing.assert_allclose(found, transformers_logits(folder, TOKENS), atol=2e-4)
 
 
-@pytest.mark.usefixtures("graph_cache")
+@pytest.mark.usefixtures("warm_cache")
 @pytest.mark.parametrize("method", ["onnx-fused", "fused-fp32"])
 def test_shards_give_the_logits_of_transformers_and_no_other_file_counts(method, tmp_path, tiny_model):
     from transformers import AutoModelForCausalLM

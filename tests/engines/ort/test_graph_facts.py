@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from tests.engines.ort.generation import greedy, opened
+from tests.engines.ort.generation import greedy, loaded, opened
 from tuibench.engines.base import UnsupportedModelError
 from tuibench.engines.decoder.read import read_decoder
 from tuibench.engines.ort import unfused_session as plain_session
+from tuibench.engines.ort.build import build
 from tuibench.engines.ort.prepared import cached_artifact
+from tuibench.engines.ort.recipes import OPTIONS
 from tuibench.engines.ort.session import session_options
 from tuibench.engines.ort.unfused_session import UnfusedSession
 from tuibench.models.artifacts import ArtifactError
@@ -34,8 +36,8 @@ def changed_config(model_dir, target, **changes):
 
 @pytest.mark.usefixtures("warm_cache")
 def test_fusion_is_told_in_operators(tiny_model):
-    _, plain, _ = opened("onnx", tiny_model("llama"))
-    _, fused, _ = opened("onnx-fused", tiny_model("llama"))
+    _, plain = loaded("onnx", tiny_model("llama"))
+    _, fused = loaded("onnx-fused", tiny_model("llama"))
     n_before = int(fused.facts["nodes before fusion"].partition(":")[0])
     n_after = int(fused.facts["nodes"].partition(":")[0])
     assert plain.facts["nodes"] == fused.facts["nodes before fusion"]
@@ -48,7 +50,7 @@ def test_fusion_is_told_in_operators(tiny_model):
 
 @pytest.mark.usefixtures("warm_cache")
 def test_what_writing_into_the_cache_costs_was_measured(tiny_model):
-    _, plain, _ = opened("onnx", tiny_model("llama"))
+    _, plain = loaded("onnx", tiny_model("llama"))
     # 2 layers, 2 KV heads of 16 numbers each, keys and values, in FP32; 1,024 positions are beyond this model's window.
     told = r"0\.5 kB a token in [\d,]+ µs at 128 positions; one thread"
     assert re.fullmatch(told, plain.facts["writing into the KV-cache"])
@@ -59,7 +61,7 @@ def test_what_writing_into_the_cache_costs_was_measured(tiny_model):
 def test_no_kernel_of_the_exported_graph_gives_out_a_whole_cache(tiny_model, tmp_path):
     # With so many positions nothing else of a step is as large as the cache.
     folder, capacity = tiny_model("llama"), 200
-    opened("onnx", folder)
+    loaded("onnx", folder)
     options = session_options(1)
     options.enable_profiling = True
     options.profile_file_prefix = str(tmp_path / "profile")
@@ -85,8 +87,8 @@ def test_no_kernel_of_the_exported_graph_gives_out_a_whole_cache(tiny_model, tmp
 def test_exported_graph_gives_the_tokens_of_pytorch_while_its_buffers_grow(tiny_model, monkeypatch):
     monkeypatch.setattr(plain_session, "_ROOM", 3)
     prompt = list(range(10, 30))
-    expected, _ = greedy(opened("kv-cache", tiny_model("llama"))[0], prompt, 20)
-    engine, _, _ = opened("onnx", tiny_model("llama"))
+    expected, _ = greedy(loaded("kv-cache", tiny_model("llama"))[0], prompt, 20)
+    engine, _ = loaded("onnx", tiny_model("llama"))
     logits = engine.prefill(prompt, 25)  # fifteen fewer than follow
     found = []
     for _ in range(20):
@@ -97,8 +99,8 @@ def test_exported_graph_gives_the_tokens_of_pytorch_while_its_buffers_grow(tiny_
 
 @pytest.mark.usefixtures("warm_cache")
 def test_same_weights_are_read_by_plain_and_fused_graph(tiny_model):
-    _, plain, _ = opened("onnx", tiny_model("llama"))
-    _, fused, _ = opened("onnx-fused", tiny_model("llama"))
+    _, plain = loaded("onnx", tiny_model("llama"))
+    _, fused = loaded("onnx-fused", tiny_model("llama"))
     assert fused.weight_bytes == pytest.approx(plain.weight_bytes, rel=0.01)
     assert fused.parameters == plain.parameters
 
@@ -132,14 +134,14 @@ def test_missing_tensor_is_named(tiny_model, empty_cache, tmp_path):
     assert not list((empty_cache / "artifacts").glob("onnx-fused*"))
 
 
-def test_weights_that_are_not_finite_are_refused(tiny_model, empty_cache, tmp_path):
+def test_an_exported_graph_whose_logits_are_not_finite_is_refused(tiny_model, empty_cache, tmp_path):
+    """Other graphs: `test_failed_rows`."""
     folder = changed_config(tiny_model("llama"), tmp_path / "broken")
     weights = load_file(folder / "model.safetensors")
     weights["model.norm.weight"] = np.full_like(weights["model.norm.weight"], np.nan)
     save_file(weights, folder / "model.safetensors")
-    for method in ("int8-dynamic", "onnx"):
-        with pytest.raises(ArtifactError, match="logits that are not finite"):
-            opened(method, folder)
+    with pytest.raises(ArtifactError, match="logits that are not finite"):
+        build("onnx", OPTIONS["onnx"], folder, lambda *_: None)
     assert not list((empty_cache / "artifacts").glob("[!.]*"))
 
 
@@ -151,14 +153,14 @@ def test_bfloat16_weights_are_read(tiny_model, tmp_path):
     folder = changed_config(tiny_model("llama"), tmp_path / "bf16")
     model = AutoModelForCausalLM.from_pretrained(tiny_model("llama"), dtype=torch.bfloat16)
     model.save_pretrained(folder)
-    expected, _ = greedy(opened("kv-cache", folder)[0], [5, 6, 7], 12)
-    assert greedy(opened("onnx-fused", folder)[0], [5, 6, 7], 12)[0] == expected
+    expected, _ = greedy(loaded("kv-cache", folder)[0], [5, 6, 7], 12)
+    assert greedy(loaded("onnx-fused", folder)[0], [5, 6, 7], 12)[0] == expected
 
 
 @pytest.mark.usefixtures("warm_cache")
 def test_serving_imports_neither_torch_nor_the_exporter(tiny_model):
-    opened("onnx-fused", tiny_model("llama"))
-    opened("onnx", tiny_model("llama"))
+    loaded("onnx-fused", tiny_model("llama"))
+    loaded("onnx", tiny_model("llama"))
     program = f"""
 import sys
 from tests.engines.ort.generation import opened

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from tests.engines.ort.generation import divergence, forced, opened
+from tests.engines.ort.generation import divergence, forced, loaded, opened
 from tuibench.core.run.spec import Calibration
 from tuibench.engines.base import CalibrationError
 from tuibench.engines.ort import facts, session
@@ -26,7 +26,7 @@ def exact(tiny_model):
 
     def make(kind):
         if kind not in found:
-            found[kind] = forced(opened("kv-cache", tiny_model(kind))[0], TEXT)
+            found[kind] = forced(loaded("kv-cache", tiny_model(kind))[0], TEXT)
         return found[kind]
 
     return make
@@ -37,14 +37,23 @@ def exact(tiny_model):
     "kind",
     [
         *("gpt2", "llama-untied-biased", "granite", "olmo2", "phi3-partly-rotated", "qwen3", "stablelm"),
-        *("gemma2-caps", "gemma3-two-rotations", "hunyuan", "olmo3-two-rotations", "phi3-longrope"),
+        *(
+            "gemma2-caps",
+            "gemma3-two-rotations",
+            "gemma4-told-again",
+            "hunyuan",
+            "olmo3-two-rotations",
+            "phi3-longrope",
+        ),
     ],
 )
 @pytest.mark.parametrize("method", LARGEST_DIVERGENCE)
 def test_quantised_logits_stay_near_fp32(method, kind, tiny_model, exact):
-    engine, info, _ = opened(method, tiny_model(kind))
+    engine, info = loaded(method, tiny_model(kind))
     found = divergence(exact(kind), forced(engine, TEXT))
-    assert 0 < found < LARGEST_DIVERGENCE[method]
+    # In a Gemma 4 products read the residual itself, which no norm has made even, and there is a layer more.
+    more = 2 if kind == "gemma4-told-again" else 1
+    assert 0 < found < more * LARGEST_DIVERGENCE[method]
     assert info.facts["quantised"].startswith("100%")
 
 
@@ -53,7 +62,7 @@ def test_quantised_logits_stay_near_fp32(method, kind, tiny_model, exact):
 @pytest.mark.parametrize("method", ["int8-dynamic", "int8-static", "int4-onnx"])
 def test_quantised_experts_stay_near_fp32(method, kind, tiny_model, exact):
     """A token that is sent to another expert by a rounded activation is far from where it was, hence the bounds."""
-    engine, info, _ = opened(method, tiny_model(kind))
+    engine, info = loaded(method, tiny_model(kind))
     found = divergence(exact(kind), forced(engine, TEXT))
     assert 0 < found < (0.6 if method == "int4-onnx" else 0.25)
     assert "experts block 32 × 6" in info.facts["products"]
@@ -61,7 +70,7 @@ def test_quantised_experts_stay_near_fp32(method, kind, tiny_model, exact):
 
 @pytest.mark.usefixtures("warm_cache")
 def test_of_experts_only_those_count_that_a_token_goes_to(tiny_model):
-    _, info, _ = opened("onnx-fused", tiny_model("olmoe"))
+    _, info = loaded("onnx-fused", tiny_model("olmoe"))
     n_layers, hidden, width, n_experts, n_active = 3, 64, 160, 8, 3
     router, attention, heads = hidden * n_experts, hidden * (hidden + 2 * 32) + hidden * hidden, 384 * hidden
     layer = router + attention + n_active * 3 * hidden * width
@@ -73,14 +82,14 @@ def test_of_experts_only_those_count_that_a_token_goes_to(tiny_model):
 @pytest.mark.usefixtures("warm_cache")
 def test_fewer_bits_read_fewer_bytes(tiny_model):
     sizes = [
-        opened(method, tiny_model("gpt2"))[1].weight_bytes for method in ("onnx-fused", "int8-dynamic", "int4-onnx")
+        loaded(method, tiny_model("gpt2"))[1].weight_bytes for method in ("onnx-fused", "int8-dynamic", "int4-onnx")
     ]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] > 3 * sizes[1]
 
 
 def test_int8_torch_quantises_conv1d_and_head(tiny_model):
-    _, info, _ = opened("int8-torch", tiny_model("gpt2"))
+    _, info = loaded("int8-torch", tiny_model("gpt2"))
     assert info.facts["products"] == "INT8 × 9, FP32 × 0"
 
 
@@ -115,17 +124,17 @@ def test_sensitive_products_are_kept_in_blocks_and_named(tiny_model):
 
 @pytest.mark.usefixtures("warm_cache")
 def test_integers_are_not_widened_at_run_time(tiny_model):
-    _, info, _ = opened("int8-static", tiny_model("llama"))
+    _, info = loaded("int8-static", tiny_model("llama"))
     assert "no fall-back" in info.facts["integer kernels"]
     assert "MatMulIntegerToFloat × 8" in info.facts["kernels per token"]
 
 
 @pytest.mark.usefixtures("warm_cache")
 def test_processor_without_vnni_gets_unsigned_products_and_the_same_logits(tiny_model, monkeypatch, exact):
-    expected = forced(opened("int8-static", tiny_model("llama"))[0], TEXT)
+    expected = forced(loaded("int8-static", tiny_model("llama"))[0], TEXT)
     monkeypatch.setattr(session, "has_vnni", lambda: False)
     monkeypatch.setattr(facts, "has_vnni", lambda: False)
-    engine, info, _ = opened("int8-static", tiny_model("llama"))
+    engine, info = loaded("int8-static", tiny_model("llama"))
     assert info.facts["integer kernels"].startswith("no VNNI: both sides unsigned")
     assert divergence(expected, forced(engine, TEXT)) < 0.2 * divergence(exact("llama"), expected)
 

@@ -7,7 +7,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from tests.engines.ort.generation import divergence, forced, greedy, opened
+from tests.engines.ort.generation import divergence, forced, greedy, loaded
 from tuibench.engines.decoder.description import SCORED_TOKENS
 from tuibench.engines.ort.graph.builder import GraphBuilder
 from tuibench.engines.ort.graph.info import MODEL_FILE
@@ -33,32 +33,32 @@ def scored(engine, tokens):
 @pytest.mark.parametrize(
     ("method", "kind"),
     [(method, kind) for kind in ("gpt2", "llama", "qwen3") for method in ("onnx", "onnx-fused")]
-    + [("onnx-fused", kind) for kind in ("gemma3-two-rotations", "mistral-window", "phi3-longrope")]
+    + [("onnx-fused", kind) for kind in ("gemma4-told-again", "mistral-window", "phi3-longrope")]
     + [("onnx", "phi3-longrope")],
 )
 def test_fp32_scores_are_the_logits_of_decoding(method, kind, tiny_model):
-    engine, _, _ = opened(method, tiny_model(kind))
+    engine, _ = loaded(method, tiny_model(kind))
     np.testing.assert_allclose(scored(engine, TEXT), forced(engine, TEXT), atol=2e-4)
 
 
 @pytest.mark.usefixtures("warm_cache")
 @pytest.mark.parametrize("method", ["int8-dynamic", "int8-static", "int4-onnx"])
 def test_quantised_scores_differ_from_decoding_far_less_than_from_fp32(method, tiny_model):
-    engine, _, _ = opened(method, tiny_model("llama"))
+    engine, _ = loaded(method, tiny_model("llama"))
     decoded = forced(engine, TEXT)
-    exact = forced(opened("onnx-fused", tiny_model("llama"))[0], TEXT)
+    exact = forced(loaded("onnx-fused", tiny_model("llama"))[0], TEXT)
     # Attention adds in another order for a block, which turns a few roundings over.
     assert divergence(decoded, scored(engine, TEXT)) < 0.1 * divergence(exact, decoded)
 
 
 def test_int8_torch_is_scored_token_by_token(tiny_model):
-    engine, _, _ = opened("int8-torch", tiny_model("gpt2"))
+    engine, _ = loaded("int8-torch", tiny_model("gpt2"))
     np.testing.assert_array_equal(scored(engine, TEXT[:20]), forced(engine, TEXT[:20]))
 
 
 @pytest.mark.usefixtures("warm_cache")
 def test_decoding_goes_on_after_a_score(tiny_model):
-    engine, _, _ = opened("onnx-fused", tiny_model("llama"))
+    engine, _ = loaded("onnx-fused", tiny_model("llama"))
     expected, _ = greedy(engine, TEXT[:5], 12)
     scored(engine, TEXT)
     assert greedy(engine, TEXT[:5], 12)[0] == expected

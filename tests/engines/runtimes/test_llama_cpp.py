@@ -7,13 +7,21 @@ from importlib.metadata import version
 import gguf
 import numpy as np
 import pytest
-import torch
 
 from tests.architectures.folders import save_folder
+from tests.engines.runtimes.peers import (
+    TOKENS,
+    YARN,
+    changed_llama,
+    decoded,
+    divergence,
+    keep_reference,
+    loaded,
+    log_probabilities,
+)
 from tuibench.engines.base import UnsupportedModelError
 from tuibench.engines.decoder.checkpoint import Checkpoint
 from tuibench.engines.decoder.read import read_decoder
-from tuibench.engines.first_steps import FirstSteps, first_tokens
 from tuibench.engines.runtimes.llama_cpp import gguf_file
 from tuibench.engines.runtimes.llama_cpp.engine import LlamaCppF16, LlamaCppFile, LlamaCppQ4KM, LlamaCppQ8
 from tuibench.engines.runtimes.llama_cpp.gguf_file import as_type, write_gguf
@@ -23,11 +31,9 @@ from tuibench.models.cache import Origin, open_staging, place, pull_lock, remove
 from tuibench.models.digest import remembered_sha256
 from tuibench.models.local import ModelError
 from tuibench.runtimes.catalogue import RUNTIMES
-from tuibench.worker.first_steps import keep_first_steps
 from tuibench.worker.self_check import SelfCheck, WrongModelError
 
 HEAD = "token_embd.weight"
-TOKENS = (5, 17, 200, 33, 44, 8, 9, 100, 3, 7, 77, 150)
 
 
 @pytest.fixture(autouse=True)
@@ -35,28 +41,20 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("TUIBENCH_CACHE", str(tmp_path / "cache"))
 
 
-def log_probabilities(model_dir, token_ids=TOKENS):
-    from transformers import AutoModelForCausalLM
-
-    model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=torch.float32)
-    with torch.inference_mode():
-        return torch.log_softmax(model(torch.tensor([token_ids])).logits[0].double(), -1).numpy()
-
-
-def loaded(engine_class, model_dir):
-    engine = engine_class()
-    engine.prepare(model_dir, lambda *_: None)
-    return engine, engine.load(model_dir, 1, lambda *_: None)
-
-
-def divergence(expected, rows):
-    found = torch.log_softmax(torch.from_numpy(np.array(rows)).double(), -1).numpy()
-    return float((np.exp(expected) * (expected - found)).sum(axis=1).max())
-
-
-def decoded(engine, n_prompt):
-    rows = [np.array(engine.prefill(TOKENS[:n_prompt], len(TOKENS)))]
-    return rows + [np.array(engine.decode(token_id)) for token_id in TOKENS[n_prompt:]]
+def test_sequences_that_share_steps_predict_what_transformers_does_of_each(tiny_llama):
+    engine, _ = loaded(LlamaCppF16, tiny_llama.directory)
+    texts, n_prompts = (TOKENS, TOKENS[:2:-1], TOKENS[3:]), (5, 2, 4)
+    engine.begin_batch(3, len(TOKENS))
+    rows = [[np.array(engine.read_sequence(each, texts[each][: n_prompts[each]]))] for each in range(3)]
+    for _ in range(4):
+        latest = [text[n + len(row) - 1] for text, n, row in zip(texts, n_prompts, rows, strict=True)]
+        for each, logits in enumerate(engine.decode_batch([0, 1, 2], latest)):
+            rows[each].append(logits)
+    rows[1].append(engine.decode_batch([1], [texts[1][6]])[0])  # the others sit out
+    for text, n, row in zip(texts, n_prompts, rows, strict=True):
+        expected = log_probabilities(tiny_llama.directory, text[: n - 1 + len(row)])
+        assert divergence(expected[n - 1 :], row) < 1e-4
+    assert divergence(log_probabilities(tiny_llama.directory)[4:], decoded(engine, 5)) < 1e-4  # and alone again
 
 
 @pytest.mark.parametrize("family", ["tiny_llama", "tiny_gpt2"])
@@ -116,23 +114,8 @@ def test_llamas_that_differ_in_their_settings(changes, tmp_path):
     engine.close()
 
 
-def changed_llama(directory, changes):
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    torch.manual_seed(0)
-    sizes = {"vocab_size": 384, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2}
-    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 256}
-    model = LlamaForCausalLM(LlamaConfig(**sizes, **heads, **{"tie_word_embeddings": True, **changes}))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter), alpha=0.15)
-    model.save_pretrained(directory)
-    return directory
-
-
 def test_what_is_not_written_says_so(tmp_path):
-    yarn = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 64}
-    model_dir = changed_llama(tmp_path / "llama", {"rope_parameters": yarn})
+    model_dir = changed_llama(tmp_path / "llama", {"rope_parameters": YARN})
     with pytest.raises(UnsupportedModelError, match="a yarn rotary embedding; known: default, linear, llama3"):
         LlamaCppQ8().prepare(model_dir, lambda *_: None)
     save_folder("granite", tmp_path / "granite")
@@ -295,8 +278,7 @@ def test_a_file_of_wrongly_ordered_weights_is_no_row(tiny_llama, tmp_path, monke
         engine.load(model_dir, 1, lambda *_: None)
         return SelfCheck(engine, model_dir).run()
 
-    token_ids = first_tokens(decoder.vocabulary, {})
-    keep_first_steps(model_dir, FirstSteps(token_ids, log_probabilities(model_dir, token_ids).astype(np.float32)))
+    keep_reference(model_dir)
     assert "within" in checked()["checked"]
     monkeypatch.setattr(gguf_file, "_as_neighbours", lambda tensor, _: tensor)
     with pytest.raises(WrongModelError, match="does not compute this model"):

@@ -9,7 +9,7 @@ from tuibench.cli.arguments.verb import SESSION_HELP, Verb
 
 _FORMATS = ("table", "md", "csv", "json", "benchstat")
 _EPILOG = """\
-with --fail-on-regression PCT each method is one of three, told on standard error:
+with --fail-on-regression PCT each method is one of three, named on standard error:
   regression   its 95 % interval lies wholly beyond a loss of PCT: exit code 3
   not slower   its interval lies wholly within that loss: exit code 0
   cannot tell  neither: exit code 0, with --strict 4

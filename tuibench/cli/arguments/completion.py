@@ -15,7 +15,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
 
 COMPLETION = Verb(
     "completion",
-    "print a script with which a shell completes commands, options and methods",
+    "print a script that lets a shell complete commands, options and methods",
     _add,
     "tuibench completion bash > ~/.local/share/bash-completion/completions/tuibench",
 )

@@ -15,7 +15,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
 
 DOCTOR = Verb(
     "doctor",
-    "tell what this machine is good for, and what would spoil a measurement",
+    "say what this machine is good for, and what would spoil a measurement",
     _add,
     "tuibench doctor --remeasure",
 )

@@ -16,9 +16,9 @@ A host is a launcher that starts a command on another machine, in the settings:
 
 list     what the settings name
 check    whether a run there would work, with the remedy where not
-prepare  brings this tuibench and the model there, what is missing of them
+prepare  copies there what is missing of this tuibench and the model
 
-exit codes: 0 all is well; 1 something is to be mended; 2 bad usage or settings
+exit codes: 0 all is well; 1 something needs mending; 2 bad usage or settings
 """
 
 

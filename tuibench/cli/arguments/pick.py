@@ -42,6 +42,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
     add_session(parser)
     parser.set_defaults(trials=None, precision=None, max_trials=None, min_time=None, budget=None, control=False)
     parser.set_defaults(preset=None, prompt_tokens=None, depth=None, users=None, on=None)
+    parser.set_defaults(stagger=False, ttft_limit=None, tpot_limit=None)
 
 
 PICK = Verb(

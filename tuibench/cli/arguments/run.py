@@ -8,6 +8,7 @@ from tuibench.cli.arguments.values import (
     counts,
     day,
     depths,
+    duration_ns,
     given,
     given_path,
     model_name,
@@ -31,6 +32,10 @@ def _add(parser: argparse.ArgumentParser) -> None:
     add_subject(parser)
     machines = "machines to measure on: hosts of the settings, and `local`; see `tuibench hosts`"
     parser.add_argument("--on", type=given, metavar="A,B,…", help=machines)
+    detached = parser.add_mutually_exclusive_group()
+    by_itself = "measure without this terminal, there where --on says: `tuibench attach` follows it"
+    detached.add_argument("--detach", action="store_true", help=by_itself)
+    detached.add_argument("--batch", action="store_true", help="put it into the queue of a Slurm host that --on names")
     parser.add_argument(
         "--control", action="store_true", help="measure the yardstick twice: what equal methods differ by, seen"
     )
@@ -92,11 +97,19 @@ def _add_sweep(parser: argparse.ArgumentParser) -> None:
         help="prompts of this length, cut from the --eval-file text",
     )
     add("--depth", type=depths, metavar="N,…", help="tokens in the KV-cache before the clock starts (default: 0)")
-    add("--users", type=counts, metavar="N,…", help="users at once: only 1 for now")
+    add("--users", type=counts, metavar="N,…", help="users at once, each with a prompt of its own (default: 1)")
+    add("--stagger", action="store_true", help="…who come one by one while the first is answered, not all at once")
+    add(
+        "--ttft-limit",
+        type=duration_ns,
+        metavar="T",
+        help="…goodput counts users who wait no longer than this, such as 500ms",
+    )
+    add("--tpot-limit", type=duration_ns, metavar="T", help="…and who get a token at least this often, such as 50ms")
 
 
 def _presets() -> str:
-    told = (f"{name}: {each.prompt_tokens} + {each.max_new_tokens} tokens" for name, each in PRESETS.items())
+    told = (f"{name}: {each.words}" for name, each in PRESETS.items())
     return f"a load by its name ({'; '.join(told)})"
 
 

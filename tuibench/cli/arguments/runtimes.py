@@ -12,6 +12,11 @@ def _add(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("action", nargs="?", choices=("list", "add", "rm", "check"), default="list", help="default: list")
     add("runtime", nargs="?", type=given, metavar="RUNTIME", help="one of those that `tuibench runtimes` lists")
+    add(
+        "--build",
+        action="store_true",
+        help="add: compile it on this machine, for all instructions of its CPU (llama-cpp; minutes)",
+    )
 
 
 RUNTIMES = Verb(

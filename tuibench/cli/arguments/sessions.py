@@ -12,12 +12,18 @@ def _add(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     actions = ("list", "show", "edit", "rm", "restore", "import")
     add("action", nargs="?", choices=actions, default="list", help="default: list")
-    add("session", nargs="?", type=session_name, metavar="SESSION", help=SESSION_HELP)
-    add("more", nargs="*", type=session_name, metavar="FILE", help="with import: further files")
-    add("--follow", action="store_true", help="with show: tell its trials as they are measured")
+    add(
+        "session",
+        nargs="?",
+        type=session_name,
+        metavar="SESSION",
+        help=f"{SESSION_HELP}; with import: file or host",
+    )
+    add("more", nargs="*", type=session_name, metavar="FILE|HOST", help="with import: further files or hosts")
+    add("--follow", action="store_true", help="with show: print its trials as they are measured")
     add("--name", type=words, metavar="NAME", help="with edit: another name")
-    add("--tags", type=words, metavar="TAGS", help="with edit: tags instead of those it has, by blanks or commas")
-    add("--note", type=words, metavar="TEXT", help="with edit: what to remember of it")
+    add("--tags", type=words, metavar="TAGS", help="with edit: new tags, separated by blanks or commas")
+    add("--note", type=words, metavar="TEXT", help="with edit: what to remember about it")
     add("--format", choices=("table", "json", "jsonl"), default="table", help="default: table")
 
 

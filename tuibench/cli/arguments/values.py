@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Mapping
-from datetime import date
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-_MAX_NEW_TOKENS = 200_000
+from tuibench.core.run.number_lists import MOST_TOKENS
+
+if TYPE_CHECKING:
+    from datetime import date
+    from pathlib import Path
+
 _MOST_THREADS = 4096
 _INT_LIMIT = 1 << 63
 """No session file holds a larger number."""
@@ -30,16 +34,14 @@ def positive_int(text: str) -> int:
 
 
 def token_counts(text: str) -> tuple[int, ...]:
-    """Return numbers of tokens, at least one each: more than any context window holds is a slip."""
-    return _numbers(text, 1, _MAX_NEW_TOKENS)
+    """Return numbers of tokens, at least one each."""
+    return _numbers(text, 1, MOST_TOKENS)
 
 
 def preset(text: str) -> str:
     """Return the name of a load."""
     from tuibench.core.run.presets import PRESETS  # noqa: PLC0415 - not needed for --help
 
-    if text == "server":
-        raise argparse.ArgumentTypeError("server means eight users at once, which cannot be measured yet")
     if text not in PRESETS:
         raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(PRESETS)}")
     return text
@@ -63,7 +65,7 @@ def _only(numbers: tuple[int, ...]) -> tuple[int]:
 
 def depths(text: str) -> tuple[int, ...]:
     """Return numbers of tokens that may be zero."""
-    return _numbers(text, 0, _MAX_NEW_TOKENS)
+    return _numbers(text, 0, MOST_TOKENS)
 
 
 def counts(text: str) -> tuple[int, ...]:
@@ -139,6 +141,8 @@ def seconds(text: str) -> float:
 
 def day(text: str) -> date:
     """Return a day."""
+    from datetime import date  # noqa: PLC0415 - not needed for --help
+
     try:
         return date.fromisoformat(text)
     except ValueError:

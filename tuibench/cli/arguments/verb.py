@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 EXIT_CODES = """\
 exit codes: 0 all rows measured; 1 some rows failed (they are in the session, with reasons);
@@ -15,8 +15,7 @@ exit codes: 0 all rows measured; 1 some rows failed (they are in the session, wi
 SESSION_HELP = "file, name or beginning of a name; `last` for the newest"
 
 
-@dataclass(frozen=True, slots=True)
-class Verb:
+class Verb(NamedTuple):
     """A word after `tuibench`. Its code is the module of `tuibench.cli` that is called so."""
 
     name: str

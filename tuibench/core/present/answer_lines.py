@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 from tuibench.core import format as fmt
-from tuibench.core.results.comparison import REFERENCE, Comparison, Row
+from tuibench.core.results.comparison import Comparison
 from tuibench.core.results.metrics import DECODE, PEAK_RSS, TTFT
-from tuibench.core.results.search import Answer
-from tuibench.core.run.limits import Limits
-
-
-def limits_line(limits: Limits) -> str:
-    """Return what is asked of a method."""
-    asked = (
-        limits.max_kld is not None and f"KLD ≤ {limits.max_kld:g}",
-        limits.max_rss_bytes is not None and f"peak RSS ≤ {fmt.size(limits.max_rss_bytes)}",
-        limits.min_decode_tps is not None and f"decode ≥ {fmt.rate(limits.min_decode_tps)}",
-        limits.max_ttft_ns is not None and f"TTFT ≤ {fmt.duration(limits.max_ttft_ns)}",
-    )
-    return ", ".join(part for part in asked if part) or "no limits"
+from tuibench.core.results.row import REFERENCE, Row
+from tuibench.core.results.search import Answer, none_keeps
+from tuibench.core.run.limits import Limits, limits_line
 
 
 def answer_lines(comparison: Comparison, answer: Answer, limits: Limits) -> list[str]:
     """Return the method to take with its figures, what is not certain, and why each other one fell out."""
     row = comparison.row(0, answer.method) if answer.method else None
-    lines = [f"no method keeps {limits_line(limits)}" if row is None else _first_line(row, answer, limits)]
+    lines = [none_keeps(limits) if row is None else _first_line(row, answer, limits)]
     lines += [f"not certain: {doubt}" for doubt in answer.doubts]
     for method in answer.rivals:
         rival = comparison.row(0, method)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from tuibench.core import format as fmt
-from tuibench.core.results.comparison import REFERENCE, Comparison, Row, Speedup
+from tuibench.core.results.comparison import Comparison
 from tuibench.core.results.metrics import (
     ACCEPTANCE,
     DECODE,
+    GOODPUT,
     LOAD,
     PEAK_RSS,
     PREFILL,
     SIZE,
     TOKENS_PER_STEP,
+    TOTAL_DECODE,
     TTFT,
     Metric,
 )
+from tuibench.core.results.row import REFERENCE, Row, Speedup
+from tuibench.core.run.needs import Need, lacks
 
 Cell = Callable[[Comparison, Row], str]
 
@@ -35,6 +39,8 @@ class Column:
     """The same in fewer characters, where a table must be narrow."""
     left: bool = False
     """Whether its text stands at the left edge, as names do."""
+    needs: tuple[Need, ...] = ()
+    """What no row has a value without."""
 
 
 def _run(comparison: Comparison, row: Row) -> str:
@@ -51,8 +57,7 @@ def _trials(comparison: Comparison, row: Row) -> str:
 
 
 def _metric(metric: Metric, comparison: Comparison, row: Row) -> str:
-    del comparison
-    return fmt.metric(metric, row.median(metric))
+    return fmt.metric(metric, row.median(metric) if comparison.tells(metric) else None)
 
 
 def _metric_with_interval(metric: Metric, comparison: Comparison, row: Row) -> str:
@@ -76,6 +81,11 @@ def _short_gain(which: Callable[[Row], Speedup | None], comparison: Comparison, 
 def _vs_first_session(comparison: Comparison, row: Row) -> str:
     del comparison
     return fmt.gain(row.vs_first_session)
+
+
+def _short_vs_first_session(comparison: Comparison, row: Row) -> str:
+    del comparison
+    return fmt.times(row.vs_first_session.value if row.vs_first_session else None)
 
 
 def _kld(comparison: Comparison, row: Row) -> str:
@@ -113,6 +123,12 @@ def _text(comparison: Comparison, row: Row) -> str:
     return "same" if index is None else f"differs at {in_unit}{index + 1}"
 
 
+def _reference(comparison: Comparison, row: Row) -> str:
+    """Return how what the run's predictions are compared with was computed, where not plainly."""
+    told = (each.quality.reference for each in comparison.of_run(row.run) if each.quality is not None)
+    return fmt.printable(next(filter(None, told), fmt.MISSING))
+
+
 def _mbu(comparison: Comparison, row: Row) -> str:
     del comparison
     return fmt.MISSING if row.roofline is None else f"{100 * row.roofline.mbu:.0f} %"
@@ -144,24 +160,35 @@ def _baseline(row: Row) -> Speedup | None:
     return row.against_baseline
 
 
+SESSION = Column("session", "session", _run, left=True)
 METHOD = Column("method", "method", lambda _, row: fmt.printable(row.method), left=True)
 TRIALS = Column("trials", "n", _trials)
 STEP = Column("step", "step", partial(_gain, _step), partial(_short_gain, _step))
 TOTAL = Column("total", "total", partial(_gain, _total), partial(_short_gain, _total))
-KLD = Column("kld", "KLD", _kld, _short_kld)
-TOP1 = Column("top1", "top-1", _top1)
-GUESSES = tuple(Column(metric.id, metric.short, partial(_metric, metric)) for metric in (ACCEPTANCE, TOKENS_PER_STEP))
-"""Of methods that guess tokens; where there is none, `filled` takes them away."""
+_QUALITY = (Need.PREDICTIONS, Need.COMPARED_PREDICTIONS)
+KLD = Column("kld", "KLD", _kld, _short_kld, needs=_QUALITY)
+TOP1 = Column("top1", "top-1", _top1, needs=_QUALITY)
+
+
+def of_metrics(*metrics: Metric) -> tuple[Column, ...]:
+    """Return a column for each metric: its own heading, its medians."""
+    return tuple(Column(each.id, each.short, partial(_metric, each), needs=each.needs) for each in metrics)
+
+
+GUESSES = of_metrics(ACCEPTANCE, TOKENS_PER_STEP)
+"""Of methods that guess tokens; where there is none, `tellable` takes them away."""
+
+USERS = of_metrics(TOTAL_DECODE, GOODPUT)
+"""Of several users at once; likewise."""
 
 LADDER = (
     METHOD,
     TRIALS,
     STEP,
     TOTAL,
-    Column("ttft_ns", "TTFT", partial(_metric, TTFT)),
-    Column("decode_tps", "decode", partial(_metric, DECODE)),
-    Column("peak_rss_bytes", "peak RSS", partial(_metric, PEAK_RSS)),
-    Column("artifact_bytes", "size", partial(_metric, SIZE)),
+    *of_metrics(TTFT, DECODE),
+    *USERS,
+    *of_metrics(PEAK_RSS, SIZE),
     *GUESSES,
     KLD,
     TOP1,
@@ -173,27 +200,26 @@ def comparison_columns(comparison: Comparison) -> tuple[Column, ...]:
     """Return every column of a comparison; those that say the same in all rows are for `varying` to take away."""
     facts = dict.fromkeys(name for run in comparison.runs for name in run.facts)
     return (
-        Column("session", "session", _run, left=True),
+        SESSION,
         *(Column(name, name, partial(_fact, name), left=True) for name in facts),
         METHOD,
         TRIALS,
         Column("decode_tps", "decode", partial(_metric_with_interval, DECODE), partial(_metric, DECODE)),
         Column("baseline", f"× {comparison.baseline}", partial(_gain, _baseline), partial(_short_gain, _baseline)),
+        *USERS,
         STEP,
-        Column("first", "× first session", _vs_first_session),
-        Column("ttft_ns", "TTFT", partial(_metric, TTFT)),
-        Column("prefill_tps", "prefill", partial(_metric, PREFILL)),
+        Column("first", "× first session", _vs_first_session, _short_vs_first_session),
+        *of_metrics(TTFT, PREFILL),
         Column("itl_p50_ns", "ITL p50", partial(_percentile, 0.50)),
         Column("itl_p99_ns", "p99", partial(_percentile, 0.99)),
-        Column("load_ns", "load", partial(_metric, LOAD)),
-        Column("peak_rss_bytes", "peak RSS", partial(_metric, PEAK_RSS)),
-        Column("artifact_bytes", "size", partial(_metric, SIZE)),
-        Column("mbu", "MBU", _mbu),
-        Column("bytes_per_token", "read/token", _bytes_per_token),
+        *of_metrics(LOAD, PEAK_RSS, SIZE),
+        Column("mbu", "MBU", _mbu, needs=(Need.OWN_PROCESS,)),
+        Column("bytes_per_token", "read/token", _bytes_per_token, needs=(Need.OWN_PROCESS,)),
         *GUESSES,
         KLD,
         TOP1,
-        Column("perplexity", "PPL", _perplexity),
+        Column("perplexity", "PPL", _perplexity, needs=_QUALITY),
+        Column("reference", "reference", _reference, left=True, needs=_QUALITY),
         Column("text", "text", _text, left=True),
         Column("observer", "observer", _observer),
         Column("pareto", "best", lambda _, row: "★" if row.best_for_its_quality else fmt.MISSING, left=True),
@@ -210,9 +236,20 @@ def cells(columns: Sequence[Column], comparison: Comparison, rows: Sequence[Row]
     return [[column.heading for column in columns], *([make(comparison, row) for make in makers] for row in rows)]
 
 
+def tellable(columns: Sequence[Column], comparison: Comparison, methods: Collection[str]) -> tuple[Column, ...]:
+    """Return the columns in which one of some methods may have a value by what they need, measured already or not."""
+
+    def possible(column: Column) -> bool:
+        nobody = bool(methods) and all(any(lacks(name, need) for need in column.needs) for name in methods)
+        return not nobody and all(comparison.has(need) for need in column.needs)
+
+    return tuple(filter(possible, columns))
+
+
 def filled(columns: Sequence[Column], comparison: Comparison, rows: Sequence[Row]) -> tuple[Column, ...]:
     """Return the columns that have a value in some row."""
-    return tuple(column for column in columns if any(column.cell(comparison, row) != fmt.MISSING for row in rows))
+    possible = tellable(columns, comparison, {row.method for row in rows})
+    return tuple(column for column in possible if any(column.cell(comparison, row) != fmt.MISSING for row in rows))
 
 
 ALWAYS = frozenset({"method", "decode_tps"})

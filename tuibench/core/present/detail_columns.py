@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from tuibench.core import format as fmt
-from tuibench.core.present.columns import KLD, METHOD, Column
-from tuibench.core.results.comparison import REFERENCE, Comparison, Row
+from tuibench.core.present.columns import KLD, METHOD, SESSION, Column
+from tuibench.core.results.comparison import Comparison
+from tuibench.core.results.row import REFERENCE, Row
 from tuibench.core.run.record import QualityRecord, TrialRecord
 
 
@@ -71,9 +73,49 @@ QUALITY = (
 def scored_on(quality: QualityRecord) -> str:
     """Return what the figures of the quality were taken on; made harmless for a terminal."""
     told = f"{quality.eval_name}: {fmt.counted(quality.n_scored, 'position')}"
+    if quality.window_tokens is not None:
+        told += f" in windows of {quality.window_tokens:,} tokens"
     if quality.reference_bytes is not None:
         told += f", reference cached in {fmt.size(quality.reference_bytes)}"
+    if quality.reference is not None:
+        told += f"; the reference: {quality.reference}"
     return fmt.printable(told)
+
+
+def by_depth(quality: QualityRecord) -> list[tuple[str, str]]:
+    """Return the divergence by context position: from where to where, and the figure with its standard error."""
+    if not quality.depths:
+        return []
+    ends = [*(depth - 1 for depth in quality.depths[1:]), (quality.window_tokens or 0) - 2]
+    names = [f"{start:,} – {end:,}" for start, end in zip(quality.depths, ends, strict=True)]
+    figures = zip(quality.depth_klds, quality.depth_kld_ses, strict=True)
+    told = [fmt.divergence(kld, error) for kld, error in figures]
+    return list(zip(names, told, strict=True))
+
+
+def depth_rows(comparison: Comparison) -> list[Row]:
+    """Return a row for each quality that is known by context position, which is the same under all shapes of a run."""
+    found = {
+        id(row.quality): row for row in reversed(comparison.rows) if row.quality is not None and row.quality.depths
+    }
+    return list(reversed(found.values()))
+
+
+def depth_columns(comparison: Comparison) -> tuple[Column, ...]:
+    """Return the columns for these rows: whose, and the divergence in each band of positions."""
+    rows = depth_rows(comparison)
+    bands = {name: None for row in rows if row.quality for name, _ in by_depth(row.quality)}
+    several = len({SESSION.cell(comparison, row) for row in rows}) > 1
+    return (
+        *((SESSION,) if several else ()),
+        METHOD,
+        *(Column(f"kld {name}", f"KLD at {name}", partial(_band, name)) for name in bands),
+    )
+
+
+def _band(name: str, comparison: Comparison, row: Row) -> str:
+    del comparison
+    return dict(by_depth(row.quality)).get(name, fmt.MISSING) if row.quality else fmt.MISSING
 
 
 def _measured(comparison: Comparison, row: Row) -> tuple[TrialRecord, ...]:

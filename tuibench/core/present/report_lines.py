@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from tuibench.core import format as fmt
 from tuibench.core.present.columns import Column
-from tuibench.core.results.comparison import REFERENCE, Comparison
+from tuibench.core.results.comparison import Comparison
 from tuibench.core.results.metrics import METRICS
+from tuibench.core.results.row import REFERENCE
 from tuibench.core.results.verdict import recommend
 
 _WORDS = {
@@ -23,6 +24,7 @@ _WORDS = {
     "top1": "how often the most likely token is the one of FP32",
     "perplexity": "exponential of the mean cross-entropy on the text: lower predicts it better",
     "text": f"whether it wrote what {REFERENCE} wrote, else the first token that differs",
+    "reference": f"how the predictions of {REFERENCE} were computed, where its weights were not in memory in FP32",
     "observer": "CPU that watching took while it measured",
     "pareto": "★: no other method is both faster and closer to FP32",
     "trials": "trials that count",

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from tuibench.core import format as fmt
 from tuibench.core.results.comparison import Comparison
-from tuibench.core.results.metrics import DECODE, OUTPUT, TTFT, Metric
+from tuibench.core.results.metrics import DECODE, GOODPUT, OUTPUT, TOTAL_DECODE, TTFT, Metric
 from tuibench.core.results.sweep import (
-    SWEPT_METRICS,
     Crossing,
     Knee,
     Line,
@@ -18,16 +17,29 @@ from tuibench.core.results.sweep import (
     knees,
     lines,
     sweep_runs,
+    swept_metrics,
     winner,
 )
 from tuibench.core.run.shape import AXES, Sweep, describe, swept_axes
 from tuibench.core.statistics.stats import Outcome, Ratio
 
-TITLES = {DECODE.id: "decode speed", TTFT.id: "time to the first token", OUTPUT.id: "throughput, prompt included"}
+TITLES = {
+    DECODE.id: "decode speed",
+    TTFT.id: "time to the first token",
+    OUTPUT.id: "throughput, prompt included",
+    TOTAL_DECODE.id: "decode speed of all users",
+    GOODPUT.id: "goodput",
+}
 WON, UNSURE = "★", "?"
 LEGEND = f"{WON} best and told apart from the others   {UNSURE} best, but not told apart from all of them"
 
-_VERBS = {DECODE.id: "decodes fastest", TTFT.id: "answers first", OUTPUT.id: "has the highest throughput"}
+_VERBS = {
+    DECODE.id: "decodes fastest",
+    TTFT.id: "answers first",
+    OUTPUT.id: "has the highest throughput",
+    TOTAL_DECODE.id: "decodes most in all",
+    GOODPUT.id: "has the highest goodput",
+}
 _AXIS_WORDS = {
     "prompt_tokens": ("{} of prompt", "token", "prompt length"),
     "depth_tokens": ("{} of depth", "token", "depth"),
@@ -69,7 +81,7 @@ class SweepMap:
 
 def sweep_maps(comparison: Comparison) -> list[SweepMap]:
     """Return a map of each metric that something was measured of; none without a sweep."""
-    return [found for metric in SWEPT_METRICS if (found := _map(comparison, metric)) is not None]
+    return [found for metric in swept_metrics(comparison) if (found := _map(comparison, metric)) is not None]
 
 
 def _map(comparison: Comparison, metric: Metric) -> SweepMap | None:
@@ -112,7 +124,9 @@ def sweep_sentences(comparison: Comparison) -> list[str]:
     walked = [line for line in lines(comparison) if line.axis != "n_threads"]
     axes = dict.fromkeys(line.axis for line in walked)
     found: list[str] = []
-    for metric in (TTFT, DECODE):
+    told = {name for row in comparison.rows for name in row.metrics}
+    together = [metric for metric in (TOTAL_DECODE, GOODPUT) if metric.id in told and comparison.tells(metric)]
+    for metric in (TTFT, DECODE, *together):
         for axis in axes:
             found += _along_axis(comparison, [line for line in walked if line.axis == axis], metric)
     return [fmt.printable(sentence) for sentence in (*found, *map(_knee, knees(comparison)))]

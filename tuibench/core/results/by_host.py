@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from tuibench.core.results.comparison import MeasuredRun, run_of_state, runs_of_state
+from tuibench.core.results.measured_run import MeasuredRun, run_of_state, runs_of_state
 from tuibench.core.run.host import THIS_MACHINE, host_of, hosts_of, without_host
 from tuibench.core.run.record import QualityRecord, TrialRecord
-from tuibench.core.run.state import HostState, RunState
+
+if TYPE_CHECKING:
+    from tuibench.core.run.state import HostState, RunState
 
 Record = TypeVar("Record", TrialRecord, QualityRecord)
 

@@ -8,8 +8,9 @@ from enum import StrEnum
 
 from tuibench.core import format as fmt
 from tuibench.core.machine.validity import Lamp
-from tuibench.core.results.comparison import Comparison, Row
+from tuibench.core.results.comparison import Comparison
 from tuibench.core.results.metrics import DECODE
+from tuibench.core.results.row import Row
 from tuibench.core.run.record import TrialRecord
 from tuibench.core.statistics.stats import MIN_TRIALS
 
@@ -51,7 +52,8 @@ def evidence(
     *,
     rival: str | None,
     unjudged: Collection[str] = (),
-    max_kld: float | None,
+    max_kld: float,
+    missing: str = "",
 ) -> Evidence:
     """Return how sure it is that the fastest of some methods is the one to take.
 
@@ -63,22 +65,22 @@ def evidence(
         candidates: Rows of one run that may be taken, the fastest first; at least one.
         rival: A method that the fastest is not told apart from.
         unjudged: Faster methods that may not be taken because too little is known of them.
-        max_kld: The divergence that may be taken; None where none was measured.
+        max_kld: The divergence that may be taken.
+        missing: Of which quality nothing is known, where that leaves no method to take; else empty.
     """
     best, speed = candidates[0], candidates[0].median(DECODE) or 0
     near = [row for row in candidates if (row.median(DECODE) or 0) >= _IN_REACH * speed]
     trials = {row.method: comparison.measured[row.run][row.method].records for row in near}
     everything = [record for records in trials.values() for record in records]
-    missing = () if max_kld is not None else ("quality was not measured",)
     red = _mostly_red(trials, everything)
-    if against := (*missing, *_too_few(trials), *red):
+    if against := (*filter(None, [missing]), *_too_few(trials), *red):
         return Evidence(Grade.CANNOT_TELL, against, rival, _example(everything) if red else None)
     doubts = [f"not told apart from {rival}"] if rival else []
     if unjudged:
         doubts.append(f"{', '.join(unjudged)} {'is' if len(unjudged) == 1 else 'are'} faster and not judged")
     disturbed = _some_disturbed(everything)
     doubts += disturbed
-    if max_kld is not None and may_be_above(best, max_kld):
+    if may_be_above(best, max_kld):
         doubts.append(f"its KLD may be above {max_kld:g}")
     grade, example = Grade.PROBABLY if doubts else Grade.TAKE, _example(everything) if disturbed else None
     return Evidence(grade, tuple(doubts), rival, example)

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tuibench.core import format as fmt
-from tuibench.core.results.comparison import Comparison, MeasuredRun
+from tuibench.core.results.comparison import Comparison
+from tuibench.core.results.measured_run import MeasuredRun
 from tuibench.core.results.method_trials import ratio_between_runs
 from tuibench.core.results.metrics import DECODE
-from tuibench.core.results.verdict import interval_and_outcome, recommend
+from tuibench.core.results.ratio_words import interval_and_outcome
+from tuibench.core.results.row import REFERENCE
+from tuibench.core.results.verdict import recommend
 from tuibench.core.statistics.stats import Ratio
 
 
@@ -23,7 +26,7 @@ class HostChoice:
     decode_tps: float
     price_per_hour: float | None
     judged: bool
-    """Whether its closeness was measured."""
+    """Whether it is known to be close to the reference, or is it."""
 
     @property
     def price_per_million_tokens(self) -> float | None:
@@ -44,7 +47,8 @@ def _choice(comparison: Comparison, number: int, run: MeasuredRun) -> HostChoice
     method = advice.fastest or max(may, key=lambda name: rows[name], default=None)
     if method is None or run.host is None:
         return None
-    return HostChoice(number, run.host, method, rows[method], run.price_per_hour, judged=advice.fastest is not None)
+    judged = advice.fastest is not None or method == REFERENCE
+    return HostChoice(number, run.host, method, rows[method], run.price_per_hour, judged=judged)
 
 
 def host_lines(comparison: Comparison) -> list[str]:

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from tuibench.core.results.drift import Drift, drift_of_speeds
 from tuibench.core.results.metrics import DECODE, METRICS, TPOT, speed_tps
-from tuibench.core.run.endpoint import is_endpoint
+from tuibench.core.run.needs import Need, lacks
 from tuibench.core.run.record import TrialRecord
 from tuibench.core.statistics.stats import (
     MIN_TRIALS,
@@ -99,6 +99,6 @@ def drift_of_run(trials: Iterable[TrialRecord], measured: Mapping[str, MethodTri
 
     A server that becomes slower says nothing about it: perhaps it is on another.
     """
+    speeds = {name: each.speeds for name, each in measured.items() if not lacks(name, Need.WATCHED_MACHINE)}
     timed = (record for record in trials if not record.warmup and not record.failed and any(record.step_ns))
-    speeds = {name: each.speeds for name, each in measured.items() if not is_endpoint(name)}
-    return drift_of_speeds(speeds, (record.method for record in timed if not is_endpoint(record.method)))
+    return drift_of_speeds(speeds, (record.method for record in timed if record.method in speeds))

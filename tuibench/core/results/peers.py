@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from tuibench.core import format as fmt
-from tuibench.core.results.comparison import REFERENCE, Comparison, Row
+from tuibench.core.results.comparison import Comparison
 from tuibench.core.results.metrics import DECODE
-from tuibench.core.results.verdict import MAX_KLD
-from tuibench.core.run.control import is_control
-from tuibench.core.run.endpoint import is_endpoint
-from tuibench.core.statistics.stats import Outcome
+from tuibench.core.results.ratio_words import interval_and_outcome
+from tuibench.core.results.recommendation import MAX_KLD
+from tuibench.core.results.row import REFERENCE, Row
+from tuibench.core.run.control import is_control, method_of
+from tuibench.core.run.needs import Need, lacks
+
+HEADING = "runtimes and servers of others"
+"""What stands above their rows, below those of the ladder."""
+
+
+def is_peer(method: str, peers: Collection[str]) -> bool:
+    """Return whether a method, or what it is a control of, runs in a runtime or on a server of others."""
+    name = method_of(method)
+    return name in peers or lacks(name, Need.RUNG)
 
 
 def apart(rows: Sequence[Row], peers: Collection[str]) -> tuple[list[Row], list[Row]]:
@@ -20,8 +30,8 @@ def apart(rows: Sequence[Row], peers: Collection[str]) -> tuple[list[Row], list[
         rows: Any.
         peers: Methods that run in a runtime of others.
     """
-    others = [row for row in rows if row.method in peers or is_endpoint(row.method)]
-    return [row for row in rows if row not in others], others
+    others = [row for row in rows if is_peer(row.method, peers)]
+    return [row for row in rows if not is_peer(row.method, peers)], others
 
 
 def peer_sentence(comparison: Comparison, peers: Collection[str], run: int = 0, max_kld: float = MAX_KLD) -> str | None:
@@ -36,15 +46,13 @@ def peer_sentence(comparison: Comparison, peers: Collection[str], run: int = 0, 
     ratio = comparison.speed_ratio(run, ours.method, theirs.method)
     if ratio is None:
         return None
-    words = {Outcome.UNKNOWN: "(too few trials to tell) ", Outcome.NONE: "(no difference) "}
-    interval = "" if ratio.outcome is Outcome.UNKNOWN else f"{fmt.interval(ratio.low, ratio.high)} "
-    speed = f"{fmt.times(ratio.value)} {interval}{words.get(ratio.outcome, '')}"
-    return fmt.printable(f"{ours.method} is {speed}{theirs.method} at KLD {_kld(ours)} against {_kld(theirs)}")
+    speed = f"{fmt.times(ratio.value)} {interval_and_outcome(ratio)}"
+    return fmt.printable(f"{ours.method} is {speed} {theirs.method} at KLD {_kld(ours)} against {_kld(theirs)}")
 
 
 def _fastest(rows: Sequence[Row], max_kld: float) -> Row | None:
     usable = [row for row in rows if row.median(DECODE) and not row.not_same_model and not is_control(row.method)]
-    close = [row for row in usable if row.method == REFERENCE or (row.kld is not None and row.kld <= max_kld)]
+    close = [row for row in usable if row.is_within(max_kld)]
     return max(close, key=lambda row: row.median(DECODE) or 0, default=None)
 
 

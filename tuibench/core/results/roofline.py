@@ -14,6 +14,7 @@ from tuibench.core.machine.fingerprint import MachineHeader
 from tuibench.core.results.metrics import DECODE, TOKENS_PER_STEP, summarise
 from tuibench.core.run.kv_cache import KvCacheSize
 from tuibench.core.run.record import TrialRecord
+from tuibench.core.run.users import users_of
 
 _MEMORY_BOUND = 0.6
 """llama.cpp reaches 0.84–0.95 where memory is the limit; kernels for few bits per weight less."""
@@ -95,8 +96,10 @@ def _mean_kv_bytes(kv_cache: KvCacheSize | None, measured: list[TrialRecord]) ->
     record = next((record for record in measured if record.n_prompt is not None and record.step_ns), None)
     if kv_cache is None or record is None or record.n_prompt is None:
         return 0
-    lengths = range(record.n_prompt + 1, record.n_prompt + 1 + len(record.step_ns))
-    return sum(map(kv_cache.at, lengths)) / len(lengths)
+    user = users_of(record)[0]
+    lengths = range(record.n_prompt + 1, record.n_prompt + 1 + len(user.step_ns))
+    n_caches = 1 if record.step_users else record.n_users or 1
+    return n_caches * kv_cache.mean_over(lengths)
 
 
 def _bound(mbu: float, bytes_per_token: float, cached_bytes: int | None) -> Bound:

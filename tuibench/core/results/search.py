@@ -13,11 +13,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from tuibench.core import format as fmt
-from tuibench.core.results.comparison import REFERENCE, Comparison, Row
+from tuibench.core.results.comparison import Comparison
 from tuibench.core.results.evidence import may_be_above, surely_above
 from tuibench.core.results.metrics import DECODE, PEAK_RSS, TTFT
-from tuibench.core.run.endpoint import NO_QUALITY, is_endpoint
-from tuibench.core.run.limits import Limits
+from tuibench.core.results.row import REFERENCE, Row
+from tuibench.core.run.limits import Limits, limits_line
+from tuibench.core.run.needs import Need, lacks
 from tuibench.core.statistics.stats import COVERAGE, MIN_TRIALS, Ratio
 
 LOOKS = (1, 2, 3, 5, 8, 12)
@@ -51,7 +52,7 @@ class Answer:
     """The end of the search."""
 
     method: str | None
-    """None: no method keeps the limits."""
+    """None: no method was shown to keep the limits."""
     doubts: tuple[str, ...] = ()
     """What could not be told; none where the answer is certain."""
     rivals: tuple[str, ...] = ()
@@ -60,16 +61,19 @@ class Answer:
     """Why each other method is not the answer, by its name."""
 
 
-def next_step(comparison: Comparison, limits: Limits, *, given_up: Collection[str] = ()) -> Score | Measure | Answer:
+def next_step(
+    comparison: Comparison, limits: Limits, *, given_up: Collection[str] = (), run: int = 0
+) -> Score | Measure | Answer:
     """Return what to do next.
 
     Args:
-        comparison: Of what was measured so far, one run: at least one trial of each method that could be measured.
+        comparison: Of what was measured so far: at least one trial of each method that could be measured.
         limits: That the answer must keep.
         given_up: Methods that cannot be measured any further.
+        run: Which of the comparison it is.
     """
-    out = {row.method: why for row in comparison.of_run(0) if (why := _why_out(row, limits))}
-    rows = [row for row in comparison.of_run(0) if row.method not in out]
+    out = {row.method: why for row in comparison.of_run(run) if (why := _why_out(row, limits))}
+    rows = [row for row in comparison.of_run(run) if row.method not in out]
     rows.sort(key=lambda row: -(row.median(DECODE) or 0))
     contenders: list[Row] = []
     for row in rows:
@@ -82,6 +86,21 @@ def next_step(comparison: Comparison, limits: Limits, *, given_up: Collection[st
     if not contenders:
         return Answer(None, out=out)
     return _among(comparison, limits, contenders, out, given_up)
+
+
+def answered(comparison: Comparison, run: int) -> Answer | None:
+    """Return what a search found; None where a run is not of a search, or of one that was ended before it was over."""
+    limits = comparison.runs[run].limits
+    if limits is None or not any(row.median(DECODE) for row in comparison.of_run(run)):
+        return None
+    given_up = {row.method for row in comparison.of_run(run) if row.failure}
+    step = next_step(comparison, limits, given_up=given_up, run=run)
+    return step if isinstance(step, Answer) else None
+
+
+def none_keeps(limits: Limits) -> str:
+    """Return what there is to say where the answer names no method; of some, it may not have been possible to tell."""
+    return f"no method was shown to keep {limits_line(limits)}"
 
 
 def _among(
@@ -144,8 +163,8 @@ def _too_slow(row: Row, limits: Limits) -> str | None:
 def _too_far(row: Row, limits: Limits) -> str | None:
     if limits.max_kld is None:
         return None
-    if is_endpoint(row.method):
-        return NO_QUALITY
+    if lacks(row.method, Need.PREDICTIONS):
+        return Need.PREDICTIONS.value
     if row.quality is not None and row.quality.failed:
         return f"quality failed: {row.quality.failure_message or row.quality.failure_kind}"
     if row.kld is not None and surely_above(row, limits.max_kld):
@@ -172,7 +191,7 @@ def _quality_doubts(row: Row, limits: Limits) -> tuple[str, ...]:
 
 
 def _clearly_faster(comparison: Comparison, ours: Row, theirs: Row) -> bool:
-    ratio = comparison.speed_ratio(0, ours.method, theirs.method)
+    ratio = comparison.speed_ratio(ours.run, ours.method, theirs.method)
     if ratio is None:
         return True  # it has no speed in the rounds of the leader: it was out before, and is measured no more
     if ratio.p_value is None:
@@ -181,12 +200,12 @@ def _clearly_faster(comparison: Comparison, ours: Row, theirs: Row) -> bool:
 
 
 def _slower(comparison: Comparison, leader: Row, row: Row) -> str:
-    ratio: Ratio | None = comparison.speed_ratio(0, row.method, leader.method)
+    ratio: Ratio | None = comparison.speed_ratio(row.run, row.method, leader.method)
     if ratio is None:
         return f"slower than {leader.method}"
     return f"{fmt.times(ratio.value)} {leader.method} {fmt.interval(ratio.low, ratio.high)}".rstrip()
 
 
 def _not_worth_more(comparison: Comparison, row: Row, leader: Row) -> bool:
-    ratio = comparison.speed_ratio(0, row.method, leader.method)
+    ratio = comparison.speed_ratio(row.run, row.method, leader.method)
     return ratio is not None and ratio.high is not None and ratio.high < INDIFFERENT

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import exp, log
 
-from tuibench.core.results.comparison import Comparison, MeasuredRun, Row
-from tuibench.core.results.metrics import DECODE, OUTPUT, TTFT, Metric
+from tuibench.core.results.comparison import Comparison
+from tuibench.core.results.measured_run import MeasuredRun
+from tuibench.core.results.metrics import DECODE, GOODPUT, OUTPUT, TOTAL_DECODE, TTFT, Metric
+from tuibench.core.results.row import Row
 from tuibench.core.run.control import is_control
 from tuibench.core.run.shape import Shape, swept_axes
 from tuibench.core.statistics.stats import Estimate, Outcome, Ratio, ratio_by_round
 
-SWEPT_METRICS = (DECODE, TTFT, OUTPUT)
-"""What curves and maps are made of."""
+_WIDE_RANGE = 8
+"""Times the lowest value of an axis."""
+_SWEPT_METRICS = (DECODE, TTFT, OUTPUT, TOTAL_DECODE, GOODPUT)
 
 _HELPS = 1.05
 """Less than this factor is no reason to give a method more threads."""
@@ -85,6 +88,11 @@ class Knee:
     """Share of the machine's read bandwidth at the knee."""
 
 
+def swept_metrics(comparison: Comparison) -> tuple[Metric, ...]:
+    """Return what curves and maps are made of."""
+    return tuple(filter(comparison.tells, _SWEPT_METRICS))
+
+
 def sweep_runs(comparison: Comparison) -> tuple[int, ...]:
     """Return the runs that are parts of the first sweep; empty where there is none."""
     seen: dict[Shape, int] = {}
@@ -152,6 +160,11 @@ def curve(comparison: Comparison, line: Line, method: str, metric: Metric) -> li
         if row is not None and (found := row.metrics.get(metric.id)) is not None:
             points.append((value, found))
     return points
+
+
+def is_wide(low: int, high: int) -> bool:
+    """Return whether an axis from one swept value to another is to be logarithmic."""
+    return low > 0 and high / low >= _WIDE_RANGE
 
 
 def crossings(comparison: Comparison, line: Line, metric: Metric) -> list[Crossing]:

@@ -7,7 +7,6 @@ nothing of this program's own memory or of this machine's conditions describes i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -22,8 +21,6 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NO_URL = "the endpoint's address is not a URL; give one such as http://127.0.0.1:8080/v1"
 
 Api = Literal["completions", "chat"]
-
-NO_QUALITY = "quality cannot be measured through an endpoint"
 
 
 class EndpointError(ValueError):
@@ -79,12 +76,6 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if self.key_env is not None and not _VARIABLE.fullmatch(self.key_env):
             # It is not quoted: somebody may have given the key itself.
             raise EndpointError("--endpoint-key-env wants the name of an environment variable, never the key itself")
-
-
-def with_keys(measured: Iterable[Endpoint], known: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
-    """Return a session's servers with what their keys are in, as far as the same servers are known here."""
-    here = {endpoint.without_key(): endpoint for endpoint in known}
-    return tuple(here.get(endpoint, endpoint) for endpoint in measured)
 
 
 def is_endpoint(method: str) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
 from tuibench.core.run.control import is_control, method_of
 from tuibench.core.run.events import Phase
 from tuibench.core.run.record import QualityRecord, TrialRecord
+from tuibench.core.run.shape import Shape
 from tuibench.core.run.state import MethodState, MethodStatus, RunState
 from tuibench.core.run.trial_state import TrialState
 
@@ -39,6 +40,14 @@ class MethodCost:
     """Mean gap between tokens."""
     scoring_ns: int | None
     """None where its quality was not scored."""
+    n_prompt: int | None = None
+    """Tokens of the prompt that `ttft_ns` is of; None where nobody knows."""
+
+    def trial_ns(self, shape: Shape) -> float:
+        """Return what a trial will take: a longer prompt longer, in proportion; depth is filled as a prompt is read."""
+        n_read = shape.n_users * (shape.depth_tokens + (shape.prompt_tokens or 0))
+        longer = max(1.0, n_read / self.n_prompt) if self.n_prompt else 1.0
+        return self.ttft_ns * longer + shape.max_new_tokens * self.step_ns
 
 
 def costs_of(trials: Iterable[TrialRecord], quality: Iterable[QualityRecord]) -> dict[str, MethodCost]:
@@ -52,14 +61,18 @@ def costs_of(trials: Iterable[TrialRecord], quality: Iterable[QualityRecord]) ->
             latest[trial.method] = trial
     return {
         name: MethodCost(
-            round(median(loads_ns[name] or [0])), trial.ttft_ns or 0, fmean(trial.step_ns), scoring_ns.get(name)
+            round(median(loads_ns[name] or [0])),
+            trial.ttft_ns or 0,
+            fmean(trial.step_ns),
+            scoring_ns.get(name),
+            trial.n_prompt,
         )
         for name, trial in latest.items()
     }
 
 
 def planned_ns(
-    costs: Mapping[str, MethodCost], methods: Iterable[str], *, n_tokens: int, n_trials: int, scored: bool
+    costs: Mapping[str, MethodCost], methods: Iterable[str], *, shapes: Sequence[Shape], n_trials: int, scored: bool
 ) -> int | None:
     """Return what a run will take, by what its methods took before; None where nothing is known of any.
 
@@ -70,7 +83,8 @@ def planned_ns(
     if not known:
         return None
     scorings = [cost.scoring_ns for cost in known if cost.scoring_ns is not None]
-    whole_ns = [cost.load_ns + n_trials * (cost.ttft_ns + n_tokens * cost.step_ns) for cost in known]
+    n_workers = len({shape.n_threads for shape in shapes})
+    whole_ns = [n_workers * cost.load_ns + n_trials * sum(map(cost.trial_ns, shapes)) for cost in known]
     n_scored = sum(not is_control(name) for name in names) if scored else 0
     scoring_ns = sum(scorings[:n_scored]) + max(0, n_scored - len(scorings)) * max(scorings, default=0)
     return round(sum(whole_ns) + (len(names) - len(known)) * max(whole_ns) + scoring_ns)

@@ -14,7 +14,7 @@ from tuibench.core.machine.fingerprint import MachineHeader
 from tuibench.core.machine.validity import Conditions
 from tuibench.core.run.kv_cache import KvCacheSize
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 """Raised whenever a parent and a worker of different age could misunderstand each other."""
 
 
@@ -125,6 +125,8 @@ class EngineReady(_Event, frozen=True, kw_only=True, tag="engine_ready"):
     """The high-water mark when preparation was over."""
     kv_cache: KvCacheSize | None = None
     """What the method's KV-cache takes; None for a method without one."""
+    shares_steps: bool | None = None
+    """Whether several users' tokens come from one step, each with a cache; None where only one is asked for."""
     memory: Memory = Memory()
 
 
@@ -150,6 +152,25 @@ class TokenEmitted(_Event, frozen=True, kw_only=True, tag="token"):
     token_id: int
     text: str
     """May be empty: part of a character waits for the tokens that complete it."""
+
+
+class StepEmitted(_Event, frozen=True, kw_only=True, tag="step"):
+    """One step of a trial of several users, with a token for each who takes part; `at_ns` as with `TokenEmitted`.
+
+    Of a method that hands out text, a piece of it for one of them; `at_ns` as with `PieceEmitted`.
+    """
+
+    index: int
+    users: tuple[int, ...]
+    token_ids: tuple[int, ...]
+    """Empty of a method that hands out text."""
+    texts: tuple[str, ...]
+
+
+class UserArrived(_Event, frozen=True, kw_only=True, tag="user"):
+    """One more user of a trial asks; their TTFT counts from here. Those who are not announced came at its beginning."""
+
+    user: int
 
 
 class PieceEmitted(_Event, frozen=True, kw_only=True, tag="piece"):
@@ -198,6 +219,8 @@ class TrialFinished(_Event, frozen=True, kw_only=True, tag="trial_finished"):
     n_prompt: int | None = None
     """With the two below, of a method that hands out text: as its server counted, else as `doubts` say."""
     n_gen: int | None = None
+    users_n_gen: tuple[int, ...] = ()
+    """The same of each of several users."""
     n_cached: int | None = None
     """Tokens of the prompt that were not computed, since an earlier request had them."""
     server_timings: tuple[str, ...] = ()
@@ -230,6 +253,11 @@ class QualityFigures(msgspec.Struct, frozen=True, kw_only=True):
     delta_p_rms_se: float
     top1: float
     top1_se: float
+    window_tokens: int | None = None
+    depths: tuple[int, ...] = ()
+    depth_klds: tuple[float, ...] = ()
+    depth_kld_ses: tuple[float, ...] = ()
+    depth_top1s: tuple[float, ...] = ()
 
 
 class QualityMeasured(_Event, frozen=True, kw_only=True, tag="quality_measured"):
@@ -239,6 +267,8 @@ class QualityMeasured(_Event, frozen=True, kw_only=True, tag="quality_measured")
     duration_ns: int
     """Scoring alone, without making the reference."""
     reference_bytes: int
+    reference: str | None = None
+    """As `QualityRecord` says."""
     memory: Memory = Memory()
 
 
@@ -266,6 +296,8 @@ Event = (
     | TrialAccepted
     | PromptTokenised
     | TokenEmitted
+    | StepEmitted
+    | UserArrived
     | PieceEmitted
     | TurnEnded
     | TurnBegan

@@ -20,6 +20,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _ENDPOINT = "endpoint"
 _PARSING_AGAIN = frozenset({"ssh", "rsh", "slogin", "autossh"})
 """Programs that hand their words to a shell at the other end."""
+_QUEUEING = "srun"
 
 _PREPARED = (
     "import os,sys;"
@@ -67,6 +68,17 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise HostError("a word has a NUL in it")
         if self.price_per_hour is not None and not 0 < self.price_per_hour < float("inf"):
             raise HostError("price_per_hour must be a number above 0")
+
+    def submitting(self) -> tuple[Host, tuple[str, ...] | None]:
+        """Return the machine that files and jobs of this one are reached from, and what srun is given to get here.
+
+        Where a queue stands before a machine, that is where srun is called; else it is the machine itself, and None.
+        """
+        for place, word in enumerate(self.launcher):
+            if word.rpartition("/")[2] == _QUEUEING:
+                before = self.launcher[:place] or ("env",)
+                return msgspec.structs.replace(self, launcher=before), self.launcher[place + 1 :]
+        return self, None
 
     def module(self, name: str) -> list[str]:
         """Return the words that run a module of tuibench there."""

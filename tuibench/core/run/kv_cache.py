@@ -21,3 +21,10 @@ class KvCacheSize(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         """Return the bytes that `length` tokens need, which is also what decoding the next token reads."""
         recent = length if self.window is None else min(length, self.window)
         return self.bytes_per_token * length + self.sliding_bytes_per_token * recent + self.fixed_bytes
+
+    def mean_over(self, lengths: range) -> float:
+        """Return the mean of `at` over lengths, at least one, that follow each other."""
+        within = len(lengths) if self.window is None else min(max(self.window + 1 - lengths.start, 0), len(lengths))
+        recent = sum(lengths[:within]) + (self.window or 0) * (len(lengths) - within)
+        read_bytes = self.bytes_per_token * sum(lengths) + self.sliding_bytes_per_token * recent
+        return (read_bytes + self.fixed_bytes * len(lengths)) / len(lengths)

@@ -6,6 +6,8 @@ import re
 
 _RANGE = re.compile(r"(\d{1,18})(?:-(\d{1,18})(?:([+*])(\d{1,18}))?)?")
 MOST_NUMBERS = 1000
+MOST_TOKENS = 200_000
+"""More than any context window holds is a slip."""
 
 
 class NumberListError(ValueError):

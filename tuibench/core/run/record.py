@@ -58,6 +58,20 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Every gap between consecutive tokens, first to last."""
     sampling_ns: int | None = None
     """What of the time to the first token and of the gaps went into picking tokens from logits."""
+    users_ttft_ns: tuple[int, ...] = ()
+    """With the four below, of a trial of several users, whose `step_ns` are the gaps between steps, whoever had a
+    token; `token_ids`, `piece_chars` and `text` are theirs one after the other. See `core.run.users`."""
+    users_n_gen: tuple[int, ...] = ()
+    """Tokens; of a method that hands out text, pieces of it."""
+    users_first: tuple[int, ...] = ()
+    """The step that gave each user the first token; steps that are nobody's first one gave one to all then active."""
+    step_users: tuple[int, ...] = ()
+    """Where users share no step, whose token each step gave; `users_first` is then empty."""
+    users_n_told: tuple[int, ...] = ()
+    """`n_told` of each."""
+    ttft_limit_ns: int | None = None
+    """With the next one, what goodput asks for."""
+    tpot_limit_ns: int | None = None
     token_ids: tuple[int, ...] = ()
     """Empty for a method that hands out text: `step_ns` and `piece_chars` are then of pieces, of one token or more."""
     piece_chars: tuple[int, ...] = ()
@@ -200,9 +214,20 @@ class QualityRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """Share of positions where both find the same token the most likely."""
     top1_se: float | None = None
 
+    window_tokens: int | None = None
+    """How long the windows of the text were; None where they were llama.cpp's, 512 tokens or less."""
+    depths: tuple[int, ...] = ()
+    """With the three below, the figures by context position, where windows were long: from each of these positions up
+    to the next, or to the window's end."""
+    depth_klds: tuple[float, ...] = ()
+    depth_kld_ses: tuple[float, ...] = ()
+    depth_top1s: tuple[float, ...] = ()
+
     duration_ns: int | None = None
     reference_bytes: int | None = None
     """Size of the stored reference predictions."""
+    reference: str | None = None
+    """How they were computed, where that was not with all weights in memory in FP32."""
     failure_kind: FailureKind | None = None
     failure_message: str | None = None
 

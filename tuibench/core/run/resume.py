@@ -40,6 +40,8 @@ def ends_cell(record: TrialRecord) -> bool:
 
 def split_superseded(records: Sequence[TrialRecord]) -> tuple[tuple[TrialRecord, ...], tuple[TrialRecord, ...]]:
     """Return the records that count, and the failed ones whose turn was taken again later; both in their order."""
+    if not any(record.failed for record in records):
+        return tuple(records), ()
     last = {_turn(record): position for position, record in enumerate(records) if not record.warmup}
     counted: list[TrialRecord] = []
     superseded: list[TrialRecord] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tuibench.core.machine.fingerprint import MachineHeader
-from tuibench.core.run.events import Event
+from tuibench.core.run.events import EngineReady, Event
 from tuibench.core.run.plan import Turn
 from tuibench.core.run.record import QualityRecord, TrialRecord
 from tuibench.core.run.shape import Shape
@@ -60,6 +60,8 @@ class TrialStarted:
     """Tokens that will be generated unless the model stops earlier."""
     shape: Shape | None = None
     """What is asked of it in a sweep."""
+    ready: EngineReady | None = None
+    """What its worker said when its model was loaded; None where that is still to come."""
 
 
 @dataclass(frozen=True, slots=True)

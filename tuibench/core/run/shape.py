@@ -37,6 +37,11 @@ _WORDS = {
 }
 
 
+WINDOW_TOKENS = 512
+"""How long the windows of a text are that quality is measured on, unless longer texts are: llama.cpp's default."""
+_LONGEST_WINDOW = 8192
+
+
 class Sweep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Every combination of some prompt lengths, depths, output lengths and thread counts."""
 
@@ -69,6 +74,15 @@ class Sweep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             )
             for n_threads, n_users, max_new_tokens, depth_tokens, prompt_tokens in product(*axes)
         )
+
+    @property
+    def window_tokens(self) -> int | None:
+        """How long the windows are that quality is measured on: the longest text of a cell fits into one.
+
+        A power of two, so that runs share what was computed for others; None where llama.cpp's 512 tokens are enough.
+        """
+        longest = max(self.depth_tokens) + max(self.prompt_tokens, default=0) + max(self.max_new_tokens)
+        return None if longest <= WINDOW_TOKENS else min(1 << (longest - 1).bit_length(), _LONGEST_WINDOW)
 
     @property
     def needs_text(self) -> bool:

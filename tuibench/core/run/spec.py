@@ -10,6 +10,7 @@ import msgspec
 from tuibench.core.run.endpoint import Endpoint
 from tuibench.core.run.host import Host
 from tuibench.core.run.limits import Limits
+from tuibench.core.run.needs import Need, lacks
 from tuibench.core.run.shape import Sweep
 
 
@@ -23,7 +24,7 @@ class Method(msgspec.Struct, frozen=True, kw_only=True):
     """One line a newcomer understands."""
     parent: str | None
     """The rung of the ladder that this method improves on; None for the lowest."""
-    precision: Literal["fp32", "fp16", "int8", "int4", "unknown"]
+    precision: Literal["fp32", "fp16", "bf16", "int8", "int4", "unknown"]
     exact: bool | None = None
     """Whether it promises the reference's model, and is held to that; None: FP32 methods do."""
     requires: tuple[str, ...] = ()
@@ -31,9 +32,14 @@ class Method(msgspec.Struct, frozen=True, kw_only=True):
     runtime: str | None = None
     """The managed environment that its worker runs in; None for this one, which is that of the ladder."""
     named_only: bool = False
-    """Whether no group has it, such as `peers`: not every model has what it needs."""
+    """Whether no group has it, such as `peers`: not every model has what it needs, or it takes too long."""
     problem: str | None = None
     """Why it cannot be used on this machine; None for one that can."""
+
+    @property
+    def is_rung(self) -> bool:
+        """Whether it has a place on the ladder: it runs in no runtime of others, and on no server."""
+        return self.runtime is None and not lacks(self.id, Need.RUNG)
 
     @property
     def rounds_little(self) -> bool:
@@ -97,8 +103,12 @@ class LoadRequest(msgspec.Struct, frozen=True, kw_only=True, tag_field="request"
     calibration: Calibration = Calibration()
     endpoint: Endpoint | None = None
     """The server that is asked instead of loading a model here."""
+    streamed: bool = False
+    """Whether the reference reads its weights from the file layer by layer: its FP32 form does not fit into memory."""
     gather_ns: int = 0
     """Tokens may wait for so long for others to be sent with: where each line wakes up more than one process."""
+    several_users: bool = False
+    """Whether trials of several users will be asked for."""
 
 
 class TrialRequest(msgspec.Struct, frozen=True, kw_only=True, tag_field="request", tag="trial"):
@@ -119,6 +129,10 @@ class TrialRequest(msgspec.Struct, frozen=True, kw_only=True, tag_field="request
     """Repeated where it is too short; no chat template is put around what is cut from it."""
     turn_tokens: int | None = None
     """After so many tokens it says `TurnEnded` and waits for a `GoOnRequest`; None generates all in one go."""
+    n_users: int = 1
+    """Sequences at once, each with the next part of the running text for a prompt."""
+    staggered: bool = False
+    """Whether they come one by one while the first is answered, evenly spread over its tokens; else all at once."""
 
 
 class GoOnRequest(msgspec.Struct, frozen=True, kw_only=True, tag_field="request", tag="go-on"):
@@ -129,6 +143,8 @@ class QualityRequest(msgspec.Struct, frozen=True, kw_only=True, tag_field="reque
     """Score a text with the loaded method, against the reference's predictions of the same text."""
 
     text: str
+    window_tokens: int | None = None
+    """How long its windows are; None: as long as llama.cpp's."""
     make_reference: bool
     """Whether this method is the reference, and may make what the cache lacks."""
 
@@ -192,6 +208,11 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Servers that take part, each under its `method`."""
     sweep: Sweep | None = None
     """Several shapes in one run; `max_new_tokens` and `n_threads` are then the largest of them."""
+    staggered: bool = False
+    """Whether several users come one by one, as in `TrialRequest`."""
+    ttft_limit_ns: int | None = None
+    """With the next one, what a user's answer must keep to count for goodput; None takes any."""
+    tpot_limit_ns: int | None = None
     running_text: EvalText | None = None
     """What prompts of a given length are cut from and depth is filled with; None where a sweep needs none."""
     hosts: tuple[Host, ...] = ()

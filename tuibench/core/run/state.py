@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import NamedTuple
 
 from tuibench.core.machine.fingerprint import MachineHeader
 from tuibench.core.run.events import FailureKind
@@ -149,6 +150,13 @@ class RunState:
         return (record for method in self.methods.values() for record in method.records)
 
 
+class Folded(NamedTuple):
+    """An event, and what is known of the run after it."""
+
+    event: RunEvent
+    state: RunState
+
+
 def fold(state: RunState, event: RunEvent) -> RunState:  # noqa: C901, PLR0911, PLR0912 - one arm per event
     """Return the run's state after `event`; `state` is left alone."""
     match event:
@@ -178,11 +186,9 @@ def fold(state: RunState, event: RunEvent) -> RunState:  # noqa: C901, PLR0911, 
                 before = state.methods[turn.method]
                 state = _with_method(state, replace(before, n_planned=before.n_planned + 1))
             return replace(state, n_turns=state.n_turns + len(turns))
-        case TrialStarted(method=method, index=index, warmup=warmup, n_expected=n_expected, shape=shape):
-            before = state.methods[method]
-            ready = before.trial.ready if before.trial else None
-            trial = TrialState(method, index, warmup, n_expected, shape, ready=ready)
-            return _with_method(replace(state, shape=shape), replace(before, trial=trial, running=True))
+        case TrialStarted(method=method, shape=shape):
+            trial = TrialState(method, event.index, event.warmup, event.n_expected, shape, ready=event.ready)
+            return _with_method(replace(state, shape=shape), replace(state.methods[method], trial=trial, running=True))
         case TrialObserved(method=method, event=observed):
             before = state.methods[method]
             if before.trial is None:

@@ -8,7 +8,6 @@ from datetime import datetime
 import msgspec
 
 from tuibench.core.machine.validity import Lamp
-from tuibench.core.run.endpoint import is_endpoint
 from tuibench.core.run.events import (
     ConditionsRead,
     EngineReady,
@@ -22,16 +21,20 @@ from tuibench.core.run.events import (
     PieceEmitted,
     PromptTokenised,
     QualityMeasured,
+    StepEmitted,
     TokenEmitted,
     TrialAccepted,
     TrialFinished,
     TurnBegan,
     TurnEnded,
+    UserArrived,
     WorkerFailed,
     WorkerStarted,
 )
+from tuibench.core.run.needs import Need, lacks
 from tuibench.core.run.record import Failure, TrialRecord
 from tuibench.core.run.shape import Shape
+from tuibench.core.run.users import recorded_users
 
 
 @dataclass(slots=True)
@@ -46,10 +49,13 @@ class TokenLog:
     ids: list[int] = field(default_factory=list)
     """Empty where pieces of text come."""
     pieces: list[str] = field(default_factory=list)
+    """Of several users, those of the first."""
+    steps: list[StepEmitted] = field(default_factory=list)
+    """Of a trial of several users."""
 
     def first(self, n: int) -> TokenLog:
         """Return a log of its own with the first `n` entries."""
-        return TokenLog(self.at_ns[:n], self.ids[:n], self.pieces[:n])
+        return TokenLog(self.at_ns[:n], self.ids[:n], self.pieces[:n], self.steps[:n])
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,8 @@ class TrialState:
     """Entries of the log; as many as tokens where tokens come one by one."""
     log: TokenLog = field(default_factory=TokenLog)
     """Only its first `n_pieces` entries belong to this state."""
+    arrived_ns: tuple[int, ...] = ()
+    """Of users who came later than the trial began."""
     turn_ended_ns: int | None = None
     """Since when it waits for its next turn; None while it has one."""
     waited_ns: int = 0
@@ -103,7 +111,7 @@ class TrialState:
         """Decode speed so far: gaps ÷ time from the first to the latest token; None below two tokens."""
         if min(self.n_gen, self.n_pieces) < 2:  # noqa: PLR2004 - a gap has two ends
             return None
-        if not self.log.ids and self.finished is None:  # what the pieces hold is counted at the end
+        if not (self.log.ids or self.log.steps) and self.finished is None:  # what the pieces hold is counted at the end
             return None
         span_ns = self.log.at_ns[self.n_pieces - 1] - self.log.at_ns[0]
         return (self.n_gen - 1) * 1e9 / span_ns if span_ns > 0 else None
@@ -124,6 +132,8 @@ def fold_trial(state: TrialState, event: Event) -> TrialState:  # noqa: C901, PL
     """Return the trial's state after `event`."""
     if isinstance(event, TokenEmitted):  # the one event that comes often: one copy of the state, not two
         return _with_token(state, event)
+    if isinstance(event, StepEmitted):
+        return _with_step(state, event)
     state = replace(state, last_event_ns=event.at_ns)
     match event:
         case PieceEmitted():
@@ -147,6 +157,8 @@ def fold_trial(state: TrialState, event: Event) -> TrialState:  # noqa: C901, PL
                 phase_since_ns=event.at_ns,
                 progress=None,
             )
+        case UserArrived(at_ns=at_ns):
+            return replace(state, arrived_ns=(*state.arrived_ns, at_ns - state.waited_ns))
         case TurnEnded():
             return replace(state, turn_ended_ns=event.at_ns)
         case TurnBegan():
@@ -158,7 +170,7 @@ def fold_trial(state: TrialState, event: Event) -> TrialState:  # noqa: C901, PL
         case QualityMeasured():
             return replace(state, phase=Phase.IDLE, phase_since_ns=event.at_ns, progress=None)
         case Heartbeat(rss_bytes=rss_bytes):
-            return replace(state, rss_bytes=None if is_endpoint(state.method) else rss_bytes)
+            return replace(state, rss_bytes=None if lacks(state.method, Need.OWN_PROCESS) else rss_bytes)
         case WorkerFailed():
             return replace(state, failed=event)
 
@@ -166,12 +178,20 @@ def fold_trial(state: TrialState, event: Event) -> TrialState:  # noqa: C901, PL
 def _with_token(state: TrialState, event: TokenEmitted) -> TrialState:
     log = _own_log(state)
     log.ids.append(event.token_id)
-    return _with_entry(state, log, event, 1)
+    return _with_entry(state, log, event, event.text, 1)
+
+
+def _with_step(state: TrialState, event: StepEmitted) -> TrialState:
+    log = _own_log(state)
+    log.steps.append(event)
+    text = event.texts[event.users.index(0)] if 0 in event.users else ""
+    return _with_entry(state, log, event, text, len(event.users))
 
 
 def _with_piece(state: TrialState, event: PieceEmitted) -> TrialState:
     taken_for = 1 if state.n_gen < state.n_expected else 0  # some servers cut their text finer than tokens
-    return _with_entry(state, _own_log(state), event, taken_for if event.n_tokens is None else event.n_tokens)
+    n_tokens = taken_for if event.n_tokens is None else event.n_tokens
+    return _with_entry(state, _own_log(state), event, event.text, n_tokens)
 
 
 def _own_log(state: TrialState) -> TokenLog:
@@ -179,9 +199,11 @@ def _own_log(state: TrialState) -> TokenLog:
     return state.log if len(state.log.at_ns) == state.n_pieces else state.log.first(state.n_pieces)
 
 
-def _with_entry(state: TrialState, log: TokenLog, event: TokenEmitted | PieceEmitted, n_tokens: int) -> TrialState:
+def _with_entry(
+    state: TrialState, log: TokenLog, event: TokenEmitted | StepEmitted | PieceEmitted, text: str, n_tokens: int
+) -> TrialState:
     log.at_ns.append(event.at_ns - state.waited_ns)
-    log.pieces.append(event.text)
+    log.pieces.append(text)
     return replace(
         state,
         log=log,
@@ -224,11 +246,16 @@ def trial_record(
     counted = trial.prompt is not None and trial.prompt.n_prompt is not None
     if counted and trial.tokenised_ns is not None and trial.requested_ns is not None:
         tokenise_ns = trial.tokenised_ns - trial.requested_ns
-    return TrialRecord(
+    shape = _shape_fields(trial.shape)
+    record = TrialRecord(
         method=trial.method,
         index=trial.index,
         warmup=trial.warmup,
-        **_shape_fields(trial.shape),
+        prompt_tokens=shape.get("prompt_tokens"),
+        depth_tokens=shape.get("depth_tokens"),
+        max_new_tokens=shape.get("max_new_tokens"),
+        n_threads=shape.get("n_threads"),
+        n_users=shape.get("n_users"),
         n_prompt=trial.n_prompt,
         prompt_text_sha256=trial.prompt.text_sha256 if trial.prompt else None,
         finish_reason=done.finish_reason if done else None,
@@ -246,6 +273,7 @@ def trial_record(
         token_ids=tuple(trial.log.ids[: trial.n_pieces]),
         piece_chars=tuple(len(piece) for piece in trial.log.pieces[: trial.n_pieces]),
         n_told=done.n_gen if done else None,
+        users_n_told=done.users_n_gen if done else (),
         n_cached=done.n_cached if done else None,
         server_timings=done.server_timings if done else (),
         text=trial.text,
@@ -274,6 +302,18 @@ def trial_record(
         energy_uj=energy_uj,
         finished=finished,
     )
+    return _with_users(record, trial) if trial.log.steps else record
+
+
+def _with_users(record: TrialRecord, trial: TrialState) -> TrialRecord:
+    n_steps = trial.n_pieces
+    stamps, began_ns = trial.log.at_ns[:n_steps], trial.requested_ns or 0
+    served = {user for step in trial.log.steps[:n_steps] for user in step.users}
+    if served != set(range(len(served))):  # it failed before all had something, in no order
+        return record
+    return msgspec.structs.replace(
+        record, **recorded_users(trial.log.steps[:n_steps], stamps, trial.arrived_ns, began_ns)
+    )
 
 
 def _shape_fields(shape: Shape | None) -> dict[str, int | None]:
@@ -290,7 +330,7 @@ def _told_doubts(trial: TrialState) -> tuple[str, ...]:
 
 def _memory(trial: TrialState) -> Memory:
     """Return what the model's own process takes: nothing is known of a server's, and the client's is another's."""
-    if is_endpoint(trial.method):
+    if lacks(trial.method, Need.OWN_PROCESS):
         return Memory()
     if trial.finished:
         return trial.finished.memory

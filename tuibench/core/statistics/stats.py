@@ -70,6 +70,11 @@ class Estimate:
     n: int
 
     @property
+    def ends(self) -> tuple[float, float]:
+        """The interval's; twice the median where there is none."""
+        return self.median if self.low is None else self.low, self.median if self.high is None else self.high
+
+    @property
     def precision(self) -> float | None:
         """The longer half of the interval as a fraction of the median."""
         if self.low is None or self.high is None or not self.median:

@@ -25,9 +25,10 @@ class Model:
     def prefill(self, token_ids, max_length):
         """Forget everything, read a prompt, and return the logits that follow; `max_length` counts new tokens, too."""
         self._length, self._tables, self._cache = 0, {}, {}
+        sizes = {"n_rows": 1, "capacity": max_length}
         for name, shape in self._inputs.items():
             if name.startswith("past."):
-                room = np.zeros([max_length if n == "capacity" else n for n in shape], np.float32)
+                room = np.zeros([sizes.get(size, size) for size in shape], np.float32)
                 self._cache[name] = ort.OrtValue.ortvalue_from_numpy(room)
         for prefix, rope in self._rope.items():  # some models have a second one, for layers with a window
             angles = np.outer(np.arange(max_length, dtype=np.float32), np.float32(rope["frequencies"]))

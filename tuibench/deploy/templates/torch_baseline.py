@@ -10,10 +10,15 @@ from transformers import AutoModelForCausalLM
 class Model:
     """Decodes token by token."""
 
-    def __init__(self, folder, settings, threads):  # noqa: ARG002
+    def __init__(self, folder, settings, threads):
         torch.set_num_threads(threads)
         self._model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, local_files_only=True, use_safetensors=True, trust_remote_code=False
+            folder,
+            dtype=torch.float32,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            key_mapping=settings.get("renamed"),  # where the weights hold more than the part that writes
         ).eval()
         takes_it = "logits_to_keep" in inspect.signature(self._model.forward).parameters
         self._options = {"logits_to_keep": 1} if takes_it else {}

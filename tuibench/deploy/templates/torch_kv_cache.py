@@ -11,10 +11,17 @@ from transformers import AutoModelForCausalLM
 class Model:
     """Decodes token by token; keys and values of earlier tokens are kept in memory that is set aside at the start."""
 
+    dtype = torch.float32
+
     def __init__(self, folder, settings, threads):
         torch.set_num_threads(threads)
         self._model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, local_files_only=True, use_safetensors=True, trust_remote_code=False
+            folder,
+            dtype=self.dtype,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            key_mapping=settings.get("renamed"),  # where the weights hold more than the part that writes
         ).eval()
         self._call = settings["cache_call"]
         self._takes_logits_to_keep = "logits_to_keep" in inspect.signature(self._model.forward).parameters
@@ -46,7 +53,7 @@ class Model:
             output = self._model(input_ids=torch.tensor([token_ids]), use_cache=True, **given)
         if self._call["own_cache"]:
             self._cache = output.cache
-        return output.logits[0].numpy()
+        return output.logits[0].float().numpy()
 
     def _adapt(self):
         """Change the model once it is loaded: nothing here."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Set
+import os
+from collections.abc import Callable, Mapping, Sequence, Set
 from copy import copy
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from tuibench.engines.base import UnsupportedModelError
 from tuibench.engines.decoder.description import Decoder, Stored, Weights
 from tuibench.models.folder import weight_files
+from tuibench.models.text_part import text_tensor
 from tuibench.models.weights import read_header
 
 Matrix = NDArray[np.float32]
@@ -35,6 +37,17 @@ class _Place(NamedTuple):
     start: int
     dtype: str
     shape: tuple[int, ...]
+
+    def rows(self, indices: Sequence[int]) -> NDArray[np.generic]:
+        """Return rows of a table, read from the file; of a mapped one the system would map their neighbours as well."""
+        dtype = _DTYPES[self.dtype]
+        found = np.empty((len(indices), *self.shape[1:]), dtype)
+        row_bytes = found.nbytes // max(1, len(indices))
+        with self.path.open("rb", buffering=0) as file:
+            for index, row in zip(indices, found.view(np.uint8), strict=True):
+                if os.preadv(file.fileno(), [row], self.start + index * row_bytes) != row_bytes:
+                    raise EOFError(f"{self.path.name} has become shorter since it was opened")
+        return found
 
     def mapped(self) -> NDArray[np.generic]:
         """Return the tensor as it is stored; only pages that are used take memory."""
@@ -66,17 +79,41 @@ class Checkpoint:
     @property
     def embedding(self) -> Matrix:
         """The table of the tokens' embeddings, `[vocabulary, hidden]`."""
-        return self._tensor(self._embedding if self._embedding in self._places else self._head)
+        return np.asarray(self._embedding_place.mapped(), dtype=np.float32)
+
+    @property
+    def stored_embedding(self) -> NDArray[np.generic]:
+        """The same table in the type it is stored in: mapped, so that it takes no memory until rows are used."""
+        return self._embedding_place.mapped()
 
     @property
     def head(self) -> Matrix:
         """The output head, `[vocabulary, hidden]`."""
-        return self._tensor(self._head_name)
+        return np.asarray(self._places[self._head_name].mapped(), dtype=np.float32)
+
+    def embedding_rows(self, token_ids: Sequence[int]) -> Matrix:
+        """Return rows of the embedding, `[tokens, hidden]`; the others are not touched.
+
+        Raises:
+            IndexError: A token is not in the vocabulary.
+        """
+        place = self._embedding_place
+        if not all(0 <= token_id < place.shape[0] for token_id in token_ids):
+            raise IndexError(f"a token is not among the {place.shape[0]} of the vocabulary")
+        return np.asarray(place.rows(token_ids), dtype=np.float32)
+
+    def head_rows(self, first: int, last: int) -> Matrix:
+        """Return the rows `first ≤ r < last` of the output head; the others are not touched."""
+        return np.asarray(self._places[self._head_name].mapped()[first:last], dtype=np.float32)
 
     @property
     def has_untied_head(self) -> bool:
         """Whether the file holds a head other than the embedding, against what the configuration says."""
         return self._tied and self._head_name == self._head and self._embedding in self._places
+
+    @property
+    def _embedding_place(self) -> _Place:
+        return self._places[self._embedding if self._embedding in self._places else self._head]
 
     @cached_property
     def _head_name(self) -> str:
@@ -129,10 +166,6 @@ class Checkpoint:
         change = self._changes.get(stored)
         return tensor if change is None else change(tensor)
 
-    def _tensor(self, name: str) -> Matrix:
-        """Return a tensor in FP32; only pages that are used take memory while the file is FP32 itself."""
-        return np.asarray(self._places[name].mapped(), dtype=np.float32)
-
 
 def _table_names(decoder: Decoder) -> tuple[str, str]:
     (embedding,), (head,) = decoder.weights["embedding"], decoder.weights["head"]
@@ -150,8 +183,11 @@ def _places(model_dir: Path, decoder: Decoder) -> dict[str, _Place]:
     for path in weight_files(model_dir, model_dir.name):
         file = read_header(path)
         for full_name, tensor in file.tensors.items():
+            own_name = text_tensor(full_name) if decoder.is_part else full_name
+            if own_name is None:
+                continue
             # `GPT2Model` saves "h.0.…", `GPT2LMHeadModel` "transformer.h.0.…".
-            name = full_name.removeprefix(decoder.prefix)
+            name = own_name.removeprefix(decoder.prefix)
             if decoder.buffers.search(name) is not None:
                 continue
             if name in places:

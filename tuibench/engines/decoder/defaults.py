@@ -65,6 +65,31 @@ _GEMMA2 = {
     "sliding_window": 4096,
     "layer_types": None,
 }
+_GEMMA4 = {
+    **_GEMMA,
+    "vocab_size": 262144,
+    "hidden_size": 2304,
+    "intermediate_size": 9216,
+    "num_hidden_layers": 30,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+    "hidden_activation": "gelu_pytorch_tanh",
+    "max_position_embeddings": 131072,
+    "sliding_window": 512,
+    "layer_types": None,
+    "final_logit_softcapping": None,
+    "attention_k_eq_v": False,
+    "num_kv_shared_layers": 0,
+    "use_double_wide_mlp": False,
+}
+_GEMMA4_TEXT = {
+    "vocab_size_per_layer_input": 262144,
+    "hidden_size_per_layer_input": 256,
+    "enable_moe_block": False,
+    "num_experts": None,
+    "top_k_experts": None,
+    "moe_intermediate_size": None,
+}
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "llama": {**_LLAMA, "attention_bias": False, "mlp_bias": False},
     "arcee": {
@@ -113,6 +138,13 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "sliding_window_pattern": 6,
         "rope_local_base_freq": 10_000.0,
     },
+    "gemma4_text": {**_GEMMA4, **_GEMMA4_TEXT},
+    "gemma4_unified_text": {
+        **_GEMMA4,
+        "max_position_embeddings": 262144,
+        "sliding_window": 1024,
+        "use_bidirectional_attention": "vision",
+    },
     "granite": {
         **_LLAMA,
         "attention_bias": False,
@@ -123,8 +155,36 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "logits_scaling": 1.0,
     },
     "hunyuan_v1_dense": {**_LLAMA, "vocab_size": 290943, "rms_norm_eps": 1e-5, "attention_bias": False},
+    "lfm2": {
+        "vocab_size": 65536,
+        "hidden_size": 2560,
+        "intermediate_size": 12288,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "max_position_embeddings": 128_000,
+        "norm_eps": 1e-5,
+        "tie_word_embeddings": True,
+        "rope_parameters": None,
+        "conv_bias": False,
+        "conv_L_cache": 3,
+        "block_multiple_of": 256,
+        "block_ffn_dim_multiplier": 1.0,
+        "block_auto_adjust_ff_dim": True,
+        "full_attn_idxs": None,
+        "layer_types": None,
+    },
     "mistral": _MISTRAL,
     "ministral": {**_MISTRAL, "layer_types": None},
+    "ministral3": {
+        **_MISTRAL,
+        "vocab_size": 131072,
+        "num_hidden_layers": 34,
+        "head_dim": 128,
+        "max_position_embeddings": 262144,
+        "rms_norm_eps": 1e-5,
+        "sliding_window": None,
+    },
     "qwen2": _QWEN,
     "qwen3": {**_QWEN, "head_dim": 128, "attention_bias": False},
     "olmo2": _OLMO,
@@ -382,6 +442,7 @@ DEFAULT_THETAS: Mapping[str, float] = {
     "ernie4_5": 500_000.0,
     "gemma3_text": 1_000_000.0,
     "gpt_oss": 150_000.0,
+    "lfm2": 1_000_000.0,
     "mixtral": 1_000_000.0,
     "olmo3": 500_000.0,
     "smollm3": 2_000_000.0,
@@ -408,12 +469,15 @@ ALIASES: Mapping[str, Mapping[str, str]] = {
 }
 """Names that transformers reads as another's."""
 
+_GEMMA4_HEADS = frozenset({"global_head_dim", "num_global_key_value_heads", "per_layer_config"})
 OLDER_NAMES: Mapping[str, frozenset[str]] = {
     "cohere2": frozenset({"sliding_window_pattern", "order_of_interleaved_layers"}),
+    "gemma4_text": _GEMMA4_HEADS,
+    "gemma4_unified_text": _GEMMA4_HEADS,
     "gpt_neox": frozenset({"rotary_pct", "rotary_emb_base"}),
     "gptj": frozenset({"rotary", "scale_attn_weights"}),
 }
-"""Settings in files of these types that are no fields any more: read where they mean something."""
+"""Settings in files of these types that are no fields, or no more: read where they mean something."""
 
 WITHOUT_EFFECT = frozenset(
     {

@@ -70,7 +70,10 @@ Outside of layers: `embedding`, `positions`, `final_norm`, `head`, which may hav
 `attention_out`, `mlp_up` (gate before up projection), `mlp_down`; norms of what attention and feed-forward read,
 `attention_norm` and `feed_norm`, of what they add, `attention_out_norm` and `mlp_down_norm`, of heads, `query_norm` and
 `key_norm`; `sinks`, `router`. Where there are experts, `mlp_up` and `mlp_down` are those of each, one after the other.
-All but tables and sinks may have a `…_bias`.
+A convolution has `conv_in` (b, c and x), `conv_kernel` and `conv_out` in place of attention's products.
+All but tables and sinks may have a `…_bias`. `layer_scale` is one number that a layer's result is multiplied by. Where
+layers are told the token again, see `Decoder.layer_input`: outside `layer_embedding`, `layer_projection` and
+`layer_projection_norm`, inside `input_gate`, `input_out` and `input_out_norm`.
 """
 
 
@@ -97,6 +100,12 @@ class Attention:
     """What scores stay below: `softcap · tanh(score / softcap)`."""
     sinks: bool = False
     """Whether each head has a logit of its own that takes a share of the attention and adds nothing."""
+    value_norm: bool = False
+    """Whether the values of each head are divided by their root mean square."""
+    keys_as_values: bool = False
+    """Whether values are the keys before they are normalised and rotated; `qkv` has no third part then."""
+    keys_of: int | None = None
+    """Index of the earlier layer whose keys and values it reads; `qkv` has one part then. None where it has its own."""
 
     @property
     def query_width(self) -> int:
@@ -107,6 +116,20 @@ class Attention:
     def key_width(self) -> int:
         """Outputs of the key's product, and of the value's."""
         return self.n_kv_heads * self.head_dim
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShortConvolution:
+    """A gated convolution over the last positions, channel by channel, where other layers have attention.
+
+    With b, c and x the parts of `conv_in · y` at each position: `conv_out · (c · Σ_k kernel_k · (b · x))`, k counting
+    positions up to its own.
+    """
+
+    width: int
+    """How many positions it sees, its own included."""
+    bias: bool
+    """Whether its products and its kernel have biases."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,9 +173,21 @@ class Layer:
 
     name: str
     """What the names of its tensors begin with."""
-    attention: Attention
+    mixer: Attention | ShortConvolution
+    """What tells it of other positions."""
     feed: Feed
     weights: Weights
+
+    @property
+    def attention(self) -> Attention:
+        """The mixer of a layer that has attention.
+
+        Raises:
+            TypeError: It has a convolution.
+        """
+        if isinstance(self.mixer, ShortConvolution):
+            raise TypeError(f"{self.name} has no attention")
+        return self.mixer
 
     def expert_weights(self, n_experts: int) -> int:
         """Return how many weights so many of its experts have in their matrices; 0 where it has none."""
@@ -182,6 +217,8 @@ class Decoder:
     """Those outside of layers."""
     prefix: str
     """What a language model's checkpoint puts before all names but the head's; a base model's has none."""
+    is_part: bool = False
+    """Whether the checkpoint is that of a model with other parts, see `models.text_part`."""
     buffers: re.Pattern[str]
     """Names of tensors that older versions of transformers saved and newer ones compute."""
     tied_head: bool
@@ -193,6 +230,14 @@ class Decoder:
     """Those of the layers with a window; empty where they are those of all."""
     logit_softcap: float | None = None
     """What logits stay below, see `Attention.softcap`."""
+    layer_input: int = 0
+    """Width of what each layer is told of the token besides; 0 where that is nothing.
+
+    With e the residual at the start and the token's row of `layer_embedding` times `layer_embedding_scale`, all layers'
+    parts one after the other: `norm(layer_projection · e)`, part by part, + row. A layer adds
+    `norm(input_out · (act(input_gate · x) · part))` to x after its feed-forward.
+    """
+    layer_embedding_scale: float = 1.0
 
     @property
     def n_layers(self) -> int:
@@ -201,13 +246,42 @@ class Decoder:
 
     @property
     def n_kv_heads(self) -> int:
-        """Those of each layer."""
-        return self.layers[0].attention.n_kv_heads
+        """Those of each layer, where it `is_uniform`."""
+        return next(iter(self.attentions.values())).n_kv_heads
 
     @property
     def head_dim(self) -> int:
-        """That of each layer."""
-        return self.layers[0].attention.head_dim
+        """That of each layer, where it `is_uniform`."""
+        return next(iter(self.attentions.values())).head_dim
+
+    @property
+    def attentions(self) -> dict[int, Attention]:
+        """Those of the layers that have attention, by the layer's index."""
+        return {i: layer.mixer for i, layer in enumerate(self.layers) if isinstance(layer.mixer, Attention)}
+
+    @property
+    def convolving(self) -> dict[int, ShortConvolution]:
+        """Those of the layers that have a convolution instead, likewise."""
+        return {i: layer.mixer for i, layer in enumerate(self.layers) if isinstance(layer.mixer, ShortConvolution)}
+
+    @property
+    def caching(self) -> dict[int, Attention]:
+        """Layers that keep keys and values, by their index: all but those that read another's."""
+        return {index: each for index, each in self.attentions.items() if each.keys_of is None}
+
+    def cache_shapes(self, n_rows: int, capacity: int) -> dict[str, Shape]:
+        """Return the shape of each tensor of a cache with room for so many positions of so many sequences.
+
+        Keys and values are `INDEX.key` and `INDEX.value`; what a convolution read is `INDEX.rows`, a row a position
+        after those that are as before every text: zeros.
+        """
+        shapes: dict[str, Shape] = {}
+        for index, each in self.caching.items():
+            shape = (n_rows, each.n_kv_heads, capacity, each.head_dim)
+            shapes |= {f"{index}.key": shape, f"{index}.value": shape}
+        for index, convolution in self.convolving.items():
+            shapes[f"{index}.rows"] = (n_rows, convolution.width - 1 + capacity, self.hidden)
+        return shapes
 
     @property
     def rotations(self) -> dict[str, dict[str, Any]]:
@@ -221,9 +295,16 @@ class Decoder:
             return None
         return LOCAL if attention.window is not None and self.local_rope else ""
 
+    def rotated_head_dim(self, prefix: str) -> int:
+        """Return the width of the heads that one of the `rotations` turns."""
+        attentions = self.attentions.values()
+        return next((each.head_dim for each in attentions if self.rotation_of(each) == prefix), self.head_dim)
+
     @property
     def is_uniform(self) -> bool:
         """Whether layers differ in nothing but windows, scales and rotation."""
+        if self.convolving:
+            return False
         attentions = [replace(layer.attention, window=None, scale=1.0, rotated=False) for layer in self.layers]
         return len(set(zip(attentions, (layer.feed for layer in self.layers), strict=True))) == 1
 
@@ -245,14 +326,14 @@ class Decoder:
             scale_bytes: What is stored besides, for each key and each value of a head.
             by_window: Whether attention with a window reads no further back than that.
         """
-        whole = sliding = 0
-        for attention in (layer.attention for layer in self.layers):
+        whole, sliding = len(self.convolving) * self.hidden * value_bytes, 0
+        for attention in self.caching.values():
             layer_bytes = 2 * attention.n_kv_heads * (attention.head_dim * value_bytes + scale_bytes)
             if by_window and attention.window is not None:
                 sliding += layer_bytes
             else:
                 whole += layer_bytes
-        windows = [window for layer in self.layers if (window := layer.attention.window) is not None]
+        windows = [each.window for each in self.caching.values() if each.window is not None]
         return KvCacheSize(
             bytes_per_token=whole,
             sliding_bytes_per_token=sliding,

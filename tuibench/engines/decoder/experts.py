@@ -78,7 +78,7 @@ def read_gpt_oss(settings: Mapping[str, Any]) -> Decoder:
 
 def _with_sinks(layer: Layer) -> Layer:
     sinks = Stored(f"{layer.name}.self_attn.sinks", (layer.attention.n_heads,))
-    return replace(layer, attention=replace(layer.attention, sinks=True), weights={**layer.weights, "sinks": (sinks,)})
+    return replace(layer, mixer=replace(layer.attention, sinks=True), weights={**layer.weights, "sinks": (sinks,)})
 
 
 def _experts(settings: Mapping[str, Any], *, normalised: bool) -> Experts:

@@ -75,4 +75,4 @@ def _layer(name: str, hidden: int, n_heads: int, scale: float, feed: Feed) -> La
         window=None,
         scale=scale,
     )
-    return Layer(name=name, attention=attention, feed=feed, weights=weights)
+    return Layer(name=name, mixer=attention, feed=feed, weights=weights)

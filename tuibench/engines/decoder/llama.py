@@ -123,7 +123,7 @@ def describe(settings: Mapping[str, Any], windows: Windows, traits: Traits = LLA
         layers=tuple(
             Layer(
                 name=f"layers.{index}",
-                attention=attention,
+                mixer=attention,
                 feed=feed,
                 weights=_in_order(_layer_weights(f"layers.{index}", hidden, attention, feed, traits), order),
             )

@@ -268,7 +268,7 @@ def _decoder(
         norm_epsilon=settings[epsilon],
         parallel=family.parallel,
         layers=tuple(
-            Layer(name=name, attention=attention, feed=family.feed, weights=_layer(name, family, attention, order))
+            Layer(name=name, mixer=attention, feed=family.feed, weights=_layer(name, family, attention, order))
             for name in each
         ),
         weights={

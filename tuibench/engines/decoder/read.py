@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from tuibench.engines.decoder.experts import (
     read_olmoe,
     read_qwen3_moe,
 )
+from tuibench.engines.decoder.gemma4 import read_gemma4
 from tuibench.engines.decoder.gpt2 import read_gpt2
+from tuibench.engines.decoder.lfm2 import read_lfm2
 from tuibench.engines.decoder.parallel import (
     read_cohere2,
     read_falcon,
@@ -36,6 +39,7 @@ from tuibench.engines.decoder.relatives import (
     read_hunyuan,
     read_llama,
     read_ministral,
+    read_ministral3,
     read_mistral,
     read_olmo2,
     read_olmo3,
@@ -48,6 +52,7 @@ from tuibench.engines.decoder.relatives import (
     read_starcoder2,
 )
 from tuibench.models.folder import read_config
+from tuibench.models.text_part import has_text_part, text_settings
 
 READERS: Mapping[str, Callable[[Mapping[str, Any]], Decoder]] = {
     "llama": read_llama,
@@ -57,10 +62,14 @@ READERS: Mapping[str, Callable[[Mapping[str, Any]], Decoder]] = {
     "gemma": read_gemma,
     "gemma2": read_gemma2,
     "gemma3_text": read_gemma3,
+    "gemma4_text": read_gemma4,
+    "gemma4_unified_text": read_gemma4,
     "granite": read_granite,
     "hunyuan_v1_dense": read_hunyuan,
+    "lfm2": read_lfm2,
     "mistral": read_mistral,
     "ministral": read_ministral,
+    "ministral3": read_ministral3,
     "olmo2": read_olmo2,
     "olmo3": read_olmo3,
     "phi3": read_phi3,
@@ -97,10 +106,14 @@ def read_decoder(model_dir: Path, wanted: str = "description") -> Decoder:
         ModelError: `config.json` is missing or unreadable.
         UnsupportedModelError: It is of another family, or uses what cannot be described.
     """
-    config = read_config(model_dir, model_dir.name)
-    model_type = config.get("model_type", "")
+    whole = read_config(model_dir, model_dir.name)
+    is_part, settings = has_text_part(whole), text_settings(whole)
+    model_type = settings.get("model_type", "")
     reader = READERS.get(model_type)
     if reader is None:
-        known = ", ".join(READERS)
-        raise UnsupportedModelError(f"no {wanted} for the architecture {model_type or 'unknown'!r}; known: {known}")
-    return reader(completed(config, model_type))
+        known, of_what = ", ".join(READERS), f", the text part of {whole['model_type']}" if is_part else ""
+        raise UnsupportedModelError(
+            f"no {wanted} for the architecture {model_type or 'unknown'!r}{of_what}; known: {known}"
+        )
+    decoder = reader(completed(settings, model_type))
+    return replace(decoder, is_part=True) if is_part else decoder

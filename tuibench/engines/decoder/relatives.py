@@ -14,6 +14,18 @@ from tuibench.engines.decoder.llama import Traits, Windows, describe
 from tuibench.engines.decoder.rope import check_rope, rope_by_layer_type, rope_settings, switching_length
 
 _PHI3_ROTATIONS = ("default", "longrope")
+_MINISTRAL3_ROPE: Mapping[str, Any] = {
+    "rope_type": "yarn",
+    "rope_theta": 1_000_000.0,
+    "factor": 16.0,
+    "original_max_position_embeddings": 16384,
+    "beta_fast": 32.0,
+    "beta_slow": 1.0,
+    "mscale_all_dim": 1.0,
+    "mscale": 1.0,
+    "llama_4_scaling_beta": 0.1,
+}
+"""Where a file says nothing."""
 
 
 def read_llama(settings: Mapping[str, Any]) -> Decoder:
@@ -131,6 +143,22 @@ def read_ministral(settings: Mapping[str, Any]) -> Decoder:
     """Describe a Ministral: a Mistral whose layers may differ in whether they look back only so far."""
     window = _window(settings)
     return describe(settings, _windows_by_type(settings, window) or (window,) * _n_layers(settings))
+
+
+def read_ministral3(settings: Mapping[str, Any]) -> Decoder:
+    """Describe a Ministral 3: a Mistral up to the length beyond which it scales queries by their positions.
+
+    Longer texts are not described.
+    """
+    rope = rope_settings(settings) or dict(_MINISTRAL3_ROPE)
+    by_position = rope.pop("llama_4_scaling_beta", None)
+    rope.pop("max_position_embeddings", None)  # said once more there, and not read
+    windows = (_window(settings),) * _n_layers(settings)
+    decoder = describe({**settings, "rope_scaling": None, "rope_parameters": rope}, windows)
+    if not by_position:
+        return decoder
+    length = size(decoder.rope, "original_max_position_embeddings")
+    return replace(decoder, context_window=min(length, size(settings, "max_position_embeddings")))
 
 
 def read_olmo2(settings: Mapping[str, Any]) -> Decoder:

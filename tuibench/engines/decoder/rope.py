@@ -18,8 +18,10 @@ _SETTINGS: Mapping[str, frozenset[str]] = {
     "llama3": frozenset({"factor", "low_freq_factor", "high_freq_factor"}),
     "yarn": frozenset({"factor", "attention_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim", "truncate"}),
     "longrope": frozenset({"factor", "attention_factor", "short_factor", "long_factor"}),
+    "proportional": frozenset({"factor"}),
 }
 _MAY_BE_PARTIAL = {"default", "longrope"}
+"""Where the code of a type asks for it; a proportional one always may."""
 _NEEDED = {
     "linear": ("factor",),
     "llama3": ("factor", "low_freq_factor", "high_freq_factor"),
@@ -90,7 +92,7 @@ def check_rope(config: Mapping[str, Any], *, may_be_partial: bool = False) -> di
     if kind not in _SETTINGS:
         raise UnsupportedModelError(f"rotary embedding {kind!r} is not described here; known: {', '.join(_SETTINGS)}")
     part = rope.get("partial_rotary_factor") or config.get("partial_rotary_factor") or 1.0
-    if part != 1.0 and not (may_be_partial and kind in _MAY_BE_PARTIAL):
+    if part != 1.0 and kind != "proportional" and not (may_be_partial and kind in _MAY_BE_PARTIAL):
         raise UnsupportedModelError(f"a {kind} rotary embedding of only a part of each head is not described here")
     rope["partial_rotary_factor"] = part
     for key in rope.keys() - _GENERAL - _SETTINGS[kind]:
@@ -127,12 +129,13 @@ def switching_length(rope: Mapping[str, Any]) -> int | None:
 
 
 def rotated_width(rope: Mapping[str, Any], head_dim: int) -> int:
-    """Return how many elements of a head are rotated, its first ones.
+    """Return how many elements of a head are rotated, its first ones; all where pairs lie half a head apart anyway.
 
     Raises:
         UnsupportedModelError: There are not so many, or they are not pairs.
     """
-    width = int(head_dim * rope["partial_rotary_factor"])
+    part = 1.0 if rope["rope_type"] == "proportional" else rope["partial_rotary_factor"]
+    width = int(head_dim * part)
     if width % 2 or not 0 < width <= head_dim:
         raise UnsupportedModelError(f"{width} elements of a head {head_dim} wide cannot be rotated; see config.json")
     if rope["rope_type"] == "longrope":
@@ -213,6 +216,11 @@ def _frequencies(rope: dict[str, Any], head_dim: int, *, long: bool) -> tuple[ND
         case "longrope":
             stretched = np.array(rope["long_factor" if long else "short_factor"], np.float32)
             return (base / stretched).astype(np.float32), _longrope_attention_factor(rope)
+        case "proportional":
+            n_rotated = int(rope["partial_rotary_factor"] * head_dim // 2)
+            turned = np.arange(head_dim // 2) < n_rotated
+            stretch = np.float32(rope.get("factor") or 1.0)
+            return np.where(turned, base / stretch, 0).astype(np.float32), 1.0
     return base, 1.0
 
 

@@ -6,6 +6,7 @@ import http.client
 import json
 import secrets
 from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,11 @@ class EndpointEngine:
     def stream(self, request: StreamRequest) -> Iterator[Piece]:
         server = self._loaded()
         return self._pieces(server, server.connect(), request, Answer(self._endpoint.api))
+
+    def beside(self) -> EndpointEngine:
+        """See `ConcurrentEngine`: the same server, and an outcome of its own."""
+        self._loaded()
+        return copy(self)
 
     def close(self) -> None:
         self._server = None

@@ -224,7 +224,7 @@ def _key(variable: str | None) -> str | None:
         raise StreamRefusedError(f"the environment variable {variable} is not set: put the endpoint's key into it")
     if not key.isascii() or not key.isprintable() or " " in key:
         raise StreamRefusedError(
-            f"what the environment variable {variable} holds cannot be a key: it has odd characters"
+            f"the key in the environment variable {variable} has blanks or characters outside ASCII: take another"
         )
     return key
 

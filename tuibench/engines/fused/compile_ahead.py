@@ -1,46 +1,73 @@
-"""Compiles the kernels of a precision, in two processes: `python -m tuibench.engines.fused.compile_ahead int8 tokens`.
+"""Compiles a part of the kernels into a file: `python -m tuibench.engines.fused.compile_ahead int8-tokens FOLDER`.
 
-Every process then runs the code that was read from the cache. Compiled in place, the same kernels round otherwise here
-and there (LLVM sees, and contracts, more at once): the first trial after an installation would write another text than
-all later ones. Two halves, since Numba compiles one function at a time; nothing is measured yet.
+Numba compiles one function at a time, so the parts are made by several processes; nothing is measured yet.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
-from typing import cast, get_args
+from pathlib import Path
+from typing import Any
 
-from tuibench.engines.fused.compiler import CACHE_FOLDER
-from tuibench.engines.fused.packing import WRITERS
-from tuibench.engines.fused.session import Part, compile_kernels
-from tuibench.models.tether import tethered
+import numpy as np
+from numpy.typing import NDArray
 
-_STDERR = 2
-"""A worker's log: its standard output is not for third parties."""
+from tuibench.engines.fused.buffers import FEW, new_prompt, new_scratch
+from tuibench.engines.fused.cache import Cache, new_store
+from tuibench.engines.fused.decode import decode_tokens
+from tuibench.engines.fused.emitting import object_file
+from tuibench.engines.fused.kernels.packing import block_ranges, bytes_in_use, pack_fp32, pack_int4, pack_int8
+from tuibench.engines.fused.kernels.team import give_order, next_parked
+from tuibench.engines.fused.layout import kind_of
+from tuibench.engines.fused.machine_code import Content, write_code
+from tuibench.engines.fused.model import TOY_WIDTH, toy_model
+from tuibench.engines.fused.packing import EMPTY
+from tuibench.engines.fused.prefill import prefill_prompt, score_block
+
+_Entries = list[tuple[Any, tuple[Any, ...]]]
+"""Functions, and arguments of the kinds that they are compiled for: what matters is the kind, not the size."""
+_TEAM = np.zeros(64, np.int64)
 
 
-def compile_ahead(precision: str) -> bool:
-    """Have the kernels ready in this process; return whether they had to be compiled.
-
-    Where the cache cannot be written, or a child fails, they are compiled in this process.
-    """
-    if CACHE_FOLDER is None or (CACHE_FOLDER / precision).exists():
-        return compile_kernels(WRITERS[precision])
-    environment = os.environ | {"TUIBENCH_CACHE": str(CACHE_FOLDER.parents[1])}
-    commands = [
-        tethered([sys.executable, "-m", "tuibench.engines.fused.compile_ahead", precision, part])
-        for part in get_args(Part)
+def _common() -> _Entries:
+    weights, of_rows, of_blocks = _zeros(np.float32, 2), _zeros(np.float32, 2), _zeros(np.float32, 3)
+    bits = weights.view(np.uint32)
+    return [
+        (give_order, (_TEAM, 0, 1)),
+        (next_parked, (_TEAM, 0)),
+        (bytes_in_use, (bits,)),
+        (pack_fp32, (bits, _zeros(np.uint8, 4))),
+        (pack_int8, (weights, _zeros(np.int8, 4), of_rows, _zeros(np.int8, 1))),
+        (block_ranges, (weights, of_blocks, of_blocks)),
+        (pack_int4, (weights, of_blocks, of_blocks, _zeros(np.uint16, 3), _zeros(np.uint16, 1))),
     ]
-    children = [
-        subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=_STDERR) for command in commands
+
+
+def _zeros(dtype: type[Any], n_dimensions: int) -> NDArray[Any]:
+    return np.zeros((1,) * n_dimensions, dtype)
+
+
+def _of_a_precision(precision: str, part: str) -> _Entries:
+    model = toy_model(EMPTY[precision])
+    angles = np.zeros((1, 2, TOY_WIDTH // 2), np.float32)
+    cache = Cache(new_store(model.qkv, 1, 2, TOY_WIDTH), angles, angles)
+    scratch, logits = new_scratch(model, 1, 2), np.zeros((1, TOY_WIDTH), np.float32)
+    if part == "tokens":
+        return [(decode_tokens, (0, 1, _TEAM, 0, model, cache, scratch, logits))]
+    prompt = new_prompt(model, np.zeros((1, TOY_WIDTH), np.float32), 1)
+    return [
+        (prefill_prompt, (0, 1, _TEAM, 0, model, cache, scratch, logits, prompt)),
+        (score_block, (0, 1, _TEAM, 0, model, prompt, 1, np.zeros((FEW, TOY_WIDTH), np.float32))),
     ]
-    if not any([child.wait() for child in children]):  # noqa: C419 - wait for all
-        (CACHE_FOLDER / precision).touch()
-    compile_kernels(WRITERS[precision])
-    return True
+
+
+def main() -> None:
+    """Compile, and write the file."""
+    part, folder = sys.argv[1:]
+    entries = _common() if part == "common" else _of_a_precision(*part.split("-"))
+    kinds = {function.__name__: [kind_of(argument) for argument in arguments] for function, arguments in entries}
+    write_code(Path(folder) / part, Content(kinds, object_file(part, entries)))
 
 
 if __name__ == "__main__":
-    compile_kernels(WRITERS[sys.argv[1]], cast("Part", sys.argv[2]))
+    main()

@@ -1,11 +1,12 @@
-"""A token from embedding to logits, in one compiled call; or a few tokens at once, where they have been guessed.
+"""A token from embedding to logits, in one compiled call; or a few at once: guessed ones, or one of each sequence.
 
 Every worker runs the same function on its share of the rows. Five barriers a layer, up to three more where norms are
-taken of what a layer adds or of all heads: a worker may read what all have written only after one. Norms and other
-short work on whole vectors is done by every worker for itself, into memory of its own: that is cheaper than one more
-barrier.
+taken of what a layer adds or of all heads, and one where experts are picked: a worker may read what all have written
+only after one. Norms and other short work on whole vectors is done by every worker for itself, into memory of its own:
+that is cheaper than one more barrier.
 
-Several tokens get the bits that each would get alone: every kernel treats a vector the same whatever stands beside it.
+Several tokens get the bits that each would get alone: every kernel treats a vector the same whatever stands beside it,
+and attention is each token's own, over the part of the cache that `scratch` names for it.
 """
 
 from __future__ import annotations
@@ -15,81 +16,27 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tuibench.engines.fused.cache import Cache, put_key, put_value
+from tuibench.engines.fused.buffers import Inputs, Scratch, Tokens
+from tuibench.engines.fused.cache import Cache
 from tuibench.engines.fused.compiler import entry, kernel
-from tuibench.engines.fused.kernels.attention import CHUNK, attend_chunk, chunks_of, combine_chunks
+from tuibench.engines.fused.experts import feed_experts
+from tuibench.engines.fused.kernels.attention import attend_chunk, chunks_of, combine_chunks
 from tuibench.engines.fused.kernels.heads import finish_head, normalise_together
-from tuibench.engines.fused.kernels.matrix import Inputs, Tokens, multiply, new_inputs, part_of, prepare_inputs
+from tuibench.engines.fused.kernels.matrix import multiply, part_of, prepare_inputs
+from tuibench.engines.fused.kernels.store import put_key, put_value
+from tuibench.engines.fused.kernels.team import barrier, panel_share, share, task_of, wait_for_task
 from tuibench.engines.fused.kernels.vector import Vector, activate, add, cap, copy, norm
-from tuibench.engines.fused.matrices import LANES, Matrix, padded
+from tuibench.engines.fused.matrices import LANES, Matrix
 from tuibench.engines.fused.model import Model
 from tuibench.engines.fused.reference import by_reference
-from tuibench.engines.fused.team import barrier, share, task_of, wait_for_task
-
-
-class Scratch(NamedTuple):
-    """Memory between the steps of up to n tokens. The first five are shared; the others have one part per worker."""
-
-    residual: Tokens
-    """`[n, hidden]`"""
-    qkv: Tokens
-    hidden: Tokens
-    update: Tokens
-    """What is to be added to the residual, where a norm of it is."""
-    parts: NDArray[np.float32]
-    """`[n, n_heads, chunks, whole panels of head_dim, then two numbers]`, see `kernels_attention`."""
-    inputs: Inputs
-    """n rows a worker."""
-    queries: Inputs
-    """A row a worker for each query head that shares a KV head, as in the next."""
-    weights: Inputs
-    """Of the positions of a chunk."""
-    heads: NDArray[np.float32]
-    """`[workers, 2 · head_dim]`"""
-    outputs: NDArray[np.float32]
-    """`[workers, n, outputs]`"""
-
-
-def new_scratch(model: Model, n_workers: int, capacity: int, n_tokens: int = 1) -> Scratch:
-    """Return scratch memory for contexts up to `capacity` positions and `n_tokens` at once."""
-    shape = model.shape
-    widest_in = max(shape.hidden, shape.n_heads * shape.head_dim, shape.intermediate)
-    widest_out = max((2 if shape.gated else 1) * shape.intermediate, shape.hidden, shape.qkv_rows)
-    # One panel more: a window need not begin with one.
-    n_chunks, group = n_workers * (1 + (capacity + LANES) // (CHUNK * n_workers)), shape.n_heads // shape.n_kv_heads
-
-    def zeros(*size: int) -> NDArray[np.float32]:
-        return np.zeros(size, np.float32)
-
-    return Scratch(
-        residual=zeros(n_tokens, shape.hidden),
-        qkv=zeros(n_tokens, padded(shape.qkv_rows, LANES)),
-        hidden=zeros(n_tokens, shape.intermediate),
-        update=zeros(n_tokens, shape.hidden),
-        parts=zeros(n_tokens, shape.n_heads, n_chunks, padded(shape.head_dim, LANES) + 2),
-        inputs=new_inputs(n_workers * n_tokens, widest_in),
-        queries=new_inputs(n_workers * group, shape.head_dim),
-        weights=new_inputs(n_workers * group, CHUNK),
-        heads=zeros(n_workers, 2 * shape.head_dim),
-        outputs=zeros(n_workers, n_tokens, padded(widest_out, LANES)),
-    )
 
 
 class Step(NamedTuple):
-    """Which tokens are worked on, and whose share."""
+    """How many tokens are worked on, and whose share."""
 
     worker: int
     n_workers: int
-    position: int
-    """Of the first token."""
     n_tokens: int
-
-
-@kernel
-def panel_share(n_rows: int, worker: int, n_workers: int) -> tuple[int, int, int, int]:
-    """Return the first panel of a worker and the first of the next, and the same in rows."""
-    first, last = share((n_rows + LANES - 1) // LANES, worker, n_workers)
-    return first, last, min(first * LANES, n_rows), min(last * LANES, n_rows)
 
 
 @kernel
@@ -141,11 +88,17 @@ def _normalise_tokens(layer: int, step: Step, team: NDArray[np.int64], model: Mo
 
 
 @kernel
+def _matrix_of(layer: int, kv_head: int, token: int, model: Model, scratch: Scratch) -> int:
+    """Return which of the store's matrices a token's sequence has for a KV head of a layer."""
+    return int(scratch.first_matrices[token] + layer * model.shape.n_kv_heads + kv_head)
+
+
+@kernel
 def _store_key_and_value(
-    layer: int, kv_head: int, qkv: Vector, model: Model, cache: Cache, position: int, space: Vector
+    layer: int, kv_head: int, token: int, model: Model, cache: Cache, scratch: Scratch, space: Vector
 ) -> None:
-    shape = model.shape
-    index, key = layer * shape.n_kv_heads + kv_head, space[: shape.head_dim]
+    shape, position, qkv = model.shape, scratch.positions[token], scratch.qkv[token]
+    index, key = _matrix_of(layer, kv_head, token, model, scratch), space[: shape.head_dim]
     _head(layer, qkv, shape.n_heads + kv_head, model, cache, position, space[shape.head_dim :], key)
     put_key(cache.store, index, position, key)
     value = (shape.n_heads + shape.n_kv_heads + kv_head) * shape.head_dim
@@ -159,7 +112,7 @@ def _store_all(layer: int, step: Step, team: NDArray[np.int64], model: Model, ca
     first, last = share(model.shape.n_kv_heads, step.worker, step.n_workers)
     for kv_head in range(first, last):
         for t in range(step.n_tokens):
-            _store_key_and_value(layer, kv_head, scratch.qkv[t], model, cache, step.position + t, space)
+            _store_key_and_value(layer, kv_head, t, model, cache, scratch, space)
     barrier(team, step.n_workers)
 
 
@@ -170,7 +123,7 @@ def _attend(layer: int, step: Step, token: int, model: Model, cache: Cache, scra
     See `kernels_attention`. A single token's key and value are stored by whoever has the last chunk of their head, the
     only one that reads them.
     """
-    shape, position, qkv = model.shape, step.position + token, scratch.qkv[token]
+    shape, position, qkv = model.shape, scratch.positions[token], scratch.qkv[token]
     group = shape.n_heads // shape.n_kv_heads
     start, end = max(0, position + 1 - model.vectors.windows[layer]), position + 1
     n_panels, n_chunks = chunks_of(start, end, step.n_workers)
@@ -179,9 +132,9 @@ def _attend(layer: int, step: Step, token: int, model: Model, cache: Cache, scra
     first, last = share(shape.n_kv_heads * n_chunks, step.worker, step.n_workers)
     for unit in range(first, last):
         kv_head, chunk = unit // n_chunks, unit % n_chunks
-        index, heads = layer * shape.n_kv_heads + kv_head, kv_head * group
+        index, heads = _matrix_of(layer, kv_head, token, model, scratch), kv_head * group
         if step.n_tokens == 1 and chunk == n_chunks - 1:
-            _store_key_and_value(layer, kv_head, qkv, model, cache, position, space)
+            _store_key_and_value(layer, kv_head, token, model, cache, scratch, space)
         if unit == first or chunk == 0:
             for i in range(group):
                 query = queries.values[i][: shape.head_dim]
@@ -197,10 +150,10 @@ def _attend(layer: int, step: Step, token: int, model: Model, cache: Cache, scra
 def _project_attention(
     layer: int, step: Step, team: NDArray[np.int64], model: Model, scratch: Scratch, inputs: Inputs
 ) -> None:
-    """`x += W · attention + b`, or its norm."""
+    """`x += W · attention + b`, or its norm; where the feed-forward is yet to read `x`, that is left in `update`."""
     shape, vectors = model.shape, model.vectors
     for t in range(step.n_tokens):
-        end = step.position + t + 1
+        end = scratch.positions[t] + 1
         n_chunks = chunks_of(max(0, end - model.vectors.windows[layer]), end, step.n_workers)[1]
         for head in range(shape.n_heads):
             out = inputs.values[t][head * shape.head_dim : (head + 1) * shape.head_dim]
@@ -211,6 +164,8 @@ def _project_attention(
         _write_product(model.attention_out, vectors.attention_out_bias[layer], layer, step, scratch, inputs)
         barrier(team, step.n_workers)
         _add_norm(weight, bias, shape.epsilon, step, scratch)
+    elif shape.parallel:
+        _write_product(model.attention_out, vectors.attention_out_bias[layer], layer, step, scratch, inputs)
     else:
         _add_product(model.attention_out, vectors.attention_out_bias[layer], layer, step, scratch, inputs)
 
@@ -271,7 +226,7 @@ def _feed_in(layer: int, step: Step, model: Model, scratch: Scratch, inputs: Inp
 
 @kernel
 def _feed_out(layer: int, step: Step, team: NDArray[np.int64], model: Model, scratch: Scratch, inputs: Inputs) -> None:
-    """`x += W · hidden + b`, or its norm."""
+    """`x += W · hidden + b`, or its norm; and what attention left in `update`."""
     n_hidden, vectors = model.shape.intermediate, model.vectors
     for t in range(step.n_tokens):
         copy(scratch.hidden[t], inputs.values[t])
@@ -283,19 +238,41 @@ def _feed_out(layer: int, step: Step, team: NDArray[np.int64], model: Model, scr
         _add_norm(weight, bias, model.shape.epsilon, step, scratch)
     else:
         _add_product(model.mlp_down, vectors.mlp_down_bias[layer], layer, step, scratch, inputs)
+        if model.shape.parallel:
+            begin, end = panel_share(scratch.residual.shape[1], step.worker, step.n_workers)[2:]
+            for t in range(step.n_tokens):
+                add(scratch.residual[t][begin:end], scratch.update[t][begin:end])
 
 
 @kernel
-def cap_logits(softcap: float, first: int, last: int, n_tokens: int, logits: Tokens) -> None:
-    """`logits = softcap · tanh(logits / softcap)`, those of the panels `first ≤ p < last`; 0: they stay as they are."""
-    if softcap > 0:
-        for t in range(n_tokens):
-            cap(logits[t][first * LANES : last * LANES], np.float32(1), np.float32(softcap))
+def _feed_experts(
+    layer: int, step: Step, team: NDArray[np.int64], model: Model, scratch: Scratch, inputs: Inputs
+) -> None:
+    """`x += Σ weight · expert(norm(x))`; every worker computes all of the norms for itself."""
+    shape, vectors = model.shape, model.vectors
+    for t in range(step.n_tokens):
+        out = inputs.values[t][: shape.hidden]
+        norm(scratch.residual[t], vectors.feed_norm[layer], vectors.feed_norm_bias[layer], shape.epsilon, out)
+    feed_experts(
+        layer, step.worker, step.n_workers, team, model, inputs.values, scratch.residual, step.n_tokens, scratch.routing
+    )
+
+
+@kernel
+def finish_logits(model: Model, first: int, last: int, n_tokens: int, logits: Tokens) -> None:
+    """Add the head's bias to the logits of the panels `first ≤ p < last`, and cap them: `s · tanh(logits / s)`."""
+    bias, softcap = model.vectors.head_bias, model.shape.logit_softcap
+    for t in range(n_tokens):
+        mine = logits[t][first * LANES : last * LANES]
+        if bias.size:
+            add(mine, bias[first * LANES : last * LANES])
+        if softcap > 0:
+            cap(mine, np.float32(1), np.float32(softcap))
 
 
 @kernel
 def project_logits(step: Step, model: Model, scratch: Scratch, inputs: Inputs, logits: Tokens) -> None:
-    """`logits = W_head · norm(x)`, capped where the model does that."""
+    """`logits = W_head · norm(x) + b`, capped where the model does that."""
     shape, vectors = model.shape, model.vectors
     for t in range(step.n_tokens):
         out = inputs.values[t][: shape.hidden]
@@ -303,7 +280,7 @@ def project_logits(step: Step, model: Model, scratch: Scratch, inputs: Inputs, l
         prepare_inputs(model.head, inputs, t, shape.hidden)
     first, last = share(logits.shape[1] // LANES, step.worker, step.n_workers)
     multiply(model.head, 0, first, last, inputs, step.n_tokens, logits)
-    cap_logits(shape.logit_softcap, first, last, step.n_tokens, logits)
+    finish_logits(model, first, last, step.n_tokens, logits)
 
 
 @kernel
@@ -322,9 +299,12 @@ def _through_layers(
         barrier(team, step.n_workers)
         _project_attention(layer, step, team, model, scratch, inputs)
         barrier(team, step.n_workers)
-        _feed_in(layer, step, model, scratch, inputs)
-        barrier(team, step.n_workers)
-        _feed_out(layer, step, team, model, scratch, inputs)
+        if model.shape.n_experts:
+            _feed_experts(layer, step, team, model, scratch, inputs)
+        else:
+            _feed_in(layer, step, model, scratch, inputs)
+            barrier(team, step.n_workers)
+            _feed_out(layer, step, team, model, scratch, inputs)
         barrier(team, step.n_workers)
 
 
@@ -333,15 +313,15 @@ def decode_tokens(
     worker: int, n_workers: int, team: NDArray[np.int64], seen: int,
     model_: Model, cache_: Cache, scratch_: Scratch, logits: Tokens,
 ) -> int:  # fmt: skip
-    """Do this worker's share of each order, a position and how many tokens from there on; see `Team`.
+    """Do this worker's share of each order, how many tokens; see `Team`.
 
-    The embedded tokens are in `scratch.residual`; their logits are left in `logits`, `[tokens, whole panels]`.
+    The embedded tokens are in `scratch.residual`, and their places beside them; their logits are left in `logits`,
+    `[tokens, whole panels]`.
     """
     model, cache, scratch = by_reference(model_), by_reference(cache_), by_reference(scratch_)
     while wait_for_task(team, worker, seen):
         seen += 1
-        position, n_tokens = task_of(team)
-        step = Step(worker, n_workers, position, n_tokens)
+        step = Step(worker, n_workers, task_of(team)[1])
         inputs = part_of(scratch.inputs, worker, scratch.residual.shape[0])
         _through_layers(step, team, model, cache, scratch, inputs)
         project_logits(step, model, scratch, inputs, logits)

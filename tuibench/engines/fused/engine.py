@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -13,9 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from tuibench.engines.base import Logits
+    from tuibench.engines.base import BatchLogits, Logits
     from tuibench.engines.decoder.rereading import Steps
-    from tuibench.engines.fused.packing import StackWriter
     from tuibench.engines.fused.session import FusedSession
 
 _REQUIRES = ("numba",)
@@ -28,12 +29,13 @@ class _FusedEngine:
 
     def __init__(self) -> None:
         self._session: FusedSession | None = None
+        self._not_kept: str | None = None
+        """Why packed weights could not be."""
         self._steps: Steps | None = None
         """The session, or what has it read a text again where its length asks for that."""
 
     def prepare(self, model_dir: Path, progress: Progress) -> bool:
         from tuibench.engines.decoder.checkpoint import Checkpoint
-        from tuibench.engines.decoder.fits import check_fits
         from tuibench.engines.decoder.read import read_decoder
         from tuibench.engines.fused.unsupported import unsupported
 
@@ -42,28 +44,40 @@ class _FusedEngine:
         checkpoint = Checkpoint(model_dir, decoder)
         if reason := unsupported(decoder):
             raise UnsupportedModelError(reason)
-        check_fits(decoder, checkpoint, self.method.precision)
-        progress("importing Numba", 0, 2)
-        from tuibench.engines.fused.compile_ahead import compile_ahead
+        from tuibench.engines.fused.machine_code import compile_missing, parts_of
+        from tuibench.engines.fused.weights import keep_packed
+        from tuibench.models.artifacts import ArtifactError
 
-        progress("compiling kernels", 1, 2)
-        return compile_ahead(self.method.precision)
+        progress("compiling kernels", 0, None)
+        compiled = compile_missing(parts_of(self.method.precision))
+        try:
+            packed = keep_packed(
+                decoder, checkpoint, model_dir, self.method.precision, len(os.sched_getaffinity(0)), progress
+            )
+        except (ArtifactError, OSError) as error:
+            self._not_kept = f"packed weights cannot be kept ({error}): they are packed anew at every start"
+            packed = False
+        return compiled or packed
 
     def load(self, model_dir: Path, n_threads: int, progress: Progress) -> EngineInfo:
-        progress("importing Numba", 0, None)
         from tuibench.engines.decoder.checkpoint import Checkpoint
         from tuibench.engines.decoder.read import read_decoder
         from tuibench.engines.decoder.rereading import RereadingSteps
         from tuibench.engines.decoder.rope import switching_length
         from tuibench.engines.fused.facts import describe
-        from tuibench.engines.fused.session import open_session
+        from tuibench.engines.fused.model import new_model
+        from tuibench.engines.fused.session import Embedding, FusedSession
+        from tuibench.engines.fused.weights import packed_matrices
 
         decoder = read_decoder(model_dir)
         weights = Checkpoint(model_dir, decoder)
-        self._session = open_session(decoder, weights, self._writer(), n_threads, progress)
+        matrices = packed_matrices(decoder, weights, model_dir, self.method.precision, n_threads, progress)
+        model = new_model(decoder, weights, matrices)
+        self._session = FusedSession(decoder, model, Embedding(decoder, weights), n_threads)
         switch = switching_length(decoder.rope)
         self._steps = self._session if switch is None else RereadingSteps(self._session, switch)
-        return describe(self.method, self._session, weights.parameters, model_dir)
+        info = describe(self.method, self._session, weights.parameters, model_dir)
+        return info if self._not_kept is None else replace(info, facts={"notice": self._not_kept} | info.facts)
 
     def prefill(self, token_ids: Sequence[int], max_length: int) -> Logits:
         assert self._steps is not None  # noqa: S101 - the protocol loads first
@@ -83,6 +97,28 @@ class _FusedEngine:
         self._steps.keep(n_kept)
         return self._steps.extend(token_ids)
 
+    @property
+    def why_alone(self) -> str | None:
+        """See `BatchEngine`."""
+        return self._loaded.why_alone
+
+    def begin_batch(self, n_sequences: int, max_length: int) -> None:
+        """See `BatchEngine`; ends what `prefill` began."""
+        self._loaded.begin(n_sequences, max_length)
+
+    def read_sequence(self, sequence: int, token_ids: Sequence[int]) -> Logits:
+        """See `BatchEngine`."""
+        return self._loaded.read(sequence, token_ids)
+
+    def decode_batch(self, sequences: Sequence[int], token_ids: Sequence[int]) -> BatchLogits:
+        """See `BatchEngine`; the bits of each sequence alone."""
+        return self._loaded.decode_together(sequences, token_ids)
+
+    @property
+    def _loaded(self) -> FusedSession:
+        assert self._session is not None  # noqa: S101 - the protocol loads first
+        return self._session
+
     def score(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
         assert self._steps is not None  # noqa: S101 - the protocol loads first
         return self._steps.score(token_ids)
@@ -91,11 +127,6 @@ class _FusedEngine:
         if self._session is not None:
             self._session.close()
         self._session = self._steps = None
-
-    def _writer(self) -> type[StackWriter]:
-        from tuibench.engines.fused.packing import WRITERS
-
-        return WRITERS[self.method.precision]
 
 
 class FusedFp32(_FusedEngine):
@@ -148,6 +179,11 @@ class FusedInt8Lookup(FusedInt8):
         precision="int8",
         requires=_REQUIRES,
     )
+
+    @property
+    def why_alone(self) -> str | None:
+        """See `BatchEngine`."""
+        return "it guesses ahead in one sequence"
 
     def prefill(self, token_ids: Sequence[int], max_length: int) -> Logits:
         from tuibench.engines.fused.session import MOST_AT_ONCE

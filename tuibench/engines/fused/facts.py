@@ -7,9 +7,8 @@ from pathlib import Path
 
 from tuibench.core.run.spec import Method
 from tuibench.engines.base import EngineInfo
-from tuibench.engines.fused.compiler import CACHE_FOLDER
-from tuibench.engines.fused.kernels.tile_ir import TILE_COLUMNS
-from tuibench.engines.fused.kernels.vector_ir import GROUP
+from tuibench.engines.fused.buffers import GROUP, TILE_COLUMNS
+from tuibench.engines.fused.machine_code import CACHE_FOLDER
 from tuibench.engines.fused.matrices import FP32_BYTES, INT4_BLOCK, LANES
 from tuibench.engines.fused.model import weight_bytes
 from tuibench.engines.fused.session import FusedSession
@@ -35,6 +34,8 @@ def describe(method: Method, session: FusedSession, parameters: int, model_dir: 
         "threads": str(session.n_workers),
         "prefill": f"{GROUP} tokens by {LANES} rows, in FP32 {TILE_COLUMNS}, at a time; no library",
     }
+    if (experts := session.decoder.experts) is not None:
+        facts["experts"] = f"{experts.n_active} of {experts.n_experts} are read for a token"
     if CACHE_FOLDER is None:
         facts["notice"] = "the cache folder cannot be written: kernels are compiled anew at every start"
     return EngineInfo(
@@ -49,6 +50,6 @@ def describe(method: Method, session: FusedSession, parameters: int, model_dir: 
 
 def _barriers(session: FusedSession) -> int:
     """Return how often workers wait for each other in a layer of a decoded token; see `decode`."""
-    vectors, head_dim = session.model.vectors, session.model.shape.head_dim
+    vectors, shape = session.model.vectors, session.model.shape
     extra = [norm.size > 0 for norm in (vectors.attention_out_norm, vectors.mlp_down_norm)]
-    return 5 + sum(extra) + int(vectors.query_norm.shape[1] > head_dim)
+    return 5 + sum(extra) + int(vectors.query_norm.shape[1] > shape.head_dim) + int(shape.n_experts > 0)

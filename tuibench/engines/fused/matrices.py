@@ -14,7 +14,8 @@ rows, then the next. The last panel ends with rows of zeros.
 from __future__ import annotations
 
 import mmap
-from typing import NamedTuple, TypeVar
+from collections.abc import Iterator
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +64,11 @@ class Int4Matrix(NamedTuple):
 Matrix = Fp32Matrix | Int8Matrix | Int4Matrix
 
 
+def precision_of(matrix: Matrix) -> str:
+    """Return the name of how a matrix is stored."""
+    return {Fp32Matrix: "fp32", Int8Matrix: "int8", Int4Matrix: "int4"}[type(matrix)]
+
+
 def allocate(shape: tuple[int, ...], dtype: type[_Number]) -> NDArray[_Number]:
     """Return zeroed memory in pages of 2 MiB where the system grants them: fewer address look-ups while streaming."""
     n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
@@ -75,6 +81,16 @@ def allocate(shape: tuple[int, ...], dtype: type[_Number]) -> NDArray[_Number]:
     whole = np.frombuffer(buffer, np.uint8)
     start = -whole.ctypes.data % _HUGE_PAGE_BYTES
     return whole[start : start + n_bytes].view(dtype).reshape(shape)
+
+
+def used_parts(matrix: Matrix, layer: int) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """Yield the bytes of one layer, by the name of the array that they are in; how many they are, before them."""
+    for name in reversed(matrix._fields):
+        array: NDArray[Any] = getattr(matrix, name)
+        part = array[layer : layer + 1].reshape(-1).view(np.uint8)
+        if isinstance(matrix, Fp32Matrix) and name == "high_bytes":
+            part = part[: part.size // FP32_BYTES * int(matrix.n_bytes[layer])]
+        yield name, part
 
 
 def stored_bytes(matrix: Matrix) -> int:

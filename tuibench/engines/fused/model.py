@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tuibench.engines.base import Progress
 from tuibench.engines.decoder.checkpoint import Checkpoint
-from tuibench.engines.decoder.description import Activation, Decoder, Layer, packed_shape
-from tuibench.engines.fused.kernels.vector import GELU, RELU_SQUARED, SILU
-from tuibench.engines.fused.matrices import Matrix, stored_bytes
-from tuibench.engines.fused.packing import StackWriter
+from tuibench.engines.decoder.description import Activation, Decoder, Layer
+from tuibench.engines.fused.activations import GELU, GELU_TANH, RELU, RELU_SQUARED, SILU
+from tuibench.engines.fused.matrices import LANES, Matrix, padded, stored_bytes
 
 Array = NDArray[np.float32]
-ACTIVATIONS: dict[Activation, int] = {"silu": SILU, "gelu_tanh": GELU, "relu_squared": RELU_SQUARED}
+ACTIVATIONS: dict[Activation, int] = {
+    "silu": SILU,
+    "gelu_tanh": GELU_TANH,
+    "relu_squared": RELU_SQUARED,
+    "gelu": GELU,
+    "relu": RELU,
+}
 _UNLIMITED = 2**31 - 1
 TOY_WIDTH = 32
 _NONE = np.zeros(0, np.float32)
-_LAYER_MATRICES = ("qkv", "attention_out", "mlp_up", "mlp_down")
+LAYER_MATRICES = ("qkv", "attention_out", "mlp_up", "mlp_down")
+_RESIDUAL_NORMS = ("attention_norm", "attention_out_norm", "feed_norm", "mlp_down_norm")
 _LAYER_VECTORS = (
-    *(f"{name}_bias" for name in _LAYER_MATRICES),
-    *("attention_norm", "attention_norm_bias", "attention_out_norm", "attention_out_norm_bias"),
-    *("feed_norm", "feed_norm_bias", "mlp_down_norm", "mlp_down_norm_bias", "query_norm", "key_norm"),
+    *(f"{name}_bias" for name in LAYER_MATRICES),
+    *_RESIDUAL_NORMS,
+    *(f"{name}_bias" for name in _RESIDUAL_NORMS),
+    *("query_norm", "key_norm"),
 )
 
 
@@ -40,6 +45,8 @@ class Shape(NamedTuple):
     qkv_rows: int
     gated: bool
     """Whether the feed-forward has a gate."""
+    parallel: bool
+    """Whether the feed-forward reads the residual that attention reads."""
     activation: int
     """One of those of `kernels.vector`."""
     norm_after_rotation: bool
@@ -48,6 +55,12 @@ class Shape(NamedTuple):
     """What attention's scores stay below; 0 where they may be of any size."""
     logit_softcap: float
     epsilon: float
+    n_experts: int
+    """0 where every token goes through the same feed-forward; the next two mean nothing then."""
+    n_active: int
+    """To how many experts a token goes."""
+    normalised: bool
+    """Whether their weights add up to 1."""
 
 
 class Vectors(NamedTuple):
@@ -76,6 +89,10 @@ class Vectors(NamedTuple):
     key_norm: Array
     final_norm: Array
     final_norm_bias: Array
+    head_bias: Array
+    """Whole panels, or nothing."""
+    router: Array
+    """`[layers, experts, hidden]`"""
 
 
 class Model(NamedTuple):
@@ -86,12 +103,17 @@ class Model(NamedTuple):
     qkv: Matrix
     attention_out: Matrix
     mlp_up: Matrix
-    """Gated: row 2i is the gate of hidden unit i, row 2i + 1 its up projection."""
+    """Gated: row 2i is the gate of hidden unit i, row 2i + 1 its up projection. A matrix for each expert of a layer."""
     mlp_down: Matrix
     head: Matrix
 
 
-def _read(weights: Checkpoint, layer: Layer, name: str) -> Array | None:
+def new_model(decoder: Decoder, weights: Checkpoint, matrices: Mapping[str, Matrix]) -> Model:
+    """Return a model of packed matrices; everything else is read from the checkpoint."""
+    return Model(_shape(decoder), _vectors(decoder, weights), **matrices)
+
+
+def read_role(weights: Checkpoint, layer: Layer, name: str) -> Array | None:
     """Return what a role of a layer is packed from, a row an output; None where the model has no such weight."""
     if layer.feed.gated and name.startswith("mlp_up"):
         parts = weights.parts(layer.weights, name)
@@ -99,75 +121,57 @@ def _read(weights: Checkpoint, layer: Layer, name: str) -> Array | None:
     return weights.get(layer.weights, name)
 
 
+def read_expert(weights: Checkpoint, layer: Layer, name: str, expert: int) -> Array:
+    """Return the same of one expert."""
+    parts = layer.weights[name]
+    if name == "mlp_down":
+        return weights.part(parts[expert])
+    return _side_by_side([weights.part(part) for part in parts[2 * expert : 2 * expert + 2]])
+
+
 def _side_by_side(gate_up: list[Array]) -> Array:
     gate, up = gate_up
     return np.stack([gate, up], axis=1).reshape(2 * len(gate), *gate.shape[1:])
 
 
-def _matrices(weights: Checkpoint, layer: Layer) -> Iterator[tuple[str, Array]]:
-    for name in _LAYER_MATRICES:
-        matrix = _read(weights, layer, name)
-        assert matrix is not None  # noqa: S101 - every decoder has these
-        yield name, matrix
+def _layer_vectors(decoder: Decoder, weights: Checkpoint, layer: Layer) -> dict[str, Array]:
+    found = {name: vector for name in _LAYER_VECTORS if (vector := read_role(weights, layer, name)) is not None}
+    found = _with_norm_biases(decoder, found)
+    return {name: np.array(found.get(name, _NONE)) for name in _LAYER_VECTORS}
 
 
-def _layer_vectors(weights: Checkpoint, layer: Layer) -> dict[str, Array]:
-    vectors = {name: _read(weights, layer, name) for name in _LAYER_VECTORS}
-    return {name: _NONE if vector is None else np.array(vector) for name, vector in vectors.items()}
+def _with_norm_biases(decoder: Decoder, vectors: dict[str, Array]) -> dict[str, Array]:
+    """Return the same with zeros for biases that layer norms lack: to the kernels a norm without one is an RMS norm."""
+    if decoder.norm == "rms":
+        return vectors
+    norms = [name for name in (*_RESIDUAL_NORMS, "final_norm") if name in vectors]
+    return {f"{name}_bias": np.zeros_like(vectors[name]) for name in norms} | vectors
 
 
-def pack_model(
-    decoder: Decoder, weights: Checkpoint, writer: type[StackWriter], n_threads: int, progress: Progress
-) -> Model:
-    """Return a model's weights as one precision stores them.
-
-    Args:
-        decoder: What the model is.
-        weights: Its checkpoint, read layer by layer.
-        writer: Packs matrices.
-        n_threads: How many layers are packed at once.
-        progress: Called for each layer.
-    """
-    described = decoder.layers[0].weights
-    stacks = {name: writer(decoder.n_layers, *packed_shape(described[name])) for name in _LAYER_MATRICES}
-    table = weights.head
-    head = writer(1, *table.shape)
-
-    def pack_layer(index: int) -> dict[str, Array]:
-        layer = decoder.layers[index]
-        for name, matrix in _matrices(weights, layer):
-            stacks[name].put(index, matrix)
-        return _layer_vectors(weights, layer)
-
-    with ThreadPoolExecutor(n_threads) as pool:
-        packed_head = pool.submit(head.put, 0, table)  # the largest matrix: not to be waited for in the end
-        layers: list[dict[str, Array]] = []
-        for vectors in pool.map(pack_layer, range(decoder.n_layers)):
-            progress("packing weights", len(layers), decoder.n_layers)
-            layers.append(vectors)
-        packed_head.result()
-    matrices = {name: stack.stack() for name, stack in stacks.items()}
-    return Model(_shape(decoder), _vectors(decoder, weights, layers), head=head.stack(), **matrices)
-
-
-def _vectors(decoder: Decoder, weights: Checkpoint, layers: list[dict[str, Array]]) -> Vectors:
+def _vectors(decoder: Decoder, weights: Checkpoint) -> Vectors:
+    layers = [_layer_vectors(decoder, weights, layer) for layer in decoder.layers]
     attentions = [layer.attention for layer in decoder.layers]
     tables = [None, *decoder.rotations]
     rotations = [max(0, tables.index(decoder.rotation_of(each)) - 1) for each in attentions]
-    final_norm_bias = weights.get(decoder.weights, "final_norm_bias")
+    outside = {role: weights.get(decoder.weights, role) for role in ("final_norm", "final_norm_bias", "head_bias")}
+    found = _with_norm_biases(decoder, {role: vector for role, vector in outside.items() if vector is not None})
+    head_bias = found.get("head_bias", _NONE)
+    found["head_bias"] = np.pad(head_bias, (0, padded(head_bias.size, LANES) - head_bias.size))
+    routers = [weights.get(layer.weights, "router") for layer in decoder.layers]
+    none = np.zeros((0, decoder.hidden), np.float32)
     return Vectors(
+        router=np.stack([none if router is None else router for router in routers]),
         windows=np.array([_UNLIMITED if each.window is None else each.window for each in attentions], np.int64),
         rotated_pairs=np.array([each.head_dim // 2 if each.rotated else 0 for each in attentions], np.int64),
         rotations=np.array(rotations, np.int64),
         attention_scales=np.array([each.scale for each in attentions], np.float32),
-        final_norm=np.array(weights.matrix(decoder.weights, "final_norm")),
-        final_norm_bias=_NONE if final_norm_bias is None else np.array(final_norm_bias),
+        **{role: np.array(found.get(role, _NONE)) for role in outside},
         **{name: np.stack([vectors[name] for vectors in layers]) for name in layers[0]},
     )
 
 
 def _shape(decoder: Decoder) -> Shape:
-    layer = decoder.layers[0]
+    layer, experts = decoder.layers[0], decoder.experts
     return Shape(
         hidden=decoder.hidden,
         n_heads=layer.attention.n_heads,
@@ -176,22 +180,24 @@ def _shape(decoder: Decoder) -> Shape:
         intermediate=layer.feed.width,
         qkv_rows=layer.attention.query_width + 2 * layer.attention.key_width,
         gated=layer.feed.gated,
+        parallel=decoder.parallel,
         activation=ACTIVATIONS[layer.feed.activation],
         norm_after_rotation=layer.attention.norm_after_rotation,
         softcap=layer.attention.softcap or 0.0,
         logit_softcap=decoder.logit_softcap or 0.0,
         epsilon=decoder.norm_epsilon,
+        n_experts=experts.n_experts if experts else 0,
+        n_active=experts.n_active if experts else 0,
+        normalised=experts is not None and experts.normalised,
     )
 
 
-def toy_model(writer: type[StackWriter]) -> Model:
+def toy_model(empty: Callable[[int, int, int], Matrix]) -> Model:
     """Return a model of almost no size: compiled code depends on the kinds of arrays, not on their lengths."""
     width = TOY_WIDTH
 
     def matrix(n_outputs: int, n_inputs: int) -> Matrix:
-        stack = writer(1, n_outputs, n_inputs)
-        stack.put(0, np.zeros((n_outputs, n_inputs), np.float32))
-        return stack.stack()
+        return empty(1, n_outputs, n_inputs)
 
     shape = Shape(
         hidden=width,
@@ -201,11 +207,15 @@ def toy_model(writer: type[StackWriter]) -> Model:
         intermediate=width,
         qkv_rows=3 * width,
         gated=True,
+        parallel=False,
         activation=SILU,
         norm_after_rotation=False,
         softcap=0.0,
         logit_softcap=0.0,
         epsilon=1e-5,
+        n_experts=0,
+        n_active=0,
+        normalised=False,
     )
     return Model(
         shape,
@@ -228,11 +238,16 @@ def _toy_vectors() -> Vectors:
         attention_scales=np.ones(1, np.float32),
         final_norm=row[0],
         final_norm_bias=_NONE,
+        head_bias=_NONE,
+        router=np.zeros((1, 0, TOY_WIDTH), np.float32),
         **{name: present.get(name, no_row) for name in _LAYER_VECTORS},
     )
 
 
 def weight_bytes(model: Model) -> int:
-    """Return the bytes of weights that one token reads: all of them, once."""
-    matrices = (model.qkv, model.attention_out, model.mlp_up, model.mlp_down, model.head)
-    return sum(vector.nbytes for vector in model.vectors) + sum(stored_bytes(matrix) for matrix in matrices)
+    """Return the bytes of weights that one token reads: all of them, once; of experts those that it goes to."""
+    always = sum(stored_bytes(matrix) for matrix in (model.qkv, model.attention_out, model.head))
+    feed = stored_bytes(model.mlp_up) + stored_bytes(model.mlp_down)
+    if model.shape.n_experts:
+        feed = feed // model.shape.n_experts * model.shape.n_active
+    return sum(vector.nbytes for vector in model.vectors) + always + feed

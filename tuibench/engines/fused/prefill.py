@@ -1,65 +1,30 @@
 """The prompt: the same layers as `decode`, on all its tokens at once, in one compiled call by the same team.
 
 Products are shared out by rows, everything else by tokens; seven barriers a layer, and one before each norm of what is
-added to the residual. Only the last position goes through
-the output head.
+added to the residual, or where the feed-forward reads what attention reads. Only the last position goes through the
+output head. What a sequence has before the prompt is taken from the cache, layer by layer, for attention to read.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
-from tuibench.engines.fused.cache import Cache, put_key, put_value
+from tuibench.engines.fused.buffers import GROUP, QUERY_BLOCK, Prompt, Scratch, Tokens
+from tuibench.engines.fused.cache import Cache
 from tuibench.engines.fused.compiler import entry, kernel
-from tuibench.engines.fused.decode import Scratch, Step, cap_logits, normalise_all_heads, panel_share, project_logits
-from tuibench.engines.fused.kernels.groups import FEW, Groups, multiply_groups, new_groups, prepare_group_inputs
+from tuibench.engines.fused.decode import Step, finish_logits, normalise_all_heads, project_logits
+from tuibench.engines.fused.experts import feed_experts
+from tuibench.engines.fused.kernels.groups import multiply_groups, prepare_group_inputs
 from tuibench.engines.fused.kernels.heads import finish_head
-from tuibench.engines.fused.kernels.matrix import Inputs, Tokens, new_inputs, part_of
-from tuibench.engines.fused.kernels.prompt_attention import QUERY_BLOCK, Heads, attend_block, new_heads
-from tuibench.engines.fused.kernels.tile_ir import TILE_COLUMNS
+from tuibench.engines.fused.kernels.matrix import part_of
+from tuibench.engines.fused.kernels.prompt_attention import attend_block
+from tuibench.engines.fused.kernels.store import get_key, get_value, put_key, put_value
+from tuibench.engines.fused.kernels.team import barrier, panel_share, share, task_of, wait_for_task
 from tuibench.engines.fused.kernels.vector import Vector, activate, add, copy, norm
-from tuibench.engines.fused.kernels.vector_ir import GROUP
-from tuibench.engines.fused.matrices import LANES, Matrix, padded
+from tuibench.engines.fused.matrices import LANES, Matrix
 from tuibench.engines.fused.model import Model
 from tuibench.engines.fused.reference import by_reference
-from tuibench.engines.fused.team import barrier, share, task_of, wait_for_task
-
-_STAGGER = 2 * LANES
-
-
-class Prompt(NamedTuple):
-    """Memory for one prompt."""
-
-    residual: Tokens
-    outputs: Tokens
-    """What the last product gave, `[tokens, rounded up to 4, outputs of the widest matrix]`."""
-    inputs: Inputs
-    """What the next product is to be given, token by token."""
-    groups: Groups
-    """The same, ready for it."""
-    heads: Heads
-    expanded: NDArray[np.float32]
-    """`[workers, inputs, 32]`: FP32 weights of two panels."""
-
-
-def new_prompt(model: Model, embedded: Tokens, n_workers: int) -> Prompt:
-    """Return memory for a prompt whose embedded tokens are given."""
-    shape, n_tokens = model.shape, len(embedded)
-    widest_in = max(shape.hidden, shape.n_heads * shape.head_dim, shape.intermediate)
-    widest_out = max((2 if shape.gated else 1) * shape.intermediate, shape.hidden, shape.qkv_rows)
-    inputs = new_inputs(padded(n_tokens, FEW), widest_in)
-    return Prompt(
-        residual=np.ascontiguousarray(embedded),
-        # Staggered like the inputs, see there.
-        outputs=np.zeros((padded(n_tokens, FEW), padded(widest_out, LANES) + _STAGGER), np.float32),
-        inputs=inputs,
-        groups=new_groups(inputs),
-        heads=new_heads(shape.n_heads, shape.n_kv_heads, shape.head_dim, n_tokens, n_workers),
-        expanded=np.zeros((n_workers, widest_in, TILE_COLUMNS), np.float32),
-    )
 
 
 @kernel
@@ -69,7 +34,8 @@ def _final_head(layer: int, token: int, index: int, model: Model, cache: Cache, 
     head = prompt.outputs[token][index * shape.head_dim : (index + 1) * shape.head_dim]
     norms = vectors.query_norm[layer] if index < shape.n_heads else vectors.key_norm[layer]
     n_pairs, table = vectors.rotated_pairs[layer], vectors.rotations[layer]
-    cosine, sine = cache.cosine[table, token][:n_pairs], cache.sine[table, token][:n_pairs]
+    position = prompt.n_before + token
+    cosine, sine = cache.cosine[table, position][:n_pairs], cache.sine[table, position][:n_pairs]
     out, space = space[: shape.head_dim], space[shape.head_dim :]
     finish_head(head, norms, shape.norm_after_rotation, shape.epsilon, cosine, sine, space, out)
 
@@ -91,15 +57,35 @@ def _place_heads(layer: int, first: int, last: int, model: Model, cache: Cache, 
                 query[i, token % QUERY_BLOCK] = space[i]
     for head in range(shape.n_kv_heads):
         start = (shape.n_heads + shape.n_kv_heads + head) * shape.head_dim
+        index = prompt.first_matrix + layer * shape.n_kv_heads + head
         for token in range(first, last):
+            position = prompt.n_before + token
             _final_head(layer, token, shape.n_heads + head, model, cache, prompt, space)
             value = prompt.outputs[token][start : start + shape.head_dim]
-            put_key(cache.store, layer * shape.n_kv_heads + head, token, space[: shape.head_dim])
-            put_value(cache.store, layer * shape.n_kv_heads + head, token, value)
-            keys = heads.keys[head, token // GROUP]
+            put_key(cache.store, index, position, space[: shape.head_dim])
+            put_value(cache.store, index, position, value)
+            keys = heads.keys[head, position // GROUP]
             for i in range(shape.head_dim):
-                keys[i, token % GROUP] = space[i]
-            copy(value, heads.values[head, token])
+                keys[i, position % GROUP] = space[i]
+            copy(value, heads.values[head, position])
+
+
+@kernel
+def _recall_heads(
+    layer: int, worker: int, n_workers: int, model: Model, cache: Cache, prompt: Prompt, space: Vector
+) -> None:
+    """Put what the cache holds of the tokens before the prompt, as far as it is seen, where attention wants it."""
+    shape, heads = model.shape, prompt.heads
+    seen = max(0, prompt.n_before + 1 - model.vectors.windows[layer]) // GROUP * GROUP
+    first, last = share(prompt.n_before - seen, worker, n_workers)
+    for head in range(shape.n_kv_heads):
+        index = prompt.first_matrix + layer * shape.n_kv_heads + head
+        for position in range(seen + first, seen + last):
+            get_key(cache.store, index, position, space[: shape.head_dim])
+            keys = heads.keys[head, position // GROUP]
+            for i in range(shape.head_dim):
+                keys[i, position % GROUP] = space[i]
+            get_value(cache.store, index, position, heads.values[head, position][: shape.head_dim])
 
 
 @kernel
@@ -155,13 +141,16 @@ def _attend(
     shape, n_tokens = model.shape, prompt.residual.shape[0]
     first, last = share(n_tokens, worker, n_workers)
     _place_heads(layer, first, last, model, cache, prompt, space)
+    if prompt.n_before:
+        _recall_heads(layer, worker, n_workers, model, cache, prompt, space)
     barrier(team, n_workers)
     limits = model.vectors.attention_scales[layer], shape.softcap, model.vectors.windows[layer]
     n_blocks = prompt.heads.queries.shape[1]
     for turn in range((n_blocks + n_workers - 1) // n_workers):
         block = turn * n_workers + (n_workers - 1 - worker if turn % 2 else worker)
         for head in range(shape.n_heads if block < n_blocks else 0):
-            attend_block(prompt.heads, worker, head, block, limits, prompt.inputs.values, head * shape.head_dim)
+            column = head * shape.head_dim
+            attend_block(prompt.heads, worker, head, block, prompt.n_before, limits, prompt.inputs.values, column)
         for t in range(block * QUERY_BLOCK, min((block + 1) * QUERY_BLOCK, n_tokens)):
             prepare_group_inputs(model.attention_out, prompt.inputs, prompt.groups, t, shape.n_heads * shape.head_dim)
     barrier(team, n_workers)
@@ -199,14 +188,35 @@ def _add_update(
 
 
 @kernel
+def _add_attention(
+    layer: int, worker: int, n_workers: int, team: NDArray[np.int64], model: Model, prompt: Prompt
+) -> None:
+    """`x += W · attention + b`, or its norm, and what the feed-forward reads: of `x` after that, or before it."""
+    shape, vectors = model.shape, model.vectors
+    first, last = share(prompt.residual.shape[0], worker, n_workers)
+    mine = _project(
+        model.attention_out, vectors.attention_out_bias[layer], layer, worker, n_workers, shape.hidden, prompt
+    )
+    feed_norm, feed_bias = vectors.feed_norm[layer], vectors.feed_norm_bias[layer]
+    if shape.parallel:
+        barrier(team, n_workers)
+        _norm_inputs(model.mlp_up, feed_norm, feed_bias, shape.epsilon, first, last, prompt)
+        barrier(team, n_workers)
+        _add_outputs(prompt, mine[0], mine[1])
+    else:
+        weight, bias = vectors.attention_out_norm[layer], vectors.attention_out_norm_bias[layer]
+        _add_update(weight, bias, shape.epsilon, mine, worker, n_workers, team, prompt)
+        _norm_inputs(model.mlp_up, feed_norm, feed_bias, shape.epsilon, first, last, prompt)
+    barrier(team, n_workers)
+
+
+@kernel
 def _feed_forward(
     layer: int, worker: int, n_workers: int, team: NDArray[np.int64], model: Model, prompt: Prompt
 ) -> None:
+    """Add what the feed-forward makes of the inputs that `_add_attention` left."""
     shape, vectors = model.shape, model.vectors
     first, last = share(prompt.residual.shape[0], worker, n_workers)
-    weight, bias = vectors.feed_norm[layer], vectors.feed_norm_bias[layer]
-    _norm_inputs(model.mlp_up, weight, bias, shape.epsilon, first, last, prompt)
-    barrier(team, n_workers)
     rows = 2 * shape.intermediate if shape.gated else shape.intermediate
     _project(model.mlp_up, vectors.mlp_up_bias[layer], layer, worker, n_workers, rows, prompt)
     barrier(team, n_workers)
@@ -237,19 +247,21 @@ def prefill_prompt(
     prompt = by_reference(prompt_)
     while wait_for_task(team, worker, seen):
         seen += 1
-        shape, vectors, space = model.shape, model.vectors, scratch.heads[worker]
-        for layer in range(vectors.windows.size):
+        space = scratch.heads[worker]
+        for layer in range(model.vectors.windows.size):
             _norm_and_project_qkv(layer, worker, n_workers, team, model, prompt)
             _attend(layer, worker, n_workers, team, model, cache, prompt, space)
-            bias = vectors.attention_out_bias[layer]
-            mine = _project(model.attention_out, bias, layer, worker, n_workers, shape.hidden, prompt)
-            weight, bias = vectors.attention_out_norm[layer], vectors.attention_out_norm_bias[layer]
-            _add_update(weight, bias, shape.epsilon, mine, worker, n_workers, team, prompt)
-            _feed_forward(layer, worker, n_workers, team, model, prompt)
+            _add_attention(layer, worker, n_workers, team, model, prompt)
+            if model.shape.n_experts:
+                n_tokens, normed = prompt.residual.shape[0], prompt.inputs.values
+                feed_experts(layer, worker, n_workers, team, model, normed, prompt.residual, n_tokens, prompt.routing)
+                barrier(team, n_workers)
+            else:
+                _feed_forward(layer, worker, n_workers, team, model, prompt)
         if worker == 0:
             copy(prompt.residual[-1], scratch.residual[0])
         barrier(team, n_workers)
-        last = Step(worker, n_workers, prompt.residual.shape[0] - 1, 1)
+        last = Step(worker, n_workers, 1)
         inputs = part_of(scratch.inputs, worker, scratch.residual.shape[0])
         project_logits(last, model, scratch, inputs, logits)
         barrier(team, n_workers)
@@ -269,7 +281,7 @@ def score_block(
     n_positions: int,
     logits: Tokens,
 ) -> int:
-    """Take a block of the prompt's positions, from the one ordered, through the head: `logits = W_head · norm(x)`.
+    """Take a block of the prompt's positions, from the one ordered, through the head: `logits = W_head · norm(x) + b`.
 
     `prefill_prompt` comes first. `logits` has a row for each position of the block, rounded up to 4.
     """
@@ -285,7 +297,7 @@ def score_block(
         barrier(team, n_workers)
         first, last = share(logits.shape[1] // LANES, worker, n_workers)
         multiply_groups(model.head, 0, first, last, prompt.groups, n_positions, prompt.expanded[worker], logits)
-        cap_logits(shape.logit_softcap, first, last, n_positions, logits)
+        finish_logits(model, first, last, n_positions, logits)
         barrier(team, n_workers)
         if worker == 0:
             break

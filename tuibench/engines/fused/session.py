@@ -1,80 +1,95 @@
-"""A packed model and its KV-cache: prefill, then token after token."""
+"""A packed model and its KV-cache: prefill, then token after token; of several sequences, one of each at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tuibench.engines.base import Progress
 from tuibench.engines.decoder.checkpoint import Checkpoint
 from tuibench.engines.decoder.description import SCORED_TOKENS, Decoder
 from tuibench.engines.decoder.rope import rope_tables, switching_length
+from tuibench.engines.fused.buffers import FEW, Prompt, Scratch, new_prompt, new_scratch
 from tuibench.engines.fused.cache import Cache, capacity_of, new_store
-from tuibench.engines.fused.compiler import was_compiled
-from tuibench.engines.fused.decode import Scratch, decode_tokens, new_scratch
-from tuibench.engines.fused.kernels.groups import FEW
-from tuibench.engines.fused.matrices import LANES, Matrix, padded
-from tuibench.engines.fused.model import TOY_WIDTH, Model, pack_model, toy_model
-from tuibench.engines.fused.packing import StackWriter
-from tuibench.engines.fused.prefill import Prompt, new_prompt, prefill_prompt, score_block
+from tuibench.engines.fused.machine_code import entry
+from tuibench.engines.fused.matrices import LANES, Matrix, padded, precision_of
+from tuibench.engines.fused.model import Model
 from tuibench.engines.fused.team import Team
 
 MOST_AT_ONCE = 8
-"""Tokens that one step can take: as many as a panel of weights is multiplied by at a time."""
-
-
-Part = Literal["tokens", "prompts"]
-"""Half of the kernels: those that decode, and those that read prompts and score texts."""
+"""Tokens of one sequence that one step can take: as many as a panel of weights is multiplied by at a time."""
 
 
 class Embedding:
-    """Rows of the token table, and of learned positions; read from the checkpoint's file, never held in memory."""
+    """Rows of the token table, read from the checkpoint's file and never held in memory; learned positions are."""
 
     def __init__(self, decoder: Decoder, weights: Checkpoint) -> None:
-        self._tokens = weights.embedding
+        self._token_rows = weights.embedding_rows
         self._scale = np.float32(decoder.embedding_scale)
         self._positions = weights.get(decoder.weights, "positions")
 
-    def rows(self, token_ids: Sequence[int], start: int) -> NDArray[np.float32]:
-        """Return `[tokens, hidden]` for tokens at positions from `start` on."""
-        rows: NDArray[np.float32] = self._tokens[np.asarray(token_ids)] * self._scale
+    def rows(self, token_ids: Sequence[int], positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return `[tokens, hidden]` for tokens at some positions."""
+        rows: NDArray[np.float32] = self._token_rows(token_ids) * self._scale
         if self._positions is not None:
-            rows = rows + self._positions[start : start + len(token_ids)]
+            rows = rows + self._positions[positions]
         return rows
 
 
 class FusedSession:
-    """One sequence at a time."""
+    """One sequence, or several at once, each in a part of the cache."""
 
     def __init__(self, decoder: Decoder, model: Model, embedding: Embedding, n_threads: int) -> None:
+        precision = precision_of(model.qkv)
+        self._decode = entry(f"{precision}-tokens", "decode_tokens")
+        self._prefill = entry(f"{precision}-prompts", "prefill_prompt")
+        self._score = entry(f"{precision}-prompts", "score_block")
         self.decoder = decoder
         self.model = model
         self._embedding = embedding
         self._team = Team(n_threads)
         self._logits = np.zeros((MOST_AT_ONCE, padded(decoder.vocabulary, LANES)), np.float32)
-        self._length = self._max_length = 0
+        self._lengths, self._max_length = np.zeros(1, np.int64), 0
         self._cache: Cache | None = None
         self._scratch: Scratch | None = None
         self._switch = switching_length(decoder.rope)
         self._long = False
 
+    @property
+    def why_alone(self) -> str | None:
+        """Why several sequences cannot share a step; None where they can."""
+        return None if self._switch is None else "the model turns a text's positions by its length"
+
+    def begin(self, n_sequences: int, max_length: int) -> None:
+        """Forget everything, and have room for so many sequences, which are empty."""
+        self._make_room(max_length, n_sequences)
+        self._lengths, self._max_length = np.zeros(n_sequences, np.int64), max_length
+
     def prefill(self, token_ids: Sequence[int], max_length: int) -> NDArray[np.float32]:
-        cache, scratch = self._room(max_length)
-        self._read(token_ids, cache, scratch)
-        self._team.set_work(decode_tokens, self.model, cache, scratch, self._logits)
-        self._length, self._max_length = len(token_ids), max_length
+        self.begin(1, max_length)
+        return self.read(0, token_ids)
+
+    def read(self, sequence: int, token_ids: Sequence[int]) -> NDArray[np.float32]:
+        """Append any number of tokens, at least one, to a sequence and return the logits that follow the last.
+
+        Raises:
+            IndexError: As for `append`.
+        """
+        self._refuse_more_than(int(self._lengths[sequence]) + len(token_ids))
+        self._pass_through(token_ids, sequence)
+        self._team.set_work(self._decode, self.model, self._cache, self._scratch, self._logits)
+        self._lengths[sequence] += len(token_ids)
         return self._logits[0, : self.decoder.vocabulary]
 
     def score(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
         """Yield the logits at every position, a block of positions at a time; ends what `prefill` began."""
-        prompt = self._read(token_ids, *self._room(len(token_ids)))
+        self.begin(1, len(token_ids))
+        prompt = self._pass_through(token_ids, 0)
         for start in range(0, len(token_ids), SCORED_TOKENS):
             n_positions = min(SCORED_TOKENS, len(token_ids) - start)
             logits = np.empty((padded(n_positions, FEW), self._logits.shape[1]), np.float32)
-            self._team.set_work(score_block, self.model, prompt, n_positions, logits)
+            self._team.set_work(self._score, self.model, prompt, n_positions, logits)
             self._team.submit(start)
             yield logits[:n_positions, : self.decoder.vocabulary]
 
@@ -90,38 +105,68 @@ class FusedSession:
         Raises:
             IndexError: The text would become longer than `prefill` was told; compiled code would write past the cache.
         """
-        assert self._scratch is not None  # noqa: S101 - the protocol prefills first
-        n_tokens = len(token_ids)
-        if self._length + n_tokens > self._max_length:
-            raise IndexError(f"the KV-cache has room for {self._max_length} positions")
-        self._scratch.residual[:n_tokens] = self._embedding.rows(token_ids, self._length)
-        self._team.submit(self._length, n_tokens)
-        self._length += n_tokens
-        return self._logits[:n_tokens, : self.decoder.vocabulary]
+        n_tokens, start = len(token_ids), int(self._lengths[0])
+        self._refuse_more_than(start + n_tokens)
+        logits = self._step(token_ids, np.arange(start, start + n_tokens), np.zeros(n_tokens, np.int64))
+        self._lengths[0] += n_tokens
+        return logits
+
+    def decode_together(self, sequences: Sequence[int], token_ids: Sequence[int]) -> NDArray[np.float32]:
+        """Append a token to each of some sequences in one step; return the logits that follow, those of each alone.
+
+        Raises:
+            IndexError: As for `append`.
+        """
+        places = np.array(sequences, np.int64)
+        self._refuse_more_than(int(self._lengths[places].max()) + 1)
+        logits = self._step(token_ids, self._lengths[places], places * self._matrices_of_a_sequence)
+        self._lengths[places] += 1
+        return logits
 
     def extend(self, token_ids: Sequence[int]) -> NDArray[np.float32]:
-        """Append any number of tokens and return the logits that follow the last.
-
-        In steps of a few: the kernels of `prefill` begin with an empty cache. Weights are read once a step.
-        """
-        logits: NDArray[np.float32] = self._logits[0, : self.decoder.vocabulary]
-        for start in range(0, len(token_ids), MOST_AT_ONCE):
-            logits = self.append(token_ids[start : start + MOST_AT_ONCE])[-1]
+        """Append any number of tokens and return the logits that follow the last; a few of them as `append` does."""
+        if len(token_ids) > MOST_AT_ONCE:
+            return self.read(0, token_ids)
+        logits: NDArray[np.float32] = self.append(token_ids)[-1]
         return logits
 
     def rollback(self, n_tokens: int) -> None:
         """Forget the last tokens; the next ones take their places in the cache."""
-        self._length -= n_tokens
+        self._lengths[0] -= n_tokens
 
     def keep(self, n_tokens: int) -> None:
         """Forget all but the first tokens; the next ones take the places of those behind them."""
-        self._length = n_tokens
+        self._lengths[0] = n_tokens
 
-    def _read(self, token_ids: Sequence[int], cache: Cache, scratch: Scratch) -> Prompt:
+    @property
+    def _matrices_of_a_sequence(self) -> int:
+        return self.decoder.n_layers * self.decoder.n_kv_heads
+
+    def _refuse_more_than(self, length: int) -> None:
+        if length > self._max_length:
+            raise IndexError(f"the KV-cache has room for {self._max_length} positions")
+
+    def _step(
+        self, token_ids: Sequence[int], positions: NDArray[np.int64], first_matrices: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Process a token for each place in the cache; return the logits that follow each."""
+        scratch, n_tokens = self._scratch, len(token_ids)
+        assert scratch is not None  # noqa: S101 - the protocol reads first
+        scratch.residual[:n_tokens] = self._embedding.rows(token_ids, positions)
+        scratch.positions[:n_tokens], scratch.first_matrices[:n_tokens] = positions, first_matrices
+        self._team.submit(0, n_tokens)
+        return self._logits[:n_tokens, : self.decoder.vocabulary]
+
+    def _pass_through(self, token_ids: Sequence[int], sequence: int) -> Prompt:
         """Fill the cache; leave the last position's logits in `_logits`, what the layers made of each in the prompt."""
-        self._turn(len(token_ids), cache)
-        prompt = new_prompt(self.model, self._embedding.rows(token_ids, 0), self.n_workers)
-        self._team.set_work(prefill_prompt, self.model, cache, scratch, self._logits, prompt)
+        cache, scratch = self._cache, self._scratch
+        assert cache is not None  # noqa: S101 - room was made
+        start = int(self._lengths[sequence])
+        end = start + len(token_ids)
+        self._turn(end, cache)
+        embedded = self._embedding.rows(token_ids, np.arange(start, end))
+        prompt = new_prompt(self.model, embedded, self.n_workers, start, sequence * self._matrices_of_a_sequence)
+        self._team.set_work(self._prefill, self.model, cache, scratch, self._logits, prompt)
         self._team.submit(0)
         return prompt
 
@@ -140,20 +185,22 @@ class FusedSession:
     def close(self) -> None:
         self._team.close()
 
-    def _room(self, max_length: int) -> tuple[Cache, Scratch]:
-        """Return memory for texts up to a length, that of an earlier text if it is large enough."""
+    def _make_room(self, max_length: int, n_sequences: int) -> None:
+        """Have memory for texts up to a length, that of earlier texts if it is large enough."""
         capacity = padded(max_length, LANES)  # as the store rounds: all parts have room for as many positions
-        if self._cache is None or self._scratch is None or capacity_of(self._cache.store) < capacity:
-            self._cache = new_cache(self.decoder, self.model.qkv, capacity)
-            self._scratch = new_scratch(self.model, self._team.n_workers, capacity, MOST_AT_ONCE)
+        n_matrices, n_at_once = n_sequences * self._matrices_of_a_sequence, max(MOST_AT_ONCE, n_sequences)
+        store = None if self._cache is None else self._cache.store
+        if store is None or capacity_of(store) < capacity or len(store.keys[0]) < n_matrices:
+            self._cache = new_cache(self.decoder, self.model.qkv, capacity, n_sequences)
+            self._scratch = new_scratch(self.model, self._team.n_workers, capacity, n_at_once)
+            self._logits = np.zeros((n_at_once, self._logits.shape[1]), np.float32)
             self._long = False
-        return self._cache, self._scratch
 
 
-def new_cache(decoder: Decoder, weights: Matrix, capacity: int) -> Cache:
-    """Return an empty cache as it goes with such weights."""
+def new_cache(decoder: Decoder, weights: Matrix, capacity: int, n_sequences: int) -> Cache:
+    """Return an empty cache of some sequences as it goes with such weights."""
     n_tables, n_pairs = max(1, len(decoder.rotations)), decoder.head_dim // 2 if decoder.rope else 0
-    store = new_store(weights, decoder.n_layers * decoder.n_kv_heads, capacity, decoder.head_dim)
+    store = new_store(weights, n_sequences * decoder.n_layers * decoder.n_kv_heads, capacity, decoder.head_dim)
     cache = Cache(store, *(np.empty((n_tables, capacity, n_pairs), np.float32) for _ in range(2)))
     write_angles(decoder, cache, long=False)
     return cache
@@ -164,30 +211,3 @@ def write_angles(decoder: Decoder, cache: Cache, *, long: bool) -> None:
     for index, rope in enumerate(decoder.rotations.values()):
         cosine, sine = rope_tables(rope, decoder.head_dim, cache.cosine.shape[1], long=long)
         cache.cosine[index], cache.sine[index] = cosine, sine
-
-
-def open_session(
-    decoder: Decoder, weights: Checkpoint, writer: type[StackWriter], n_threads: int, progress: Progress
-) -> FusedSession:
-    """Pack the weights of a model."""
-    model = pack_model(decoder, weights, writer, n_threads, progress)
-    return FusedSession(decoder, model, Embedding(decoder, weights), n_threads)
-
-
-def compile_kernels(writer: type[StackWriter], part: Part | None = None) -> bool:
-    """Compile what a precision needs, or read it from the cache; return whether there was anything to compile."""
-    model = toy_model(writer)
-    angles = np.zeros((1, 2, TOY_WIDTH // 2), np.float32)
-    cache = Cache(new_store(model.qkv, 1, 2, TOY_WIDTH), angles, angles)
-    scratch, logits = new_scratch(model, 1, 2), np.zeros((1, TOY_WIDTH), np.float32)
-    team = Team(1)
-    if part != "prompts":
-        team.set_work(decode_tokens, model, cache, scratch, logits)
-        team.submit(1)
-    if part != "tokens":
-        prompt = new_prompt(model, np.zeros((1, TOY_WIDTH), np.float32), 1)
-        team.set_work(prefill_prompt, model, cache, scratch, logits, prompt)
-        team.submit(0)
-        team.set_work(score_block, model, prompt, 1, np.zeros((FEW, TOY_WIDTH), np.float32))
-        team.submit(0)
-    return any(was_compiled(function) for function in (decode_tokens, prefill_prompt, score_block))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def cache_parts(n_layers: int) -> list[str]:
+def cache_parts(layers: Iterable[int]) -> list[str]:
     """Return the names of the cache's tensors, without their side."""
-    return [f"{index}.{part}" for index in range(n_layers) for part in ("key", "value")]
+    return [f"{index}.{part}" for index in layers for part in ("key", "value")]
 
 
 def bound(
@@ -21,7 +21,10 @@ def bound(
     outputs: Mapping[str, NDArray[Any]],
     cache: Mapping[str, ort.OrtValue],
 ) -> ort.IOBinding:
-    """Bind everything; the arrays are read at each run, so that a step only writes into them."""
+    """Bind everything; the arrays are read at each run, so that a step only writes into them.
+
+    Layers that read another's keys and values have that one's memory, which the other takes in.
+    """
     from onnxruntime import OrtValue
 
     binding = session.io_binding()
@@ -29,8 +32,10 @@ def bound(
         binding.bind_ortvalue_input(name, OrtValue.ortvalue_from_numpy(array))
     for name, array in outputs.items():
         binding.bind_ortvalue_output(name, OrtValue.ortvalue_from_numpy(array))
+    taken = {each.name for each in session.get_inputs()}
     for part, value in cache.items():
         # The same memory on both sides: the operator then writes the new positions and copies nothing.
-        binding.bind_ortvalue_input(f"past.{part}", value)
+        if f"past.{part}" in taken:
+            binding.bind_ortvalue_input(f"past.{part}", value)
         binding.bind_ortvalue_output(f"present.{part}", value)
     return binding

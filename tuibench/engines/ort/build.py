@@ -16,6 +16,7 @@ import msgspec
 from tuibench.engines.base import CalibrationError, Progress, UnsupportedModelError
 from tuibench.engines.ort.recipes import OPTIONS, Exported, Fused, Gptq, Options, SmoothQuant, Static, recipe_for
 from tuibench.models.artifacts import ArtifactError, CachedArtifact, discard_unfinished, make_artifact
+from tuibench.models.lean_transformers import import_lean
 from tuibench.models.local import ModelError
 from tuibench.models.tether import tethered
 
@@ -128,6 +129,7 @@ def _estimate(options: Options, model_dir: Path) -> int:
 
 def main() -> None:
     """Build, and say on standard output how it goes."""
+    import_lean()
     events = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 

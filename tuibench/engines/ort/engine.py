@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     import onnxruntime as ort
     from numpy.typing import NDArray
 
-    from tuibench.engines.base import Logits
+    from tuibench.engines.base import BatchLogits, Logits
     from tuibench.engines.decoder.description import Decoder
     from tuibench.engines.decoder.rereading import Session
+    from tuibench.engines.ort.batch import SequenceBatch
     from tuibench.models.artifacts import CachedArtifact
 
 _REQUIRES = ("onnx", "onnxruntime")
@@ -37,19 +38,18 @@ class _GraphEngine:
         """May be replaced before `prepare()`."""
         self._artifact: CachedArtifact | None = None
         self._session: Session | None = None
+        self._batch: SequenceBatch
 
     def prepare(self, model_dir: Path, progress: Progress) -> bool:
         from tuibench.engines.decoder.checkpoint import Checkpoint
-        from tuibench.engines.decoder.fits import check_fits
         from tuibench.engines.decoder.read import read_decoder
         from tuibench.engines.ort.prepared import prepared_artifact
 
         # Refuses what has no graph, before anything is made.
         decoder = read_decoder(model_dir, "ONNX graph")
-        checkpoint = Checkpoint(model_dir, decoder)
+        Checkpoint(model_dir, decoder)
         if reason := self._unsupported(decoder):
             raise UnsupportedModelError(reason)
-        check_fits(decoder, checkpoint, self.method.precision)
         self._artifact, made = prepared_artifact(self.method.id, self.options, model_dir, progress)
         return made
 
@@ -102,6 +102,27 @@ class _GraphEngine:
         assert self._session is not None  # noqa: S101 - the protocol prefills first
         self._session.keep(n_kept)
         return self._session.extend(token_ids)
+
+    @property
+    def why_alone(self) -> str | None:
+        """See `BatchEngine`."""
+        from tuibench.engines.ort.session import DecoderSession
+
+        if not isinstance(self._session, DecoderSession):
+            return "its graph takes one sequence, whose positions it may have to turn anew"
+        return self._session.why_alone
+
+    def begin_batch(self, n_sequences: int, max_length: int) -> None:
+        from tuibench.engines.ort.session import DecoderSession
+
+        assert isinstance(self._session, DecoderSession)  # noqa: S101 - nothing else is asked, says `why_alone`
+        self._batch = self._session.batch(n_sequences, max_length)
+
+    def read_sequence(self, sequence: int, token_ids: Sequence[int]) -> Logits:
+        return self._batch.read(sequence, token_ids)
+
+    def decode_batch(self, sequences: Sequence[int], token_ids: Sequence[int]) -> BatchLogits:
+        return self._batch.decode(sequences, token_ids)
 
     def score(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
         assert self._session is not None  # noqa: S101 - the protocol loads first
@@ -190,12 +211,13 @@ class Int8Static(_GraphEngine):
 
 
 class Int4(_GraphEngine):
-    """INT4 weights in blocks, rounded on a calibration text; INT8 head."""
+    """INT4 weights in blocks, rounded on a calibration text; head and last products of the MLPs in INT8."""
 
     method = Method(
         id="int4-onnx",
         title="INT4, weights only",
-        explanation="weights rounded to 16 levels in small blocks, errors made up for on a calibration text; INT8 head",
+        explanation="weights rounded to 16 levels in small blocks, errors made up for on a calibration text; "
+        "head and last products of the MLPs in INT8",
         parent="int8-dynamic",
         precision="int4",
         requires=_REQUIRES,

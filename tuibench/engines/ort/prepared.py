@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tuibench.engines.base import Progress
+from tuibench.engines.decoder.fits import check_fits
 from tuibench.engines.ort.build import build_in_child
 from tuibench.engines.ort.recipes import OPTIONS, Options, recipe_for
 from tuibench.models.artifacts import ArtifactError, CachedArtifact, discard_abandoned, find_artifact
@@ -25,6 +26,7 @@ def prepared_artifact(
     found = find_artifact(recipe)
     if found is not None:
         return found, False
+    check_fits(method, model_dir, preparing=True)
     build_in_child(method, options, model_dir, progress)
     made = find_artifact(recipe, verify=False)
     if made is None:

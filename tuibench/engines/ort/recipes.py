@@ -15,7 +15,7 @@ from tuibench.models.artifacts import Recipe, as_options, versions_of
 from tuibench.models.digest import remembered_sha256
 from tuibench.models.folder import weight_files
 
-LAYOUT_VERSION = "3"
+LAYOUT_VERSION = "4"
 """Raised whenever the graphs built here change, so that older files are not taken for new ones."""
 
 CALIBRATION_TEXT = Path(__file__).parent / "data" / "alice29.txt"
@@ -77,9 +77,14 @@ class Gptq(msgspec.Struct, frozen=True, kw_only=True, tag="compensated"):
     """File with the text."""
     n_tokens: int = 2048
     """Most tokens of the text that are used."""
+    smoothing: float = 0.5
+    """How much of the activations' outliers moves into the weights (SmoothQuant's alpha); 0 moves nothing."""
     body_bits: Literal[4, 8]
     body_block: int
     body_symmetric: bool = True
+    mlp_out_bits: Literal[4, 8]
+    """What goes into these products, a product itself, has the outliers: at 4 bits they cost most of the quality."""
+    mlp_out_block: int
     head_bits: Literal[4, 8]
     """The head is rounded to the nearest: at 8 bits there is nothing to gain."""
     head_block: int
@@ -92,7 +97,7 @@ OPTIONS: Mapping[str, Options] = {
     "onnx-fused": Fused(),
     "int8-dynamic": SmoothQuant(),
     "int8-static": Static(),
-    "int4-onnx": Gptq(body_bits=4, body_block=64, head_bits=8, head_block=64),
+    "int4-onnx": Gptq(body_bits=4, body_block=32, mlp_out_bits=8, mlp_out_block=64, head_bits=8, head_block=64),
 }
 
 
@@ -108,8 +113,8 @@ def recipe_for(method: str, options: Options, model_dir: Path) -> Recipe:
     digest.update((model_dir / "config.json").read_bytes())
     libraries = ["torch", "transformers", "onnxscript"] if isinstance(options, Exported) else ["onnx"]
     values = msgspec.structs.asdict(options)
-    if not isinstance(options, Exported) and _has_untied_head(model_dir):
-        values["head"] = "stored apart"  # taken for the embedding by earlier layouts, whose files are of no use
+    if not isinstance(options, Exported):
+        values |= _tables(model_dir)
     if isinstance(options, SmoothQuant | Static | Gptq):
         # The text's content decides, not where it lies; the tokenizer decides what the content means.
         text = _calibration_bytes(Path(options.calibration))
@@ -123,11 +128,17 @@ def recipe_for(method: str, options: Options, model_dir: Path) -> Recipe:
     )
 
 
-def _has_untied_head(model_dir: Path) -> bool:
+def _tables(model_dir: Path) -> dict[str, str]:
+    """Return what of the two tables earlier layouts had otherwise, whose files are of no use for such models."""
     from tuibench.engines.decoder.checkpoint import Checkpoint
     from tuibench.engines.decoder.read import read_decoder
 
-    return Checkpoint(model_dir, read_decoder(model_dir)).has_untied_head
+    checkpoint = Checkpoint(model_dir, read_decoder(model_dir))
+    stored = str(checkpoint.stored_embedding.dtype)
+    return {
+        **({"head": "stored apart"} if checkpoint.has_untied_head else {}),
+        **({"embedding": stored} if stored != "float32" else {}),
+    }
 
 
 def _calibration_bytes(path: Path) -> bytes:

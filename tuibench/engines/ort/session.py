@@ -11,6 +11,7 @@ import onnxruntime as ort
 
 from tuibench.engines.decoder.description import SCORED_TOKENS, Decoder
 from tuibench.engines.decoder.rope import rope_tables, switching_length
+from tuibench.engines.ort.batch import SequenceBatch
 from tuibench.engines.ort.binding import bound, cache_parts
 from tuibench.engines.ort.graph.info import MODEL_FILE
 from tuibench.machine.cpu import has_vnni
@@ -37,6 +38,17 @@ def session_options(n_threads: int) -> ort.SessionOptions:
     if not has_vnni():
         # Without VNNI, products of unsigned and signed bytes saturate at 16 bits; this makes both unsigned.
         options.add_session_config_entry("session.x64quantprecision", "1")
+    return options
+
+
+def mapped_session_options(n_threads: int) -> ort.SessionOptions:
+    """Return what a session has whose weights are to stay in the files they are mapped from.
+
+    Kernels copy weights into an order of their own otherwise. Where the FP32 graph is only tried, or reads a
+    calibration text, that copy would be the largest thing in memory.
+    """
+    options = session_options(n_threads)
+    options.add_session_config_entry("session.disable_prepacking", "1")
     return options
 
 
@@ -92,6 +104,15 @@ class DecoderSession:
         self._run(self._step)
         return self._last
 
+    @property
+    def why_alone(self) -> str | None:
+        """Why several sequences cannot share a step; None where they can."""
+        return None if self._switch is None else "the model turns a text's positions by its length"
+
+    def batch(self, n_sequences: int, max_length: int) -> SequenceBatch:
+        """Return caches for several sequences, apart from this one's."""
+        return SequenceBatch(self._session, self._decoder, n_sequences, max_length)
+
     def keep(self, n_tokens: int) -> None:
         """Forget all but the first tokens; the next ones take the places of those behind them."""
         self._length = n_tokens
@@ -127,15 +148,18 @@ class DecoderSession:
             return
         self._capacity = length + -length % _CAPACITY_STEP
         decoder = self._decoder
-        shape = (1, decoder.n_kv_heads, self._capacity, decoder.head_dim)
-        self._cache = {
-            part: ort.OrtValue.ortvalue_from_numpy(np.zeros(shape, np.float32))
-            for part in cache_parts(decoder.n_layers)
-        }
+        self._cache = {}
+        for part, shape in decoder.cache_shapes(1, self._capacity).items():
+            self._cache[part] = ort.OrtValue.ortvalue_from_numpy(np.zeros(shape, np.float32))
+        for index, attention in decoder.attentions.items():
+            if (source := attention.keys_of) is not None:
+                pairs = zip(cache_parts([index]), cache_parts([source]), strict=True)
+                self._cache |= {part: self._cache[shared] for part, shared in pairs}
         self._tables = {}
         for prefix in decoder.rotations:
+            n_pairs = decoder.rotated_head_dim(prefix) // 2
             for name in ("cos", "sin"):
-                self._tables[f"{prefix}{name}"] = np.empty((self._capacity, decoder.head_dim // 2), np.float32)
+                self._tables[f"{prefix}{name}"] = np.empty((self._capacity, n_pairs), np.float32)
         self._step = self._bind(self._token, self._position, self._kept, self._logits)
 
     def _turn(self, length: int) -> None:
@@ -144,7 +168,7 @@ class DecoderSession:
         if self._turned == (self._capacity, long):
             return
         for prefix, rope in self._decoder.rotations.items():
-            cos, sin = rope_tables(rope, self._decoder.head_dim, self._capacity, long=long)
+            cos, sin = rope_tables(rope, self._decoder.rotated_head_dim(prefix), self._capacity, long=long)
             self._tables[f"{prefix}cos"][:], self._tables[f"{prefix}sin"][:] = cos, sin
         self._turned = (self._capacity, long)
 

@@ -24,9 +24,9 @@ _ROOM = 256
 """Positions that the buffers have room for beyond those in use: each is attended to, if only behind the mask."""
 
 
-def cache_names(side: str, n_layers: int) -> list[str]:
+def cache_names(side: str, decoder: Decoder) -> list[str]:
     """Return the names of the cache's tensors, `past` or `present`."""
-    return [f"{side}.{part}" for part in cache_parts(n_layers)]
+    return [f"{side}.{part}" for part in cache_parts(decoder.caching)]
 
 
 class UnfusedSession:
@@ -104,9 +104,10 @@ class UnfusedSession:
 
     def _begin(self, capacity: int, most: int) -> None:
         """Forget what was read; have room for exactly `capacity` positions, later for no more than `most` need."""
-        heads, width = (1, self._decoder.n_kv_heads, 1), self._decoder.head_dim
-        keys, values = np.zeros((*heads, width, 0), np.float32), np.zeros((*heads, 0, width), np.float32)
-        self._cache = [keys, values] * self._decoder.n_layers
+        self._cache = []
+        for attention in self._decoder.caching.values():
+            heads, width = (1, attention.n_kv_heads, 1), attention.head_dim
+            self._cache += [np.zeros((*heads, width, 0), np.float32), np.zeros((*heads, 0, width), np.float32)]
         self._length = self._capacity = self._most = 0
         self._reserve(capacity)
         self._most = most
@@ -135,7 +136,7 @@ class UnfusedSession:
         logits: NDArray[np.float32],
     ) -> ort.IOBinding:
         inputs = {"tokens": tokens, "positions": positions, "kept": kept}
-        parts = zip(cache_parts(self._decoder.n_layers), map(self._value, self._cache), strict=True)
+        parts = zip(cache_parts(self._decoder.caching), map(self._value, self._cache), strict=True)
         return bound(self._session, inputs, {"logits": logits}, dict(parts))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from tuibench.engines.decoder.description import Decoder
 
-_UNEVEN = "the layers of this model differ in their sizes, and the KV-cache here has one; the method kv-cache runs it"
 _HEAD_STEP, _ROTATED_HEAD_STEP = 8, 16
 """What `GroupQueryAttention` asks of a head's width on a CPU, without and with rotation."""
 _FEEDS = (
@@ -21,11 +20,10 @@ _LAYOUTS = {
 
 def unsupported(decoder: Decoder) -> str | None:
     """Return why a decoder cannot run in a graph of fused operators, or None."""
-    if not decoder.is_uniform:
-        return _UNEVEN
-    feed = decoder.layers[0].feed
     lacks_bias = not decoder.rope and "final_norm_bias" not in decoder.weights
-    if lacks_bias or (decoder.norm, feed.activation, feed.gated, bool(decoder.rope)) not in _LAYOUTS:
+    for feed in dict.fromkeys(layer.feed for layer in decoder.layers):
+        if not lacks_bias and (decoder.norm, feed.activation, feed.gated, bool(decoder.rope)) in _LAYOUTS:
+            continue
         return (
             f"no graph of fused operators has {decoder.norm} norms{' without biases' if lacks_bias else ''}, "
             f"{feed.activation} "
@@ -33,20 +31,21 @@ def unsupported(decoder: Decoder) -> str | None:
             "at once; the method onnx runs it"
         )
     step = _ROTATED_HEAD_STEP if decoder.rope else _HEAD_STEP
-    if decoder.head_dim % step == 0:
+    odd = [each.head_dim for each in decoder.attentions.values() if each.head_dim % step]
+    if not odd:
         return None
     return (
         f"ONNX Runtime's attention takes heads whose width is a multiple of {step}, and those of this model are "
-        f"{decoder.head_dim} wide; the methods onnx and fused-fp32 run it"
+        f"{odd[0]} wide; the methods onnx and fused-fp32 run it"
     )
 
 
 def unsupported_export(decoder: Decoder) -> str | None:
     """Return why a decoder cannot run as PyTorch exports it, or None: its operators take any width."""
+    if decoder.convolving:
+        return "convolutions keep a state that no exported graph here has; the methods kv-cache and onnx-fused run them"
     if decoder.model_type == "falcon":
         return "transformers' Falcon keeps its KV-cache as no graph can; the methods kv-cache and onnx-fused run it"
     if decoder.model_type == "opt":
         return "torch.onnx cannot export transformers' OPT; the methods kv-cache and onnx-fused run it"
-    if decoder.is_uniform:
-        return None
-    return _UNEVEN
+    return None

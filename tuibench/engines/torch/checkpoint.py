@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tuibench.engines.base import UnsupportedModelError
+from tuibench.engines.decoder.in_transformers import text_part_options
 from tuibench.engines.forward_errors import FORWARD_ERRORS, one_line, raise_if_out_of_memory
 from tuibench.models.folder import read_config, weight_files
 from tuibench.models.local import ModelError
+from tuibench.models.text_part import has_text_part, text_settings, text_tensor
 from tuibench.models.weights import read_header
+
+if TYPE_CHECKING:
+    import torch
 
 _LOOKS_AHEAD = {"reformer": "the hash buckets that its attention looks into depend on the whole text"}
 """Models that say they are decoders, and that a few tokens do not give away."""
@@ -22,30 +27,36 @@ _NAMED = 3
 """Tensors that a refusal names."""
 
 
-def load_causal_lm(model_dir: Path) -> Any:  # noqa: ANN401 - transformers' own
-    """Return the model in FP32, every parameter of which came from the folder.
+def load_causal_lm(model_dir: Path, dtype: torch.dtype, **placement: Any) -> Any:  # noqa: ANN401 - transformers' own
+    """Return the model in a type, or its text part where it has others; every parameter came from the folder.
+
+    Args:
+        model_dir: Its folder.
+        dtype: Of all weights.
+        placement: What transformers is told besides of where weights go.
 
     Raises:
-        UnsupportedModelError: It is not a decoder that transformers itself can run in FP32.
+        UnsupportedModelError: It is not a decoder that transformers itself can run.
         ModelError: Its configuration and its weights do not belong together.
     """
-    import torch
     from transformers import AutoModelForCausalLM
 
-    config = _read_checked(model_dir)
+    raw = read_config(model_dir, model_dir.name)
+    options = _checked_options(raw, model_dir)
     _refuse_other_types(model_dir)
     # Without `ignore_mismatched_sizes`, a wrong shape is told in a table on standard error; here the sizes are named.
     # What does not fit is filled with random numbers for the moment, and refused below.
     try:
         model, report = AutoModelForCausalLM.from_pretrained(
             model_dir,
-            config=config,
-            dtype=torch.float32,
+            dtype=dtype,
             local_files_only=True,
             use_safetensors=True,
             trust_remote_code=False,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
+            **options,
+            **placement,
         )
     # Values such as the name of an activation are looked up only when the layers are built.
     except FORWARD_ERRORS as error:
@@ -54,27 +65,29 @@ def load_causal_lm(model_dir: Path) -> Any:  # noqa: ANN401 - transformers' own
             f"transformers {version('transformers')} cannot build a model from config.json of {model_dir.name}: "
             f"{one_line(error)}; fetch it again, or use a release that knows it"
         ) from error
-    _refuse_what_does_not_fit(report, model_dir.name)
+    others = _tensors_of_other_parts(model_dir) if has_text_part(raw) else frozenset()
+    _refuse_what_does_not_fit(report, others, model_dir.name)
     return model.eval()
 
 
-def _read_checked(model_dir: Path) -> Any:  # noqa: ANN401 - transformers' own
+def _checked_options(raw: Mapping[str, Any], model_dir: Path) -> dict[str, Any]:
     from huggingface_hub.errors import StrictDataclassError
     from transformers import CONFIG_MAPPING, AutoConfig
 
-    raw = read_config(model_dir, model_dir.name)
-    if raw.get("model_type") not in CONFIG_MAPPING:
-        raise UnsupportedModelError(_unknown(raw))
+    if text_settings(raw).get("model_type") not in CONFIG_MAPPING:
+        raise UnsupportedModelError(_unknown(text_settings(raw)))
     _refuse_quantised(raw)
     try:
-        config = AutoConfig.from_pretrained(model_dir, local_files_only=True, trust_remote_code=False)
+        options = text_part_options(raw) or {
+            "config": AutoConfig.from_pretrained(model_dir, local_files_only=True, trust_remote_code=False)
+        }
     except (ValueError, TypeError, KeyError, AttributeError, StrictDataclassError) as error:
         raise ModelError(
             f"transformers {version('transformers')} cannot read config.json of {model_dir.name}: "
             f"{' '.join(str(error).split())}; fetch it again, or use a release that knows it"
         ) from error
-    _refuse_what_does_not_decode(config)
-    return config
+    _refuse_what_does_not_decode(options["config"])
+    return options
 
 
 def _unknown(raw: Mapping[str, Any]) -> str:
@@ -120,10 +133,15 @@ def _refuse_what_does_not_decode(config: Any) -> None:  # noqa: ANN401 - transfo
         )
 
 
-def _refuse_what_does_not_fit(report: Mapping[str, Any], name: str) -> None:
+def _tensors_of_other_parts(model_dir: Path) -> frozenset[str]:
+    files = map(read_header, weight_files(model_dir, model_dir.name))
+    return frozenset(name for file in files for name in file.tensors if text_tensor(name) is None)
+
+
+def _refuse_what_does_not_fit(report: Mapping[str, Any], others: Set[str], name: str) -> None:
     faults = [
         *_listed("lacks", report["missing_keys"]),
-        *_listed("has, but the architecture does not use,", report["unexpected_keys"]),
+        *_listed("has, but the architecture does not use,", set(report["unexpected_keys"]) - others),
         *(
             f"{key} has shape {list(stored)}, but config.json asks for {list(asked)}"
             for key, stored, asked in sorted(report["mismatched_keys"])[:_NAMED]

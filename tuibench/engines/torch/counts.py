@@ -12,6 +12,8 @@ from tuibench.engines.base import EngineInfo
 from tuibench.engines.torch.rotation import context_window
 from tuibench.models.folder import weight_files
 
+_PRECISIONS = {4: "FP32", 2: "BF16"}
+"""By the bytes of a weight."""
 _STACKED = 3
 """Dimensions of the weights of all experts of a layer: experts, outputs, inputs."""
 
@@ -51,7 +53,7 @@ def expert_weights(model: Any, chosen: Mapping[int, int]) -> tuple[int, int]:  #
 
 
 def describe(model: Any, model_dir: Path, n_threads: int, chosen: Mapping[int, int]) -> EngineInfo:  # noqa: ANN401
-    """Return the facts of a loaded model, in FP32.
+    """Return the facts of a loaded model.
 
     Args:
         model: A causal language model of transformers.
@@ -74,10 +76,10 @@ def describe(model: Any, model_dir: Path, n_threads: int, chosen: Mapping[int, i
     return EngineInfo(
         parameters=sum(parameter.numel() for parameter in parameters.values()),
         artifact_bytes=sum(path.stat().st_size for path in weight_files(model_dir, model_dir.name)),
-        weight_bytes=read_bytes - 4 * (n_expert - n_active),
+        weight_bytes=read_bytes - model.dtype.itemsize * (n_expert - n_active),
         context_window=context_window(model.config.get_text_config()),
         facts={
-            "precision": "FP32",
+            "precision": _PRECISIONS[model.dtype.itemsize],
             "attention": model.config._attn_implementation,  # noqa: SLF001 - no public name for it
             "kernels": f"PyTorch {torch.backends.cpu.get_cpu_capability()}",
             "threads": str(n_threads),

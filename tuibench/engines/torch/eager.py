@@ -1,27 +1,26 @@
-"""`baseline` and `kv-cache`: any decoder-only model that transformers loads, PyTorch eager, FP32."""
+"""`baseline`, `kv-cache` and `kv-cache-bf16`: what a loaded model computes for each token."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tuibench.core.run.spec import Method
 from tuibench.engines.base import EngineInfo, Progress, UnsupportedModelError
-from tuibench.engines.first_steps import MOST_NATS, N_PROMPT, FirstSteps, are_logits, first_tokens, largest_kld
+from tuibench.engines.first_steps import N_PROMPT
 from tuibench.engines.forward_errors import FORWARD_ERRORS, one_line, raise_if_out_of_memory
 from tuibench.engines.score_by_decoding import score_by_decoding
+from tuibench.engines.torch.loading import TorchEager
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
     from numpy.typing import NDArray
 
-    from tuibench.engines.base import Logits
+    from tuibench.engines.base import BatchLogits, Logits
+    from tuibench.engines.torch.batch import TextBatch
     from tuibench.engines.torch.cached import CacheCall, CachedText
-    from tuibench.engines.torch.rotation import Rotation
 
 SCORED_TOKENS = 128
 """Positions of a text that go through the model at once: enough for its products, and few logits (25 MB for 49,152)."""
@@ -29,101 +28,7 @@ _CHECKED_BLOCK = 5
 """Positions of a block when blocks are checked: the first steps are three, the last one shorter."""
 
 
-class _TorchEager:
-    """Loading and the facts, the same for all methods."""
-
-    method: ClassVar[Method]
-
-    def __init__(self) -> None:
-        self._model: Any = None
-        self._rotation: Rotation | None = None
-        self._forward_options: dict[str, Any] = {}
-
-    def prepare(self, model_dir: Path, progress: Progress) -> bool:  # noqa: ARG002
-        """Nothing to make: the safetensors folder is loaded as it is."""
-        return False
-
-    def load(self, model_dir: Path, n_threads: int, progress: Progress) -> EngineInfo:
-        progress("importing torch and transformers", 0, 3)
-        import torch
-
-        from tuibench.engines.torch.checkpoint import load_causal_lm
-        from tuibench.engines.torch.counts import describe, watching_experts
-        from tuibench.engines.torch.dispatch import shorten_dispatch
-        from tuibench.engines.torch.rotation import find_rotation
-
-        torch.set_num_threads(n_threads)
-        progress("loading weights", 1, 3)
-        self._model = model = load_causal_lm(model_dir)
-        self._rotation = find_rotation(model)
-        # Only the last position goes through the output head, as in transformers' own generate().
-        if "logits_to_keep" in inspect.signature(model.forward).parameters:
-            self._forward_options["logits_to_keep"] = 1
-        progress("checking the first steps", 2, 3)
-        token_ids = first_tokens(model.get_input_embeddings().weight.shape[0], model.config.to_dict())
-        with watching_experts(model) as self._experts_chosen:
-            self.first_steps = FirstSteps(token_ids, self._first_pass(token_ids))
-        self._refuse_unless_causal()
-        info = self._adapted(describe(model, model_dir, n_threads, self._experts_chosen), progress)
-        shorten_dispatch(model)
-        return info
-
-    def _adapted(self, info: EngineInfo, progress: Progress) -> EngineInfo:  # noqa: ARG002
-        """Change the loaded model, where a method does, and say what it is now."""
-        return info
-
-    def uncached(self, token_ids: Sequence[int]) -> NDArray[np.float32]:
-        """Return the logits at every position from one pass over all tokens: what every other way is held against."""
-        import torch
-
-        if self._rotation is not None:
-            self._rotation.begin()
-        with torch.inference_mode():
-            return self._all_logits(torch.tensor([list(token_ids)]), use_cache=False)
-
-    def close(self) -> None:
-        self._model = None
-
-    def _first_pass(self, token_ids: Sequence[int]) -> NDArray[np.float32]:
-        """Return the logits of the first tokens.
-
-        Raises:
-            UnsupportedModelError: Tokens alone are not enough for this model, or it is not whole in transformers.
-        """
-        try:
-            return self.uncached(token_ids)
-        except FORWARD_ERRORS as error:
-            raise_if_out_of_memory(error)
-            raise UnsupportedModelError(
-                f"transformers cannot run {self._model.config.model_type} from tokens alone: {one_line(error)}"
-            ) from error
-
-    def _refuse_unless_causal(self) -> None:
-        """Refuse a model whose predictions depend on the tokens that follow."""
-        expected = self.first_steps.logits
-        if not are_logits(expected):
-            raise UnsupportedModelError("the model's own forward pass gives values that are not numbers")
-        prompt = self.first_steps.token_ids[:N_PROMPT]
-        if largest_kld(expected[N_PROMPT - 1 : N_PROMPT], self.uncached(prompt)[-1:]) > MOST_NATS:
-            raise UnsupportedModelError(
-                f"{self._model.config.model_type} is not a decoder: what it predicts depends on the tokens that follow"
-            )
-
-    def _rotates_alike(self, n_tokens: int) -> bool:
-        """Return whether a text of this length has the same frequencies at each of its positions."""
-        return self._rotation is None or self._rotation.at(1) == self._rotation.at(n_tokens)
-
-    def _last_logits(self, output: Any) -> Logits:  # noqa: ANN401 - transformers' own
-        logits: Logits = output.logits[0, -1].numpy()
-        return logits
-
-    def _all_logits(self, token_ids: torch.Tensor, **options: Any) -> NDArray[np.float32]:  # noqa: ANN401
-        options = {**dict.fromkeys(self._forward_options, 0), **options}
-        logits: NDArray[np.float32] = self._model(input_ids=token_ids, **options).logits[0].numpy()
-        return logits
-
-
-class Baseline(_TorchEager):
+class Baseline(TorchEager):
     """The whole sequence is recomputed for every token: cost per token grows with the length."""
 
     method = Method(
@@ -177,7 +82,7 @@ class Baseline(_TorchEager):
             )
 
 
-class KvCache(_TorchEager):
+class KvCache(TorchEager):
     """Keys and values of earlier tokens are kept, so that a step computes one token only."""
 
     method = Method(
@@ -189,12 +94,15 @@ class KvCache(_TorchEager):
         requires=("torch", "transformers"),
     )
 
+    scored_tokens: ClassVar[int] = SCORED_TOKENS
+    _batch: TextBatch
+
     def _adapted(self, info: EngineInfo, progress: Progress) -> EngineInfo:  # noqa: ARG002
         from tuibench.engines.torch.cache import held_bytes
 
         self._call = self._find_call()
         size = held_bytes(self._text.cache)
-        self._block = SCORED_TOKENS if self._scores_alike() else 1
+        self._block = self.scored_tokens if self._scores_alike() else 1
         facts = {**info.facts, "cache": f"handed over as {self._call}"}
         if self._block == 1:
             facts["scoring"] = "token by token: several at once come out differently in this model"
@@ -239,6 +147,41 @@ class KvCache(_TorchEager):
                 output = self._text.append(token_ids[start : start + n_tokens], **self._forward_options)
         return self._last_logits(output)
 
+    @property
+    def why_alone(self) -> str | None:
+        """See `BatchEngine`."""
+        from tuibench.engines.torch.batch import why_no_batch
+
+        if self.plain_call is None:
+            return "the model keeps some of its text outside of the cache, or turns it by its length"
+        if self._call.own_cache:
+            return "the model makes a cache of its own kind"
+        return why_no_batch(self._model.config.get_text_config(decoder=True))
+
+    def begin_batch(self, n_sequences: int, max_length: int) -> None:
+        from tuibench.engines.torch.batch import TextBatch
+
+        self._batch = TextBatch(self._model, lambda: self._new_text(max_length), n_sequences, max_length)
+
+    def read_sequence(self, sequence: int, token_ids: Sequence[int]) -> Logits:
+        import torch
+
+        text = self._text = self._batch.text(sequence)
+        n_tokens = len(token_ids) if self._block > 1 else 1
+        with torch.inference_mode():
+            for start in range(0, len(token_ids), n_tokens):
+                output = text.append(token_ids[start : start + n_tokens], **self._forward_options)
+        self._batch.was_read(sequence, len(token_ids))
+        return self._last_logits(output)
+
+    def decode_batch(self, sequences: Sequence[int], token_ids: Sequence[int]) -> BatchLogits:
+        import torch
+
+        with torch.inference_mode():
+            output = self._batch.step(sequences, token_ids, self._forward_options)
+        logits: BatchLogits = output.logits[:, -1].float().numpy()
+        return logits[[each - sequences[0] for each in sequences]] if len(logits) > len(sequences) else logits
+
     def _begin(self, token_ids: Sequence[int], max_length: int) -> Logits:
         import torch
 
@@ -271,7 +214,7 @@ class KvCache(_TorchEager):
         text = self._new_text(len(token_ids), self._model.base_model)
         for block in self._blocks(token_ids, self._block):
             with torch.inference_mode():
-                states: NDArray[np.float32] = text.append(block).last_hidden_state[0, -len(block) :].numpy()
+                states: NDArray[np.float32] = text.append(block).last_hidden_state[0, -len(block) :].float().numpy()
             yield states
 
     def _score(self, token_ids: Sequence[int], block: int) -> Iterator[NDArray[np.float32]]:
@@ -281,7 +224,7 @@ class KvCache(_TorchEager):
         text = self._new_text(len(token_ids))
         for tokens in self._blocks(token_ids, block):
             with torch.inference_mode():
-                logits: NDArray[np.float32] = text.append(tokens, **every).logits[0, -len(tokens) :].numpy()
+                logits: NDArray[np.float32] = text.append(tokens, **every).logits[0, -len(tokens) :].float().numpy()
             yield logits
 
     def _blocks(self, token_ids: Sequence[int], block: int) -> Iterator[Sequence[int]]:
@@ -312,7 +255,7 @@ class KvCache(_TorchEager):
                 raise_if_out_of_memory(fault)
                 why = why or one_line(fault)
                 continue
-            if error <= MOST_NATS:
+            if error <= self.most_nats:
                 return call
             least = min(least, error)
         told = f"they differ by {least:.2g} nats" if least < float("inf") else why
@@ -327,7 +270,7 @@ class KvCache(_TorchEager):
             errors = [
                 self.first_steps.scoring_error(self._score(token_ids, n)) for n in (len(token_ids), _CHECKED_BLOCK)
             ]
-            return max(errors) <= MOST_NATS
+            return max(errors) <= self.most_nats
         except FORWARD_ERRORS as error:
             raise_if_out_of_memory(error)
             return False
@@ -345,3 +288,25 @@ class KvCache(_TorchEager):
             raise_if_out_of_memory(error)
             return False
         return getattr(output, "last_hidden_state", None) is not None
+
+
+class KvCacheBf16(KvCache):
+    """Weights, activations and KV-cache in BF16: half the bytes a token reads."""
+
+    method = Method(
+        id="kv-cache-bf16",
+        title="KV-cache, BF16",
+        explanation="the KV-cache method with weights and activations in BF16: half the bytes, 8 bits of mantissa",
+        parent="kv-cache",
+        precision="bf16",
+        requires=("torch", "transformers"),
+    )
+    dtype_name = "bfloat16"
+    # A mantissa of 8 bits: two orders of the same sums differ by up to 1 %. A cache that is ignored gives 0.1 and more.
+    most_nats = 0.05
+
+    def _adapted(self, info: EngineInfo, progress: Progress) -> EngineInfo:
+        from tuibench.engines.torch.bf16 import instructions
+
+        info = super()._adapted(info, progress)
+        return replace(info, facts={**info.facts, "BF16 instructions": instructions()})

@@ -50,6 +50,11 @@ class KvCacheLookup(KvCache):
             )
         return info
 
+    @property
+    def why_alone(self) -> str | None:
+        """See `BatchEngine`."""
+        return "it guesses ahead in one sequence"
+
     def prefill(self, token_ids: Sequence[int], max_length: int) -> Logits:
         logits = super().prefill(token_ids, max_length)
         self._guesser = Drafter(self, token_ids, max_length, _MOST_AT_ONCE)

@@ -15,7 +15,15 @@ from tuibench.core.run.host import Host
 from tuibench.core.run.spec import Calibration, LoadRequest
 from tuibench.machine.bandwidth import BandwidthError
 from tuibench.measure.hosts.connection import Connection, DisconnectedError
-from tuibench.measure.hosts.frames import FindModel, HasReference, KeepText, MemoryRoom, ReadBandwidth, TakeLock
+from tuibench.measure.hosts.frames import (
+    FindModel,
+    FreeMemory,
+    HasReference,
+    KeepText,
+    MemoryRoom,
+    ReadBandwidth,
+    TakeLock,
+)
 from tuibench.measure.hosts.host import HostFacts, HostUnusableError
 from tuibench.measure.process.failure import WorkerFailureError
 from tuibench.measure.process.supervisor import WorkerProcess
@@ -102,12 +110,21 @@ class AnotherMachine:
             return found and f"{self.name}: {found}"
         return None
 
-    async def has_reference(self, directory: Path, text: str) -> bool:
+    async def free_memory_bytes(self) -> int | None:
+        """Return what a worker there could still have; a lost connection shows soon enough."""
+        with suppress(HostUnusableError, DisconnectedError):
+            return int(await self._there.ask(lambda number: FreeMemory(question=number), int))
+        return None
+
+    async def has_reference(self, directory: Path, text: str, window_tokens: int | None = None) -> bool:
         """Return whether the predictions are kept there."""
         with suppress(HostUnusableError, DisconnectedError):
             return bool(
                 await self._there.ask(
-                    lambda number: HasReference(question=number, model_dir=str(directory), text=text), bool
+                    lambda number: HasReference(
+                        question=number, model_dir=str(directory), text=text, window_tokens=window_tokens
+                    ),
+                    bool,
                 )
             )
         return False

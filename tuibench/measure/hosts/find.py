@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from tuibench.models.cache import cached_models
-from tuibench.models.local import ModelError
+from tuibench.models.local import LocalModel, ModelError
 from tuibench.models.origin.sources import find_model
 
 
@@ -13,8 +13,8 @@ class RefusedError(Exception):
     """A question has no answer; the message says why."""
 
 
-def model_with(name: str, digest: str) -> str:
-    """Return the folder of a model that has these weights: under this name, or another that was pulled.
+def model_with(name: str, digest: str) -> LocalModel:
+    """Return a model that has these weights: under this name, or another that was pulled.
 
     Raises:
         RefusedError: There is none; the message says what there is.
@@ -24,7 +24,7 @@ def model_with(name: str, digest: str) -> str:
         with contextlib.suppress(ModelError):
             found = find_model(known)
             if found is not None and found.digest == digest:
-                return str(found.directory.absolute())
+                return found
             other = found if known == name else other
     if other is not None:
         raise RefusedError(f"its model {name} has other weights (SHA-256 {other.digest[:12]}, not {digest[:12]})")

@@ -14,11 +14,13 @@ import msgspec
 from tuibench.core.machine.effective_cpus import EffectiveCpus
 from tuibench.core.machine.fingerprint import MachineHeader
 
-HOST_PROTOCOL = 1
+HOST_PROTOCOL = 2
 """Raised whenever two ends of different age could misunderstand each other."""
 BEGIN = b"\x02tuibench host\n"
 """With a control character, so that no banner holds it."""
 MESSAGES = 0
+PATIENCE_S = 60.0
+"""Without a word from the other end. A network that fails says nothing, and its connection stays open for hours."""
 _MOST_BYTES = 64 << 20
 
 
@@ -91,6 +93,12 @@ class MemoryRoom(_Message, frozen=True, kw_only=True):
     parameters: int
 
 
+class FreeMemory(_Message, frozen=True, kw_only=True):
+    """Answered with the bytes that a worker could still have."""
+
+    question: int
+
+
 class FindModel(_Message, frozen=True, kw_only=True):
     """Answered with the folder of the model that has these weights."""
 
@@ -105,6 +113,7 @@ class HasReference(_Message, frozen=True, kw_only=True):
     question: int
     model_dir: str
     text: str
+    window_tokens: int | None = None
 
 
 class KeepText(_Message, frozen=True, kw_only=True):
@@ -140,7 +149,7 @@ class Alive(_Message, frozen=True, kw_only=True):
     """Somebody is still there: without it for long enough the far end takes the connection for lost."""
 
 
-Question = TakeLock | ReadBandwidth | MemoryRoom | FindModel | HasReference | KeepText
+Question = TakeLock | ReadBandwidth | MemoryRoom | FreeMemory | FindModel | HasReference | KeepText
 ToHost = Question | StartWorker | CloseInput | EndWorker | Alive
 
 _encoder = msgspec.json.Encoder()

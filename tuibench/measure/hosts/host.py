@@ -87,7 +87,11 @@ class MeasuringHost(Protocol):
         """Return why workers are not to be at hand together; None where they fit."""
         ...
 
-    async def has_reference(self, directory: Path, text: str) -> bool:
+    async def free_memory_bytes(self) -> int | None:
+        """Return what a worker could still have; None where that is not known."""
+        ...
+
+    async def has_reference(self, directory: Path, text: str, window_tokens: int | None = None) -> bool:
         """Return whether the FP32 predictions of a text by the model in a folder are kept there."""
         ...
 

@@ -39,7 +39,7 @@ def main() -> None:
             except RefusedError as error:
                 answer = {"missing": str(error), "taken": find_cached(name) is not None}
             else:
-                answer = {"found": found}
+                answer = {"found": str(found.directory.absolute())}
         case ["keep", name, source, folder]:
             answer = {"digest": keep(name, source, paths.cache_dir() / folder)}
         case _:

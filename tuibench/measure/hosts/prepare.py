@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +10,7 @@ from typing import IO, Any
 
 from tuibench.core import format as fmt
 from tuibench.core.run.host import Host
-from tuibench.measure.hosts.explain import no_connection
-from tuibench.measure.hosts.host import HostUnusableError
+from tuibench.measure.hosts.far_end import FarEnd
 from tuibench.measure.hosts.own_wheel import own_wheel
 from tuibench.models.cache import RECORD_NAME
 from tuibench.models.digest import MEMO_NAME
@@ -40,7 +36,10 @@ def prepare(host: Host, model: LocalModel, commit: str | None, tell: Callable[[s
     Raises:
         HostUnusableError: It cannot be brought there; the message says why, and what would help.
     """
-    far = _FarEnd(host)
+    script = Path(__file__).with_name("far_prepare.py").read_bytes()
+    words = [f"{name}={value}" for name, value in host.env.items()]
+    command = host.command(*(["env", *words] if words else []), "python3", "-c", _BOOT, str(len(script)))
+    far = FarEnd(host, command, script)
     try:
         found = far.ask(do="look")
         needed = _SPARE_BYTES + model.weight_bytes
@@ -53,7 +52,7 @@ def prepare(host: Host, model: LocalModel, commit: str | None, tell: Callable[[s
         far.close()
 
 
-def _install(far: _FarEnd, found: dict[str, Any], commit: str | None, tell: Callable[[str], None]) -> None:
+def _install(far: FarEnd, found: dict[str, Any], commit: str | None, tell: Callable[[str], None]) -> None:
     if tuple(found["python"][:2]) < _OLDEST_PYTHON:
         version = ".".join(map(str, found["python"]))
         raise far.unusable(f"its python3 is {version}, tuibench needs 3.11 or newer: set `python` in the settings")
@@ -65,12 +64,12 @@ def _install(far: _FarEnd, found: dict[str, Any], commit: str | None, tell: Call
     path = f"host-wheel/{name}"
     with tempfile.TemporaryFile() as wheel:
         wheel.write(content)
-        tell(f"tuibench: {fmt.size(far.send(path, wheel, len(content), digest))} sent")
+        tell(f"tuibench: {fmt.size(_send(far, path, wheel, len(content), digest))} sent")
     tell("installing it there, with what it needs from the package index that pip uses there")
     far.ask(do="install", path=path, sha256=digest)
 
 
-def _bring_model(far: _FarEnd, host: Host, model: LocalModel, tell: Callable[[str], None]) -> None:
+def _bring_model(far: FarEnd, host: Host, model: LocalModel, tell: Callable[[str], None]) -> None:
     found = far.ask(do="ask", python=host.python, words=["find", model.name, model.digest])
     if "found" in found:
         tell(f"the model {model.name} is there already")
@@ -81,11 +80,23 @@ def _bring_model(far: _FarEnd, host: Host, model: LocalModel, tell: Callable[[st
     for path in _model_files(model.directory):
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-            n_sent += far.send(f"{folder}/{path.name}", file, path.stat().st_size, digest)
+            n_sent += _send(far, f"{folder}/{path.name}", file, path.stat().st_size, digest)
     placed = far.ask(do="ask", python=host.python, words=["keep", name, model.source, folder])
     if placed["digest"] != model.digest:
         raise far.unusable("the model's weights are not those that were sent: prepare the host again")
     tell(f"the model {model.name}: {fmt.size(n_sent)} sent, SHA-256 {model.digest[:12]} verified there")
+
+
+def _send(far: FarEnd, path: str, file: IO[bytes], n_bytes: int, digest: str) -> int:
+    """Send what is missing of a file; return how many bytes that was."""
+    start = int(far.ask(do="take", path=path, n_bytes=n_bytes, sha256=digest)["from"])
+    if start == n_bytes:
+        return 0
+    file.seek(start)
+    while chunk := file.read(_CHUNK_BYTES):
+        far.write(chunk)
+    far.answer()
+    return n_bytes - start
 
 
 def _model_files(directory: Path) -> list[Path]:
@@ -93,101 +104,3 @@ def _model_files(directory: Path) -> list[Path]:
         path for path in sorted(directory.iterdir()) if path.is_file() and path.name not in {RECORD_NAME, MEMO_NAME}
     )
     return [path for path in kept if not any(path.match(pattern) for pattern in PICKLE_PATTERNS)]
-
-
-class _FarEnd:
-    """A Python there that follows orders."""
-
-    def __init__(self, host: Host) -> None:
-        """Start it.
-
-        Raises:
-            HostUnusableError: It does not start.
-        """
-        self._host = host
-        script = Path(__file__).with_name("far_prepare.py").read_bytes()
-        words = [f"{name}={value}" for name, value in host.env.items()]
-        command = host.command(*(["env", *words] if words else []), "python3", "-c", _BOOT, str(len(script)))
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as this is
-        try:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._log,
-                env=os.environ | {"SSH_ASKPASS_REQUIRE": "never"},
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise self.unusable(
-                f"the launcher {host.launcher[0]} cannot be started: {error.strerror}; install it"
-            ) from error
-        self._write(script)
-        self._answer(skip_banner=True)
-
-    def unusable(self, why: str) -> HostUnusableError:
-        """Return what to raise."""
-        return HostUnusableError(f"{self._host.name}: {why}")
-
-    def ask(self, **order: object) -> dict[str, Any]:
-        """Give an order, and return the answer.
-
-        Raises:
-            HostUnusableError: It could not be done.
-        """
-        self._write(json.dumps(order).encode() + b"\n")
-        return self._answer()
-
-    def send(self, path: str, file: IO[bytes], n_bytes: int, digest: str) -> int:
-        """Send what is missing of a file; return how many bytes that was."""
-        start = int(self.ask(do="take", path=path, n_bytes=n_bytes, sha256=digest)["from"])
-        if start == n_bytes:
-            return 0
-        file.seek(start)
-        while chunk := file.read(_CHUNK_BYTES):
-            self._write(chunk)
-        self._answer()
-        return n_bytes - start
-
-    def _write(self, content: bytes) -> None:
-        if self._process.stdin is None:
-            raise RuntimeError("it has a pipe")
-        try:
-            self._process.stdin.write(content)
-            self._process.stdin.flush()
-        except OSError as error:
-            raise self._lost() from error
-
-    def _answer(self, *, skip_banner: bool = False) -> dict[str, Any]:
-        if self._process.stdout is None:
-            raise RuntimeError("it has a pipe")
-        while line := self._process.stdout.readline():
-            try:
-                answer = json.loads(line)
-            except ValueError:
-                answer = None
-            if not isinstance(answer, dict):
-                if skip_banner:
-                    continue
-                raise self.unusable("broke the protocol")
-            if "error" in answer:
-                raise self.unusable(answer["error"])
-            return answer
-        raise self._lost()
-
-    def _lost(self) -> HostUnusableError:
-        self._process.kill()
-        self._process.wait()
-        self._log.seek(0)
-        return no_connection(self._host, self._process.returncode, self._log.read())
-
-    def close(self) -> None:
-        """End it: it ends with its input."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._log.close()

@@ -26,12 +26,13 @@ from tuibench.machine.bandwidth import BandwidthError, read_bandwidth
 from tuibench.machine.effective_cpus import effective_cpus
 from tuibench.machine.fingerprint import machine_header
 from tuibench.machine.lock import measuring
-from tuibench.machine.memory_room import too_little_memory
+from tuibench.machine.memory_room import free_memory_bytes, too_little_memory
 from tuibench.measure.hosts.find import RefusedError, model_with
 from tuibench.measure.hosts.frames import (
     BEGIN,
     HOST_PROTOCOL,
     MESSAGES,
+    PATIENCE_S,
     Alive,
     Answer,
     CloseInput,
@@ -39,6 +40,7 @@ from tuibench.measure.hosts.frames import (
     FindModel,
     FrameError,
     Frames,
+    FreeMemory,
     FromHost,
     HasReference,
     HostTold,
@@ -63,8 +65,6 @@ from tuibench.models.local import ModelError
 from tuibench.models.references import has_reference
 from tuibench.store.redact import private_words
 
-PATIENCE_S = 60.0
-"""Without a word from the other end. A network that fails says nothing, and its connection stays open for hours."""
 _TERMINATE_S = 2.0
 _STDIN, _STDOUT = 0, 1
 _CHUNK_BYTES = 1 << 16
@@ -163,10 +163,13 @@ class Relay:
                 return await read_bandwidth(n_threads, again=again)
             case MemoryRoom(peaks_bytes=peaks_bytes, parameters=parameters):
                 return too_little_memory(peaks_bytes, parameters)
+            case FreeMemory():
+                return free_memory_bytes()
             case FindModel(name=name, digest=digest):
-                return await asyncio.to_thread(model_with, name, digest)
-            case HasReference(model_dir=model_dir, text=text):
-                return await asyncio.to_thread(has_reference, Path(model_dir), text)
+                found = await asyncio.to_thread(model_with, name, digest)
+                return str(found.directory.absolute())
+            case HasReference(model_dir=model_dir, text=text, window_tokens=window_tokens):
+                return await asyncio.to_thread(has_reference, Path(model_dir), text, window_tokens)
             case KeepText(text=text):
                 return str(_kept(text))
 

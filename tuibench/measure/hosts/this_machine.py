@@ -14,7 +14,7 @@ from tuibench.machine.bandwidth import read_bandwidth
 from tuibench.machine.effective_cpus import effective_cpus
 from tuibench.machine.fingerprint import machine_header
 from tuibench.machine.lock import measuring, unseen_measurements
-from tuibench.machine.memory_room import too_little_memory
+from tuibench.machine.memory_room import free_memory_bytes, too_little_memory
 from tuibench.measure.hosts.host import HostFacts
 from tuibench.measure.process.interpreter import in_runtime
 from tuibench.measure.process.supervisor import WORKER_COMMAND, WorkerProcess
@@ -68,9 +68,13 @@ class ThisMachine:
         """Return why workers are not to be at hand together."""
         return too_little_memory(peaks_bytes, parameters)
 
-    async def has_reference(self, directory: Path, text: str) -> bool:
+    async def free_memory_bytes(self) -> int:
+        """Return what a worker could still have."""
+        return free_memory_bytes()
+
+    async def has_reference(self, directory: Path, text: str, window_tokens: int | None = None) -> bool:
         """Return whether the predictions are kept."""
-        return await asyncio.to_thread(has_reference, directory, text)
+        return await asyncio.to_thread(has_reference, directory, text, window_tokens)
 
     async def calibration(self, wanted: Calibration) -> Calibration:
         """Return it as it is."""

@@ -25,6 +25,7 @@ from tuibench.core.run.events import (
     PieceEmitted,
     PromptTokenised,
     QualityMeasured,
+    StepEmitted,
     TokenEmitted,
     TrialAccepted,
     TrialFinished,
@@ -177,9 +178,10 @@ class WorkerProcess:
                     if index != self._n_tokens or index >= self._max_tokens:
                         raise await self._protocol_error(f"token number {index} is out of order")
                     self._n_tokens += 1
-                case PieceEmitted(index=index):
+                case PieceEmitted(index=index) | StepEmitted(index=index):
                     if index != self._n_tokens:
-                        raise await self._protocol_error(f"piece number {index} is out of order")
+                        what = "piece" if isinstance(event, PieceEmitted) else "step"
+                        raise await self._protocol_error(f"{what} number {index} is out of order")
                     self._n_tokens += 1
                 case TrialFinished() | TurnEnded():
                     if cpu_start_ns is not None:
@@ -259,7 +261,7 @@ class WorkerProcess:
                 self._patience.enter(Phase.QUALITY)
             case PromptTokenised():
                 self._patience.enter(Phase.PREFILL)
-            case TokenEmitted() | PieceEmitted():
+            case TokenEmitted() | StepEmitted() | PieceEmitted():
                 self._patience.token()
             case WorkerFailed(kind=kind, message=message):
                 raise await self._failure(kind, message)

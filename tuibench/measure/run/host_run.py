@@ -16,19 +16,20 @@ from tuibench.core.results.comparison import compare
 from tuibench.core.results.roofline import roofline
 from tuibench.core.results.search import Answer, Measure, Score, next_step
 from tuibench.core.run.control import is_control
-from tuibench.core.run.endpoint import is_endpoint
 from tuibench.core.run.events import FailureKind, Phase
 from tuibench.core.run.host import THIS_MACHINE, host_of, on_host, without_host
 from tuibench.core.run.limits import Limits
+from tuibench.core.run.needs import Need, lacks
 from tuibench.core.run.plan import Cell, Turn
 from tuibench.core.run.record import QualityRecord, TrialRecord
-from tuibench.core.run.run_events import MachineDescribed, Noticed, RunEvent, TrialEnded, TrialStarted, TurnsDropped
+from tuibench.core.run.run_events import MachineDescribed, Noticed, TrialEnded, TrialStarted, TurnsDropped
 from tuibench.core.run.spec import RunSpec
 from tuibench.measure.hosts.host import HostFacts, HostUnusableError, MeasuringHost
 from tuibench.measure.process.time_limits import TimeLimits
 from tuibench.measure.run.bandwidth_turn import BandwidthTurn
 from tuibench.measure.run.quality_turns import QualityTurns
 from tuibench.measure.run.rounds import Rounds
+from tuibench.measure.run.telling import Telling
 from tuibench.measure.run.workers import Workers
 from tuibench.methods import exact_methods, ladder_parents
 from tuibench.models.local import LocalModel
@@ -42,7 +43,7 @@ class Outlet:
     """Where what a machine measures goes."""
 
     save: Callable[[TrialRecord | QualityRecord], None]
-    emit: Callable[[RunEvent], None]
+    telling: Telling
     described: Callable[[MachineHeader, int], None]
     """Told the machine, read bandwidth included, and the threads that are used of it."""
     read_again: Callable[[MachineHeader, int, int], None]
@@ -156,7 +157,9 @@ class HostRun:
         """Return what the machine tells; None if the run was stopped meanwhile."""
         if self._stopped:
             return None
-        self._connecting = asyncio.ensure_future(self._host.connect(lambda text: self._outlet.emit(Noticed(text))))
+        self._connecting = asyncio.ensure_future(
+            self._host.connect(lambda text: self._outlet.telling.tell(Noticed(text)))
+        )
         await asyncio.wait({self._connecting})
         return None if self._connecting.cancelled() else self._connecting.result()
 
@@ -164,7 +167,7 @@ class HostRun:
         spec = self._on_this_machine(facts)
         directory = await self._host.model_directory(self._model)
         self._bandwidth = BandwidthTurn(
-            self._host if self._reads_bandwidth else None, spec.n_threads, self._outlet.emit
+            self._host if self._reads_bandwidth else None, spec.n_threads, self._outlet.telling.tell
         )
         self._workers = workers = Workers(spec, directory, self._header.id, self._limits, self._host)
         for method in self._skipped:
@@ -178,10 +181,10 @@ class HostRun:
             parameters=self._model.parameters,
             prompt_date=self._header.prompt_date,
             save=self._outlet.save,
-            emit=self._outlet.emit,
+            telling=self._outlet.telling,
             stopped=lambda: self._stopped,
         )
-        rounds.restore(self._restored)
+        rounds.tally.restore(self._restored)
         await self._describe(facts, spec.n_threads)
         await rounds.take()
         if spec.limits is not None:
@@ -217,14 +220,14 @@ class HostRun:
     def _tell_machine(self, machine: MachineHeader, n_threads: int) -> None:
         self._machine = machine
         price = next((host.price_per_hour for host in self._spec.hosts if host.name == self._host.name), None)
-        self._outlet.emit(MachineDescribed(machine, n_threads, self._host.name, price))
+        self._outlet.telling.tell(MachineDescribed(machine, n_threads, self._host.name, price))
 
     async def _check_bandwidth(self, n_threads: int) -> None:
         """Measure the bandwidth once more if a method read faster: something disturbed the first reading."""
         machine, rounds = self._machine, self._rounds
         if machine is None or rounds is None or machine.first_read_bytes_per_s is not None:
             return
-        if not any(self._reads_too_fast(cell, machine, n_threads) for cell in rounds.measured):
+        if not any(self._reads_too_fast(cell, machine, n_threads) for cell in rounds.tally.measured):
             return
         if self._workers is not None:
             await self._workers.end()
@@ -234,7 +237,7 @@ class HostRun:
             self._tell_machine(machine, n_threads)
 
     def _reads_too_fast(self, cell: Cell, machine: MachineHeader, n_threads: int) -> bool:
-        known = self._rounds.measured[cell] if self._rounds else None
+        known = self._rounds.tally.measured[cell] if self._rounds else None
         if known is None or known.told is None or known.latest is None or not known.speeds_tps:
             return False
         found = roofline([known.told, known.latest], machine, n_threads, median(known.speeds_tps))
@@ -246,7 +249,7 @@ class HostRun:
         while not self._stopped:
             (ours,) = (run for run in measured_runs(self._outlet.session()) if run.host in {None, host or THIS_MACHINE})
             run = compare([ours], parents=ladder_parents(), exact=exact_methods())
-            match next_step(run, limits, given_up=set(map(without_host, rounds.dropped))):
+            match next_step(run, limits, given_up=set(map(without_host, rounds.tally.dropped))):
                 case Measure(methods, n_rounds):
                     await rounds.take_more([on_host(method, host) for method in methods], n_rounds)
                 case Score(method):
@@ -259,10 +262,10 @@ class HostRun:
 
         It is scored after all trials: its work and its memory touch no figure of theirs.
         """
-        known = rounds.latest
-        done_with = self._scored | rounds.skipped | set(filter(is_control, known))  # the same model again
-        done_with |= set(filter(is_endpoint, known))  # they hand out text, and no predictions
-        return [name for name in self._spec.methods if name in known and name not in done_with]
+        known = rounds.tally.latest
+        done_with = self._scored | rounds.tally.skipped | set(filter(is_control, known))  # the same model again
+        measured = [name for name in self._spec.methods if name in known and name not in done_with]
+        return [name for name in measured if not lacks(name, Need.PREDICTIONS)]
 
     async def _score(self, methods: Sequence[str], directory: Path) -> None:
         if self._workers is None or self._spec.eval_text is None or not methods or self._stopped:
@@ -272,23 +275,24 @@ class HostRun:
             model_dir=directory,
             workers=self._workers,
             save=self._outlet.save,
-            emit=self._outlet.emit,
+            emit=self._outlet.telling.tell,
             stopped=lambda: self._stopped,
+            window_tokens=self._spec.sweep.window_tokens if self._spec.sweep is not None else None,
         )
         await turns.take(methods)
 
     def _drop_all(self) -> None:
         for method in self._spec.methods:
-            self._outlet.emit(TurnsDropped(method))
+            self._outlet.telling.tell(TurnsDropped(method))
 
     def _fail_all(self, error: HostUnusableError) -> None:
         """Let each method that nothing was measured of say why; the others have what they have."""
-        self._outlet.emit(Noticed(str(error)))
+        self._outlet.telling.tell(Noticed(str(error)))
         for method in self._spec.methods:
             left = [turn for turn in self._turns if turn.method == method]
-            measured = self._rounds is not None and method in self._rounds.latest
+            measured = self._rounds is not None and method in self._rounds.tally.latest
             if left and not measured and not any(record.method == method for record in self._restored):
-                self._outlet.emit(TrialStarted(method, left[0].index, warmup=False, n_expected=0))
+                self._outlet.telling.tell(TrialStarted(method, left[0].index, warmup=False, n_expected=0))
                 record = TrialRecord(
                     method=method,
                     index=left[0].index,
@@ -298,5 +302,5 @@ class HostRun:
                     finished=datetime.now(UTC),
                 )
                 self._outlet.save(record)
-                self._outlet.emit(TrialEnded(record))
+                self._outlet.telling.tell(TrialEnded(record))
         self._drop_all()

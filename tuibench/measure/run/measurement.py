@@ -19,10 +19,10 @@ from tuibench.core.run.run_events import (
     Noticed,
     RecordsRestored,
     RunEnded,
-    RunEvent,
     RunStarted,
 )
 from tuibench.core.run.spec import RunSpec
+from tuibench.core.run.state import Folded
 from tuibench.measure.hosts.another_machine import AnotherMachine
 from tuibench.measure.hosts.host import MeasuringHost
 from tuibench.measure.hosts.this_machine import ThisMachine
@@ -31,6 +31,7 @@ from tuibench.measure.process.time_limits import TimeLimits
 from tuibench.measure.run.host_run import HostRun, Outlet
 from tuibench.measure.run.resume import Continuation
 from tuibench.measure.run.session_start import session_path, start_header
+from tuibench.measure.run.telling import Telling
 from tuibench.models.artifacts import discard_abandoned
 from tuibench.models.local import LocalModel
 from tuibench.store.append import remedy
@@ -54,6 +55,7 @@ class Measurement:
         worker_command: Sequence[str] = WORKER_COMMAND,
         bandwidth: Callable[..., Awaitable[int]] | None = None,
         resume: Continuation | None = None,
+        keeps_records: bool = True,
     ) -> None:
         """Say what to measure; nothing starts yet.
 
@@ -66,8 +68,10 @@ class Measurement:
             bandwidth: Returns the read bandwidth for so many threads, in bytes a second; measured `again` even
                 if it is known. None leaves it out.
             resume: The session to go on with, instead of a new one; the spec is its own.
+            keeps_records: As in `RunState`.
         """
         self._spec = spec
+        self._telling = Telling(keeps_records=keeps_records)
         self._turns = resume.session.header.settings.turns() if resume else _planned(spec)
         self._resume = resume
         header = resume.session.header if resume else start_header(spec, model, self._turns)
@@ -88,7 +92,7 @@ class Measurement:
                 model,
                 Outlet(
                     self._save,
-                    self._tell,
+                    self._telling,
                     partial(self._described, name),
                     partial(self._read_again, name),
                     self.session,
@@ -99,7 +103,6 @@ class Measurement:
             )
             for name in hosts_of(spec.methods)
         }
-        self._emit: Callable[[RunEvent], None]
 
     @property
     def n_unsaved(self) -> int:
@@ -110,6 +113,11 @@ class Measurement:
     def session_path(self) -> Path | None:
         """The session file; None until it exists."""
         return self._writer.path if self._writer.created else None
+
+    @property
+    def session_file(self) -> Path:
+        """Where the session goes, whether it exists yet or not."""
+        return self._writer.path
 
     def session(self) -> Session:
         """Return everything measured so far, whether the disk has it or not.
@@ -135,15 +143,13 @@ class Measurement:
             if method is None or host_of(method) == name:
                 run.skip(method)
 
-    async def events(self) -> AsyncGenerator[RunEvent]:
+    async def events(self) -> AsyncGenerator[Folded]:
         """Measure, and yield what happens. Closing the iterator ends the worker and the run."""
-        queue: asyncio.Queue[RunEvent | None] = asyncio.Queue()
-        self._emit = queue.put_nowait
         run = asyncio.create_task(self._run())
-        run.add_done_callback(lambda _: queue.put_nowait(None))
+        run.add_done_callback(lambda _: self._telling.end())
         try:
-            while (event := await queue.get()) is not None:
-                yield event
+            while (folded := await self._telling.next()) is not None:
+                yield folded
             await run
         finally:
             run.cancel()
@@ -153,7 +159,7 @@ class Measurement:
     async def _run(self) -> None:
         spec = self._spec
         scored, greedy = spec.eval_text is not None, spec.sampling.greedy
-        self._emit(RunStarted(spec.methods, self._turns, scored=scored, greedy=greedy))
+        self._telling.tell(RunStarted(spec.methods, self._turns, scored=scored, greedy=greedy))
         try:
             # This machine comes last: to follow the others takes a part of it.
             await self._take(run for name, run in self._host_runs.items() if name is not None)
@@ -162,7 +168,7 @@ class Measurement:
             self._save(None)
             self._writer.close()
             await asyncio.to_thread(discard_abandoned, patience_s=_KILLED_BUILD_S)
-        self._emit(RunEnded(cancelled=self._stopped))
+        self._telling.tell(RunEnded(cancelled=self._stopped))
 
     async def _take(self, runs: Iterable[HostRun]) -> None:
         """Measure on several machines at the same time."""
@@ -181,9 +187,11 @@ class Measurement:
         self._restored = True
         self._writer, n_cut = self._resume.open()
         if n_cut:
-            self._emit(Noticed(f"{self._writer.path}: the last {n_cut} bytes were half a table and are cut off"))
+            self._telling.tell(
+                Noticed(f"{self._writer.path}: the last {n_cut} bytes were half a table and are cut off")
+            )
         trials, quality = self._resume.kept, self._resume.quality
-        self._emit(RecordsRestored(trials, quality))
+        self._telling.tell(RecordsRestored(trials, quality))
         session = self._resume.session
         for name, run in self._host_runs.items():
             known = session.header.machine if name is None else None
@@ -216,9 +224,6 @@ class Measurement:
         price = next(host.price_per_hour for host in self._spec.hosts if host.name == name)
         return HostRecord(name=name, n_threads=n_threads, price_per_hour=price, machine=machine, told=datetime.now(UTC))
 
-    def _tell(self, event: RunEvent) -> None:
-        self._emit(event)
-
     def _save(self, record: TrialRecord | QualityRecord | SecondReading | HostRecord | None) -> None:
         """Write a record and what is pending; a full disk is told, and tried again with the next record."""
         host = host_of(record.method) if isinstance(record, TrialRecord) else None
@@ -231,10 +236,10 @@ class Measurement:
                 self._writer.flush()
         except OSError as error:
             why = f"{error.strerror}; results not saved yet: {remedy(error)}"
-            self._emit(Noticed(f"{self._writer.path}: {why}, the next trial saves them too"))
+            self._telling.tell(Noticed(f"{self._writer.path}: {why}, the next trial saves them too"))
         if self._writer.renewed():
             what = "was removed while it was measured: results from here on are in a new file of that name"
-            self._emit(Noticed(f"{self._writer.path}: {what}"))
+            self._telling.tell(Noticed(f"{self._writer.path}: {what}"))
 
 
 def _planned(spec: RunSpec) -> tuple[Turn, ...]:

@@ -32,6 +32,8 @@ class QualityTurns:
     save: Callable[[QualityRecord], None]
     emit: Callable[[RunEvent], None]
     stopped: Callable[[], bool]
+    window_tokens: int | None = None
+    """As `QualityRequest` says."""
 
     async def take(self, methods: Sequence[str]) -> None:
         """Score methods, which were measured, one after the other; a failure becomes a record, and the others go on."""
@@ -52,7 +54,7 @@ class QualityTurns:
                 missing = WorkerFailureError(FailureKind.SKIPPED, f"no FP32 reference: {record.failure_message}")
 
     async def _has_reference(self) -> bool:
-        return await self.workers.host.has_reference(self.model_dir, self.text.text)
+        return await self.workers.host.has_reference(self.model_dir, self.text.text, self.window_tokens)
 
     @property
     def _reference(self) -> str:
@@ -64,7 +66,15 @@ class QualityTurns:
         self.emit(Noticed(f"quality needs the predictions of {self._reference}: they are made first, and kept"))
         self.workers.forget_skip(self._reference)  # of its trials
         try:
-            await self._measure(self._reference, lambda _: None)
+            try:
+                await self._measure(self._reference, lambda _: None)
+            except WorkerFailureError as error:
+                if error.kind is not FailureKind.OUT_OF_MEMORY:
+                    raise
+                await self.workers.end()
+                self.emit(Noticed(f"{error.message}: its weights are read layer by layer instead, which takes minutes"))
+                await self._measure(self._reference, lambda _: None, streamed=True)
+                await self.workers.end()
         except WorkerFailureError as error:
             await self.workers.end()
             if error.kind is FailureKind.CANCELLED:
@@ -83,11 +93,14 @@ class QualityTurns:
             **msgspec.structs.asdict(measured.figures),
             duration_ns=measured.duration_ns,
             reference_bytes=measured.reference_bytes,
+            reference=measured.reference,
         )
 
-    async def _measure(self, method: str, observe: Observe) -> QualityMeasured:
-        worker = await self.workers.loaded(method, observe)
-        request = QualityRequest(text=self.text.text, make_reference=method == self._reference)
+    async def _measure(self, method: str, observe: Observe, *, streamed: bool = False) -> QualityMeasured:
+        worker = await self.workers.loaded(method, observe, streamed=streamed)
+        request = QualityRequest(
+            text=self.text.text, window_tokens=self.window_tokens, make_reference=method == self._reference
+        )
         async for event in worker.quality(request):
             observe(event)
             if isinstance(event, QualityMeasured):

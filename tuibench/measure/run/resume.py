@@ -120,7 +120,18 @@ def resumed_spec(header: SessionHeader, *, model: str, eval_text: EvalText | Non
         timeout_s=timeout_s,
         name=header.name,
         limits=settings.limits,
+        staggered=settings.staggered,
+        ttft_limit_ns=settings.ttft_limit_ns,
+        tpot_limit_ns=settings.tpot_limit_ns,
     )
+
+
+def threads_of_hosts(session: Session) -> dict[str, int]:
+    """Return the threads on each other machine: as measured, or where it was never reached as asked for."""
+    asked = session.header.settings.n_threads_of_hosts
+    others = [name for name in hosts_of(session.header.settings.methods) if name is not None]
+    wanted = dict.fromkeys(others, asked) if asked is not None else {}
+    return wanted | {name: host.n_threads for name, host in session.hosts.items()}
 
 
 def other_texts(header: SessionHeader, spec: RunSpec) -> Iterator[str]:

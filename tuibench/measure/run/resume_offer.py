@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
+from enum import StrEnum
 
 import msgspec
 
 from tuibench.core.run.control import is_control
+from tuibench.core.run.endpoint import Endpoint
 from tuibench.core.run.events import FailureKind
-from tuibench.core.run.host import hosts_of
+from tuibench.core.run.host import Host, hosts_of
 from tuibench.core.run.resume import missing
 from tuibench.core.run.spec import Calibration, EvalText, RunSpec
 from tuibench.measure.run.evaluation_text import shipped_text
-from tuibench.measure.run.resume import Continuation, obstacles, other_texts, resumed_spec
+from tuibench.measure.run.resume import Continuation, obstacles, other_texts, resumed_spec, threads_of_hosts
+from tuibench.measure.run.resume_request import GivenTexts, Here, ResumeRequest
 from tuibench.models.local import LocalModel, ModelError
 from tuibench.store.schema import ModelHeader
+
+
+class GoOn(StrEnum):
+    """What is measured of a session."""
+
+    MISSING = "missing"
+    FAILED_TOO = "failed too"
+    """What is missing, and the failed trials again."""
+    MORE = "more"
+    """Nothing is missing: further trials of each method."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumedRun:
+    """What to measure, with what, and where it goes on."""
+
+    spec: RunSpec
+    model: LocalModel
+    continuation: Continuation
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +87,20 @@ class ResumeOffer:
         more = self.spec.precision is not None or self.unscored
         return not more and not self.n_failed and not self.n_missing(retry_failed=False)
 
-    def with_more(self, n_trials: int) -> RunSpec:
+    def run(self, how: GoOn, n_more: int = 0) -> ResumedRun | None:
+        """Return the run that goes on; None where an obstacle is in its way.
+
+        Args:
+            how: What is measured.
+            n_more: Further trials of each method, where that is what is measured.
+        """
+        if self.model is None or self.obstacles:
+            return None
+        spec = self._with_more(n_more) if how is GoOn.MORE else self.spec
+        continuation = replace(self.continuation, retry_failed=how is GoOn.FAILED_TOO)
+        return ResumedRun(spec, self.model, continuation)
+
+    def _with_more(self, n_trials: int) -> RunSpec:
         """Return the run that takes so many further trials of each method after what is missing."""
         trials = self.continuation.session.trials
         n_rounds = max((trial.index + 1 for trial in trials if not trial.warmup), default=0)
@@ -73,64 +108,104 @@ class ResumeOffer:
         # A precision that no speed is known with: all trials up to the most are taken.
         return msgspec.structs.replace(self.spec, precision=0.0, max_trials=n_rounds + n_trials)
 
-    def taken(self, *, retry_failed: bool) -> Continuation:
-        """Return what the run goes on with."""
-        return replace(self.continuation, retry_failed=retry_failed)
 
-
-def resume_offer(path: Path, named: str, find: Callable[[str], LocalModel | None]) -> ResumeOffer:
-    """Read a session and look whether it can go on here.
-
-    Args:
-        path: The session.
-        named: A model that may be the session's under another name: a folder, for example.
-        find: Finds a model on this machine.
+def resume_offer(request: ResumeRequest, here: Here) -> ResumeOffer:
+    """Read a session and look whether it can go on here: the dashboard and the command line decide by this.
 
     Raises:
         SessionError: It cannot be read.
     """
-    continuation = Continuation.read(path, retry_failed=False)
+    continuation = Continuation.read(request.path, retry_failed=False)
     header = continuation.session.header
-    model = _model(header.model, named, find)
-    eval_text, notice = _eval_text(continuation)
-    spec = resumed_spec(header, model=header.model.name, eval_text=eval_text, timeout_s=None)
-    text = shipped_text() if spec.sweep is not None and spec.sweep.needs_text else None
-    calibrated = Calibration(ranges=header.settings.calibration_ranges)
-    spec = msgspec.structs.replace(spec, calibration=calibrated, running_text=text)
-    return ResumeOffer(continuation, spec, model, tuple(_obstacles(continuation, model, spec)), notice)
+    model = _model(header.model, request, here)
+    texts, notice = (request.texts, None) if request.texts else _as_measured(continuation)
+    known_as = request.model or (model.name if model else header.model.name)
+    spec = resumed_spec(header, model=known_as, eval_text=texts.eval_text, timeout_s=request.timeout_s)
+    needs_text = spec.sweep is not None and spec.sweep.needs_text
+    servers = [(measured, here.server(measured)) for measured in spec.endpoints]
+    others = [name for name in hosts_of(spec.methods) if name is not None]
+    known_hosts = here.hosts() if here.hosts is not None and others else {}
+    hosts = tuple(known_hosts[name] for name in others if name in known_hosts)
+    spec = msgspec.structs.replace(
+        spec,
+        calibration=texts.calibration,
+        running_text=texts.running_text if needs_text else None,
+        endpoints=tuple(known or measured for measured, known in servers),
+        hosts=hosts,
+        threads_of_hosts=threads_of_hosts(continuation.session),
+    )
+    reasons = [
+        *_host_obstacles(continuation, others, hosts, reachable=here.hosts is not None),
+        *_model_obstacles(continuation, model),
+        *other_texts(header, spec),
+        *_server_obstacles(servers),
+        *_asked_otherwise(request, spec),
+    ]
+    return ResumeOffer(continuation, spec, model, tuple(reasons), notice)
 
 
-def _obstacles(continuation: Continuation, model: LocalModel | None, spec: RunSpec) -> Iterator[str]:
-    header = continuation.session.header
-    if others := [name for name in hosts_of(header.settings.methods) if name is not None]:
+def _host_obstacles(
+    continuation: Continuation, measured: list[str], known: tuple[Host, ...], *, reachable: bool
+) -> Iterator[str]:
+    if measured and not reachable:
         command = f"`tuibench run --resume {continuation.path.stem}`"
-        yield f"it was measured on other machines ({', '.join(others)}), too: {command} in a shell goes on with it"
+        yield f"it was measured on other machines ({', '.join(measured)}), too: {command} in a shell goes on with it"
+    elif lacking := [name for name in measured if name not in {host.name for host in known}]:
+        yield f"it was measured on {', '.join(lacking)}: add [hosts.NAME] to the settings"
+
+
+def _model_obstacles(continuation: Continuation, model: LocalModel | None) -> Iterator[str]:
     if model is None:
-        yield f"its model {header.model.name} is not on this machine; pull it, or start with --model FOLDER"
+        name = continuation.session.header.model.name
+        yield f"its model {name} is not on this machine; pull it, or name its folder with --model"
     else:
         yield from obstacles(continuation.session, model)
-    yield from other_texts(header, spec)
 
 
-def _model(measured: ModelHeader, named: str, find: Callable[[str], LocalModel | None]) -> LocalModel | None:
-    """Return the model with the right weights, else one that is called so."""
+def _server_obstacles(servers: list[tuple[Endpoint, Endpoint | None]]) -> Iterator[str]:
+    """Yield which servers of a session are others here, or have a key that is not at hand; no session holds one."""
+    for measured, known in servers:
+        if known is None:
+            continue
+        if known.without_key() != measured:
+            yield (
+                f"{measured.method} was measured at {measured.url}, model {measured.model}, API {measured.api}: name "
+                "the same"
+            )
+        elif known.key_env is not None and not os.environ.get(known.key_env):
+            yield f"the environment variable that {known.method}'s key is to be in is not set"
+
+
+def _asked_otherwise(request: ResumeRequest, spec: RunSpec) -> Iterator[str]:
+    for asked in request.asked:
+        if asked.value != getattr(spec, asked.name):
+            yield f"it was measured with other {asked.called}; leave the option out"
+    if request.control and not any(map(is_control, spec.methods)):
+        yield "it was measured without --control; leave the option out"
+
+
+def _model(measured: ModelHeader, request: ResumeRequest, here: Here) -> LocalModel | None:
+    """Return the model that is named; else the one with the right weights, or else one that is called so."""
+    names = (request.model,) if request.model is not None else (request.perhaps, measured.name)
     other: LocalModel | None = None
-    for name in (named, measured.name):
+    for name in filter(None, names):
         with suppress(ModelError):
-            found = find(name)
+            found = here.find_model(name)
             if found is not None and found.digest == measured.digest:
                 return found
-            other = found if name == measured.name else other
+            other = found if name == names[-1] else other
     return other
 
 
-def _eval_text(continuation: Continuation) -> tuple[EvalText | None, str | None]:
-    """Return the text that quality was measured on if it is the one that ships, and else what to say about it."""
+def _as_measured(continuation: Continuation) -> tuple[GivenTexts, str | None]:
+    """Return the texts that ship, as far as the session was measured with them, and what to say about what was not."""
     settings = continuation.session.header.settings
-    if settings.eval_name is None:
-        return None, None
     shipped = shipped_text()
-    if shipped.name == settings.eval_name:  # of an older version, perhaps: then that is an obstacle
-        return shipped, None
-    command = f"`tuibench run --resume {continuation.path.stem} --eval-file FILE`"
-    return None, f"quality is left out, for it was measured on {settings.eval_name}: {command} scores it, too"
+    eval_text: EvalText | None = None
+    notice = None
+    if settings.eval_name == shipped.name:  # of an older version, perhaps: then that is an obstacle
+        eval_text = shipped
+    elif settings.eval_name is not None:
+        command = f"`tuibench run --resume {continuation.path.stem} --eval-file FILE`"
+        notice = f"quality is left out, for it was measured on {settings.eval_name}: {command} scores it, too"
+    return GivenTexts(eval_text, shipped, Calibration(ranges=settings.calibration_ranges)), notice

@@ -22,11 +22,12 @@ from tuibench.store.schema import ModelHeader, SessionHeader, Settings, SweepHea
 
 def start_header(spec: RunSpec, model: LocalModel, turns: Sequence[Turn]) -> SessionHeader:
     """Return the header of a session that begins now."""
+    several = spec.sweep is not None and max(spec.sweep.n_users) > 1
     created = datetime.now(UTC).replace(microsecond=0)
     label = slug(spec.name or model.name) or "session"
     return SessionHeader(
         schema_version=version_to_write(
-            endpoints=bool(spec.endpoints), sweep=spec.sweep is not None, hosts=bool(spec.hosts)
+            endpoints=bool(spec.endpoints), sweep=spec.sweep is not None, hosts=bool(spec.hosts), users=several
         ),
         id=f"{created:%Y%m%d-%H%M%S}-{label}-{secrets.token_hex(2)}",
         name=spec.name,
@@ -57,6 +58,7 @@ def start_header(spec: RunSpec, model: LocalModel, turns: Sequence[Turn]) -> Ses
             budget_s=spec.budget_s,
             n_warmup=spec.n_warmup,
             n_threads=spec.n_threads,
+            n_threads_of_hosts=next(iter(spec.threads_of_hosts.values()), None),
             order=() if spec.sweep else tuple(turn.method for turn in turns),
             sampling=spec.sampling,
             eval_name=spec.eval_text.name if spec.eval_text else None,
@@ -65,6 +67,9 @@ def start_header(spec: RunSpec, model: LocalModel, turns: Sequence[Turn]) -> Ses
             calibration_ranges=spec.calibration.ranges,
             endpoints=tuple(endpoint.without_key() for endpoint in spec.endpoints),
             limits=spec.limits,
+            staggered=spec.staggered,
+            ttft_limit_ns=spec.ttft_limit_ns,
+            tpot_limit_ns=spec.tpot_limit_ns,
             sweep=_sweep(spec.sweep, spec.running_text, turns) if spec.sweep else None,
         ),
     )

@@ -7,13 +7,12 @@ from datetime import UTC, datetime
 import msgspec
 
 from tuibench.core import format as fmt
-from tuibench.core.run.endpoint import is_endpoint
 from tuibench.core.run.events import EngineReady, FailureKind, Phase
+from tuibench.core.run.needs import Need, lacks
 from tuibench.core.run.plan import Turn
 from tuibench.core.run.record import Failure, TrialRecord
 from tuibench.core.run.shape import Shape
 from tuibench.core.run.trial_state import TrialState, trial_record
-from tuibench.machine.memory_room import free_memory_bytes
 from tuibench.measure.run.workers import Workers
 
 
@@ -48,7 +47,8 @@ class SharedWorkers:
         if record.failed:
             self._served.pop(record.method, None)
             return record
-        length = (record.n_prompt or 0) + record.n_gen + (0 if record.warmup else record.depth_tokens or 0)
+        of_each = (record.n_prompt or 0) + (0 if record.warmup else record.depth_tokens or 0)
+        length = of_each * (record.n_users or 1) + record.n_gen
         self._served[record.method] = max(length, longest or 0)
         if longest is None:
             return record
@@ -58,21 +58,26 @@ class SharedWorkers:
         return msgspec.structs.replace(record, peak_rss_bytes=None, prefill_peak_bytes=None)
 
 
-def why_impossible(shape: Shape, method: str, ready: EngineReady | None) -> tuple[FailureKind, str] | None:
+def why_impossible(
+    shape: Shape, method: str, ready: EngineReady | None, free_bytes: int | None
+) -> tuple[FailureKind, str] | None:
     """Return why a method cannot be asked for a shape; None where it can, or nobody knows yet.
 
     Args:
         shape: What is to be asked of it.
         method: Its name.
         ready: What its worker said when its model was loaded; None where it is not.
+        free_bytes: What is free of its machine's memory; None where that is not known.
     """
-    if is_endpoint(method) and shape.depth_tokens:
-        return (
-            FailureKind.UNSUPPORTED,
-            "a server's KV-cache cannot be filled beforehand: leave --depth out",
-        )
+    if shape.depth_tokens and lacks(method, Need.FILLED_CACHE):
+        return FailureKind.UNSUPPORTED, f"{Need.FILLED_CACHE.value}: leave --depth out"
     if ready is None:
         return None
+    if shape.n_users > 1 and shape.depth_tokens and not ready.shares_steps:
+        return (
+            FailureKind.UNSUPPORTED,
+            "it has one KV-cache, which cannot be filled for several users beforehand: leave --depth out",
+        )
     length = shape.known_tokens
     if ready.context_window is not None and length > ready.context_window:
         parts = f"depth {shape.depth_tokens} + prompt {shape.prompt_tokens or 0} + {shape.max_new_tokens} new"
@@ -80,19 +85,20 @@ def why_impossible(shape: Shape, method: str, ready: EngineReady | None) -> tupl
             FailureKind.BAD_INPUT,
             f"{parts} = {length} tokens, and the model's window holds {ready.context_window}",
         )
-    needed_bytes, free_bytes = (ready.kv_cache.at(length) if ready.kv_cache else 0), free_memory_bytes()
-    if needed_bytes > free_bytes:
-        return (
-            FailureKind.OUT_OF_MEMORY,
-            f"the KV-cache of {length} tokens takes {fmt.size(needed_bytes)} and {fmt.size(free_bytes)} are free",
-        )
+    n_caches = shape.n_users if ready.shares_steps else 1
+    needed_bytes = n_caches * (ready.kv_cache.at(length) if ready.kv_cache else 0)
+    if free_bytes is not None and needed_bytes > free_bytes:
+        what = f"the KV-cache of {length} tokens takes"
+        if n_caches > 1:
+            what = f"{n_caches} users' KV-caches of {length} tokens take"
+        return (FailureKind.OUT_OF_MEMORY, f"{what} {fmt.size(needed_bytes)} and {fmt.size(free_bytes)} are free")
     return None
 
 
-def refusal(turn: Turn, kind: FailureKind, why: str) -> TrialRecord:
+def refusal(trial: TrialState, kind: FailureKind, why: str) -> TrialRecord:
     """Return the record of a trial that was not asked for, since it cannot be."""
     return trial_record(
-        TrialState(turn.method, turn.index, warmup=False, n_expected=0, shape=turn.shape),
+        trial,
         fresh=False,
         observer_cpu_ns=None,
         validity=(),

@@ -11,6 +11,8 @@ from tuibench.core.run.spec import RunSpec, TrialRequest
 
 WARMUP_TOKENS = 8
 """Enough to start thread pools and fill caches; a full-length warm-up without KV-cache would take minutes."""
+_WARMUP_USERS = 8
+"""At most: whether there is memory for all is known only afterwards."""
 _WARMUP_PROMPT_TOKENS = 64
 """Of a sweep, whose own prompts may be as long as the window."""
 
@@ -47,12 +49,19 @@ class TrialRequests:
             max_new_tokens=shape.max_new_tokens,
             prompt_tokens=shape.prompt_tokens,
             depth_tokens=shape.depth_tokens,
+            n_users=shape.n_users,
+            staggered=spec.staggered,
             running_text=spec.running_text.text if spec.running_text else "",
         )
 
     def warmup(self, shape: Shape | None) -> TrialRequest:
         """Return a short generation; of a sweep it has a short prompt, too, and no depth."""
-        request = msgspec.structs.replace(self.measured(shape), max_new_tokens=self.warmup_tokens, depth_tokens=0)
+        request = msgspec.structs.replace(
+            self.measured(shape),
+            max_new_tokens=self.warmup_tokens,
+            depth_tokens=0,
+            n_users=min(shape.n_users if shape else 1, _WARMUP_USERS),
+        )
         if request.prompt_tokens is None:
             return request
         return msgspec.structs.replace(request, prompt_tokens=min(request.prompt_tokens, _WARMUP_PROMPT_TOKENS))

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 
-from tuibench.core.run.endpoint import is_endpoint
 from tuibench.core.run.events import Event
+from tuibench.core.run.needs import Need, lacks
 from tuibench.core.run.record import Failure, TrialRecord
 from tuibench.core.run.run_events import TrialObserved
 from tuibench.core.run.spec import TrialRequest
-from tuibench.core.run.trial_state import TrialState, fold_trial, trial_record
+from tuibench.core.run.trial_state import TrialState, trial_record
 from tuibench.measure.process.failure import WorkerFailureError
 from tuibench.measure.process.supervisor import WorkerProcess
+from tuibench.measure.run.telling import Telling
 from tuibench.measure.run.watch import TrialWatch, Watch
 from tuibench.measure.run.workers import Workers
 from tuibench.store.redact import redact
@@ -23,35 +24,37 @@ class TrialUnderWay:
 
     def __init__(
         self,
-        state: TrialState,
+        method: str,
+        telling: Telling,
         workers: Workers,
         watch: Watch,
-        emit: Callable[[TrialObserved], None],
+        observe: Callable[[TrialObserved], None],
         *,
         fresh: bool,
     ) -> None:
         """Say what is measured.
 
         Args:
-            state: Of a trial that has not begun; its method's worker may not have started.
+            method: Whose trial was told to have started; its worker may not have.
+            telling: The run's: knows the trial's state.
             workers: The run's.
             watch: The run's.
-            emit: Told what the worker reports.
+            observe: Tells the run what the worker reports.
             fresh: Whether the worker was started for it, so that load time and the model's facts are told with it.
         """
-        self._state = state
+        self.method = method
+        self._telling = telling
         self._workers = workers
         self._watch = watch
-        self._emit = emit
+        self._tell_observed = observe
         self._fresh = fresh
         self._process: WorkerProcess | None = None
         self._watched: TrialWatch | None = None
         self._failure: WorkerFailureError | None = None
 
     @property
-    def method(self) -> str:
-        """What is measured."""
-        return self._state.method
+    def _state(self) -> TrialState:
+        return self._telling.trial(self.method)
 
     @property
     def over(self) -> bool:
@@ -93,11 +96,10 @@ class TrialUnderWay:
             self._failure = error
 
     def _observe(self, event: Event) -> None:
-        self._state = fold_trial(self._state, event)
         self._watch.hear(event)
         if self._watched is not None:
             self._watched.hear(event)
-        self._emit(TrialObserved(self.method, event))
+        self._tell_observed(TrialObserved(self.method, event))
 
     def record(self) -> TrialRecord:
         """Return what is kept of a trial that is over."""
@@ -105,7 +107,7 @@ class TrialUnderWay:
         watched, observer_cpu_ns = self._watch.give_up(), None
         if failure is None and self._watched is not None and self._process is not None:
             # A server here would be taken for a neighbour that disturbs; one elsewhere is not disturbed from here.
-            if not is_endpoint(state.method):
+            if not lacks(state.method, Need.WATCHED_MACHINE):
                 watched = self._watched.end(state.finished.stood_still_ns if state.finished else None)
             observer_cpu_ns = self._process.observer_cpu_ns
         return trial_record(

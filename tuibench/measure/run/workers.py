@@ -79,7 +79,9 @@ class Workers:
         """Serve a method again: it is needed for something else than what was skipped."""
         self._skipped.discard(method)
 
-    async def loaded(self, method: str, observe: Observe, *, anew: bool = False, beside: bool = False) -> WorkerProcess:
+    async def loaded(
+        self, method: str, observe: Observe, *, anew: bool = False, beside: bool = False, streamed: bool = False
+    ) -> WorkerProcess:
         """Return the method's process with its model loaded: the one at hand, or a new one.
 
         Args:
@@ -87,6 +89,7 @@ class Workers:
             observe: Told what a new process reports until it is ready.
             anew: Whether the method's process at hand ends first.
             beside: Whether the processes of other methods stay at hand; else they end first.
+            streamed: Whether a new process of the reference reads its weights layer by layer.
 
         Raises:
             WorkerFailureError: There is none to be had, or it was called off.
@@ -97,7 +100,7 @@ class Workers:
         for other in [] if beside else [name for name in self._processes if name != method]:
             await self.end(other)
         self._check(method)
-        process = self._processes.get(method) or await self._start(method)
+        process = self._processes.get(method) or await self._start(method, streamed=streamed)
         if method not in self._ready:
             async for event in process.ready():
                 observe(event)
@@ -131,14 +134,16 @@ class Workers:
             return FailureKind.CANCELLED
         return FailureKind.SKIPPED if method in self._skipped else None
 
-    async def _start(self, method: str) -> WorkerProcess:
+    async def _start(self, method: str, *, streamed: bool) -> WorkerProcess:
         load = LoadRequest(
             protocol=PROTOCOL_VERSION,
             method=method,
             model_dir=str(self._model_dir),
             n_threads=self.n_threads,
             calibration=await self.host.calibration(self._spec.calibration),
+            several_users=self._spec.sweep is not None and max(self._spec.sweep.n_users) > 1,
             endpoint=next((each for each in self._spec.endpoints if each.method == method_of(method)), None),
+            streamed=streamed,
         )
         log_name = f"{self._log_name}.{method}.log"
         process = self._processes[method] = await self.host.start(load, log_name, self._limits)

@@ -12,15 +12,17 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tuibench.models.lean_transformers import import_lean
 from tuibench.models.local import ModelError
 from tuibench.models.origin.gguf.description import Description, read_description
 from tuibench.models.origin.gguf.fields import REMEDY
 from tuibench.models.origin.gguf.header import read_header
+from tuibench.models.origin.gguf.pre_tokenizer import split_as_named
 from tuibench.models.origin.pull_events import OnProgress, PullFailed, PullProgress, decode, encode
 from tuibench.models.tether import tethered
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 _LOG_TAIL_LINES = 5
 
@@ -71,6 +73,7 @@ def _reason(log: bytes, return_code: int) -> str:
 
 def main() -> None:
     """Convert; of an exception other than `ModelError`, the last lines are the reason that the parent shows."""
+    import_lean()
     gguf, out = Path(sys.argv[1]), Path(sys.argv[2])
     events = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
@@ -89,9 +92,7 @@ def main() -> None:
 def _convert(gguf: Path, out: Path, report: OnProgress) -> None:
     report(PullProgress("reading the GGUF file", 0, None, "steps"))
     description = read_description(gguf)
-    from transformers import PreTrainedTokenizerFast
-
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(str(gguf.parent), gguf_file=gguf.name, trust_remote_code=False)
+    tokenizer = described_tokenizer(gguf)
     model = described_model(description, report)
     report(PullProgress("saving", 0, None, "steps"))
     model.save_pretrained(out)
@@ -99,6 +100,19 @@ def _convert(gguf: Path, out: Path, report: OnProgress) -> None:
     del model
     report(PullProgress("checking", 0, None, "steps"))
     _check(out)
+
+
+def described_tokenizer(gguf: Path) -> PreTrainedTokenizerFast:
+    """Return a file's tokenizer, which splits text as the file says.
+
+    Raises:
+        ModelError: Nothing is known of how it is to be split.
+    """
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(str(gguf.parent), gguf_file=gguf.name, trust_remote_code=False)
+    split_as_named(tokenizer.backend_tokenizer, read_header(gguf).metadata)
+    return tokenizer
 
 
 def described_model(description: Description, report: OnProgress) -> PreTrainedModel:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Protocol
 
 from tuibench import paths
-from tuibench.models.cache import Origin, Staging, is_name
+from tuibench.models.cache import Origin, Staging
 from tuibench.models.digest import remembered_sha256
-from tuibench.models.local import DEFAULT_MODEL, ModelError
+from tuibench.models.local import DEFAULT_MODEL
 from tuibench.models.origin.convert import convert_gguf
 from tuibench.models.origin.hub import HubSource
 from tuibench.models.origin.pull_events import OnProgress
-from tuibench.models.origin.sources import gguf_model_name, is_gguf
+from tuibench.models.origin.sources import check_name, gguf_model_name, is_gguf
 from tuibench.models.origin.wheel import DEFAULT_MODEL_WHEEL
 
 DEFAULT_MODEL_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -67,6 +67,5 @@ def sources_of(name: str) -> tuple[str, tuple[Source, ...]]:
     if is_gguf(name):
         path = paths.expanded(name)
         return gguf_model_name(path), (GgufSource(path),)
-    if not is_name(name):
-        raise ModelError(f"{name!r} is neither a model folder, nor a .gguf file, nor a hub id such as owner/model")
+    check_name(name)
     return name, (HubSource(name),)

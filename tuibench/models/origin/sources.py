@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from tuibench import paths
-from tuibench.models.cache import find_cached
+from tuibench.models.cache import cached_models, find_cached, is_name
 from tuibench.models.digest import remembered_sha256
-from tuibench.models.folder import open_folder, snapshot_of, weight_files
+from tuibench.models.folder import look_into, open_folder, snapshot_of, weight_files
 from tuibench.models.local import LocalModel, ModelError
+from tuibench.models.origin.page_address import hub_id
 
 _GGUF = ".gguf"
 
@@ -28,11 +31,71 @@ def find_model(name: str) -> LocalModel | None:
         return find_cached(gguf_model_name(paths.expanded(name)))
     if not _is_path(name) and (cached := find_cached(name)) is not None:
         return cached
+    folder = _folder(name)
+    return None if folder is None else open_folder(folder)
+
+
+class ModelKind(StrEnum):
+    """What a `--model` argument can name."""
+
+    CACHED = "cached"
+    FOLDER = "folder"
+    GGUF = "GGUF file"
+    ABSENT = "absent"
+    """A model that would have to be pulled, if there is one of that name."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedModel:
+    """What a name means here, as far as can be said without reading any weights."""
+
+    kind: ModelKind
+    disk_bytes: int | None = None
+    """Of what is on this disk; None where that is nothing, or not enough."""
+    problem: str | None = None
+    """Why it cannot be used, and the remedy."""
+
+
+def named_model(name: str) -> NamedModel:
+    """Return what a name means: as `find_model` takes it, or the address of a model's page."""
+    kind = ModelKind.ABSENT
+    try:
+        name = hub_id(name)
+        if is_gguf(name):
+            kind = ModelKind.GGUF
+            return NamedModel(kind, _existing(paths.expanded(name)).stat().st_size)
+        known = () if _is_path(name) else cached_models()
+        if found := next((model for model in known if name in {model.name, model.source}), None):
+            return NamedModel(ModelKind.CACHED, found.disk_bytes)
+        folder = _folder(name)
+        if folder is not None:
+            kind = ModelKind.FOLDER
+            return NamedModel(kind, look_into(folder))
+        check_name(name)
+        return NamedModel(kind)
+    except ModelError as error:
+        return NamedModel(kind, problem=str(error))
+    except OSError as error:
+        return NamedModel(kind, problem=f"{name} cannot be read: {error.strerror}; check the path and its permissions")
+
+
+def check_name(name: str) -> None:
+    """Refuse what no model to be pulled can be called.
+
+    Raises:
+        ModelError: It is such a name.
+    """
+    if not is_name(name):
+        raise ModelError(f"{name!r} is neither a model folder, nor a .gguf file, nor a hub id such as owner/model")
+
+
+def _folder(name: str) -> Path | None:
+    """Return the folder that a path means; None for what can only be the name of a model to be pulled."""
     path = paths.expanded(name)
     if path.is_dir():
-        return open_folder(snapshot_of(path))
+        return snapshot_of(path)
     if path.is_file():
-        return open_folder(_folder_of(path))
+        return _folder_of(path)
     if _is_path(name):
         raise ModelError(f"there is no model folder {name}")
     return None
@@ -61,10 +124,14 @@ def gguf_model_name(path: Path) -> str:
     Raises:
         ModelError: There is no such file.
     """
-    if not path.is_file():
-        raise ModelError(f"there is no file {path}")
     stem = re.sub(r"[^\w.+-]", "_", path.name[: -len(_GGUF)]).lstrip(".+-")
-    return f"{stem or 'model'}-{remembered_sha256([path])[:8]}"
+    return f"{stem or 'model'}-{remembered_sha256([_existing(path)])[:8]}"
+
+
+def _existing(file: Path) -> Path:
+    if not file.is_file():
+        raise ModelError(f"there is no file {file}; check its path")
+    return file
 
 
 def _is_path(name: str) -> bool:

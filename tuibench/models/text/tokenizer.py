@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import date
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -85,10 +86,14 @@ class PromptTokenizer:
         text = self.rendered(prompt, raw=raw, today=today)
         return list(self._tokenizer.encode(text, add_special_tokens=plain).ids)
 
-    def encode_with_ends(self, text: str) -> tuple[list[int], list[int]]:
-        """Return the token ids of a raw text, and behind which of its characters each of them ends."""
+    def encode_with_ends(self, text: str) -> tuple[list[int], list[int], int]:
+        """Return the token ids of a raw text, and behind which of its characters each of them ends.
+
+        The number is that of the first ones, such as BOS, with which the tokenizer begins every text.
+        """
         encoded = self._tokenizer.encode(text, add_special_tokens=True)
-        return list(encoded.ids), [end for _, end in encoded.offsets]
+        n_added = sum(1 for _ in takewhile(bool, encoded.special_tokens_mask))
+        return list(encoded.ids), [end for _, end in encoded.offsets], n_added
 
     def encode_chat(self, messages: Iterable[tuple[str, str]], today: date | None = None) -> list[int]:
         """Return the token ids of a whole chat, up to where the assistant begins to speak.

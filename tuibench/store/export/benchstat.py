@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterator
 
 from tuibench.core.format import printable
-from tuibench.core.results.comparison import Comparison, MeasuredRun
+from tuibench.core.results.comparison import Comparison
+from tuibench.core.results.measured_run import MeasuredRun
 from tuibench.core.results.metrics import DECODE, PEAK_RSS, PREFILL, SIZE, TPOT, TTFT
 from tuibench.core.results.verdict import recommend
 from tuibench.core.run.record import TrialRecord

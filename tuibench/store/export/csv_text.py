@@ -9,10 +9,13 @@ from collections.abc import Iterator
 import msgspec
 
 from tuibench.core.format import printable
-from tuibench.core.results.comparison import Comparison, Row, Speedup
+from tuibench.core.results.comparison import Comparison
 from tuibench.core.results.metrics import METRICS
-from tuibench.core.results.sweep import SWEPT_METRICS, winner
-from tuibench.core.results.verdict import Recommendation, recommend
+from tuibench.core.results.recommendation import Recommendation
+from tuibench.core.results.row import Row, Speedup
+from tuibench.core.results.sweep import swept_metrics, winner
+from tuibench.core.results.verdict import recommend
+from tuibench.core.run.record import QualityRecord
 from tuibench.core.statistics.stats import PERCENTILES, Ratio
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -20,6 +23,7 @@ _QUALITY = (
     "n_scored", "perplexity", "perplexity_se", "kld_mean", "kld_mean_se", "kld_median", "kld_p99", "kld_max",
     "delta_p_mean", "delta_p_mean_se", "delta_p_rms", "delta_p_rms_se", "top1", "top1_se",
 )  # fmt: skip
+_BY_DEPTH = ("depths", "depth_klds", "depth_kld_ses")
 
 Value = str | float | int | None
 
@@ -54,7 +58,7 @@ def _cells(comparison: Comparison, row: Row, advice: Recommendation) -> Iterator
         yield from msgspec.structs.asdict(run.shape).items()
     yield "method", row.method
     yield "n_trials", row.n_trials
-    for metric in METRICS:
+    for metric in filter(comparison.tells, METRICS):
         found = row.metrics.get(metric.id)
         yield metric.id, found.median if found else None
         yield f"{metric.id}_low", found.low if found else None
@@ -70,8 +74,7 @@ def _cells(comparison: Comparison, row: Row, advice: Recommendation) -> Iterator
     for name, against in (("step", row.step), ("total", row.total), ("baseline", row.against_baseline)):
         yield from _against(name, against)
     yield from _ratio("first_session", row.vs_first_session)
-    for name in _QUALITY:
-        yield name, getattr(row.quality, name) if row.quality else None
+    yield from _quality(row.quality)
     yield "first_divergence", row.agreement.first_divergence if row.agreement else None
     yield "n_compared", row.agreement.n_compared if row.agreement else None
     yield "best_for_its_quality", int(row.best_for_its_quality)
@@ -83,10 +86,22 @@ def _cells(comparison: Comparison, row: Row, advice: Recommendation) -> Iterator
     yield "failure_message", row.failure.failure_message if row.failure else None
     yield "compared_unit", row.agreement.unit if row.agreement else None
     if run.shape is not None:
-        for metric in SWEPT_METRICS:
+        for metric in swept_metrics(comparison):
             best = winner(comparison, row.run, metric)
             yield f"best_{metric.id}", int(best is not None and best.method == row.method)
             yield f"best_{metric.id}_sure", int(best is not None and best.method == row.method and best.sure)
+
+
+def _quality(quality: QualityRecord | None) -> Iterator[tuple[str, Value]]:
+    for name in _QUALITY:
+        yield name, getattr(quality, name) if quality else None
+    if quality is None:
+        return
+    for depth, kld, error in zip(*(getattr(quality, name) for name in _BY_DEPTH), strict=True):
+        yield f"kld_from_{depth}", kld
+        yield f"kld_from_{depth}_se", error
+    if quality.reference is not None:
+        yield "reference", quality.reference
 
 
 def _against(name: str, against: Speedup | None) -> Iterator[tuple[str, Value]]:

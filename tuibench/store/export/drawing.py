@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 
 from tuibench.store.export.svg import FONT, MUTED, PAPER, Scale, element, line, text
 
@@ -11,6 +12,8 @@ WIDTH, HEIGHT = 720.0, 320.0
 NARROW = 440.0
 """Width of a drawing that is read on a telephone, too: its letters stay legible at 330 pixels."""
 LEFT, RIGHT, TOP, BOTTOM = 70.0, 24.0, 40.0, 46.0
+_TITLE_CHAR, _TITLE_LINE = 10.0, 20.0
+"""Width of a bold letter where the browser's letters are wide, and height of a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,15 @@ def whole_svg(body: str, height: float, width: float = WIDTH) -> str:
 def title_of(words: str) -> str:
     """Return the line above a plot."""
     return text(16.0, 24.0, words, font_size=15, font_weight="bold")
+
+
+def titled(title: str, height: float, body: str, width: float) -> Plot:
+    """Return a plot below its title, which takes as many lines as it needs."""
+    lines = wrap(title, int((width - 32.0) / _TITLE_CHAR))
+    below = _TITLE_LINE * (len(lines) - 1)
+    head = [text(16.0, 24.0 + _TITLE_LINE * n, each, font_size=15, font_weight="bold") for n, each in enumerate(lines)]
+    moved = element("g", body, transform=f"translate(0 {below:g})") if below else body
+    return Plot(title, height + below, "".join([*head, moved]), width)
 
 
 def axes(x: Scale, y: Scale, x_label: str, y_label: str, *, name_x: Namer, name_y: Namer) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tuibench.core import format as fmt
 from tuibench.core.results.by_host import split_by_host
-from tuibench.core.results.comparison import MeasuredRun, by_shape
-from tuibench.core.run.state import HostState
+from tuibench.core.results.measured_run import MeasuredRun, by_shape
 from tuibench.store.schema import Session
+
+if TYPE_CHECKING:
+    from tuibench.core.run.state import HostState
 
 
 def measured_run(session: Session, label: str | None = None) -> MeasuredRun:
@@ -29,14 +33,22 @@ def measured_run(session: Session, label: str | None = None) -> MeasuredRun:
         resumed=tuple(each.resumed for each in session.resumed),
         created=session.header.created,
         prompt=session.header.settings.prompt,
+        limits=session.header.settings.limits,
     )
 
 
 def measured_runs(session: Session, label: str | None = None) -> list[MeasuredRun]:
     """Return what was measured, a run for each shape of a sweep, or for each machine; see `measured_run`."""
     run, sweep = measured_run(session, label), session.header.settings.sweep
-    hosts = {name: HostState(host.machine, host.n_threads, host.price_per_hour) for name, host in session.hosts.items()}
-    return by_shape(run, sweep.axes.shapes()) if sweep else split_by_host(run, hosts)
+    return by_shape(run, sweep.axes.shapes()) if sweep else split_by_host(run, _hosts(session))
+
+
+def _hosts(session: Session) -> dict[str, HostState]:
+    if not session.hosts:
+        return {}
+    from tuibench.core.run.state import HostState  # noqa: PLC0415 - brings along all that happens in a live run
+
+    return {name: HostState(host.machine, host.n_threads, host.price_per_hour) for name, host in session.hosts.items()}
 
 
 def _facts(session: Session) -> dict[str, str]:

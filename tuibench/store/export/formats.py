@@ -1,41 +1,50 @@
-"""Which format is written by what, and which of them are binary."""
+"""Which format is written by what; each one's code is imported when it is asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
 
 from tuibench.core.results.comparison import Comparison
-from tuibench.store.export.benchstat import as_benchstat
-from tuibench.store.export.csv_text import as_csv
-from tuibench.store.export.html import as_html
-from tuibench.store.export.json_text import as_json, as_json_line, run_json_line
-from tuibench.store.export.markdown import as_markdown
-from tuibench.store.export.plots import as_svg
-from tuibench.store.export.png import as_png
 
-
-def _as_json_lines(comparison: Comparison) -> str:
-    lines: list[str] = []
-    for number, run in enumerate(comparison.runs):
-        lines += [as_json_line(record) for records in (run.trials, run.quality) for record in records]
-        lines.append(run_json_line(comparison, number))
-    return "".join(f"{line}\n" for line in lines)
-
-
-FORMATS: Mapping[str, Callable[[Comparison], str | bytes]] = {
-    "md": as_markdown,
-    "csv": as_csv,
-    "json": as_json,
-    "jsonl": _as_json_lines,
-    "html": as_html,
-    "svg": as_svg,
-    "png": as_png,
-    "benchstat": as_benchstat,
+FORMATS: Mapping[str, tuple[str, str]] = {
+    "md": ("markdown", "as_markdown"),
+    "csv": ("csv_text", "as_csv"),
+    "json": ("json_text", "as_json"),
+    "jsonl": ("json_text", "as_json_lines"),
+    "html": ("html", "as_html"),
+    "svg": ("plots", "as_svg"),
+    "png": ("png", "as_png"),
+    "benchstat": ("benchstat", "as_benchstat"),
 }
-"""Each returns the whole file; `png` raises `MissingExtraError` where its library is not installed."""
+"""The module beside this one, and its function that returns the whole file; that of `png` raises `MissingExtraError`
+where its library is not installed."""
 
 
 def exported(comparison: Comparison, name: str) -> bytes:
     """Return a comparison in one of `FORMATS`, as the bytes of a file."""
-    content = FORMATS[name](comparison)
+    module, function = FORMATS[name]
+    content: str | bytes = getattr(import_module(f"{__package__}.{module}"), function)(comparison)
     return content.encode() if isinstance(content, str) else content
+
+
+def export_here(comparison: Comparison, name: str, stem: str) -> Path:
+    """Write a comparison into the current folder, under a name that is free, and return the file.
+
+    Raises:
+        OSError: It cannot be written.
+        ImportError: The format needs a library that is not installed; the message names it.
+    """
+    content = exported(comparison, name)
+    suffix = "txt" if name == "benchstat" else name
+    number = 1
+    while True:
+        path = Path(f"{stem}.{suffix}" if number == 1 else f"{stem}-{number}.{suffix}")
+        try:
+            with path.open("xb") as file:
+                file.write(content)
+        except FileExistsError:
+            number += 1
+        else:
+            return path

@@ -8,14 +8,20 @@ from html import escape
 
 from tuibench.core.format import printable
 from tuibench.core.present.columns import Column, cells, comparison_columns, constants, filled, varying
+from tuibench.core.present.detail_columns import depth_columns, depth_rows
 from tuibench.core.present.machine_lines import machine_lines
 from tuibench.core.present.report_lines import choices, glossary, origin_line
+from tuibench.core.present.run_labels import split_labels
 from tuibench.core.present.sweep_lines import impossible_lines, sweep_maps, sweep_sentences
+from tuibench.core.present.verdict_lines import headlines, label_before, verdict_lines
 from tuibench.core.results.changes import change_lines
-from tuibench.core.results.comparison import Comparison, Row
+from tuibench.core.results.comparison import Comparison
 from tuibench.core.results.evidence import Grade
+from tuibench.core.results.peers import HEADING, apart
+from tuibench.core.results.row import Row
 from tuibench.core.results.sweep import sweep_runs
-from tuibench.core.results.verdict import headlines, label_before, recommend, verdict_lines
+from tuibench.core.results.verdict import recommend
+from tuibench.methods import peer_methods
 from tuibench.store.export.drawing import NARROW
 from tuibench.store.export.plots import plots
 from tuibench.store.export.svg import GRID, INK, MUTED, PAPER
@@ -80,9 +86,11 @@ _DRAWN = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)", PAPER: 
 
 def as_html(comparison: Comparison) -> str:
     """Return a comparison as a page: what to take, three rows, plots, then everything."""
-    title = " · ".join(run.label for run in comparison.runs)
+    shared, labels = split_labels([run.label for run in comparison.runs])
+    title = shared or " · ".join(labels)
     columns = filled(comparison_columns(comparison), comparison, comparison.rows)
     shown = varying(columns, comparison, comparison.rows)
+    ours, theirs = apart(comparison.rows, peer_methods())
     numbers, swept = range(len(comparison.runs)), bool(sweep_runs(comparison))
     told = () if swept else numbers  # of each shape of a sweep, it would bury the rest
     parts = [
@@ -93,8 +101,9 @@ def as_html(comparison: Comparison) -> str:
         *(part for number in told for part in _plots(comparison, number)),
         *(part for number in told for part in _sentences(comparison, number)),
         "<h2>All figures</h2>\n",
-        *_table(shown, comparison, comparison.rows),
+        *_table(shown, comparison, (*ours, *theirs), headed_from=len(ours) if ours and theirs else None),
         *_definitions(constants(columns, comparison, comparison.rows)),
+        *_by_depth(comparison),
         *(() if swept else _machine(comparison)),
         "<h2>What the words mean</h2>\n",
         *_definitions(glossary(shown)),
@@ -137,7 +146,7 @@ def _decision(comparison: Comparison, number: int) -> Iterable[str]:
     if found.details:
         yield f"<p>{_text('; '.join(found.details))}</p>\n"
     prompt = comparison.runs[number].prompt
-    if prompt is not None:
+    if prompt is not None and prompt not in [run.prompt for run in comparison.runs[:number]]:
         yield f"<h3>Prompt</h3>\n<pre>{_text(prompt)}</pre>\n"
 
 
@@ -187,22 +196,38 @@ def _list(title: str, lines: Sequence[str]) -> Iterable[str]:
         yield "</ul>\n"
 
 
+def _by_depth(comparison: Comparison) -> Iterable[str]:
+    if rows := depth_rows(comparison):
+        yield "<h2>Divergence by context position</h2>\n"
+        yield from _table(depth_columns(comparison), comparison, rows)
+
+
 def _definitions(named: Mapping[str, str]) -> Iterable[str]:
     yield "<dl>\n"
     yield from (f"<dt>{_text(name)}</dt><dd>{_text(text)}</dd>\n" for name, text in named.items())
     yield "</dl>\n"
 
 
-def _table(columns: Sequence[Column], comparison: Comparison, rows: Sequence[Row], css: str = "all") -> Iterable[str]:
+def _table(
+    columns: Sequence[Column],
+    comparison: Comparison,
+    rows: Sequence[Row],
+    css: str = "all",
+    headed_from: int | None = None,
+) -> Iterable[str]:
     heading, *lines = cells(columns, comparison, rows, short=frozenset())
     yield f'<div class="wide"><table class="{css}">\n'
-    for name, line in (("th", heading), *(("td", line) for line in lines)):
-        yield "<tr>"
-        for column, cell in zip(columns, line, strict=True):
-            css = ' class="left"' if column.left else ""
-            yield f"<{name}{css}>{_cell(cell)}</{name}>"
-        yield "</tr>\n"
+    yield _table_row("th", columns, heading)
+    for number, line in enumerate(lines):
+        if number == headed_from:
+            yield f'<tr><th class="left" colspan="{len(columns)}">{_text(HEADING)}</th></tr>\n'
+        yield _table_row("td", columns, line)
     yield "</table></div>\n"
+
+
+def _table_row(name: str, columns: Sequence[Column], line: Sequence[str]) -> str:
+    aligned = ((' class="left"' if column.left else "", cell) for column, cell in zip(columns, line, strict=True))
+    return f"<tr>{''.join(f'<{name}{css}>{_cell(cell)}</{name}>' for css, cell in aligned)}</tr>\n"
 
 
 def _outputs(comparison: Comparison, number: int) -> Iterable[str]:

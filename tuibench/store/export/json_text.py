@@ -8,10 +8,13 @@ from typing import Any
 import msgspec
 
 from tuibench.core.format import inert_json
+from tuibench.core.present.method_sentence import method_sentence
 from tuibench.core.present.sweep_lines import sweep_sentences
-from tuibench.core.results.comparison import Comparison, Row, Speedup
+from tuibench.core.results.comparison import Comparison
 from tuibench.core.results.host_verdict import HostChoice, host_choices
-from tuibench.core.results.verdict import MAX_KLD, method_sentence, recommend
+from tuibench.core.results.recommendation import MAX_KLD
+from tuibench.core.results.row import Row, Speedup
+from tuibench.core.results.verdict import recommend
 from tuibench.core.run.record import QualityRecord, TrialRecord
 from tuibench.core.statistics.stats import Ratio
 
@@ -28,6 +31,15 @@ def run_json_line(comparison: Comparison, run: int) -> str:
         "rooflines": {row.method: row.roofline for row in comparison.of_run(run) if row.roofline},
     }
     return inert_json(msgspec.json.encode(_rounded(msgspec.to_builtins(told))).decode())
+
+
+def as_json_lines(comparison: Comparison) -> str:
+    """Return every record of every run as a line of JSON, each run's followed by its `run_json_line`."""
+    lines: list[str] = []
+    for number, run in enumerate(comparison.runs):
+        lines += [as_json_line(record) for records in (run.trials, run.quality) for record in records]
+        lines.append(run_json_line(comparison, number))
+    return "".join(f"{line}\n" for line in lines)
 
 
 def as_json(comparison: Comparison, status: Mapping[str, str] | None = None) -> str:

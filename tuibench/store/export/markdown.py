@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 from tuibench.core.format import printable
-from tuibench.core.present.columns import Column, cells, comparison_columns, constants, filled, varying
+from tuibench.core.present.columns import METHOD, Column, cells, comparison_columns, constants, filled, varying
+from tuibench.core.present.detail_columns import depth_columns, depth_rows
 from tuibench.core.present.machine_lines import machine_lines
 from tuibench.core.present.report_lines import origin_line
 from tuibench.core.present.sweep_lines import (
@@ -19,11 +20,15 @@ from tuibench.core.present.sweep_lines import (
     sweep_maps,
     sweep_sentences,
 )
+from tuibench.core.present.verdict_lines import label_before, verdict_lines
 from tuibench.core.results.changes import change_lines
 from tuibench.core.results.comparison import Comparison
 from tuibench.core.results.evidence import Grade
+from tuibench.core.results.peers import HEADING, apart
+from tuibench.core.results.row import Row
 from tuibench.core.results.sweep import sweep_runs
-from tuibench.core.results.verdict import label_before, recommend, verdict_lines
+from tuibench.core.results.verdict import recommend
+from tuibench.methods import peer_methods
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>#|~])")
 
@@ -45,7 +50,9 @@ def as_markdown(comparison: Comparison) -> str:
         parts += [*changed, ""]
     if common:
         parts += [*_items(f"{heading}: {text}" for heading, text in common.items()), ""]
-    parts += _table(shown, comparison)
+    parts += _table(shown, comparison, comparison.rows)
+    if positions := depth_rows(comparison):
+        parts += ["", *_table(depth_columns(comparison), comparison, positions)]
     for number, run in enumerate(comparison.runs):
         if swept:  # a sentence for each method under each shape would bury the rest
             break
@@ -80,8 +87,12 @@ def _headline(comparison: Comparison, run: int) -> str:
     return f"**{headline}**" if found.grade is Grade.TAKE else headline
 
 
-def _table(columns: Sequence[Column], comparison: Comparison) -> list[str]:
-    heading, *lines = cells(columns, comparison, comparison.rows, short=frozenset())
+def _table(columns: Sequence[Column], comparison: Comparison, rows: Sequence[Row]) -> list[str]:
+    ours, theirs = apart(rows, peer_methods())
+    heading, *lines = cells(columns, comparison, (*ours, *theirs), short=frozenset())
+    if ours and theirs:
+        at = next(number for number, column in enumerate(columns) if column is METHOD)
+        lines.insert(len(ours), [HEADING if number == at else "" for number in range(len(columns))])
     rule = [":--" if column.left else "--:" for column in columns]
     return [f"| {' | '.join(line)} |" for line in (_escaped(heading), rule, *map(_escaped, lines))]
 

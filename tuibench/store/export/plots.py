@@ -7,10 +7,12 @@ from statistics import median
 from textwrap import wrap
 
 from tuibench.core import format as fmt
-from tuibench.core.results.comparison import NEGLIGIBLE_KLD, REFERENCE, Comparison, Row
+from tuibench.core.present.verdict_lines import label_before
+from tuibench.core.results.comparison import Comparison
 from tuibench.core.results.evidence import Grade
 from tuibench.core.results.metrics import DECODE
-from tuibench.core.results.verdict import label_before, recommend
+from tuibench.core.results.row import NEGLIGIBLE_KLD, REFERENCE, Row
+from tuibench.core.results.verdict import recommend
 from tuibench.store.export.drawing import (
     BOTTOM,
     HEIGHT,

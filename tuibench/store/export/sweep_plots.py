@@ -9,8 +9,7 @@ from tuibench.core import format as fmt
 from tuibench.core.present.sweep_lines import AXIS_LABELS, TITLES, SweepMap, fixed_words, sweep_maps, sweep_sentences
 from tuibench.core.results.comparison import Comparison
 from tuibench.core.results.metrics import Metric
-from tuibench.core.results.sweep import SWEPT_METRICS, Line, curve, lines
-from tuibench.core.statistics.stats import Estimate
+from tuibench.core.results.sweep import Line, curve, is_wide, lines, swept_metrics
 from tuibench.store.export.drawing import (
     BOTTOM,
     HEIGHT,
@@ -23,19 +22,16 @@ from tuibench.store.export.drawing import (
     plain,
     spread,
     title_of,
+    titled,
 )
 from tuibench.store.export.svg import GRID, INK, MUTED, SERIES, Scale, element, line, polyline, scale_over, text
 
 _NAMES = 110.0
 """Room for the methods' names behind their curves."""
 _CELL, _NAME_LINE, _LABEL = 22.0, 18.0, 150.0
-_TITLE_CHAR = 8.2
-"""Width of a title's character."""
 _DIMMED = 0.3
 _MOST_CURVES = 18
 """Drawings; a sweep over many axes has more walks than anybody looks at."""
-_WIDE_RANGE = 8
-"""Between the ends of an axis from which on it is logarithmic."""
 _LINE, _CHARS = 20.0, 100
 
 
@@ -57,7 +53,9 @@ def sweep_plots(comparison: Comparison, width: float = WIDTH) -> list[Plot]:
     found = [_map(each, colours, width) for each in maps]
     walks = sorted(lines(comparison), key=lambda walk: -len(walk.runs))
     for walk in walks:
-        found += [each for metric in SWEPT_METRICS if (each := _curves(comparison, walk, metric, colours, width))]
+        found += [
+            each for metric in swept_metrics(comparison) if (each := _curves(comparison, walk, metric, colours, width))
+        ]
     return found[: len(maps) + _MOST_CURVES]
 
 
@@ -67,7 +65,7 @@ def _map(found: SweepMap, colours: Mapping[str, str], width: float) -> Plot:
     n_methods = len(found.methods)
     across = (width - 32 - _LABEL) / n_methods
     top = TOP + _NAME_LINE * n_methods
-    parts = [title_of(title)]
+    parts = []
     for at, name in enumerate(found.methods):
         x, y = 16 + _LABEL + at * across + 4, TOP + 8 + _NAME_LINE * at
         parts.append(text(x, y, name, fill=colours[name], text_anchor="end" if x > width / 2 else "start"))
@@ -82,7 +80,7 @@ def _map(found: SweepMap, colours: Mapping[str, str], width: float) -> Plot:
                 parts.append(element("rect", **box, fill=colours[name], fill_opacity=1 if cell.sure else _DIMMED))
             shade = "#ffffff" if cell.sure else INK if cell.text != fmt.MISSING else MUTED
             parts.append(text(x + across - 6, y + 15, cell.text, text_anchor="end", fill=shade, font_size=11))
-    return Plot(title, top + len(found.rows) * _CELL + 16, "".join(parts), width)
+    return titled(title, top + len(found.rows) * _CELL + 16, "".join(parts), width)
 
 
 def _curves(
@@ -95,13 +93,10 @@ def _curves(
     fixed = fixed_words(walk)
     title = f"{TITLES[metric.id].capitalize()} by {AXIS_LABELS[walk.axis]}{f' ({fixed})' if fixed else ''}"
     divisor, unit, logarithmic = (1e6, "ms, logarithmic", True) if metric.unit == "ns" else (1.0, "tok/s", False)
-    ends = [end / divisor for points in drawn.values() for _, found in points for end in _ends(found)]
+    ends = [end / divisor for points in drawn.values() for _, found in points for end in found.ends]
     y = scale_over(ends, HEIGHT - BOTTOM, TOP, from_zero=not logarithmic, logarithmic=logarithmic)
     x = _across([value for points in drawn.values() for value, _ in points], width)
-    parts = [
-        title_of(fmt.shortened(title, int(width / 8.2))),
-        axes(x, y, AXIS_LABELS[walk.axis], unit, name_x=plain, name_y=plain),
-    ]
+    parts = [axes(x, y, AXIS_LABELS[walk.axis], unit, name_x=plain, name_y=plain)]
     heights = spread([(y(points[-1][1].median / divisor), name) for name, points in drawn.items()])
     for name, points in drawn.items():
         colour = colours[name]
@@ -110,18 +105,13 @@ def _curves(
             polyline(((at, y(found.median / divisor)) for at, found in placed), stroke=colour, stroke_width=1.5)
         )
         for at, found in placed:
-            low, high = _ends(found)
+            low, high = found.ends
             parts.append(line(at, y(low / divisor), at, y(high / divisor), stroke=colour, stroke_opacity=0.5))
             parts.append(element("circle", cx=at, cy=y(found.median / divisor), r=3, fill=colour))
         parts.append(text(x.end + 6, heights[name] + 4, name, fill=colour))
-    return Plot(title, HEIGHT, "".join(parts), width)
+    return titled(title, HEIGHT, "".join(parts), width)
 
 
 def _across(values: Sequence[int], width: float) -> Scale:
     low, high = min(values), max(values)
-    logarithmic = low > 0 and high / low >= _WIDE_RANGE
-    return Scale(float(low), float(high), LEFT, width - RIGHT - _NAMES, logarithmic=logarithmic)
-
-
-def _ends(found: Estimate) -> tuple[float, float]:
-    return (found.median if found.low is None else found.low, found.median if found.high is None else found.high)
+    return Scale(float(low), float(high), LEFT, width - RIGHT - _NAMES, logarithmic=is_wide(low, high))

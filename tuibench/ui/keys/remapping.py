@@ -46,7 +46,7 @@ def _split(keys: str) -> list[str]:
 def _problem(name: str, keys: list[str], taken: Mapping[str, str]) -> str | None:
     places = [place for place, entries in KEYS.items() if any(entry.id == name for entry in entries)]
     if not places:
-        return "no such action; the help panel (?) and the README list all"
+        return "no such action; the help panel (?) lists them"
     if not keys:
         return "no key given"
     first = any(entry.id == name and entry.priority for entry in chain.from_iterable(KEYS.values()))

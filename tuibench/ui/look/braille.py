@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 DOTS_X = 2
@@ -123,6 +123,21 @@ class Canvas:
                     row.append((char, owner))
             rows.append(row)
         return rows
+
+
+def named_rows(ends: Mapping[int, int], n_rows: int) -> dict[int, int]:
+    """Return the line that is named in each row: as near to its end as there is room, the first ones choose first.
+
+    Args:
+        ends: The row in which each line ends, by its owner.
+        n_rows: Of the canvas.
+    """
+    named: dict[int, int] = {}
+    for owner, end in ends.items():
+        free = [y for y in range(n_rows) if y not in named]
+        if free:
+            named[min(free, key=lambda y, end=end: abs(y - end))] = owner  # type: ignore[misc] # bound at once
+    return named
 
 
 def nice_top(value: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual import on
 from textual.app import ComposeResult
@@ -20,18 +20,22 @@ from tuibench.core import format as fmt
 from tuibench.core.results.comparison import Comparison
 from tuibench.core.results.metrics import DECODE
 from tuibench.core.run.control import is_control
+from tuibench.core.run.limits import Limits
 from tuibench.core.run.spec import Method
 from tuibench.core.run.state import MethodStatus, RunState
+from tuibench.ui.context import Context
 from tuibench.ui.messages import MethodPointed, ReportWanted, RunProgressed, TakeWanted
-from tuibench.ui.services import Context
 from tuibench.ui.terminal.pacing import PacedScreen
 from tuibench.ui.terminal.painting import PartialCompositor
 from tuibench.ui.text import describe
-from tuibench.ui.text.result import result_of
+from tuibench.ui.text.result import Result, answer_of, result_of
 from tuibench.ui.widgets.ladder import Ladder
 from tuibench.ui.widgets.latency_curves import Curve, LatencyCurves
 from tuibench.ui.widgets.live_panel import LivePanel
 from tuibench.ui.widgets.result_strip import ResultStrip
+
+if TYPE_CHECKING:
+    from tuibench.models.memory_needs import Fit
 
 MORE_TRIALS = 3
 """Of each method, where more are asked for: from three on there is an interval."""
@@ -99,7 +103,11 @@ class RunScreen(DashboardScreen):
         self._drawn_s = -math.inf
         self._known: Mapping[str, Method] = {}
         self._n_recoloured = context.series.n_changes
+        self.fits: Mapping[str, Fit] = {}
+        """What methods take of memory beside what is free, as far as it is known before a run."""
         self._comparison: Comparison | None = None
+        self.limits: Limits | None = None
+        """Of the search that is shown; None where everything is measured."""
 
     def compose_run(self) -> ComposeResult:
         """Yield the ladder, and beside each other the text and the latency."""
@@ -174,7 +182,7 @@ class RunScreen(DashboardScreen):
     def show_result(self) -> None:
         """Say what a run that is over amounts to, and look at the method that leads."""
         over = self._comparison is not None and bool(self.run.methods) and not self.run.running
-        result = result_of(self._comparison) if over and self._comparison is not None else None
+        result = self._result(self._comparison) if over and self._comparison is not None else None
         if result == self.strip.result:
             return
         self.strip.result = result
@@ -183,6 +191,13 @@ class RunScreen(DashboardScreen):
         if result is not None and not self._chosen_by_user and not failed:
             self.point(result.leader)
         self.refresh_bindings()
+
+    @property
+    def _whys(self) -> Mapping[str, str]:
+        return self.strip.result.whys if self.strip.result is not None else {}
+
+    def _result(self, comparison: Comparison) -> Result | None:
+        return result_of(comparison) if self.limits is None else answer_of(comparison, self.limits)
 
     @property
     def shown_session(self) -> Path | None:
@@ -232,6 +247,7 @@ class RunScreen(DashboardScreen):
     def point(self, method_id: str | None) -> None:
         """Look at a method: its row, its text, its curve in front."""
         changed, self._pointed = method_id != self._pointed, method_id
+        self.strip.pointed = method_id
         self.focused_panel.show_method(method_id, self.known_methods)
         if method_id is not None:
             self.ladder.point(method_id)
@@ -265,4 +281,4 @@ class RunScreen(DashboardScreen):
             return
         from tuibench.ui.screens.details import DetailsScreen  # noqa: PLC0415 - rarely opened, so loaded late
 
-        self.app.push_screen(DetailsScreen(self.run, method.method, self.known_methods))
+        self.app.push_screen(DetailsScreen(self.run, method.method, self.known_methods, self._whys, self.fits))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
 from textual import on, work
 from textual.app import ComposeResult
 from textual.containers import Horizontal
@@ -13,8 +12,8 @@ from textual.getters import query_one
 
 from tuibench.core import format as fmt
 from tuibench.core.run.control import is_control
-from tuibench.core.run.endpoint import with_keys
-from tuibench.core.run.spec import RunSpec, Sampling
+from tuibench.core.run.limits import SEARCH_NEW_TOKENS
+from tuibench.core.run.spec import DEFAULT_PROMPT, RunSpec, Sampling
 from tuibench.core.run.state import RunState
 from tuibench.models.local import LocalModel
 from tuibench.ui.keys.keymap import bindings
@@ -22,7 +21,7 @@ from tuibench.ui.messages import FeedEnded
 from tuibench.ui.screens.asking import AskingScreen
 from tuibench.ui.screens.base import MORE_TRIALS, RunScreen
 from tuibench.ui.text import describe
-from tuibench.ui.text.settings import Settings, first_settings, load_of
+from tuibench.ui.text.settings import first_settings, settings_of
 from tuibench.ui.widgets.key_line import KeyLine
 from tuibench.ui.widgets.machine_panel import MachinePanel
 from tuibench.ui.widgets.prompt_box import PromptBox
@@ -32,12 +31,12 @@ from tuibench.ui.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
     from tuibench.measure.run.resume import Continuation
-    from tuibench.measure.run.resume_offer import ResumeOffer
-    from tuibench.ui.screens.resume import GoOn
-    from tuibench.ui.services import Context
+    from tuibench.measure.run.resume_offer import GoOn, ResumeOffer
+    from tuibench.ui.context import Context
+    from tuibench.ui.screens.pick import Search
 
 
-_IDLE_KEYS = ("run.start", "run.prompts", "bench.model", "bench.settings")
+_IDLE_KEYS = ("run.start", "run.prompts", "bench.model", "bench.settings", "bench.pick")
 _RUNNING_KEYS = ("run.stop", "run.skip")
 
 
@@ -160,7 +159,9 @@ class BenchScreen(AskingScreen):
     @work(exclusive=True, group="start")
     async def _start(self) -> None:
         await self._facts_known.wait()
-        spec = self._read_spec()
+        await self._begin(self._read_spec())
+
+    async def _begin(self, spec: RunSpec | None) -> None:
         if spec is None or self._live is not None:
             return
         if self._model is None and not await self._offer_pull():
@@ -168,6 +169,34 @@ class BenchScreen(AskingScreen):
         if self._model is not None:
             self._remember(spec.prompt)
             self._measure(spec, self._model)
+
+    @work(exclusive=True, group="start")
+    async def action_pick(self) -> None:
+        """Search for the fastest method that keeps limits."""
+        from tuibench.ui.screens.pick import PickScreen  # noqa: PLC0415 - not part of the first frame
+
+        await self._facts_known.wait()
+        if self.refuse_while_running():
+            return
+        search = await self.app.push_screen_wait(PickScreen())
+        if search is not None:
+            await self._begin(self._search_spec(search))
+
+    def _search_spec(self, search: Search) -> RunSpec:
+        """Return what to measure for a search: short trials, and predictions only where they count."""
+        methods = self.asked_methods() if search.among == "chosen" else self.usable(peers=search.among == "all")
+        return RunSpec(
+            model=self.context.model,
+            methods=tuple(name for name in methods if not is_control(name)),
+            prompt=self.prompt.text if self.prompt.text.strip() else DEFAULT_PROMPT,
+            raw=self.settings.raw,
+            max_new_tokens=SEARCH_NEW_TOKENS,
+            n_trials=1,
+            n_threads=max(self.settings.n_threads),
+            eval_text=None if search.limits.max_kld is None else self.context.services.eval_text(),
+            endpoints=tuple(each for each in self.context.config.servers if each.method in methods),
+            limits=search.limits,
+        )
 
     def _remember(self, prompt: str) -> None:
         if not prompt:  # it was cut from a text
@@ -182,13 +211,13 @@ class BenchScreen(AskingScreen):
     def _read_spec(self) -> RunSpec | None:
         """Return what to measure; None, and a notice that says what to do, if it cannot be measured."""
         settings, sweep = self.settings, self.settings.sweep
-        prompt = self.prompt.text if sweep is None else ""
-        if sweep is None and not prompt.strip():
+        prompt = "" if settings.prompt_tokens else self.prompt.text
+        if not settings.prompt_tokens and not prompt.strip():
             self.notify("the prompt is empty – type one, then press F5", severity="warning")
             self.prompt.focus()
             return None
         if not self.ladder.chosen:
-            self.notify("no method is selected – select one with the space bar", severity="warning")
+            self.notify("no method is chosen – choose one with the space bar", severity="warning")
             self.ladder.focus()
             return None
         return RunSpec(
@@ -196,16 +225,16 @@ class BenchScreen(AskingScreen):
             methods=self.asked_methods(),
             prompt=prompt,
             raw=settings.raw,
-            max_new_tokens=settings.max_new_tokens,
+            max_new_tokens=max(settings.max_new_tokens),
             n_trials=settings.n_trials,
-            n_threads=settings.n_threads,
+            n_threads=max(settings.n_threads),
             precision=settings.precision,
             budget_s=settings.budget_s,
             sampling=Sampling(temperature=settings.temperature),
             eval_text=self.context.services.eval_text() if settings.quality else None,
             endpoints=tuple(each for each in self.context.config.servers if each.method in self.ladder.chosen),
             sweep=sweep,
-            running_text=self.context.services.eval_text() if sweep is not None else None,
+            running_text=self.context.services.eval_text() if sweep is not None and sweep.needs_text else None,
         )
 
     async def _offer_pull(self) -> bool:
@@ -220,28 +249,16 @@ class BenchScreen(AskingScreen):
     async def go_on(self, offer: ResumeOffer, how: GoOn) -> None:
         """Go on with a stored session; what is asked for here becomes what it was measured with."""
         await self._facts_known.wait()
-        if offer.model is None or self.refuse_while_running():
+        run = offer.run(how, MORE_TRIALS)
+        if run is None or self.refuse_while_running():
             return
-        servers = with_keys(offer.spec.endpoints, self.context.config.servers)
-        asked = offer.with_more(MORE_TRIALS) if how == "more" else offer.spec
-        spec = msgspec.structs.replace(asked, endpoints=servers)
+        spec = run.spec
         self.prompt.text = spec.prompt
         self.ladder.choose(spec.methods)
-        self.settings = Settings(
-            max_new_tokens=spec.max_new_tokens,
-            n_trials=spec.n_trials,
-            n_threads=spec.n_threads,
-            quality=spec.eval_text is not None,
-            precision=offer.spec.precision,
-            budget_s=spec.budget_s,
-            temperature=spec.sampling.temperature,
-            raw=spec.raw,
-            control=any(map(is_control, spec.methods)),
-            load=load_of(spec.sweep),
-        )
+        self.settings = settings_of(spec, offer.spec.precision)
         self.write_setup()
         self._remember(spec.prompt)
-        self._measure(spec, offer.model, offer.taken(retry_failed=how == "failed too"))
+        self._measure(spec, run.model, run.continuation)
 
     def _measure(self, spec: RunSpec, model: LocalModel, resume: Continuation | None = None) -> None:
         """Measure, and go to the results, where single letters are keys."""
@@ -275,6 +292,7 @@ class BenchScreen(AskingScreen):
     def show_end(self) -> None:
         """Stop the clock; what was measured says how long it would take again."""
         self._write_state()
+        self._fits_of = ()  # what is free is another now
         self._learn_costs()
 
     def action_clear_results(self) -> None:

@@ -15,9 +15,12 @@ from textual.widgets import Input, Static
 
 from tuibench.core import format as fmt
 from tuibench.core.present.columns import cells, comparison_columns, filled, varying
-from tuibench.core.results.comparison import Comparison, Row
+from tuibench.core.results.comparison import Comparison
 from tuibench.core.results.metrics import DECODE
+from tuibench.core.results.peers import apart
+from tuibench.core.results.row import Row
 from tuibench.core.results.sweep import sweep_runs
+from tuibench.core.results.verdict import recommend
 from tuibench.store.schema import SessionError
 from tuibench.ui.keys.keymap import bindings
 from tuibench.ui.look.series import letter
@@ -34,7 +37,7 @@ from tuibench.ui.widgets.status_line import StatusLine
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tuibench.ui.services import Context
+    from tuibench.ui.context import Context
 
 _VIEWS = ("-bars", "-scatter", "-curves")
 _OF_SEVERAL = "-changes"
@@ -64,6 +67,7 @@ class CompareScreen(DashboardScreen):
         self._paths = tuple(paths)
         self._comparison: Comparison | None = None
         self._rows: list[Row] = []
+        self._peers: tuple[str, ...] = ()
         self._baseline: str | None = None
         self._sort = ""
         self._view = 0
@@ -122,18 +126,31 @@ class CompareScreen(DashboardScreen):
     async def _read(self) -> None:
         try:
             found = await asyncio.to_thread(self.context.services.compare, self._paths, self._baseline)
+            known = await asyncio.to_thread(self.context.known_methods)
         except SessionError as error:
             self.verdict.update(Content.styled(fmt.printable(str(error)), "$error"))
             return
         first_read = self._comparison is None
         self._comparison = found.comparison
+        self._peers = tuple(name for name, method in known.items() if not method.is_rung)
+        self.context.series.add(known)
         self.context.series.show_together(row.method for row in found.comparison.rows)
         self.doubts.display = bool(found.warnings)
         self.doubts.query_one(Static).update(fmt.printable("\n".join(found.warnings)))
         self.changed.update(Content("\n").join(compare_rows.change_lines(found.comparison)))
         self._show()
+        if first_read:
+            self._point_at_leader(found.comparison)
         if first_read and len(self._paths) == 1:
             self.action_show_sweep()
+
+    def _point_at_leader(self, comparison: Comparison) -> None:
+        """Begin at the method that the verdict is about."""
+        leader = recommend(comparison).fastest
+        row = next((row for row in self._rows if (row.run, row.method) == (0, leader)), None)
+        if row is not None:
+            self.table.point(compare_rows.key(row))
+            self._show_pointed()
 
     def on_resize(self) -> None:
         """Find out what fits."""
@@ -150,9 +167,12 @@ class CompareScreen(DashboardScreen):
         comparison = self._comparison
         if comparison is None or not self.query("#filter"):  # not read yet, or closed since it was asked for
             return
-        self._rows = compare_rows.arranged(comparison, by=self._sort, holding=self.search.value.split())
+        arranged = compare_rows.arranged(comparison, by=self._sort, holding=self.search.value.split())
+        ours, theirs = apart(arranged, self._peers)
+        self._rows = [*ours, *theirs]
         width = max(1, self.table.scrollable_content_region.width)
-        shown = compare_rows.table(comparison, self._rows, width, self._accents, self._sort)
+        whole = compare_rows.table(comparison, self._rows, width, self._accents, self._sort)
+        shown = whole.with_peers_apart(len(ours))
         self.table.write(shown.heading, shown.keys, shown.lines)
         self.table.border_subtitle = (
             f"sorted {SORTS[self._sort]} · baseline {fmt.printable(comparison.baseline or '–')}"
@@ -162,7 +182,7 @@ class CompareScreen(DashboardScreen):
 
     @property
     def _pointed(self) -> Row | None:
-        return self._rows[self.table.at] if self.table.at < len(self._rows) else None
+        return next((row for row in self._rows if compare_rows.key(row) == self.table.pointed), None)
 
     @on(RowList.Pointed)
     def show_pointed(self, event: RowList.Pointed) -> None:

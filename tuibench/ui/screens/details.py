@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
@@ -12,8 +14,9 @@ from textual.screen import ModalScreen
 
 from tuibench.core import format as fmt
 from tuibench.core.present.columns import METHOD, Column
-from tuibench.core.present.detail_columns import MEMORY, QUALITY, scored_on
-from tuibench.core.results.comparison import compare, run_of_state
+from tuibench.core.present.detail_columns import MEMORY, QUALITY, by_depth, scored_on
+from tuibench.core.results.comparison import compare
+from tuibench.core.results.measured_run import run_of_state
 from tuibench.core.results.metrics import ACCEPTANCE, DECODE, OUTPUT, PREFILL, TOKENS_PER_STEP, TPOT, TTFT
 from tuibench.core.results.roofline import roofline
 from tuibench.core.run.host import host_of
@@ -22,8 +25,12 @@ from tuibench.core.run.spec import Method
 from tuibench.core.run.state import MethodState, RunState
 from tuibench.core.statistics.stats import estimate
 from tuibench.ui.keys.keymap import bindings
+from tuibench.ui.text import memory_fit
 from tuibench.ui.text.describe import failure_text
 from tuibench.ui.widgets.fact_sheet import FactSheet, Part
+
+if TYPE_CHECKING:
+    from tuibench.models.memory_needs import Fit
 
 _BAR = 24
 # Where the heading of a column says too little by itself.
@@ -41,18 +48,29 @@ class DetailsScreen(ModalScreen[None]):
     column = query_one("#dialog", VerticalScroll)
     sheet = query_one(FactSheet)
 
-    def __init__(self, run: RunState, method: str, known: Mapping[str, Method]) -> None:
+    def __init__(
+        self,
+        run: RunState,
+        method: str,
+        known: Mapping[str, Method],
+        whys: Mapping[str, str] | None = None,
+        fits: Mapping[str, Fit] = MappingProxyType({}),
+    ) -> None:
         """Say what to tell of.
 
         Args:
             run: As far as it is.
             method: The one to begin with; it has a finished trial.
             known: What is installed here.
+            whys: Why methods are not the answer of a search that is over.
+            fits: What methods were expected to take of memory.
         """
         super().__init__()
+        self._fits = fits
         self._run = run
         self._method = run.methods[method]
         self._known = known
+        self._whys = whys or {}
         # No gains are shown: no ladder is needed.
         self._comparison = compare([run_of_state(run)], parents={})
 
@@ -84,7 +102,9 @@ class DetailsScreen(ModalScreen[None]):
         about = self._known.get(method.method)
         if about is not None:
             yield Content.styled(fmt.printable(about.explanation), "$muted")
+        why = self._whys.get(method.method)
         sections = {
+            "Why it is not the answer": [("", why)] if why else [],
             "Speed": self._speed(),
             "Where the time goes": _phases(record, method.records),
             "Why it is not faster": self._why(),
@@ -138,13 +158,16 @@ class DetailsScreen(ModalScreen[None]):
             return rows
         if quality.failed:
             return [*rows, ("not scored", fmt.printable(quality.failure_message or ""))]
-        return [*rows, ("scored on", scored_on(quality))]
+        positions = [(f"KLD {name}", told) for name, told in by_depth(quality)]
+        return [*rows, *positions, ("scored on", scored_on(quality))]
 
     def _memory(self) -> Rows:
         """Return the high-water marks, what of the memory is whose, and how the KV-cache grows."""
         records = self._method.records
         once = next((each for each in records if each.artifact_bytes is not None), records[-1])
         rows = self._cells(MEMORY)
+        if (fit := self._fits.get(self._method.method)) is not None:
+            rows.append(("told beforehand", memory_fit.in_words(fit)))
         if once.kv_cache is not None and once.context_window is not None:
             whole = fmt.size(once.kv_cache.at(once.context_window))
             rows.append(("", f"{whole} at {once.context_window} tokens, the model's longest text"))

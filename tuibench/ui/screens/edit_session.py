@@ -42,7 +42,7 @@ class EditSessionScreen(ModalScreen[Annotation | None]):
             yield Input(fmt.printable(" ".join(self._session.tags)), id="tags", compact=True, placeholder="laptop int8")
             yield Label("note")
             yield Input(
-                fmt.printable(self._session.note), id="note", compact=True, placeholder="what to remember of it"
+                fmt.printable(self._session.note), id="note", compact=True, placeholder="what to remember about it"
             )
         yield KeyLine()
 

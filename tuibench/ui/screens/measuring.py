@@ -18,8 +18,9 @@ from tuibench.ui.screens.base import RunScreen
 from tuibench.ui.text import describe
 
 if TYPE_CHECKING:
+    from tuibench.measure.run.measurement import Measurement
     from tuibench.measure.run.resume import Continuation
-    from tuibench.ui.services import Context, LiveRun
+    from tuibench.ui.context import Context
 
 
 class MeasuringScreen(RunScreen):
@@ -27,7 +28,7 @@ class MeasuringScreen(RunScreen):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._live: LiveRun | None = None
+        self._live: Measurement | None = None
         self._started_s: float | None = None
         self._ended_s: float | None = None
         self._session: Path | None = None
@@ -61,6 +62,7 @@ class MeasuringScreen(RunScreen):
         self._live = live = self.context.services.measure(spec, model, resume)
         self._started_s, self._ended_s = self.context.services.clock_s(), None
         self._chosen_by_user = False
+        self.limits = spec.limits
         self._session = None
         problem = None
         feed = Feed(live.events(), self.publisher(live), interval_s=self.context.snapshot_s)
@@ -96,14 +98,14 @@ class MeasuringScreen(RunScreen):
     def action_stop_run(self) -> None:
         """End the run; what is finished is kept."""
         if self._live is None:
-            self.notify("nothing runs – F5 starts a run", severity="warning")
+            self.notify("nothing is running – F5 starts a run", severity="warning")
         else:
             self._live.stop()
 
     def action_skip_method(self) -> None:
         """End the method of the row that the user chose, if it runs, or else the one that has its turn."""
         if self._live is None:
-            self.notify("nothing runs – F5 starts a run", severity="warning")
+            self.notify("nothing is running – F5 starts a run", severity="warning")
         else:
             chosen = self.run.methods.get(self._pointed or "") if self._chosen_by_user else None
             self._live.skip(chosen.method if chosen and chosen.running else None)

@@ -21,9 +21,10 @@ from tuibench.ui.text.columns import TableColumn, heading, line
 from tuibench.ui.widgets.row_list import RowList
 
 if TYPE_CHECKING:
-    from tuibench.ui.services import Context
+    from tuibench.ui.context import Context
 
 _NAME = 14
+"""Cells of a name, and more where texts leave some over."""
 _COLUMNS = (TableColumn("name", "from", _NAME, 2, left=True), TableColumn("text", "prompt", 1, 1, left=True))
 
 
@@ -74,16 +75,21 @@ class PromptsScreen(ModalScreen[str | None]):
             return
         words = self.search.value.casefold().split()
         self._found = [prompt for prompt in self._prompts if _holds(prompt, words)]
-        widths = {"name": _NAME, "text": max(1, self.rows.size.width - _NAME - 3)}
-        lines = [line(_COLUMNS, widths, self._cells(prompt)) for prompt in self._found]
+        cells = [self._cells(prompt) for prompt in self._found]
+        n_name = max((len(each["name"][0]) for each in cells), default=0)
+        n_text = max((len(each["text"][0]) for each in cells), default=0)
+        room = self.rows.size.width - 3
+        n_name = max(_NAME, min(n_name, room - n_text))
+        widths = {"name": n_name, "text": max(1, room - n_name)}
+        lines = [line(_COLUMNS, widths, each) for each in cells]
         self.rows.write(heading(_COLUMNS, widths), [str(number) for number in range(len(lines))], lines)
         self._show_whole()
 
     @staticmethod
-    def _cells(prompt: Prompt) -> dict[str, str | tuple[str, str]]:
+    def _cells(prompt: Prompt) -> dict[str, tuple[str, str]]:
         name = fmt.printable(prompt.name)
         flat = " ".join(fmt.printable(prompt.text).split())
-        return {"name": (name, "$accent") if name else ("used before", "$muted"), "text": flat}
+        return {"name": (name, "$accent") if name else ("used before", "$muted"), "text": (flat, "")}
 
     @on(RowList.Pointed)
     def show_pointed(self, event: RowList.Pointed) -> None:

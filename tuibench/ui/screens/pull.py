@@ -1,8 +1,10 @@
-"""The model is not here: offer to get it, and show how far that is."""
+"""A model or a runtime is not here: offer to get it, and show how far that is."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from textual import work
@@ -13,24 +15,64 @@ from textual.screen import ModalScreen
 from textual.widgets import ProgressBar, Static
 
 from tuibench.core import format as fmt
-from tuibench.models.origin.pull_process import Pulled, PullFailed, PullProgress
+from tuibench.models.origin.pull_events import Pulled, PullEvent, PullFailed, PullProgress
+from tuibench.models.origin.sources import is_gguf
 from tuibench.ui.keys.keymap import bindings
 
 if TYPE_CHECKING:
-    from tuibench.ui.services import Context
+    from tuibench.ui.context import Context
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be had."""
+
+    title: str
+    question: str
+    verb: str
+    """What enter does."""
+    events: Callable[[], AsyncGenerator[PullEvent, None]]
+
+
+def model_wanted(context: Context) -> Wanted:
+    """Return how the model is had."""
+    if is_gguf(context.model):
+        question = f"{context.model} has not been converted yet.\n\nConvert it now? That is done once; the file stays."
+        verb = "converts"
+    else:
+        question = (
+            f"{context.model} is not on this machine.\n\n"
+            "Pull it now? It is downloaded once and checked against its digest."
+        )
+        verb = "pulls"
+    return Wanted("Model", question, verb, lambda: context.services.pull(context.model))
+
+
+def runtime_wanted(context: Context, name: str, why: str) -> Wanted:
+    """Return how a runtime is had.
+
+    Args:
+        context: The dashboard's.
+        name: Of the runtime.
+        why: It cannot be used as things are.
+    """
+    question = f"{why}.\n\nInstall it now? It gets an environment of its own, which `tuibench runtimes rm` removes."
+    return Wanted("Runtime", question, "installs", lambda: context.services.add_runtime(name))
 
 
 class PullScreen(ModalScreen[bool]):
-    """Asks, then pulls; closing it cancels. Its result is whether the model is here now."""
+    """Asks, then pulls; closing it cancels. Its result is whether it is here now."""
 
     BINDINGS = bindings("confirm")
 
     message = query_one("#message", Static)
     bar = query_one(ProgressBar)
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, wanted: Wanted | None = None) -> None:
+        """Say what is to be had: the model by default."""
         super().__init__()
         self.context = context
+        self._wanted = wanted or model_wanted(context)
         self._pulling = False
         self._steps: list[PullProgress] = []
         """The latest of each, the one under way last."""
@@ -39,14 +81,9 @@ class PullScreen(ModalScreen[bool]):
     def compose(self) -> ComposeResult:
         """Lay out the question and the bar that answers it."""
         with Vertical(id="dialog") as box:
-            box.border_title = "Model"
-            box.border_subtitle = "enter pulls · esc cancels"
-            yield Static(
-                f"{fmt.printable(self.context.model)} is not on this machine.\n\nPull it now? It is downloaded once"
-                " and checked against its digest.",
-                id="message",
-                markup=False,
-            )
+            box.border_title = self._wanted.title
+            box.border_subtitle = f"enter {self._wanted.verb} · esc cancels"
+            yield Static(fmt.printable(self._wanted.question), id="message", markup=False)
             yield ProgressBar(total=1, show_eta=False)
 
     def action_accept(self) -> None:
@@ -63,7 +100,7 @@ class PullScreen(ModalScreen[bool]):
 
     @work(exclusive=True)
     async def _pull(self) -> None:
-        async with aclosing(self.context.services.pull(self.context.model)) as steps:
+        async with aclosing(self._wanted.events()) as steps:
             async for step in steps:
                 match step:
                     case PullProgress():

@@ -15,7 +15,10 @@ from textual.geometry import Size
 from textual.getters import query_one
 
 from tuibench.core import format as fmt
-from tuibench.core.results.comparison import REFERENCE
+from tuibench.core.results.row import REFERENCE
+from tuibench.core.run.shape import describe as describe_shape
+from tuibench.core.run.shape import swept_axes
+from tuibench.core.run.state import RunState
 from tuibench.store.schema import Session, SessionError
 from tuibench.ui.keys.keymap import bindings
 from tuibench.ui.messages import ComparisonWanted, ResumeWanted
@@ -30,7 +33,7 @@ from tuibench.ui.widgets.transport import Transport
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tuibench.ui.services import Context
+    from tuibench.ui.context import Context
 
 _SLOWEST, _FASTEST = 0.25, 16.0
 _LEAST_LANE_HEIGHT = 5
@@ -66,6 +69,7 @@ class ReplayScreen(RunScreen):
     def _take(self, session: Session) -> None:
         services = self.context.services
         self._session, self._timeline = session, services.timeline(session)
+        self.limits = session.header.settings.limits
         self._divergences_ns = sorted(set(services.divergences_ns(session, REFERENCE).values()))
 
     def compose_body(self) -> ComposeResult:
@@ -152,9 +156,19 @@ class ReplayScreen(RunScreen):
             self._show_results()
         self._write_transport()
 
+    def watch_run(self, run: RunState) -> None:
+        """Show the state, and of a sweep which part of it that is."""
+        super().watch_run(run)
+        self._write_status()
+
     def _write_status(self) -> None:
-        recorded = f"{self._session.header.created:%Y-%m-%d %H:%M}"
-        self.status.state = f"● being measured · {recorded}" if self._under_way else recorded
+        sweep, shape = self._session.header.settings.sweep, self.run.shape
+        parts = (
+            describe_shape(shape, swept_axes(sweep.axes.shapes())) if sweep and shape else "",
+            "● being measured" if self._under_way else "",
+            f"{self._session.header.created:%Y-%m-%d %H:%M}",
+        )
+        self.status.state = " · ".join(filter(None, parts))
 
     def _write_marks(self) -> None:
         whole_ns = max(1, self._timeline.duration_ns)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
@@ -13,20 +11,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from tuibench.core import format as fmt
+from tuibench.measure.run.resume_offer import GoOn, ResumeOffer
 from tuibench.ui.keys.keymap import bindings
-
-if TYPE_CHECKING:
-    from tuibench.measure.run.resume_offer import ResumeOffer
-
-
-class GoOn(StrEnum):
-    """What is measured of a session."""
-
-    MISSING = "missing"
-    FAILED_TOO = "failed too"
-    """What is missing, and the failed trials again."""
-    MORE = "more"
-    """Nothing is missing: further trials of each method."""
 
 
 def whole(offer: ResumeOffer) -> bool:
@@ -75,11 +61,11 @@ class ResumeScreen(ModalScreen[GoOn | None]):
             yield Content.styled(f"{fmt.counted(n_missing, 'trial')} of {offer.n_planned} missing", "bold")
         if n_failed:
             yield Content.styled(
-                f"{fmt.counted(n_failed, 'trial')} failed or skipped: enter leaves them so, f takes them again",
+                f"{fmt.counted(n_failed, 'trial')} failed or skipped: enter leaves them alone, f takes them again",
                 "$warning",
             )
         if offer.unscored:
-            yield Content(f"quality is missing of {', '.join(map(fmt.printable, offer.unscored))}")
+            yield Content(f"quality is missing for {', '.join(map(fmt.printable, offer.unscored))}")
         if offer.spec.precision is not None and not whole(offer):
             yield Content(f"and as many more as a precision of ±{offer.spec.precision:.1%} needs")
         if offer.notice is not None:

@@ -30,7 +30,7 @@ from tuibench.ui.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
     from tuibench.store.catalogue import SessionSummary
-    from tuibench.ui.services import Context
+    from tuibench.ui.context import Context
 
 _N_READ = 150
 """Files that are read whole before the list is painted again: a third of a second."""
@@ -105,6 +105,8 @@ class SessionsScreen(DashboardScreen):
     async def action_reload(self) -> None:
         """Read the folders: what is known or said by the newest headers, by the others, then file after file."""
         wanted: tuple[int, ...] = (0, _N_AT_FIRST)
+        # Colours are given in the order of the ladder, whichever sessions are looked at first.
+        self.context.series.add(await asyncio.to_thread(self.context.known_methods))
         while True:
             found = await asyncio.to_thread(self.context.services.sessions, *wanted)
             self._sessions = {str(session.path): session for session in found}
@@ -127,7 +129,7 @@ class SessionsScreen(DashboardScreen):
             self.table.show(shown, self._marked)
             self._describe(self.table.pointed)
         if not shown:
-            self.card.empty(f"nothing is found – esc shows all {len(self._sessions)}" if self._sessions else _NONE_YET)
+            self.card.empty(f"nothing found – esc shows all {len(self._sessions)}" if self._sessions else _NONE_YET)
         self._point_at_latest()
         self._write_state(len(shown))
 

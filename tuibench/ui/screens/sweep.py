@@ -21,7 +21,7 @@ from tuibench.ui.widgets.status_line import StatusLine
 from tuibench.ui.widgets.sweep_curves import SweepCurves, SweptCurve
 
 if TYPE_CHECKING:
-    from tuibench.ui.services import Context
+    from tuibench.ui.context import Context
 
 
 class SweepScreen(DashboardScreen):

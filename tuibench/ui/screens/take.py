@@ -19,7 +19,7 @@ from tuibench.ui.keys.keymap import bindings
 from tuibench.ui.take_process import TakeFailed, Taken, TakeStep
 
 if TYPE_CHECKING:
-    from tuibench.ui.services import Context
+    from tuibench.ui.context import Context
     from tuibench.ui.take_process import TakeRequest
 
 

@@ -167,14 +167,31 @@ class TerminalDriver(LinuxDriver):
         super().stop_application_mode()
         self._has_terminal = False
 
+    def _sigtstp_application(self, *_: object) -> None:
+        if self._auto_restart:
+            self._between_callbacks(super()._sigtstp_application)
+        else:
+            super()._sigtstp_application()
+
     def _sigcont_application(self, *_: object) -> None:
+        if self._auto_restart:
+            self._between_callbacks(self._take_back_terminal)
+
+    def _between_callbacks(self, answer: Callable[[], None]) -> None:
+        """Answer a signal when the event loop comes to it.
+
+        Python calls handlers anywhere, also amid a write that holds the lock of Textual's queue. One that writes then
+        waits for itself for ever: a terminal that is gone sends SIGHUP and SIGCONT while much is written.
+        """
+        with suppress(RuntimeError):  # the loop is closed: the program ends
+            self._loop.call_soon_threadsafe(answer)
+
+    def _take_back_terminal(self) -> None:
         """Take the terminal back from whoever had it while this program was stopped.
 
         Textual does so after a stop that it was told of. After SIGSTOP it would take over a second time what it never
         gave back, with a second thread that reads keys, and paint only what changes on a screen that shows the shell.
         """
-        if not self._auto_restart:
-            return
         if self._has_terminal:
             self.suspend_application_mode()
         elif not self._must_signal_resume:  # not begun, or at its end

@@ -24,6 +24,9 @@ class TableColumn:
     """A width that shows more, an interval beside its value for example; 0 if there is none."""
     wide_importance: int = 0
     """What the wide form has to compete with other columns by."""
+    longest: int | None = None
+    """Cells of the longest text in it, where that is known: it takes no more, and gets that many where cells are left
+    over."""
     left: bool = False
 
 
@@ -32,19 +35,32 @@ Widths = dict[str, int]
 
 
 def fit(columns: Sequence[TableColumn], width: int, *, hidden: Iterable[str] = ()) -> Widths:
-    """Return the columns that fit into a width, and how wide each is: what is more important gets its room first."""
+    """Return the columns that fit into a width, and how wide each is: what is more important gets its room first.
+
+    Cells that no column needs go to those whose texts would be cut, the most important first.
+    """
     left_out = set(hidden)
     room = width + _GAP
     chosen: Widths = {}
-    wishes = [(column.importance, column.width + _GAP, column.width, column) for column in columns]
-    wishes += [(column.wide_importance, column.wide - column.width, column.wide, column) for column in columns]
+    least = {column.id: _least(column) for column in columns}
+    wishes = [(column.importance, least[column.id] + _GAP, least[column.id], column) for column in columns]
+    wishes += [(column.wide_importance, column.wide - least[column.id], column.wide, column) for column in columns]
     for importance, cost, wanted, column in sorted(wishes, key=lambda wish: -wish[0]):
-        widens = wanted == column.wide and wanted != column.width
+        widens = wanted == column.wide and wanted != least[column.id]
         possible = importance and column.id not in left_out and cost <= room
         if possible and widens == (column.id in chosen):
             chosen[column.id] = wanted
             room -= cost
+    for column in sorted(columns, key=lambda column: -column.importance):
+        if column.id in chosen:
+            more = min(room, max(0, (column.longest or 0) - chosen[column.id]))
+            chosen[column.id] += more
+            room -= more
     return {column.id: chosen[column.id] for column in columns if column.id in chosen}
+
+
+def _least(column: TableColumn) -> int:
+    return column.width if column.longest is None else min(column.width, max(column.longest, len(column.label)))
 
 
 Cell = str | tuple[str, str]

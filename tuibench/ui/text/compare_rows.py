@@ -9,10 +9,18 @@ from textual.content import Content
 
 from tuibench.core import format as fmt
 from tuibench.core.present.columns import Column, comparison_columns, filled, varying
+from tuibench.core.present.method_sentence import method_sentence
+from tuibench.core.present.run_labels import split_labels
+from tuibench.core.present.verdict_lines import label_before
 from tuibench.core.results.changes import CAVEAT, changes
-from tuibench.core.results.comparison import REFERENCE, Comparison, Row
+from tuibench.core.results.comparison import Comparison
 from tuibench.core.results.evidence import Grade
-from tuibench.core.results.verdict import Recommendation, label_before, method_sentence, recommend
+from tuibench.core.results.metrics import GOODPUT, TOTAL_DECODE
+from tuibench.core.results.peers import HEADING
+from tuibench.core.results.recommendation import Recommendation
+from tuibench.core.results.row import REFERENCE, Row
+from tuibench.core.results.search import answered
+from tuibench.core.results.verdict import recommend
 from tuibench.core.statistics.stats import Outcome
 from tuibench.ui.text import ladder_rows
 from tuibench.ui.text.columns import Cell, TableColumn, fit, heading, line
@@ -27,11 +35,22 @@ SORTS: Mapping[str, str] = {
 """Column ids and what sorting by them is called."""
 
 _FIRST = (
-    "method", "session", "decode_tps", "baseline", "first", "kld", "peak_rss_bytes", "step", "ttft_ns", "top1", "text",
+    "method", "session", "decode_tps", "baseline", "first", TOTAL_DECODE.id, "kld", "peak_rss_bytes", "step", "ttft_ns",
+    GOODPUT.id, "top1", "text",
 )  # fmt: skip
 """What a narrow table keeps, the most important first; all others come after these."""
-_SESSION = 16
-"""Cells for the name of a session where there is little room: a date with its time."""
+_INTERVALS = ("baseline", "first")
+"""Columns whose intervals come before whatever is less important than memory: they say what a gain is worth."""
+_LABELS = {"first": "× first"}
+"""Headings in fewer cells than elsewhere."""
+_OF_SHAPE = ("prompt", "depth", "threads", "tokens")
+"""Facts that the name of a part of a sweep says already."""
+_SESSION = 22
+"""Cells for the name of a session or of a part of one where there is little room."""
+_METHOD = 24
+"""Cells for the name of a method where there is no room for the whole of it."""
+_PEERS = "–"
+"""The key of the heading above runtimes and servers of others; a row's has a colon."""
 _OUTCOME_STYLES = {Outcome.GREATER: "$success", Outcome.LESS: "$error"}
 
 
@@ -43,7 +62,12 @@ def key(row: Row) -> str:
 def name(comparison: Comparison, row: Row) -> str:
     """Return a row's name: its method, and its session where there are several."""
     method = fmt.printable(row.method)
-    return method if len(comparison.runs) == 1 else f"{method} · {fmt.printable_line(comparison.runs[row.run].label)}"
+    return method if len(comparison.runs) == 1 else f"{method} · {_labels(comparison)[row.run]}"
+
+
+def _labels(comparison: Comparison) -> list[str]:
+    """Return what each run is called, without what all of them begin with: a sweep's say the session's name each."""
+    return split_labels([fmt.printable_line(run.label) for run in comparison.runs])[1]
 
 
 def _short_name(comparison: Comparison, row: Row, width: int) -> str:
@@ -55,7 +79,7 @@ def _short_name(comparison: Comparison, row: Row, width: int) -> str:
     if len(comparison.runs) == 1:
         return _cut(method, width)
     room = width - len(" · ")
-    label = _cut(fmt.printable_line(comparison.runs[row.run].label), min(_SESSION, max(room // 2, room - len(method))))
+    label = _cut(_labels(comparison)[row.run], min(_SESSION, max(room // 2, room - len(method))))
     return f"{_cut(method, max(1, width - len(label) - 3))} · {label}"[:width]
 
 
@@ -104,10 +128,25 @@ class Table:
     keys: tuple[str, ...]
     lines: tuple[Content, ...]
 
+    def with_peers_apart(self, n_ours: int) -> Table:
+        """Return it with a heading of its own, which is no row of a method, above the rows behind the first ones."""
+        if not 0 < n_ours < len(self.keys):
+            return self
+        above = Content.styled(HEADING, "$muted")
+        return Table(
+            self.heading,
+            (*self.keys[:n_ours], _PEERS, *self.keys[n_ours:]),
+            (*self.lines[:n_ours], above, *self.lines[n_ours:]),
+        )
+
 
 def table(comparison: Comparison, rows: Sequence[Row], width: int, accents: Mapping[str, str], sorted_by: str) -> Table:
     """Return the rows as a table of a width; columns that say the same everywhere are left out."""
     fields = varying(filled(comparison_columns(comparison), comparison, rows), comparison, rows)
+    labels = _labels(comparison)
+    named = Column("session", "session", lambda _, row: labels[row.run], left=True)
+    said = _OF_SHAPE if all(run.shape for run in comparison.runs) else ()
+    fields = tuple(named if field.id == "session" else field for field in fields if field.id not in said)
     columns = tuple(_column(field, comparison, rows) for field in fields)
     lamp = TableColumn("lamp", " ", 1, 900)
     columns = (*columns, lamp)
@@ -123,15 +162,19 @@ def table(comparison: Comparison, rows: Sequence[Row], width: int, accents: Mapp
 def _column(field: Column, comparison: Comparison, rows: Sequence[Row]) -> TableColumn:
     importance = 800 - 10 * _FIRST.index(field.id) if field.id in _FIRST else 100
     long = max((len(field.cell(comparison, row)) for row in rows), default=0)
-    label = len(field.heading) + 2
+    title = _LABELS.get(field.id, field.heading)
+    label = len(title) + (2 if field.id in SORTS else 0)
     if field.id == "session" and long > _SESSION:
-        return TableColumn(field.id, field.heading, _SESSION, importance, long, importance - 400, left=True)
+        return TableColumn(field.id, title, _SESSION, importance, long, importance - 400, longest=long, left=True)
+    if field.id == "method" and long > _METHOD:
+        return TableColumn(field.id, title, _METHOD, importance, long, importance - 25, longest=long, left=True)
     if field.short is None:
-        return TableColumn(field.id, field.heading, max(long, label), importance, left=field.left)
+        return TableColumn(field.id, title, max(long, label), importance, left=field.left)
     short = max((len(field.short(comparison, row)) for row in rows), default=0)
     width = max(short, label)
-    wide, wide_importance = (long, importance - 400) if long > width else (0, 0)
-    return TableColumn(field.id, field.heading, width, importance, wide, wide_importance, field.left)
+    early = 800 - 10 * _FIRST.index("peak_rss_bytes") - 5
+    wide, wide_importance = (long, early if field.id in _INTERVALS else importance - 400) if long > width else (0, 0)
+    return TableColumn(field.id, title, width, importance, wide, wide_importance, left=field.left)
 
 
 def _cell(
@@ -166,7 +209,11 @@ def verdict(comparison: Comparison, pointed: Row | None) -> Content:
     headlines = [_headline(comparison, number, advice[number]) for number in numbers]
     found = advice[own]
     parts = headlines[:_FIRST_HEADLINES]
-    parts += [Content("; ".join(found.remarks))] if found.remarks else []
+    answer = answered(comparison, own)  # of a search, which has a remark for each method: here for the one pointed at
+    if answer is None and found.remarks:
+        parts.append(Content("; ".join(found.remarks)))
+    if answer is not None and pointed is not None and (why := (answer.out or {}).get(pointed.method)):
+        parts.append(Content(fmt.printable(f"{pointed.method} is not the answer: {why}")))
     if pointed is not None:
         parts.append(Content(method_sentence(comparison, pointed)))
         parts += [Content.styled(f"▲ {fmt.printable(flag)}", "$warning") for flag in pointed.flags[:2]]
@@ -198,8 +245,7 @@ def change_lines(comparison: Comparison) -> list[Content]:
 def bars(comparison: Comparison, rows: Sequence[Row], width: int, accents: Mapping[str, str]) -> list[Content]:
     """Return each row's speed against the baseline as a bar as long as its median, its interval over the bar's end."""
     ratios = {key(row): row.against_baseline.ratio for row in rows if row.against_baseline is not None and row.n_trials}
-    share = 3 if len(comparison.runs) == 1 else 2
-    names = {key(row): _short_name(comparison, row, max(4, width // share)) for row in rows}
+    names = _short_names(comparison, rows, width)
     label = max(map(len, names.values()), default=0)
     largest = max((ratio.high or ratio.value for ratio in ratios.values()), default=1.0)
     largest = max(largest, 1.0)
@@ -217,6 +263,16 @@ def bars(comparison: Comparison, rows: Sequence[Row], width: int, accents: Mappi
             parts.append((f"{fmt.MISSING:>7}", "$muted"))
         lines.append(Content.assemble(*parts))
     return lines
+
+
+def _short_names(comparison: Comparison, rows: Sequence[Row], width: int) -> dict[str, str]:
+    """Return names for a half of the width, or a third; for more where they were not told apart otherwise."""
+    least = max(4, width // (3 if len(comparison.runs) == 1 else 2))
+    for room in range(least, max(least, 2 * width // 3) + 1):
+        names = {key(row): _short_name(comparison, row, room) for row in rows}
+        if len(set(names.values())) == len(rows):
+            break
+    return names
 
 
 def _bar(value: float, low: float | None, high: float | None, largest: float, room: int) -> str:

@@ -11,7 +11,10 @@ from tuibench.core.run.events import FailureKind, Phase
 from tuibench.core.run.record import TrialRecord
 from tuibench.core.run.state import MethodState, MethodStatus, RunState
 from tuibench.core.run.trial_state import TrialState
+from tuibench.core.run.users import recorded_steps
 
+_USER = "{:>2} │ "
+"""What stands before a user's line."""
 MARKS = {
     MethodStatus.WAITING: "·",
     MethodStatus.RUNNING: "▶",
@@ -70,9 +73,48 @@ def stream_of(method: MethodState) -> Stream | None:
 
 def stream_of_record(record: TrialRecord) -> Stream:
     """Return what a finished trial streamed."""
+    if record.users_ttft_ns:
+        return _first_of(record)
     pieces = record.pieces()
     tail = record.text[sum(record.piece_chars) :]
     return Stream(id(record), pieces, len(pieces), tail, max(record.n_gen, 1), record.token_ids, record)
+
+
+def _first_of(record: TrialRecord) -> Stream:
+    """Return what the first of several users saw, step by step, as it is shown while it comes."""
+    steps = recorded_steps(record)
+    pieces = [step.texts[step.users.index(0)] if 0 in step.users else "" for step in steps]
+    return Stream(id(record), pieces, len(pieces), "", max(record.n_gen, 1), (), record)
+
+
+def user_lines(method: MethodState | None, width: int) -> list[str]:
+    """Return a line for each of several users of the trial that is shown: the end of what they were told so far.
+
+    Args:
+        method: Whose trial.
+        width: Characters a line may have.
+
+    Returns:
+        Nothing where there is one user, or no step yet.
+    """
+    trial = method.trial if method else None
+    if trial is None or not trial.log.steps or not trial.n_pieces:
+        return []
+    n_users = trial.shape.n_users if trial.shape else 1
+    room = max(1, width - len(_USER.format(n_users)))
+    ends = dict.fromkeys(range(n_users), "")
+    wanted = set(ends)
+    for step in reversed(trial.log.steps[: trial.n_pieces]):  # from the end: only so much is read as can be seen
+        for user, text in zip(step.users, step.texts, strict=True):
+            if user in wanted:
+                ends[user] = text + ends[user]
+                if len(ends[user]) >= room:
+                    wanted.discard(user)
+        if not wanted:
+            break
+    return [
+        f"{_USER.format(user + 1)}{fmt.printable_line(end)[-room:] if end else 'waits'}" for user, end in ends.items()
+    ]
 
 
 def first_difference(stream: Stream | None, reference: Stream | None) -> int | None:
@@ -107,7 +149,7 @@ def decode_tps(method: MethodState) -> float | None:
     trial = _generating(method)
     if trial is not None and trial.decode_tps is not None:
         return trial.decode_tps
-    found = summarise(DECODE, method.measured)
+    found = summarise(DECODE, _of_shown_shape(method))
     return found.median if found else None
 
 
@@ -116,8 +158,15 @@ def ttft_ns(method: MethodState) -> float | None:
     trial = _generating(method)
     if trial is not None and trial.ttft_ns is not None:
         return trial.ttft_ns
-    found = summarise(TTFT, method.measured)
+    found = summarise(TTFT, _of_shown_shape(method))
     return found.median if found else None
+
+
+def _of_shown_shape(method: MethodState) -> list[TrialRecord]:
+    """Return the measured trials; of a sweep those of the shape that came last, for a median over shapes is of none."""
+    measured = method.measured
+    shape = measured[-1].shape if measured else None
+    return [record for record in measured if record.shape == shape]
 
 
 def _generating(method: MethodState) -> TrialState | None:
@@ -149,7 +198,8 @@ def phase_label(method: MethodState) -> str:
         case MethodStatus.RUNNING if trial is not None:
             return " · ".join(part for part in (trial_label(method), phase_word(method)) if part)
         case MethodStatus.DONE:
-            return "done" if len(method.measured) == 1 else f"median of {len(method.measured)}"
+            n_trials = len(_of_shown_shape(method))
+            return "done" if n_trials == 1 else f"median of {n_trials}"
         case MethodStatus.FAILED | MethodStatus.SKIPPED | MethodStatus.STOPPED as ended:
             return ended.value
         case _:

@@ -2,37 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from textual.content import Content
 
 from tuibench.core import format as fmt
 from tuibench.core.machine.validity import Lamp
-from tuibench.core.results.comparison import REFERENCE, Row, Speedup
-from tuibench.core.results.metrics import PEAK_RSS, SIZE
-from tuibench.core.results.verdict import MAX_KLD
+from tuibench.core.present.columns import KLD, LADDER, TOP1, tellable
+from tuibench.core.results.comparison import Comparison
+from tuibench.core.results.metrics import ACCEPTANCE, DECODE, PEAK_RSS, SIZE, TOKENS_PER_STEP, TTFT
+from tuibench.core.results.recommendation import MAX_KLD
+from tuibench.core.results.row import REFERENCE, Row, Speedup
 from tuibench.core.run.spec import Method
 from tuibench.core.run.state import MethodState, MethodStatus
 from tuibench.core.statistics.stats import Outcome, Ratio
-from tuibench.ui.text import describe
+from tuibench.ui.text import describe, memory_fit
 from tuibench.ui.text.columns import Cell, TableColumn, Widths, line
+
+if TYPE_CHECKING:
+    from tuibench.models.memory_needs import Fit
 
 _BAR = 8
 
 COLUMNS = (
     TableColumn("method", "method", 16, 100, left=True),
     TableColumn("state", "state", 12, 90, wide=16, wide_importance=35, left=True),
-    TableColumn("ttft", "TTFT", 7, 50),
-    TableColumn("decode", "decode", 11, 95),
+    TableColumn(TTFT.id, "TTFT", 7, 50),
+    TableColumn(DECODE.id, "decode", 11, 95),
     TableColumn("step", "step", 6, 70, wide=18, wide_importance=60),
     TableColumn("total", "total", 6, 80, wide=18, wide_importance=40),
-    TableColumn("rss", "RSS", 8, 55),
-    TableColumn("size", "size", 8, 30),
-    TableColumn("kld", "KLD", 6, 75, wide=15, wide_importance=25),
-    TableColumn("top1", "top-1", 7, 45),
+    TableColumn(PEAK_RSS.id, "RSS", 8, 55),
+    TableColumn(SIZE.id, "size", 8, 30),
+    TableColumn(ACCEPTANCE.id, "accepted", 8, 28),
+    TableColumn(TOKENS_PER_STEP.id, "tokens/step", 11, 27),
+    TableColumn(KLD.id, "KLD", 6, 75, wide=15, wide_importance=25),
+    TableColumn(TOP1.id, "top-1", 7, 45),
     TableColumn("lamp", " ", 1, 85),
 )
+"""Each under the id of what it shows, which declares what it needs; state and lamp are of this table only."""
 LAMPS: dict[Lamp, Cell] = {
     Lamp.GREEN: ("●", "$success"),
     Lamp.YELLOW: ("▲", "$warning"),
@@ -40,6 +49,8 @@ LAMPS: dict[Lamp, Cell] = {
 }
 _LEGEND = {"●": "clean", "▲": "doubtful", "!": "disturbed", "≠": "not the same model", "·": "not watched"}
 _TOO_FEW = "too few trials"
+_INSTALLED_BY = ": `tuibench runtimes add "
+"""What follows the reason where a runtime is missing."""
 _BEFORE_NAME = 4
 """Cells for the box and the mark."""
 _NAME_IMPORTANCE = 93
@@ -51,7 +62,7 @@ def columns(names: Iterable[str]) -> tuple[TableColumn, ...]:
     first, *others = COLUMNS
     longest = _BEFORE_NAME + max(map(len, names), default=0)
     if longest > first.width:
-        first = replace(first, wide=longest, wide_importance=_NAME_IMPORTANCE)
+        first = replace(first, wide=longest, wide_importance=_NAME_IMPORTANCE, longest=longest)
     return (first, *others)
 
 
@@ -81,6 +92,8 @@ class Rung:
     accent: str
     letter: str = ""
     """What tells it from the others where colours do not."""
+    fit: Fit | None = None
+    """Whether it fits into memory; None where nobody knows, or it was measured already."""
 
 
 def row(rung: Rung, widths: Widths) -> Content:
@@ -89,8 +102,9 @@ def row(rung: Rung, widths: Widths) -> Content:
         return Content()
     state = rung.state
     if state is None:
-        style = "$warning" if rung.about and rung.about.problem else "$muted"
-        return _spanning(rung, widths, "", rung.about.explanation if rung.about else "", style)
+        problem = bool(rung.about and rung.about.problem)
+        warning = "" if problem else memory_fit.mark(rung.fit)
+        return _spanning(rung, widths, "", _about(rung), "$warning" if problem else "$muted", warning)
     failure = state.failure
     if state.status is MethodStatus.FAILED and failure is not None:
         kind = failure.failure_kind.value if failure.failure_kind else "failed"
@@ -102,8 +116,18 @@ def row(rung: Rung, widths: Widths) -> Content:
     return line(COLUMNS, widths, _figures(rung, state, widths))
 
 
-def _spanning(rung: Rung, widths: Widths, state: str, note: str, style: str) -> Content:
-    """Return a row without figures: a note stands in their place."""
+def _about(rung: Rung) -> str:
+    """Return what a method is, or why it cannot be used; what a command would mend is a key's work here."""
+    if rung.about is None:
+        return ""
+    why, command, _ = (rung.about.problem or "").partition(_INSTALLED_BY)
+    if command and rung.chosen is not None:
+        return f"{why.partition(' is ')[2]} – press space"
+    return rung.about.explanation
+
+
+def _spanning(rung: Rung, widths: Widths, state: str, note: str, style: str, warning: Cell = "") -> Content:
+    """Return a row without figures: a note, and a warning before it, stand in their place."""
     names = ("method", "state")
     cells: dict[str, Cell] = {"method": _name(rung), "state": (state, style)}
     head = line(COLUMNS, {name: widths[name] for name in names if name in widths}, cells)
@@ -112,7 +136,9 @@ def _spanning(rung: Rung, widths: Widths, state: str, note: str, style: str) -> 
         # Nothing to say about a state: the note begins in its column.
         head = line(COLUMNS, {"method": widths["method"]}, cells)
         room += widths.get("state", 0) + 2
-    return Content.assemble(head, "  ", (_cut(fmt.printable(note), room), style))
+    if warning:
+        note, room = f" · {note}", room - len(warning[0])
+    return Content.assemble(head, "  ", warning, (_cut(fmt.printable(note), room), style))
 
 
 def _cut(text: str, width: int) -> str:
@@ -132,14 +158,16 @@ def _figures(rung: Rung, state: MethodState, widths: Widths) -> dict[str, Cell]:
     return {
         "method": _name(rung),
         "state": (state_text(state, widths.get("state", 0)), "" if state.running else "$muted"),
-        "ttft": number(fmt.duration(describe.ttft_ns(state))),
-        "decode": number(fmt.rate(describe.decode_tps(state))),
+        TTFT.id: number(fmt.duration(describe.ttft_ns(state))),
+        DECODE.id: number(fmt.rate(describe.decode_tps(state))),
         "step": gain(compared.step if compared else None, widths.get("step", 0)),
         "total": gain(compared.total if compared else None, widths.get("total", 0)),
-        "rss": number(fmt.metric(PEAK_RSS, compared.median(PEAK_RSS) if compared else None)),
-        "size": number(fmt.metric(SIZE, compared.median(SIZE) if compared else None)),
-        "kld": divergence(compared, widths.get("kld", 0)),
-        "top1": number(fmt.share(compared.quality.top1 if compared and compared.quality else None)),
+        **{
+            metric.id: number(fmt.metric(metric, compared.median(metric) if compared else None))
+            for metric in (PEAK_RSS, SIZE, ACCEPTANCE, TOKENS_PER_STEP)
+        },
+        KLD.id: divergence(compared, widths.get(KLD.id, 0)),
+        TOP1.id: number(fmt.share(compared.quality.top1 if compared and compared.quality else None)),
         "lamp": lamp(compared),
     }
 
@@ -207,6 +235,6 @@ def state_text(state: MethodState, width: int) -> str:
     return f"{len(state.measured)}/{state.n_planned}"
 
 
-def hidden_columns(compared: Mapping[str, Row]) -> set[str]:
-    """Return the columns in which nobody has anything."""
-    return set() if any(row.kld is not None for row in compared.values()) else {"kld", "top1"}
+def hidden_columns(comparison: Comparison, methods: Collection[str]) -> set[str]:
+    """Return the columns in which none of the methods may have anything, by what the result's table needs for them."""
+    return {column.id for column in LADDER} - {column.id for column in tellable(LADDER, comparison, methods)}

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from textual.content import Content
 
 from tuibench.core import format as fmt
 from tuibench.core.machine.validity import Lamp
-from tuibench.core.results.comparison import Comparison, Row
+from tuibench.core.present.answer_lines import answer_lines
+from tuibench.core.results.comparison import Comparison
 from tuibench.core.results.evidence import Grade
 from tuibench.core.results.metrics import DECODE
-from tuibench.core.results.verdict import Recommendation, recommend
+from tuibench.core.results.recommendation import MAX_KLD, Recommendation
+from tuibench.core.results.row import Row
+from tuibench.core.results.search import Answer, next_step
+from tuibench.core.results.verdict import recommend
 from tuibench.core.run.control import is_control
+from tuibench.core.run.limits import Limits
 from tuibench.core.statistics.stats import Outcome, Ratio
 
 _LAMPS: dict[Lamp | None, tuple[str, str]] = {
@@ -33,6 +39,8 @@ class Result:
     sentence: Content
     lamp: tuple[str, str]
     """Whether the leader's trials were disturbed."""
+    whys: Mapping[str, str] = field(default_factory=dict)
+    """Of a search: why each other method is not its answer."""
 
 
 def result_of(comparison: Comparison, run: int = 0) -> Result | None:
@@ -44,15 +52,35 @@ def result_of(comparison: Comparison, run: int = 0) -> Result | None:
     )
     if not rows:
         return None
-    leader = next((row for row in rows if row.method == advice.fastest), rows[0])
+    perhaps = [row for row in rows if row.kld is None or row.is_within(MAX_KLD)]
+    leader = next((row for row in rows if row.method == advice.fastest), (perhaps or rows)[0])
     if advice.grade is None:
-        return Result(leader.method, Content(f"{advice.headline}."), _lamp(leader))
+        speed = f"{fmt.printable(leader.method)}: {_speed(comparison, leader)}"
+        return Result(leader.method, Content(f"{_capital(advice.headline)}. {speed}."), _lamp(leader))
     others = [row for row in rows[rows.index(leader) + 1 :] if row.method not in advice.unjudged]
     name = fmt.printable(leader.method)
     said = Content.assemble((f"{_OPENINGS[advice.grade]}{name}", "bold"), f": {_speed(comparison, leader)}")
     lead = _lead(comparison, leader, others[0]) if others else None
     sentence = said if lead is None else Content.assemble(said, ", ", lead)
     return Result(leader.method, Content.assemble(sentence, _doubts(advice, leader)), _lamp(leader))
+
+
+def answer_of(comparison: Comparison, limits: Limits) -> Result | None:
+    """Return what a search found, in a sentence; None where nothing was measured."""
+    measured = [row for row in comparison.of_run(0) if row.median(DECODE)]
+    if not measured:
+        return None
+    step = next_step(comparison, limits, given_up={row.method for row in comparison.rows if row.failure})
+    ended = Answer(None, ("the search was ended before it was over",))
+    answer = step if isinstance(step, Answer) else ended
+    fastest = max(measured, key=lambda row: row.median(DECODE) or 0)
+    row = next((row for row in measured if row.method == answer.method), fastest)
+    whys = {**dict.fromkeys(answer.rivals, "as fast, as far as can be told"), **(answer.out or {})}
+    first, *doubts = answer_lines(comparison, answer, limits)[: 1 + len(answer.doubts)]
+    said = Content(f"{_capital('. '.join(_capital(doubt) for doubt in doubts))}.") if doubts else Content()
+    if isinstance(step, Answer):
+        said = Content.assemble((f"{_capital(first)}. ", "bold"), (said.plain, "$warning"))
+    return Result(row.method, said, _lamp(row), {name: fmt.printable(why) for name, why in whys.items()})
 
 
 def _speed(comparison: Comparison, row: Row) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from textual import on
 from textual.content import Content
@@ -12,21 +13,29 @@ from textual.reactive import var
 
 from tuibench.core import format as fmt
 from tuibench.core.results.by_host import runs_of_machines
-from tuibench.core.results.comparison import Comparison, Row, compare
+from tuibench.core.results.comparison import Comparison, compare
+from tuibench.core.results.peers import HEADING, is_peer
+from tuibench.core.results.row import Row
 from tuibench.core.run.spec import Method
 from tuibench.core.run.state import RunState
 from tuibench.ui.keys.keymap import bindings
 from tuibench.ui.look.series import SeriesMap
-from tuibench.ui.messages import MethodPointed
+from tuibench.ui.messages import MethodPointed, MethodToggled
 from tuibench.ui.text import ladder_rows
 from tuibench.ui.text.columns import Widths, fit, heading
 from tuibench.ui.text.ladder_rows import COLUMNS, Rung
 from tuibench.ui.text.subtitle import write_subtitle
 from tuibench.ui.widgets.row_list import RowList
 
+if TYPE_CHECKING:
+    from tuibench.models.memory_needs import Fit
+
 _SELECTED_AT_FIRST = 2
 _FOLD = "…"
 """The key of the row that stands for methods which were not measured; no method is called so."""
+_PEERS, _MORE_PEERS = "–", "––"
+"""Those of the headings above runtimes and servers of others: measured ones, and those that were not."""
+_NO_METHODS = frozenset({_FOLD, _PEERS, _MORE_PEERS})
 
 
 class Ladder(RowList):
@@ -49,10 +58,13 @@ class Ladder(RowList):
         super().__init__(id="ladder")
         self._series = series
         self._known: Mapping[str, Method] = {}
+        self._fits: Mapping[str, Fit] = {}
         self._chosen: set[str] = set()
         self._choosing = False
         self._folded = True
+        self._comparison = compare((), parents={})
         self._compared: dict[str, Row] = {}
+        """Its rows by their names."""
         self._measured: tuple[object, ...] = ()
         self._written: dict[str, tuple[tuple[object, ...], Content]] = {}
         """Each row, and what it was made of."""
@@ -72,6 +84,12 @@ class Ladder(RowList):
         self.explain(known)
         self.post_message(self.ChoiceChanged())
 
+    def tell_fits(self, fits: Mapping[str, Fit]) -> None:
+        """Say which methods fit into memory, as far as that is known."""
+        if fits != self._fits:
+            self._fits = fits
+            self._rewrite()
+
     @property
     def chosen(self) -> tuple[str, ...]:
         """The methods that take part in the next run, in ladder order."""
@@ -90,7 +108,7 @@ class Ladder(RowList):
     @property
     def methods(self) -> tuple[str, ...]:
         """The methods that have a row, in the order of the rows."""
-        return tuple(key for key in self.keys if key != _FOLD)
+        return tuple(key for key in self.keys if key not in _NO_METHODS)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Leave the key that unfolds to the screen on every other row."""
@@ -106,8 +124,8 @@ class Ladder(RowList):
         """Choose the method pointed at, or not any more."""
         if self.pointed == _FOLD:
             self.action_unfold()
-        elif self._choosing and self.pointed is not None:
-            self.toggle(self.pointed)
+        elif self._choosing and self.pointed is not None and self.pointed in self._known:
+            self.post_message(MethodToggled(self.pointed))
 
     def action_toggle_all(self) -> None:
         """Choose all methods that can be used here, or none if all are chosen."""
@@ -131,10 +149,17 @@ class Ladder(RowList):
     def _shown(self) -> tuple[str, ...]:
         run = self.run.methods
         if run and (self.run.running or not self._choosing):
-            return tuple(run)
+            return self._headed(run)
         if not run or not self._not_measured:
-            return tuple(run or self._known)
-        return (*run, _FOLD, *(() if self._folded else self._not_measured))
+            return self._headed(run or self._known)
+        return (*self._headed(run), _FOLD, *(() if self._folded else self._headed(self._not_measured, _MORE_PEERS)))
+
+    def _headed(self, names: Iterable[str], key: str = _PEERS) -> tuple[str, ...]:
+        """Return methods with those of others last, under their heading where there are others, too."""
+        peers = [name for name, method in self._known.items() if not method.is_rung]
+        theirs = [name for name in names if is_peer(name, peers)]
+        ours = [name for name in names if name not in theirs]
+        return (*ours, *((key,) if ours and theirs else ()), *theirs)
 
     @property
     def _not_measured(self) -> tuple[str, ...]:
@@ -146,17 +171,20 @@ class Ladder(RowList):
             self._measured = measured
             parents = {name: method.parent for name, method in self._known.items()}
             exact = [name for name, method in self._known.items() if method.promises_the_model]
-            found = compare(runs_of_machines(self.run), parents=parents, exact=exact)
+            found = self._comparison = compare(runs_of_machines(self.run), parents=parents, exact=exact)
             self._compared = {found.name(row): row for row in found.rows}
             self.post_message(self.Compared(found))
         widths = self._widths()
         names = self._shown
-        rows = [self._fold() if name == _FOLD else self._row(name, widths) for name in names]
+        rows = [self._heading_row(name) if name in _NO_METHODS else self._row(name, widths) for name in names]
         title = "Ladder · space chooses, a all" if self._choosing and not self.run.running else "Ladder"
         if self.border_title != title:
             self.border_title = title
         write_subtitle(self, ladder_rows.legend(self._compared.values()))
         self.write(heading(COLUMNS, widths), names, rows)
+
+    def _heading_row(self, key: str) -> Content:
+        return self._fold() if key == _FOLD else Content.styled(HEADING, "$muted")
 
     def _fold(self) -> Content:
         folded = self._not_measured
@@ -168,17 +196,16 @@ class Ladder(RowList):
     def _row(self, name: str, widths: Widths) -> Content:
         """Return a row, the same as before where nothing of it is new: with a snapshot, one row changes."""
         rung = self._rung(name)
-        made_of = (rung.about, rung.chosen, rung.state, rung.compared, rung.accent, widths)
+        made_of = (rung.about, rung.chosen, rung.state, rung.compared, rung.accent, rung.fit, widths)
         before = self._written.get(name)
         if before is None or not all(map(_same, before[0], made_of)):
             before = self._written[name] = (made_of, ladder_rows.row(rung, widths))
         return before[1]
 
     def _widths(self) -> Widths:
-        hidden = ladder_rows.hidden_columns(self._compared)
-        columns = ladder_rows.columns(
-            [f"{self._letter(name)}  {name}".strip() for name in self._shown if name != _FOLD]
-        )
+        methods = [name for name in self._shown if name not in _NO_METHODS]
+        columns = ladder_rows.columns([f"{self._letter(name)}  {name}".strip() for name in methods])
+        hidden = ladder_rows.hidden_columns(self._comparison, methods)
         return fit(columns, max(1, self.scrollable_content_region.width), hidden=hidden)
 
     def _letter(self, name: str) -> str:
@@ -193,6 +220,7 @@ class Ladder(RowList):
             compared=self._compared.get(name),
             accent=self._series.variable(name),
             letter=self._letter(name),
+            fit=self._fits.get(name),
         )
 
     @on(RowList.Pointed)
@@ -200,7 +228,7 @@ class Ladder(RowList):
         """Tell which method the user moved to."""
         event.stop()
         self.refresh_bindings()
-        if event.key != _FOLD:
+        if event.key not in _NO_METHODS:
             self.post_message(MethodPointed(event.key))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tuibench.core import format as fmt
-from tuibench.ui.look.braille import DOTS_X, Canvas, Columns, LogScale, log_scale
+from tuibench.ui.look.braille import DOTS_X, Canvas, Columns, LogScale, log_scale, named_rows
 from tuibench.ui.text.describe import Stream
 from tuibench.ui.widgets.plain_lines import PartRows, Row
 
@@ -137,7 +137,8 @@ class LatencyCurves(PartRows):
             if curve.letter:
                 canvas.letters(self._drawn[curve.name].columns.columns, scale.share, owner, curve.letter)
         labels = _labels(scale, n_rows)
-        names = _apart(ends, n_rows) if self._name_width else {}
+        front_first = dict(sorted(ends.items(), reverse=True))
+        names = named_rows(front_first, n_rows) if self._name_width else {}
         rows = [self._row(cells, labels.get(y, ""), names.get(y)) for y, cells in enumerate(canvas.rows())]
         return [*rows, self._foot()]
 
@@ -169,16 +170,6 @@ def _labels(scale: LogScale, n_rows: int) -> dict[int, str]:
         if not {y - 1, y, y + 1} & labels.keys():
             labels[y] = _tick(tick)
     return labels
-
-
-def _apart(ends: dict[int, int], n_rows: int) -> dict[int, int]:
-    """Return one owner for each row, as near as there is room to where its curve ends; the front ones choose first."""
-    names: dict[int, int] = {}
-    for owner, end in sorted(ends.items(), reverse=True):
-        free = [y for y in range(n_rows) if y not in names]
-        if free:
-            names[min(free, key=lambda y, end=end: abs(y - end))] = owner  # type: ignore[misc] # bound at once
-    return names
 
 
 def _tick(ns: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from operator import is_
+from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.containers import Container, Horizontal
@@ -16,12 +17,15 @@ from tuibench.core import format as fmt
 from tuibench.core.run.spec import Method
 from tuibench.core.run.state import MethodState, MethodStatus, RunState
 from tuibench.ui.look.series import SeriesMap, series_classes
-from tuibench.ui.text import describe
+from tuibench.ui.text import describe, memory_fit
 from tuibench.ui.text.describe import Stream
 from tuibench.ui.text.subtitle import write_subtitle
 from tuibench.ui.widgets.progress_line import ProgressLine
 from tuibench.ui.widgets.stat_tile import StatTile
 from tuibench.ui.widgets.stream_text import StreamText
+
+if TYPE_CHECKING:
+    from tuibench.models.memory_needs import Fit
 
 _STYLED = (MethodStatus.RUNNING, MethodStatus.WAITING)
 """The states that the style sheet tells apart."""
@@ -48,8 +52,9 @@ class LivePanel(Container):
         self.method_id = method_id
         self.known: Mapping[str, Method] = {}
         """What is installed here, by id."""
+        self._fits: Mapping[str, Fit] = {}
         self._series = series
-        self._shown: tuple[MethodState | None, MethodState | None] | None = None
+        self._shown: tuple[object, ...] | None = None
 
     def compose(self) -> ComposeResult:
         """Lay out the parts."""
@@ -70,6 +75,12 @@ class LivePanel(Container):
             self.method_id, self.known = method_id, known
             self.show_anew()
 
+    def tell_fits(self, fits: Mapping[str, Fit]) -> None:
+        """Say what methods take of memory, as far as that is known."""
+        if fits != self._fits:
+            self._fits = fits
+            self.show_anew()
+
     def watch_run(self) -> None:
         """Draw the new state unless it is another method's news."""
         if self.is_mounted:
@@ -84,13 +95,15 @@ class LivePanel(Container):
     def _show(self) -> None:
         method = self.run.methods.get(self.method_id or "")
         reference = describe.text_reference(self.run)
-        news = (method, reference)
+        news = (method, reference, self.run.notices)
         if self._shown is not None and all(map(is_, news, self._shown)):
             return
         self._shown = news
         self._apply_style(method.status if method else MethodStatus.WAITING)
-        stream = describe.stream_of(method) if method else None
-        self.text.show_note(self._note_for(method, has_stream=stream is not None))
+        users = describe.user_lines(method, self.text.scrollable_content_region.width)
+        stream = describe.stream_of(method) if method and not users else None
+        note = Content("\n".join(users)) if users else self._note_for(method, has_stream=stream is not None)
+        self.text.show_note(note)
         self._show_figures(method)
         held_against = None if reference is method or reference is None else describe.stream_of(reference)
         differs_at = describe.first_difference(stream, held_against)
@@ -139,10 +152,17 @@ class LivePanel(Container):
         about = self.known.get(self.method_id or "")
         explanation = Content.styled(about.explanation if about else "", "$muted")
         if method is None:
-            return explanation
+            fit = self._fits.get(self.method_id or "")
+            told = None if fit is None else Content.styled(memory_fit.in_words(fit), "$muted")
+            return explanation if told is None else Content("\n\n").join((explanation, told))
         failure = method.failure
         if failure is not None and method.status is MethodStatus.FAILED:
             return Content.styled(f"{describe.failure_text(failure)}\n\npress d for details", "$error")
         if method.status in (MethodStatus.SKIPPED, MethodStatus.STOPPED) and not has_stream:
             return Content.styled(f"{method.status.value} before it was measured", "$muted")
-        return None if has_stream else explanation
+        if has_stream:
+            return None
+        if self.run.running and self.run.current is None and self.run.notices:  # why nothing happens
+            waits = Content.styled(fmt.printable(self.run.notices[-1]), "$warning")
+            return Content("\n\n").join((waits, explanation))
+        return explanation

@@ -46,10 +46,11 @@ class RaceLane(StreamText):
         ):
             return
         self._shown = (method, reference)
-        stream = describe.stream_of(method) if method else None
+        users = describe.user_lines(method, self.scrollable_content_region.width)
+        stream = describe.stream_of(method) if method and not users else None
         held_against = None if reference is None or reference is method else describe.stream_of(reference)
         differs_at = describe.first_difference(stream, held_against)
-        self.show_note(self._reason(method) if stream is None else None)
+        self.show_note(Content("\n".join(users)) if users else self._reason(method) if stream is None else None)
         self.show(stream, differs_at=differs_at)
         self.border_title = self._title(method)
         self._differs = differs_at

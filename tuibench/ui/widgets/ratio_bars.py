@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from textual.content import Content
 from textual.widget import Widget
 
-from tuibench.core.results.comparison import Comparison, Row
-from tuibench.ui.text.compare_rows import bars
+from tuibench.core.results.comparison import Comparison
+from tuibench.core.results.metrics import DECODE
+from tuibench.core.results.row import Row
+from tuibench.ui.text.compare_rows import bars, key
 
 
 class RatioBars(Widget):
-    """One line for each row of the table, in its order; those that do not fit are counted in the last line."""
+    """One line for each row of the table, in its order; where not all fit, the slowest are only counted."""
 
     def __init__(self) -> None:
         super().__init__(classes="box")
@@ -31,8 +33,15 @@ class RatioBars(Widget):
         width, height = self.size
         if self._comparison is None or not height:
             return Content()
-        lines = bars(self._comparison, self._rows, width, self._accents)
-        if len(lines) > height:
-            more = len(lines) - height + 1
-            lines = [*lines[: height - 1], Content.styled(f"… and {more} more", "$muted")]
+        rows = self._rows
+        if len(rows) > height:
+            shown = set(map(key, sorted(rows, key=_speed, reverse=True)[: height - 1]))
+            rows = tuple(row for row in rows if key(row) in shown)
+        lines = bars(self._comparison, rows, width, self._accents)
+        if more := len(self._rows) - len(rows):
+            lines.append(Content.styled(f"… and {more} slower", "$muted"))
         return Content("\n").join(lines)
+
+
+def _speed(row: Row) -> float:
+    return row.median(DECODE) or 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from textual.events import Click
 from textual.reactive import reactive
 from textual.widget import Widget
 
+from tuibench.core import format as fmt
 from tuibench.ui.text.result import Result
 from tuibench.ui.widgets.key_line import Shown, fitting
 
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
 
 _MOST_LINES = 3
 """Of the sentence."""
+_END = "\n"
+_INTERVAL, _JOINT = re.compile(r"\[[^\[\]]*\]"), "\ue000"
+"""What stays together, and what stands in for its spaces meanwhile: of no use otherwise, and as wide."""
+_OTHERS = "↓ j: why each other method is not the answer"
 KEYS: Mapping[str, str] = {
     "run.compare": "why",
     "run.resume": "more trials",
@@ -28,12 +34,21 @@ KEYS: Mapping[str, str] = {
 """What follows from a result, by the ids of the keys, and what they are called here."""
 
 
+def _wrapped(sentence: Content, width: int) -> list[Content]:
+    """Return the lines of a sentence; none of its intervals is broken."""
+    joined = _INTERVAL.sub(lambda found: found[0].replace(" ", _JOINT), sentence.plain)
+    lines = Content(joined, list(sentence.spans)).wrap(width)
+    return [Content(line.plain.replace(_JOINT, " "), list(line.spans)) for line in lines]
+
+
 class ResultStrip(Widget):
     """Shown as long as there is a result and nothing runs; its keys are the screen's."""
 
     result: reactive[Result | None] = reactive(None, layout=True)
     n_more: reactive[int | None] = reactive(None)
     """Trials of each method that the key for more would take; None where it goes on with what is missing."""
+    pointed: reactive[str | None] = reactive(None)
+    """The method that is looked at: of a search, the strip says why it is not the answer."""
 
     def __init__(self) -> None:
         super().__init__(id="result", classes="box")
@@ -47,14 +62,21 @@ class ResultStrip(Widget):
             self.border_title = Content.assemble("Result · ", (text, style))
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """Have room for the sentence and a line of keys."""
+        """Have room for the sentence, why a method fell out, and a line of keys."""
         del container, viewport
-        return len(self._sentence(width)) + 1
+        return len(self._told(width)) + 1
+
+    def _told(self, width: int) -> list[Content]:
+        if self.result is None or not self.result.whys:
+            return self._sentence(width)
+        why = self.result.whys.get(self.pointed or "")
+        text = f"{fmt.printable(self.pointed or '')}: {why.partition(_END)[0]}" if why else _OTHERS
+        return [*self._sentence(width), Content.styled(text, "" if why else "$muted").truncate(width, ellipsis=True)]
 
     def _sentence(self, width: int) -> list[Content]:
         if self.result is None:
             return []
-        lines = list(self.result.sentence.wrap(max(1, width)))
+        lines = _wrapped(self.result.sentence, max(1, width))
         if len(lines) > _MOST_LINES:
             lines = [*lines[: _MOST_LINES - 1], lines[_MOST_LINES - 1].truncate(max(1, width - 1)).append("…")]
         return lines
@@ -85,12 +107,12 @@ class ResultStrip(Widget):
                 Content.assemble((key.display, "$footer-key-foreground"), (f" {key.label}", "$muted"))
             )
             width = at + key.width
-        return Content("\n").join([*self._sentence(self.content_size.width), line])
+        return Content("\n").join([*self._told(self.content_size.width), line])
 
     def on_click(self, event: Click) -> None:
         """Press the key that was clicked on."""
         offset = event.get_content_offset(self)
-        if offset is None or offset.y != len(self._sentence(self.content_size.width)):
+        if offset is None or offset.y != len(self._told(self.content_size.width)):
             return
         for at, key in self._laid_out():
             if at <= offset.x < at + key.width:

@@ -96,8 +96,9 @@ class RowList(ScrollView, can_focus=True):
     # Drawing --------------------------------------------------------------------------------------------------------
 
     def on_resize(self) -> None:
-        """Draw everything for the new size."""
+        """Draw everything for the new size; the row pointed at stays in view."""
         self._strips.clear()
+        self._bring_into_view()
 
     def notify_style_update(self) -> None:
         """Draw everything in the colours of a new theme."""

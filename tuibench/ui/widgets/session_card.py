@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from tuibench.ui.look.series import SeriesMap
 
 _BAR = 9
+_VALUE = len(" 12.3 tok/s ")
+"""Cells of a speed and the blanks around it."""
 
 
 class SessionCard(Static):
@@ -52,12 +54,14 @@ class SessionCard(Static):
         """One line for each method, the fastest first."""
         largest = max(session.decode_tps.values(), default=0.0)
         width = max(map(len, session.methods), default=0)
+        room = self.content_size.width - width - _VALUE
+        longest = max(1, min(_BAR, room)) if self.content_size.width else _BAR  # one that wraps would look like a row
         lines = []
         for method in sorted(session.methods, key=lambda name: -session.decode_tps.get(name, 0.0)):
             speed = session.decode_tps.get(method)
-            bar = "█" * max(1, round(_BAR * speed / largest)) if speed and largest else ""
+            bar = "█" * max(1, round(longest * speed / largest)) if speed and largest else ""
             label = fmt.printable(method).ljust(width)
-            value = f"{fmt.rate(speed) if session.complete else '…':>10} "
+            value = f"{fmt.rate(speed) if session.complete else '…':>{_VALUE - 2}} "
             lines.append(Content.assemble(f"{label} {value}", (bar, self._series.variable(method))))
         return lines
 

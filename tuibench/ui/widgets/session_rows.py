@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from textual.content import Content
 from textual.events import Click
 from textual.message import Message
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from tuibench.store.catalogue import SessionSummary
     from tuibench.ui.look.series import SeriesMap
 
-# The first five are those that a terminal of 80 columns shows.
+# The first five are those that a terminal of 80 columns shows whatever is in them.
 _COLUMNS = (
     TableColumn("mark", "", 1, 100, left=True),
     TableColumn("recorded", "recorded", 16, 90, left=True),
@@ -29,6 +30,8 @@ _COLUMNS = (
     TableColumn("model", "model", 22, 30, left=True),
     TableColumn("methods", "methods", 40, 20, left=True),
 )
+_NAME_SHOWN, _NAME_IMPORTANCE = 36, 45
+"""Cells of a name that come before tags, model and methods."""
 _READING = "…"
 
 
@@ -44,6 +47,7 @@ class SessionRows(RowList):
         self._series = series
         self._sessions: Sequence[SessionSummary] = ()
         self._marked: Container[str] = ()
+        self._longest: Mapping[str, int] = {}
         self._widths: Widths = {}
 
     def show(self, sessions: Sequence[SessionSummary], marked: Container[str]) -> None:
@@ -54,6 +58,7 @@ class SessionRows(RowList):
             marked: The paths of those that are marked; asked whenever a row is drawn.
         """
         self._sessions, self._marked = sessions, marked
+        self._longest = {column: max(map(cell_len, map(text, sessions))) for column, text in _TEXTS.items() if sessions}
         self._fit()
         self.write_lazily(self._heading, [str(session.path) for session in sessions], _Rows(self))
 
@@ -72,7 +77,9 @@ class SessionRows(RowList):
         self.refresh()
 
     def _fit(self) -> None:
-        self._widths = fit(_COLUMNS, max(1, self.scrollable_content_region.width))
+        columns = [_with_room(column, self._longest.get(column.id)) for column in _COLUMNS]
+        nowhere = [column for column, longest in self._longest.items() if not longest]
+        self._widths = fit(columns, max(1, self.scrollable_content_region.width), hidden=nowhere)
         self._heading = heading(_COLUMNS, self._widths)
 
     def on_click(self, event: Click) -> None:
@@ -105,22 +112,64 @@ class SessionRows(RowList):
         return {
             "mark": Content.styled("●" if str(session.path) in self._marked else " ", "$accent"),
             "recorded": Content.styled(created, "$muted"),
-            "name": Content.styled(fmt.printable_line(session.title), doubt),
+            "name": Content.styled(_name(session), doubt),
             "fastest": self._fastest(session),
             "trials": Content(n_trials.rjust(self._widths.get("trials", 0))),
-            "tags": Content.styled(fmt.printable(" ".join(session.tags)), "$accent"),
-            "model": Content(fmt.printable(session.model)),
-            "methods": Content.styled(fmt.printable(", ".join(session.methods)), "$muted"),
+            "tags": Content.styled(_tags(session), "$accent"),
+            "model": Content(_model(session)),
+            "methods": Content.styled(_methods(session), "$muted"),
         }
 
     def _fastest(self, session: SessionSummary) -> Content:
         if session.fastest is None:
-            return Content.styled(fmt.MISSING if session.complete else _READING, "$muted")
-        method, tps = session.fastest
-        rate = f" {fmt.rate(tps)}"
+            return Content.styled(_fastest(session), "$muted")
+        method, rate = _method_and_rate(*session.fastest)
         room = max(1, self._widths.get("fastest", 0) - len(rate))
-        name = Content.styled(fmt.printable(method), self._series.variable(method)).truncate(room, ellipsis=True)
+        name = Content.styled(method, self._series.variable(session.fastest[0])).truncate(room, ellipsis=True)
         return Content.assemble(name, (rate, "$muted"))
+
+
+def _with_room(column: TableColumn, longest: int | None) -> TableColumn:
+    """Return a column that knows its longest text; names are widened before the least important columns are shown."""
+    if column.id != "name" or longest is None or longest <= column.width:
+        return replace(column, longest=longest)
+    return replace(column, longest=longest, wide=min(longest, _NAME_SHOWN), wide_importance=_NAME_IMPORTANCE)
+
+
+def _name(session: SessionSummary) -> str:
+    return fmt.printable_line(session.title)
+
+
+def _fastest(session: SessionSummary) -> str:
+    if session.fastest is None:
+        return fmt.MISSING if session.complete else _READING
+    return "".join(_method_and_rate(*session.fastest))
+
+
+def _method_and_rate(method: str, tps: float) -> tuple[str, str]:
+    return fmt.printable(method), f" {fmt.rate(tps)}"
+
+
+def _tags(session: SessionSummary) -> str:
+    return fmt.printable(" ".join(session.tags))
+
+
+def _model(session: SessionSummary) -> str:
+    return fmt.printable(session.model)
+
+
+def _methods(session: SessionSummary) -> str:
+    return fmt.printable(", ".join(session.methods))
+
+
+_TEXTS: Mapping[str, Callable[[SessionSummary], str]] = {
+    "name": _name,
+    "fastest": _fastest,
+    "tags": _tags,
+    "model": _model,
+    "methods": _methods,
+}
+"""What columns of any width say."""
 
 
 class _Rows(Sequence[Content]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from textual import on
 from textual.app import ComposeResult
@@ -45,7 +46,9 @@ class SetupLine(Horizontal):
 
     @staticmethod
     def _named(model: str) -> Content:
-        return Content.assemble(("Model ", "$muted"), ("‹ ", "$muted"), fmt.printable(model), (" ›", "$muted"))
+        # Of a folder the last name says most; the whole would be cut there.
+        name = Path(model).name if model.startswith(("/", ".", "~")) else model
+        return Content.assemble(("Model ", "$muted"), ("‹ ", "$muted"), fmt.printable(name or model), (" ›", "$muted"))
 
     def show(self, model: str, preset: str, estimate: str) -> None:
         """Write the line."""

@@ -12,15 +12,14 @@ from textual.widget import Widget
 
 from tuibench.core import format as fmt
 from tuibench.core.results.metrics import Metric
+from tuibench.core.results.sweep import is_wide
 from tuibench.core.statistics.stats import Estimate
-from tuibench.ui.look.braille import DOTS_X, DOTS_Y, Canvas, LogScale, log_scale
+from tuibench.ui.look.braille import DOTS_X, DOTS_Y, Canvas, LogScale, log_scale, named_rows
 
 _LABEL = 12
 """Cells left of the axis: "50.0 tok/s", a space and the axis."""
 _LEAST_HEIGHT = 3
 _LONGEST_NAME = 19
-_WIDE_RANGE = 8
-"""Between the ends of an axis from which on it is logarithmic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +55,13 @@ class SweepCurves(Widget):
             return Content()
         if not self._curves:
             return Content.styled("nothing was measured here", "$muted")
-        ends = [end for curve in self._curves for _, found in curve.points for end in _ends(found)]
+        ends = [end for curve in self._curves for _, found in curve.points for end in found.ends]
         scale = log_scale(max(min(ends), 1e-9), max(ends))
         values = sorted({value for curve in self._curves for value, _ in curve.points})
         canvas = Canvas(room, n_rows)
         last_rows = {number: self._draw(canvas, number, scale, values) for number in range(len(self._curves))}
         ticks = {round((1 - scale.share(tick)) * (n_rows - 1)): tick for tick in scale.ticks()}
-        named = _apart(last_rows, n_rows)
+        named = named_rows(last_rows, n_rows)
         rows = [self._row(cells, ticks.get(y), named.get(y)) for y, cells in enumerate(canvas.rows())]
         return Content("\n").join([*rows, self._foot(room, values)])
 
@@ -75,7 +74,7 @@ class SweepCurves(Widget):
 
         places = [(round(_share(value, values) * across), found) for value, found in self._curves[number].points]
         for x, found in places:
-            low, high = _ends(found)
+            low, high = found.ends
             for y in range(height(high), height(low) + 1, 2):  # dotted: a line of its own would hide the others
                 canvas.dot(x, y, number)
         for (x1, one), (x2, other) in pairwise(places):
@@ -105,20 +104,6 @@ def _share(value: int, values: Sequence[int]) -> float:
     low, high = values[0], values[-1]
     if low == high:
         return 0.0
-    if low > 0 and high / low >= _WIDE_RANGE:
+    if is_wide(low, high):
         return math.log(value / low) / math.log(high / low)
     return (value - low) / (high - low)
-
-
-def _ends(found: Estimate) -> tuple[float, float]:
-    return (found.median if found.low is None else found.low, found.median if found.high is None else found.high)
-
-
-def _apart(wanted: dict[int, int], n_rows: int) -> dict[int, int]:
-    """Return which curve is named in which row: as near to its end as there is room."""
-    named: dict[int, int] = {}
-    for number, row in wanted.items():
-        free = [y for y in range(n_rows) if y not in named]
-        if free:
-            named[min(free, key=lambda y, row=row: abs(y - row))] = number  # type: ignore[misc] # bound at once
-    return named

@@ -13,14 +13,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tuibench.engines.fused.cache import Store, keys_of, scale_weights, values_of
+from tuibench.engines.fused.buffers import CHUNK, Inputs, Tokens
+from tuibench.engines.fused.cache import Store
 from tuibench.engines.fused.compiler import kernel
-from tuibench.engines.fused.kernels.matrix import Inputs, Tokens, multiply, prepare_inputs
+from tuibench.engines.fused.kernels.matrix import multiply, prepare_inputs
+from tuibench.engines.fused.kernels.store import keys_of, scale_weights, values_of
 from tuibench.engines.fused.kernels.vector import Vector, cap, exponential, largest_of
 from tuibench.engines.fused.matrices import LANES
-
-CHUNK = 256
-"""Most positions of one chunk: its scores stay in the first-level cache."""
 
 
 @kernel

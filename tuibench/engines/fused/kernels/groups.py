@@ -6,44 +6,20 @@ place. FP32 weights are expanded to four bytes first, a panel or two at a time, 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba.extending import overload
-from numpy.typing import NDArray
 
+from tuibench.engines.fused.buffers import FEW, GROUP, TILE_COLUMNS, Groups, Inputs, Tokens
 from tuibench.engines.fused.compiler import CHOICE, kernel
-from tuibench.engines.fused.kernels.matrix import Inputs, Tokens, holds, prepare_inputs
-from tuibench.engines.fused.kernels.tile_ir import TILE_COLUMNS, expand_panel, multiply_tile
-from tuibench.engines.fused.kernels.vector_ir import GROUP, multiply_panel
-from tuibench.engines.fused.matrices import INT4_BLOCK, LANES, Fp32Matrix, Matrix, padded
+from tuibench.engines.fused.kernels.matrix import holds, prepare_inputs
+from tuibench.engines.fused.kernels.tile_ir import expand_panel, multiply_tile
+from tuibench.engines.fused.kernels.vector_ir import multiply_panel
+from tuibench.engines.fused.matrices import INT4_BLOCK, LANES, Fp32Matrix, Matrix
 
-FEW = 4
-"""What is left of the vectors after whole groups is padded to a multiple of these."""
 _TOKEN_BLOCK = 44 * GROUP
 """Vectors that stay in the third-level cache while all rows pass by; weights are expanded once for all of them."""
-
-
-class Groups(NamedTuple):
-    """Vectors in all the forms that a product may want; what the last group lacks is zeros."""
-
-    values: NDArray[np.float32]
-    """`[groups, inputs, 12]`"""
-    codes: NDArray[np.int32]
-    """`[groups, pairs of inputs, 12]`: two codes each; see `Inputs` for these and what follows."""
-    scales: Tokens
-    sums: Tokens
-
-
-def new_groups(rows: Inputs) -> Groups:
-    """Return memory for the same vectors in groups."""
-    n_groups, width = padded(len(rows.values), GROUP) // GROUP, rows.values.shape[1]
-    return Groups(
-        values=np.zeros((n_groups, width, GROUP), np.float32),
-        codes=np.zeros((n_groups, width // 2, GROUP), np.int32),
-        scales=rows.scales,
-        sums=rows.sums,
-    )
 
 
 def prepare_group_inputs(matrix: Matrix, rows: Inputs, groups: Groups, token: int, n_inputs: int) -> None:

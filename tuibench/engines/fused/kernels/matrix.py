@@ -6,47 +6,21 @@ pace. With many, it is used for a whole block of them while it is in the first-l
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import types
 from numba.extending import overload
-from numpy.typing import NDArray
 
+from tuibench.engines.fused.buffers import Inputs, Tokens
 from tuibench.engines.fused.compiler import CHOICE, kernel
 from tuibench.engines.fused.kernels.vector import largest_magnitude
 from tuibench.engines.fused.kernels.vector_ir import multiply_panel
-from tuibench.engines.fused.matrices import INT4_BLOCK, LANES, Fp32Matrix, Int4Matrix, Matrix, padded
+from tuibench.engines.fused.matrices import INT4_BLOCK, Fp32Matrix, Int4Matrix, Matrix
 
-Tokens = NDArray[np.float32]
 _INT8_MAX = 127
 _INT16_MAX = 32767
 _INT32_MAX = 2**31 - 1
-_STAGGER = 32
-
-
-class Inputs(NamedTuple):
-    """Vectors in all the forms that a product may want, a row for each token."""
-
-    values: Tokens
-    codes: NDArray[np.int16]
-    """`values ≈ codes · scales`, rounded for each token by itself; zeros up to a whole block."""
-    scales: Tokens
-    """`[tokens, 16]`, of which the first counts: each its own cache line, whoever writes the next."""
-    sums: Tokens
-    """Sums of `codes` over blocks of 32."""
-
-
-def new_inputs(n_tokens: int, n_inputs: int) -> Inputs:
-    """Return memory for vectors of up to `n_inputs` elements."""
-    # Rows a multiple of 4 KiB apart would all fall into the same few lines of the first-level cache.
-    width = padded(n_inputs, INT4_BLOCK) + _STAGGER
-    return Inputs(
-        values=np.zeros((n_tokens, width), np.float32),
-        codes=np.zeros((n_tokens, width), np.int16),
-        scales=np.zeros((n_tokens, LANES), np.float32),
-        sums=np.zeros((n_tokens, width // INT4_BLOCK), np.float32),
-    )
 
 
 @kernel

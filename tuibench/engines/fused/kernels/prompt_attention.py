@@ -6,55 +6,14 @@ Keys lie in groups of 12 positions, so that both products have their outermost i
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
-from numpy.typing import NDArray
 
+from tuibench.engines.fused.buffers import FEW, GROUP, QUERY_BLOCK, Heads, Tokens
 from tuibench.engines.fused.compiler import kernel
-from tuibench.engines.fused.kernels.groups import FEW
-from tuibench.engines.fused.kernels.matrix import Tokens
-from tuibench.engines.fused.kernels.tile_ir import TILE_COLUMNS, multiply_tile
+from tuibench.engines.fused.kernels.tile_ir import multiply_tile
 from tuibench.engines.fused.kernels.vector import cap, exponential
-from tuibench.engines.fused.kernels.vector_ir import GROUP
-from tuibench.engines.fused.matrices import padded
 
-QUERY_BLOCK = TILE_COLUMNS
 _HIDDEN = np.float32(-np.inf)
-
-
-class Heads(NamedTuple):
-    """All heads of a prompt, and memory for one block of queries of each worker."""
-
-    queries: NDArray[np.float32]
-    """`[n_heads, blocks, head_dim, 32 queries]`, rotated."""
-    keys: NDArray[np.float32]
-    """`[n_kv_heads, groups, head_dim, 12 positions]`, rotated."""
-    values: NDArray[np.float32]
-    """`[n_kv_heads, positions, head_dim, rounded up to 4]`"""
-    scores: NDArray[np.float32]
-    """`[workers, positions, 32]`"""
-    columns: NDArray[np.float32]
-    """`[workers, 2, 32]`: the largest and the sum of each column of the scores."""
-    mixed: NDArray[np.float32]
-    """`[workers, head_dim, rounded up to 4, 32]`"""
-
-
-def new_heads(n_heads: int, n_kv_heads: int, head_dim: int, n_tokens: int, n_workers: int) -> Heads:
-    """Return memory for a prompt of `n_tokens`."""
-    n_groups, n_blocks, depth = -(-n_tokens // GROUP), -(-n_tokens // QUERY_BLOCK), padded(head_dim, FEW)
-
-    def zeros(*size: int) -> NDArray[np.float32]:
-        return np.zeros(size, np.float32)
-
-    return Heads(
-        queries=zeros(n_heads, n_blocks, head_dim, QUERY_BLOCK),
-        keys=zeros(n_kv_heads, n_groups, head_dim, GROUP),
-        values=zeros(n_kv_heads, n_tokens, depth),
-        scores=zeros(n_workers, n_groups * GROUP, QUERY_BLOCK),
-        columns=zeros(n_workers, 2, QUERY_BLOCK),
-        mixed=zeros(n_workers, depth, QUERY_BLOCK),
-    )
 
 
 @kernel
@@ -93,7 +52,14 @@ def _softmax_columns(
 
 @kernel
 def attend_block(
-    heads: Heads, worker: int, head: int, block: int, limits: tuple[float, float, int], out: Tokens, column: int
+    heads: Heads,
+    worker: int,
+    head: int,
+    block: int,
+    n_before: int,
+    limits: tuple[float, float, int],
+    out: Tokens,
+    column: int,
 ) -> None:
     """Attention of one block of queries of one head; fills their rows of `out` from `column` on.
 
@@ -102,16 +68,18 @@ def attend_block(
         worker: Whose memory is used.
         head: Of the queries.
         block: Of the queries.
+        n_before: Positions before that of the first query.
         limits: Scale and cap of the scores, and how many positions a query sees.
         out: `[tokens, …]`
         column: Of the head's first element.
     """
     n_heads, _, head_dim, _ = heads.queries.shape
     kv_head = head // (n_heads // heads.keys.shape[0])
-    n_tokens, depth = heads.values.shape[1:]
+    n_positions, depth = heads.values.shape[1:]
     scale, softcap, window = limits
-    start = block * QUERY_BLOCK
-    end = min(start + QUERY_BLOCK, n_tokens)
+    first_row = block * QUERY_BLOCK
+    start = n_before + first_row
+    end = min(start + QUERY_BLOCK, n_positions)
     first_group = max(0, start + 1 - window) // GROUP
     begin = first_group * GROUP
     scores, mixed, query = heads.scores[worker], heads.mixed[worker], heads.queries[head, block]
@@ -128,6 +96,6 @@ def attend_block(
         multiply_tile(FEW, QUERY_BLOCK, values, i, scores, 0, end - begin, mixed, i, 0)
         i += FEW
     for q in range(end - start):
-        row, inverse = out[start + q][column : column + head_dim], np.float32(1) / columns[1, q]
+        row, inverse = out[first_row + q][column : column + head_dim], np.float32(1) / columns[1, q]
         for i in range(head_dim):
             row[i] = mixed[i, q] * inverse

@@ -16,7 +16,6 @@ from numba.extending import intrinsic
 from tuibench.engines.fused.kernels.vector_ir import F32, FLOATS, INDEX, Emitter, fp32_vectors
 from tuibench.engines.fused.matrices import FP32_BYTES, LANES
 
-TILE_COLUMNS = 2 * LANES
 _NARROW_ROWS = 6
 
 

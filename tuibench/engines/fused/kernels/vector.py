@@ -10,11 +10,10 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from tuibench.engines.fused.activations import GELU, GELU_TANH, RELU, RELU_SQUARED
 from tuibench.engines.fused.compiler import kernel
 
 Vector = NDArray[np.float32]
-SILU, GELU, RELU_SQUARED = range(3)
-"""Activations; the first is that of a gate only."""
 
 _LOG2_E = np.float32(1.4426950408889634)
 _LN_2 = np.float32(0.6931471805599453)
@@ -30,6 +29,9 @@ _ONE = np.float32(1)
 _HALF = np.float32(0.5)
 _TANH_LARGEST = np.float32(7.90531110763549805)
 """Beyond it, `tanh` is 1 in FP32."""
+_SQRT_HALF = np.float32(0.7071067811865476)
+_ERF_LARGEST = np.float32(4)
+"""Beyond it, `erf` is 1 in FP32."""
 
 
 @intrinsic  # type: ignore[untyped-decorator]  # Numba carries no types
@@ -81,6 +83,29 @@ def tanh(x: np.float32) -> np.float32:
     q = q * square + np.float32(1.18534705686654e-04)
     q = q * square + np.float32(2.26843463243900e-03)
     q = q * square + np.float32(4.89352518554385e-03)
+    return np.float32(x * p / q)
+
+
+@kernel
+def erf(x: np.float32) -> np.float32:
+    """The error function, absolute error ≤ 5e-7; no call, as above.
+
+    The quotient of polynomials is that of Eigen's `perf` before version 5.
+    """
+    x = min(max(x, -_ERF_LARGEST), _ERF_LARGEST)
+    square = x * x
+    p = np.float32(-2.72614225801306e-10)
+    p = p * square + np.float32(2.77068142495902e-08)
+    p = p * square + np.float32(-2.10102402082508e-06)
+    p = p * square + np.float32(-5.69250639462346e-05)
+    p = p * square + np.float32(-7.34990630326855e-04)
+    p = p * square + np.float32(-2.95459980854025e-03)
+    p = p * square + np.float32(-1.60960333262415e-02)
+    q = np.float32(-1.45660718464996e-05)
+    q = q * square + np.float32(-2.13374055278905e-04)
+    q = q * square + np.float32(-1.68282697438203e-03)
+    q = q * square + np.float32(-7.37332916720468e-03)
+    q = q * square + np.float32(-1.42647390514189e-02)
     return np.float32(x * p / q)
 
 
@@ -174,7 +199,7 @@ def silu_gate(gate_up: Vector, out: Vector) -> None:
 
 @kernel
 def gelu_gate(gate_up: Vector, out: Vector) -> None:
-    """`out[i] = gelu(g) · u`, see `silu_gate` and `gelu`."""
+    """`out[i] = gelu(g) · u`, see `silu_gate` and `gelu_tanh`."""
     for i in range(out.size):
         gate = gate_up[2 * i]
         inner = _SQRT_2_OVER_PI * (gate + _GELU_CUBIC * gate * gate * gate)
@@ -182,11 +207,25 @@ def gelu_gate(gate_up: Vector, out: Vector) -> None:
 
 
 @kernel
-def gelu(x: Vector, out: Vector) -> None:
+def gelu_tanh(x: Vector, out: Vector) -> None:
     """`out = x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³)))`, as GPT-2 has it; `(1 + tanh z) / 2 = 1 / (1 + e⁻²ᶻ)`."""
     for i in range(out.size):
         inner = _SQRT_2_OVER_PI * (x[i] + _GELU_CUBIC * x[i] * x[i] * x[i])
         out[i] = x[i] / (_ONE + exponential(np.float32(-2) * inner))
+
+
+@kernel
+def gelu(x: Vector, out: Vector) -> None:
+    """`out = x/2 · (1 + erf(x / √2))` (Hendrycks and Gimpel 2016)"""
+    for i in range(out.size):
+        out[i] = _HALF * x[i] * (_ONE + erf(x[i] * _SQRT_HALF))
+
+
+@kernel
+def relu(x: Vector, out: Vector) -> None:
+    """`out = max(x, 0)`"""
+    for i in range(out.size):
+        out[i] = max(x[i], np.float32(0))
 
 
 @kernel
@@ -201,14 +240,18 @@ def relu_squared(x: Vector, out: Vector) -> None:
 def activate(x: Vector, activation: int, gated: bool, out: Vector) -> None:
     """Apply an activation, where gated that of every other element, with which its neighbour is multiplied."""
     if gated:
-        if activation == GELU:
+        if activation == GELU_TANH:
             gelu_gate(x, out)
         else:
             silu_gate(x, out)
     elif activation == RELU_SQUARED:
         relu_squared(x, out)
-    else:
+    elif activation == RELU:
+        relu(x, out)
+    elif activation == GELU:
         gelu(x, out)
+    else:
+        gelu_tanh(x, out)
 
 
 @kernel
@@ -216,6 +259,13 @@ def add(x: Vector, update: Vector) -> None:
     """`x += update`"""
     for i in range(x.size):
         x[i] += update[i]
+
+
+@kernel
+def weighted_add(x: Vector, factor: np.float32, update: Vector) -> None:
+    """`x += factor · update`"""
+    for i in range(x.size):
+        x[i] += factor * update[i]
 
 
 @kernel

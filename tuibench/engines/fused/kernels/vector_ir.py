@@ -19,13 +19,12 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from tuibench.engines.fused.buffers import GROUP
 from tuibench.engines.fused.matrices import FP32_BYTES, INT4_BLOCK, LANES, Fp32Matrix, Int4Matrix, Int8Matrix
 
 PREFETCH_BYTES = 4096
 """How far ahead weights are asked for. The processor's own prefetchers stop at every page of 4 KiB and start anew."""
 _CACHE_LINE_BYTES = 64
-GROUP = 12
-"""Vectors whose numbers may lie side by side, those for one input after those for the input before."""
 _CHAINS = 4
 """Sums that a single vector is spread over, so that additions need not wait for each other."""
 _I8, _I16, _I32, _F16, F32 = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.HalfType(), ir.FloatType()

@@ -62,10 +62,14 @@ class _BufferLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers ships
 
 def buffered_cache(past: list[torch.Tensor], positions: torch.Tensor) -> Cache:
     """Return a cache over `[keys 0, values 0, keys 1, …]` whose next tokens stand at `positions`."""
-    _, n_heads, _, width, _ = past[0].shape
+    return Cache([_layer(*pair, positions) for pair in zip(past[0::2], past[1::2], strict=True)])
+
+
+def _layer(keys: torch.Tensor, values: torch.Tensor, positions: torch.Tensor) -> _BufferLayer:
+    _, n_heads, _, width, _ = keys.shape
     columns = positions.expand(1, n_heads, 1, width, -1)
     rows = positions[:, None].expand(1, n_heads, 1, -1, width)
-    return Cache([_BufferLayer(*pair, columns, rows) for pair in zip(past[0::2], past[1::2], strict=True)])
+    return _BufferLayer(keys, values, columns, rows)
 
 
 def _attend(

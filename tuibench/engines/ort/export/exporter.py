@@ -19,6 +19,7 @@ from transformers import AutoModelForCausalLM
 
 from tuibench.engines.base import Progress
 from tuibench.engines.decoder.description import Decoder
+from tuibench.engines.decoder.in_transformers import text_part_options
 from tuibench.engines.decoder.read import read_decoder
 from tuibench.engines.ort.export.cache import ATTENTION, buffered_cache
 from tuibench.engines.ort.export.trial import try_plain
@@ -27,6 +28,7 @@ from tuibench.engines.ort.graph.weights_file import WEIGHTS_FILE, WeightsFile
 from tuibench.engines.ort.recipes import Exported
 from tuibench.engines.ort.unfused_session import cache_names
 from tuibench.models.artifacts import ArtifactError
+from tuibench.models.folder import read_config
 
 _aten = torch.ops.aten
 _IDENTITIES = frozenset({_aten.detach_.default, _aten.detach.default, _aten.lift_fresh_copy.default})
@@ -70,6 +72,7 @@ def write_plain(options: Exported, model_dir: Path, directory: Path, progress: P
         # Matrices of the experts that a token goes to, one after the other: others loop over those that are hit, which
         # no graph can say.
         **({"experts_implementation": "batched_mm"} if decoder.experts else {}),
+        **text_part_options(read_config(model_dir, model_dir.name)),
     ).eval()
     parameters = model.num_parameters()
     try:
@@ -90,9 +93,12 @@ def write_plain(options: Exported, model_dir: Path, directory: Path, progress: P
 def _export(model: Any, decoder: Decoder, opset: int, progress: Progress) -> ir.Model:  # noqa: ANN401
     progress("tracing the PyTorch model", 1, 5)
     capacity, n_tokens, n_kept = (torch.export.Dim(name) for name in ("capacity", "n_tokens", "n_kept"))
-    sizes = ((decoder.head_dim, _CAPACITY), (_CAPACITY, decoder.head_dim)) * decoder.n_layers
     # Each one its own: a tensor that is given twice is traced as one input.
-    past = [torch.zeros(1, decoder.n_kv_heads, 1, *size) for size in sizes]
+    past = [
+        torch.zeros(1, attention.n_kv_heads, 1, *size)
+        for attention in decoder.caching.values()
+        for size in ((attention.head_dim, _CAPACITY), (_CAPACITY, attention.head_dim))
+    ]
     tokens = torch.zeros(1, _N_TOKENS, dtype=torch.long)
     positions = torch.arange(_N_TOKENS)[None]
     with torch.no_grad():
@@ -103,7 +109,7 @@ def _export(model: Any, decoder: Decoder, opset: int, progress: Progress) -> ir.
                 {1: n_tokens},
                 {1: n_tokens},
                 {0: n_kept},
-                [{4: capacity}, {3: capacity}] * decoder.n_layers,
+                [{4: capacity}, {3: capacity}] * len(decoder.caching),
             ),
         )
     _simplify(program)
@@ -118,8 +124,8 @@ def _export(model: Any, decoder: Decoder, opset: int, progress: Progress) -> ir.
 def _translate(program: torch.export.ExportedProgram, decoder: Decoder, opset: int) -> ir.Model:
     result = torch.onnx.export(
         program,
-        input_names=["tokens", "positions", "kept", *cache_names("past", decoder.n_layers)],
-        output_names=["logits", *cache_names("present", decoder.n_layers)],
+        input_names=["tokens", "positions", "kept", *cache_names("past", decoder)],
+        output_names=["logits", *cache_names("present", decoder)],
         dynamo=True,
         optimize=False,
         verify=False,

@@ -35,7 +35,7 @@ def write_fused(model_dir: Path, directory: Path, progress: Progress) -> None:
     decoder = read_decoder(model_dir)
     checkpoint = Checkpoint(model_dir, decoder)
     lay_out(decoder, checkpoint, directory, Fp32Projection(), Fp32Experts(), {}, progress=progress)
-    try_graph(directory, decoder, progress)
+    try_graph(directory, decoder, progress, mapped=True)
 
 
 def lay_out(
@@ -67,17 +67,23 @@ def lay_out(
     ).save(directory)
 
 
-def try_graph(directory: Path, decoder: Decoder, progress: Progress) -> None:
+def try_graph(directory: Path, decoder: Decoder, progress: Progress, *, mapped: bool = False) -> None:
     """Run a few tokens, and note which kernels a decoded token went through.
+
+    Args:
+        directory: The finished graph.
+        decoder: What it computes.
+        progress: Told that it is tried.
+        mapped: Whether its weights stay in their file: right for FP32 alone, as integer kernels need their order.
 
     Raises:
         ArtifactError: A logit is not a number, or none of a position is finite.
     """
     from tuibench.engines.ort.graph.kernels import read_profile
-    from tuibench.engines.ort.session import DecoderSession, session_options
+    from tuibench.engines.ort.session import DecoderSession, mapped_session_options, session_options
 
     progress("trying the graph", 0, None)
-    options = session_options(1)
+    options = mapped_session_options(1) if mapped else session_options(1)
     options.enable_profiling = True
     options.profile_file_prefix = str(directory / "profile")
     session = DecoderSession(directory, decoder, options)

@@ -72,7 +72,7 @@ class ExpertsOperator(Protocol):
             graph: Where.
             tally: Is told of it.
             name: Of the output; weights are named after it.
-            inputs: `[1, tokens, hidden]`, and the router's logits, `[tokens, experts]`.
+            inputs: `[rows, tokens, hidden]`, and the router's logits, `[rows · tokens, experts]`.
             weights: Of the experts.
             feed: What they are.
         """

@@ -14,8 +14,8 @@ def add_gpt2(layout: Layout) -> None:
     """Add the whole decoder. Biases before a residual sum are added by the norm that follows it."""
     graph, decoder, weights = layout.graph, layout.decoder, layout.checkpoint
     declare_inputs(layout)
-    graph.input("positions", TensorProto.INT64, [1, "n_tokens"])
-    tokens = layout.embed(weights.embedding)
+    graph.input("positions", TensorProto.INT64, ["n_rows", "n_tokens"])
+    tokens = layout.embed()
     table = graph.weight("positions.weight", weights.matrix(decoder.weights, "positions"))
     update, bias = graph.node("Gather", [table, "positions"], ["embedded_positions"]), None
     residual = tokens

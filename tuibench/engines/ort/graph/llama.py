@@ -1,8 +1,9 @@
 """The graph of the Llama family: rotary positions, grouped KV heads. Ten nodes a layer.
 
 Relatives have biases (Qwen2), norms on queries and keys (Qwen3), layers without rotation (SmolLM3), layer norms
-(StableLM), no gate (StarCoder2, Arcee), norms after (OLMo 2), or both, and caps (Gemma 2), experts (Mixtral), or a
-feed-forward beside attention (Phi-2).
+(StableLM), no gate (StarCoder2, Arcee), norms after (OLMo 2), or both, and caps (Gemma 2), experts (Mixtral), a
+feed-forward beside attention (Phi-2), a token that every layer is told again (Gemma 4), or convolutions in
+place of attention (LFM2).
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from __future__ import annotations
 import numpy as np
 from onnx import TensorProto
 
-from tuibench.engines.decoder.checkpoint import Matrix
 from tuibench.engines.decoder.description import Weights
 from tuibench.engines.ort.graph.builder import CONTRIB, Value
+from tuibench.engines.ort.graph.convolution import add_convolution, declare_convolutions
 from tuibench.engines.ort.graph.experts import read_experts
+from tuibench.engines.ort.graph.heads import prepared_heads
+from tuibench.engines.ort.graph.layer_inputs import add_layer_inputs, end_layer
 from tuibench.engines.ort.graph.layout import Layout, attention, declare_inputs, head
 
 _NORMS = {"rms": "SimplifiedLayerNormalization", "layer": "LayerNormalization"}
@@ -24,15 +27,18 @@ def add_llama(layout: Layout) -> None:
     """Add the whole decoder."""
     graph, decoder, weights = layout.graph, layout.decoder, layout.checkpoint
     declare_inputs(layout)
-    half = decoder.head_dim // 2
     for prefix in decoder.rotations:
+        half = decoder.rotated_head_dim(prefix) // 2
         graph.input(f"{prefix}cos", TensorProto.FLOAT, ["n_positions", half])
         graph.input(f"{prefix}sin", TensorProto.FLOAT, ["n_positions", half])
-    if any(layer.attention.norm_after_rotation for layer in decoder.layers):
-        graph.input("positions", TensorProto.INT64, [1, "n_tokens"])
+    if decoder.convolving or any(each.norm_after_rotation for each in decoder.attentions.values()):
+        graph.input("positions", TensorProto.INT64, ["n_rows", "n_tokens"])
+    declare_convolutions(layout)
     norms_after = "attention_out_norm" in decoder.layers[0].weights
     through = _norms_after if norms_after else _side_by_side if decoder.parallel else _norms_before
-    normed = through(layout, layout.embed(weights.embedding))
+    embedded = layout.embed()
+    add_layer_inputs(layout, embedded)
+    normed = through(layout, embedded)
     head(layout, normed, weights.head)
 
 
@@ -92,7 +98,13 @@ def _norms_after(layout: Layout, residual: Value) -> Value:
         residual, read = added(attended, residual, update, layer.weights, "feed_norm")
         update = normed(fed, _feed_forward(layout, index, read), layer.weights, "mlp_down_norm")
         following = decoder.layers[index + 1].weights if index + 1 < decoder.n_layers else {}
-        residual, read = added(fed, residual, update, following, "attention_norm")
+        if "layer_scale" not in layer.weights:
+            residual, read = added(fed, residual, update, following, "attention_norm")
+            continue
+        total = graph.node("Add", [residual, update], [f"{fed}.residual"])
+        residual = read = end_layer(layout, index, total)
+        if "attention_norm" in following:
+            read = normed(f"layers.{index + 1}.read", residual, following, "attention_norm")
     (kept,) = layout.kept_positions(residual)
     return normed("final", kept, decoder.weights, "final_norm")
 
@@ -145,56 +157,16 @@ def _skip_norm(layout: Layout, name: str, residual: Value, update: Value, norm: 
 
 
 def _attention(layout: Layout, index: int, x: Value) -> Value:
+    """Add attention, or what a layer has in its place."""
+    if index in layout.decoder.convolving:
+        return add_convolution(layout, index, x)
     packed = layout.project(f"layers.{index}.qkv", x, layout.read(index, "qkv"), layout.read_any(index, "qkv_bias"))
     described = layout.decoder.layers[index].attention
-    qkv = (packed, "", "") if described.qk_norm is None else _normalised_heads(layout, index, packed)
+    qkv = (packed, "", "") if described.qk_norm is None else prepared_heads(layout, index, packed)
     prefix = None if described.norm_after_rotation else layout.decoder.rotation_of(described)
     attended = attention(layout, index, qkv, None if prefix is None else (f"{prefix}cos", f"{prefix}sin"))
     weight, bias = layout.read(index, "attention_out"), layout.read_any(index, "attention_out_bias")
     return layout.project(f"layers.{index}.attention_out", attended, weight, bias)
-
-
-def _normalised_heads(layout: Layout, index: int, packed: Value) -> tuple[Value, Value, Value]:
-    """Split queries, keys and values, and normalise the first two; where that comes after rotation, rotate them."""
-    graph, prefix, described = layout.graph, f"layers.{index}", layout.decoder.layers[index].attention
-    query, key = described.query_width, described.key_width
-    parts = [f"{prefix}.query", f"{prefix}.key", f"{prefix}.value"]
-    sizes = graph.weight("qkv_sizes", np.array([query, key, key], np.int64))
-    graph.node("Split", [packed, sizes], parts, axis=-1)
-    if described.norm_after_rotation:
-        parts[:2] = [_rotated(layout, index, part) for part in parts[:2]]
-    scales = [layout.read(index, role) for role in ("query_norm", "key_norm")]
-    normalise = _normalise_all if described.qk_norm == "all" else _normalise_heads
-    normed = [
-        normalise(layout, part, scale, width) for part, scale, width in zip(parts, scales, (query, key), strict=False)
-    ]
-    return normed[0], normed[1], parts[2]
-
-
-def _rotated(layout: Layout, index: int, x: Value) -> Value:
-    prefix = layout.decoder.rotation_of(layout.decoder.layers[index].attention)
-    if prefix is None:
-        return x
-    inputs = [x, "positions", f"{prefix}cos", f"{prefix}sin"]
-    return layout.graph.node("RotaryEmbedding", inputs, [f"{x}.rotated"], CONTRIB)
-
-
-def _normalise_all(layout: Layout, x: Value, scale: Matrix, _width: int) -> Value:
-    graph, epsilon = layout.graph, layout.decoder.norm_epsilon
-    stored = graph.weight(f"{x}.norm", scale)
-    return graph.node("SimplifiedLayerNormalization", [x, stored], [f"{x}.normed"], axis=-1, epsilon=epsilon)
-
-
-def _normalise_heads(layout: Layout, x: Value, scale: Matrix, width: int) -> Value:
-    graph, decoder = layout.graph, layout.decoder
-    by_head = graph.weight("by_head", np.array([0, 0, -1, decoder.head_dim], np.int64))
-    flat = graph.weight(f"flat_{width}", np.array([0, 0, width], np.int64))
-    heads = graph.node("Reshape", [x, by_head], [f"{x}.heads"])
-    stored = graph.weight(f"{x}.norm", scale)
-    normed = graph.node(
-        "SimplifiedLayerNormalization", [heads, stored], [f"{x}.normed"], axis=-1, epsilon=decoder.norm_epsilon
-    )
-    return graph.node("Reshape", [normed, flat], [f"{x}.flat"])
 
 
 def _feed_forward(layout: Layout, index: int, x: Value) -> Value:

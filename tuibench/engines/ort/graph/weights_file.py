@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 WEIGHTS_FILE = "weights.bin"
 _ALIGNMENT = 4096  # a page: what is mapped can be dropped tensor by tensor
+_COPIED_BYTES = 16_000_000
+"""Of a tensor whose rows do not lie together in memory, as a transposed one's: as much is copied at a time."""
 
 
 class WeightsFile:
@@ -28,5 +30,10 @@ class WeightsFile:
         """Write a tensor and return where it starts."""
         self._file.write(b"\0" * (-self._file.tell() % _ALIGNMENT))
         start = self._file.tell()
-        np.ascontiguousarray(array).tofile(self._file)
+        if array.flags.c_contiguous:
+            array.tofile(self._file)
+            return start
+        n_rows = max(1, _COPIED_BYTES * len(array) // array.nbytes)
+        for first in range(0, len(array), n_rows):
+            np.ascontiguousarray(array[first : first + n_rows]).tofile(self._file)
         return start

@@ -23,7 +23,7 @@ from tuibench.engines.base import CalibrationError, Progress
 from tuibench.engines.decoder.description import Decoder
 from tuibench.engines.ort.graph.info import MODEL_FILE
 from tuibench.engines.ort.recipes import Gptq, SmoothQuant, Static
-from tuibench.engines.ort.session import DecoderSession, session_options
+from tuibench.engines.ort.session import DecoderSession, mapped_session_options
 from tuibench.models.text.tokenizer import PromptTokenizer
 
 CHUNK_TOKENS = 128
@@ -84,7 +84,7 @@ class Calibration:
         watched = sorted(set(self.inputs.values()))
         for name in watched:
             model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
-        opening = session_options(n_threads)
+        opening = mapped_session_options(n_threads)
         opening.add_session_config_entry("session.model_external_initializers_file_folder_path", str(fused))
         self._session = _WatchedSession(model.SerializeToString(), decoder, opening, watched)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from tuibench.engines.base import Progress
 from tuibench.engines.decoder.checkpoint import Checkpoint
@@ -19,6 +21,7 @@ from tuibench.engines.ort.graph.projections import BlockwiseProjection, Matrix, 
 from tuibench.engines.ort.quantise.blockwise import pick_block_size, quantise_blockwise
 from tuibench.engines.ort.quantise.calibration import Calibration, Channels
 from tuibench.engines.ort.quantise.gptq import quantise_compensated
+from tuibench.engines.ort.quantise.smoothing import smooth
 from tuibench.engines.ort.recipes import Gptq
 
 _MOMENTS_BYTES = 256_000_000
@@ -44,22 +47,30 @@ def write_gptq(
     """
     decoder = read_decoder(model_dir)
     calibration = Calibration(options, fused, model_dir, decoder, n_threads)
-    moments = _Moments(calibration, progress)
-    body = _CompensatedProjection(options.body_bits, options.body_block, options.body_symmetric, moments)
+    smoothing = smooth(calibration, Checkpoint(model_dir, decoder), decoder, options.smoothing, progress)
+    moments = _Moments(calibration, smoothing.divisors, progress)
+    body = _CompensatedProjection(
+        options.body_bits, options.body_block, symmetric=options.body_symmetric, moments=moments
+    )
+    mlp_out = _CompensatedProjection(options.mlp_out_bits, options.mlp_out_block, symmetric=True, moments=moments)
     head = BlockwiseProjection(options.head_bits, options.head_block)
     experts = BlockwiseExperts(options.body_bits, options.body_block)
-    lay_out(decoder, Checkpoint(model_dir, decoder), directory, body, experts, {"head": head}, progress=progress)
+    lay_out(
+        decoder, smoothing.checkpoint, directory, body, experts, {"mlp_out": mlp_out, "head": head}, progress=progress
+    )
     # The text is read while the graph is laid out: only now is known what that took.
     notes = calibration.notes("errors made up for by later columns (GPTQ)")
     msgspec.structs.replace(read_graph_info(directory), notes=notes).save(directory)
+    del calibration, moments, body  # the FP32 weights of its session, before the graph's own are loaded
     try_graph(directory, decoder, progress)
 
 
 class _Moments:
     """Second moments of the products' inputs, found for a few products at a time in the order of the graph."""
 
-    def __init__(self, calibration: Calibration, progress: Progress) -> None:
+    def __init__(self, calibration: Calibration, divisors: Mapping[str, Channels], progress: Progress) -> None:
         self._calibration = calibration
+        self._divisors = divisors
         self._progress = progress
         self._order = list(calibration.inputs)
         self._found: dict[str, Channels] = {}
@@ -68,7 +79,9 @@ class _Moments:
         if product not in self._found:
             self._found = {}  # freed before the next ones are made
             self._found = self._calibration.second_moments(self._group_from(product), self._progress)
-        return self._found[product]
+        divisor = self._divisors.get(product)
+        found = self._found[product]
+        return found if divisor is None else found / np.outer(divisor, divisor)
 
     def _group_from(self, first: str) -> list[str]:
         ahead = self._order[self._order.index(first) :]

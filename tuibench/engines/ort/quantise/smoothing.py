@@ -98,7 +98,8 @@ def _folds(layer: Layer, name: str) -> Iterator[_Fold]:
         yield _Fold(f"{name}.qkv", norm, (*weights["qkv"], *weights["mlp_up"]))
     elif "attention_norm" in weights:
         norm = (*weights["attention_norm"], *weights.get("attention_norm_bias", ()))
-        yield _Fold(f"{name}.qkv", norm, weights["qkv"])
+        product = "qkv" if "qkv" in weights else "conv_in"
+        yield _Fold(f"{name}.{product}", norm, weights[product])
     # What experts read stays as it is: the router reads it, too, and nothing shows what is within them.
     if layer.feed.experts is not None:
         return

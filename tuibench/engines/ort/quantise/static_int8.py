@@ -48,6 +48,7 @@ def write_static(
         "smoothing": f"alpha {options.smoothing:g}, {len(divisors)} products" if divisors else "none",
         "kept in blocks": _kept(special),
     }
+    del calibration  # the FP32 weights of its session
     experts = BlockwiseExperts(8, _BLOCK)
     lay_out(decoder, smoothing.checkpoint, directory, _KEPT, experts, special, progress=progress, notes=notes)
     try_graph(directory, decoder, progress)

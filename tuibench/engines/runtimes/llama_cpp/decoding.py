@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from ctypes import c_int32, c_void_p
+from ctypes import POINTER, c_int8, c_int32, c_void_p
 from pathlib import Path
 
 from tuibench.engines.base import UnsupportedModelError
-from tuibench.engines.runtimes.llama_cpp.library import load_library
+from tuibench.engines.runtimes.llama_cpp.library import Batch, load_library
 
 
 class Decoding:
@@ -67,14 +67,43 @@ class Decoding:
         else:
             self._functions.llama_memory_clear(self._functions.llama_get_memory(self._context), False)
 
+    def begin_sequences(self, n_sequences: int, n_tokens: int) -> None:
+        """Forget everything, and have room for so many sequences of so many tokens each.
+
+        Raises:
+            MemoryError: There is not enough memory for them.
+        """
+        of_each = -(-n_tokens // self.N_STEP) * self.N_STEP
+        self._open(n_sequences * of_each, n_sequences)
+        self._n_context = 0  # what follows for one sequence has a context of its own
+
+    def append_to(self, sequences: Sequence[int], positions: Sequence[int], token_ids: Sequence[int]) -> None:
+        """Process one token of each of some sequences, or several of one, in one step; `logits_at` has what follows."""
+        n_tokens = len(token_ids)
+        ids = [(c_int32 * 1)(sequence) for sequence in sequences]
+        batch = Batch(
+            n_tokens=n_tokens,
+            token=(c_int32 * n_tokens)(*token_ids),
+            pos=(c_int32 * n_tokens)(*positions),
+            n_seq_id=(c_int32 * n_tokens)(*[1] * n_tokens),
+            seq_id=(POINTER(c_int32) * n_tokens)(*[ctypes.cast(each, POINTER(c_int32)) for each in ids]),
+            logits=(c_int8 * n_tokens)(*_wanted(sequences)),
+        )
+        code = self._functions.llama_decode(self._context, batch)
+        if code:
+            raise RuntimeError(f"llama_decode gave {code} for {n_tokens} tokens of {len(set(sequences))} sequences")
+
+    def logits_at(self, index: int) -> int:
+        """Return the address of the logits that follow a token of the latest step; −1 is its last."""
+        return ctypes.cast(self._functions.llama_get_logits_ith(self._context, index), c_void_p).value or 0
+
     def append(self, token_ids: Sequence[int]) -> int:
         """Process tokens, and return the address of the logits that follow the last one."""
         values = (c_int32 * len(token_ids))(*token_ids)
         code = self._functions.llama_decode(self._context, self._functions.llama_batch_get_one(values, len(token_ids)))
         if code:
             raise RuntimeError(f"llama_decode gave {code} for {len(token_ids)} tokens")
-        logits = self._functions.llama_get_logits_ith(self._context, -1)
-        return ctypes.cast(logits, c_void_p).value or 0
+        return self.logits_at(-1)
 
     def close(self) -> None:
         """Free the model."""
@@ -86,11 +115,11 @@ class Decoding:
             self._functions.llama_free(self._context)
             self._context = None
 
-    def _open(self, n_context: int) -> None:
+    def _open(self, n_context: int, n_sequences: int = 1) -> None:
         """Make a context as llama.cpp does by default: F16 cache, flash attention where the library can."""
         self._close_context()
         parameters = self._functions.llama_context_default_params()
-        parameters.n_ctx = n_context
+        parameters.n_ctx, parameters.n_seq_max = n_context, n_sequences
         parameters.n_threads = parameters.n_threads_batch = self._n_threads
         self._context, self.log = self.library.listened(
             lambda: self._functions.llama_init_from_model(self._model, parameters)
@@ -99,6 +128,11 @@ class Decoding:
             raise MemoryError(f"llama.cpp has no room for {n_context} tokens: {_reason(self.log)}")
         self._n_context = n_context
         self.n_batch: int = parameters.n_batch
+
+
+def _wanted(sequences: Sequence[int]) -> list[bool]:
+    """Return for each token whether logits are wanted: behind the last one of each sequence."""
+    return [sequence not in sequences[index + 1 :] for index, sequence in enumerate(sequences)]
 
 
 def _reason(log: str) -> str:

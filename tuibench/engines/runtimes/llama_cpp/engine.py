@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tuibench.core.run.kv_cache import KvCacheSize
-    from tuibench.engines.base import Logits
+    from tuibench.engines.base import BatchLogits, Logits
     from tuibench.engines.runtimes.llama_cpp.decoding import Decoding
     from tuibench.engines.runtimes.llama_cpp.tensor_types import FileType
 
@@ -37,6 +37,8 @@ class _LlamaCpp(ABC):
 
     def __init__(self) -> None:
         self._decoding: Decoding | None = None
+        self._lengths: list[int] = []
+        """Of the sequences of a batch."""
 
     @abstractmethod
     def prepare(self, model_dir: Path, progress: Progress) -> bool: ...
@@ -72,6 +74,34 @@ class _LlamaCpp(ABC):
     def decode(self, token_id: int) -> Logits:
         decoding = self._loaded()
         return _logits(decoding.append((token_id,)), decoding.vocabulary)
+
+    @property
+    def why_alone(self) -> str | None:
+        """See `BatchEngine`."""
+        return None
+
+    def begin_batch(self, n_sequences: int, max_length: int) -> None:
+        self._loaded().begin_sequences(n_sequences, max_length)
+        self._lengths = [0] * n_sequences
+
+    def read_sequence(self, sequence: int, token_ids: Sequence[int]) -> Logits:
+        decoding, start = self._loaded(), self._lengths[sequence]
+        for first in range(0, len(token_ids), decoding.n_batch):
+            part = token_ids[first : first + decoding.n_batch]
+            positions = range(start + first, start + first + len(part))
+            decoding.append_to([sequence] * len(part), positions, part)
+        self._lengths[sequence] += len(token_ids)
+        return _logits(decoding.logits_at(-1), decoding.vocabulary)
+
+    def decode_batch(self, sequences: Sequence[int], token_ids: Sequence[int]) -> BatchLogits:
+        import numpy as np
+
+        decoding = self._loaded()
+        decoding.append_to(sequences, [self._lengths[each] for each in sequences], token_ids)
+        for each in sequences:
+            self._lengths[each] += 1
+        rows = [_logits(decoding.logits_at(index), decoding.vocabulary) for index in range(len(sequences))]
+        return np.stack(rows)
 
     def score(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
         return score_by_decoding(self, token_ids)

@@ -1,13 +1,11 @@
 """The GGUF file of a model in one type: from the cache, or written by a child process first.
 
 `python -m tuibench.engines.runtimes.llama_cpp.files MODEL_DIR TYPE` writes one: what that takes of memory is gone with
-it. Each line on its standard output is `DONE ALL`; a refusal is the last one, with exit code 3.
+it.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import get_args
@@ -15,23 +13,14 @@ from typing import get_args
 from tuibench.engines.base import Progress, UnsupportedModelError
 from tuibench.engines.decoder.checkpoint import Checkpoint
 from tuibench.engines.decoder.read import read_decoder
+from tuibench.engines.runtimes.building import Tell, build_in_child, run_named_build
 from tuibench.engines.runtimes.llama_cpp.gguf_file import unsupported, write_gguf
 from tuibench.engines.runtimes.llama_cpp.tensor_types import FileType
-from tuibench.models.artifacts import (
-    ArtifactError,
-    Recipe,
-    discard_unfinished,
-    find_artifact,
-    make_artifact,
-    versions_of,
-)
-from tuibench.models.local import ModelError
+from tuibench.models.artifacts import Recipe, find_artifact, make_artifact, versions_of
 from tuibench.models.references import model_digest
-from tuibench.models.tether import tethered
 
 _LAYOUT_VERSION = "1"
 """Raised whenever what is written changes."""
-_REFUSED = 3
 
 
 def gguf_path(model_dir: Path, file_type: FileType) -> Path | None:
@@ -52,25 +41,8 @@ def prepare_gguf(model_dir: Path, file_type: FileType, progress: Progress) -> bo
     Checkpoint(model_dir, decoder)
     if reason := unsupported(decoder):
         raise UnsupportedModelError(reason)
-    recipe = _recipe(model_dir, file_type)
-    progress("looking into the cache", 0, None)
-    if find_artifact(recipe) is not None:
-        return False
     command = [sys.executable, "-m", __name__, str(model_dir), file_type]
-    last = ""
-    with subprocess.Popen(tethered(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdout is not None  # noqa: S101 - it is a pipe
-        for line in child.stdout:
-            last = line.strip()
-            done, _, total = last.partition(" ")
-            if done.isdecimal() and total.isdecimal():
-                progress(f"writing the weights as GGUF, {file_type}", int(done), int(total))
-    if child.returncode == _REFUSED:
-        raise ArtifactError(last)
-    if child.returncode:
-        discard_unfinished(recipe)
-        raise ArtifactError(f"writing the GGUF file ended with {child.returncode} (negative: the signal); see the log")
-    return True
+    return build_in_child(command, _recipe(model_dir, file_type), f"writing the weights as GGUF, {file_type}", progress)
 
 
 def _recipe(model_dir: Path, file_type: FileType) -> Recipe:
@@ -86,31 +58,16 @@ def _name(file_type: FileType) -> str:
     return f"{file_type}.gguf"
 
 
-def _write(model_dir: Path, file_type: FileType) -> None:
+def _write(model_dir: Path, file_type: FileType, tell: Tell) -> None:
     decoder = read_decoder(model_dir)
     weights = Checkpoint(model_dir, decoder)
 
     def build(directory: Path) -> None:
-        write_gguf(directory / _name(file_type), decoder, weights, file_type, _tell)
+        write_gguf(directory / _name(file_type), decoder, weights, file_type, tell)
 
     needed_bytes = 4 * decoder.vocabulary * decoder.hidden + 2 * weights.parameters
     make_artifact(_recipe(model_dir, file_type), model_dir.name, build, needed_bytes=needed_bytes)
 
 
-def _tell(done: int, total: int) -> None:
-    os.write(sys.stdout.fileno(), f"{done} {total}\n".encode())
-
-
-def main() -> None:
-    """Write the file; a refusal goes to standard output, everything else to standard error."""
-    model_dir, name = sys.argv[1:]
-    file_type = next(each for each in get_args(FileType) if each == name)
-    try:
-        _write(Path(model_dir), file_type)
-    except (UnsupportedModelError, ModelError, ArtifactError) as error:
-        sys.stdout.write(str(error))
-        sys.exit(_REFUSED)
-
-
 if __name__ == "__main__":
-    main()
+    run_named_build(get_args(FileType), _write)

@@ -7,6 +7,7 @@ out as in `llama.h` of the pinned version, and their defaults are looked at befo
 from __future__ import annotations
 
 import ctypes
+import re
 from collections.abc import Callable, Sequence
 from ctypes import (
     POINTER,
@@ -22,7 +23,7 @@ from ctypes import (
     c_void_p,
 )
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import distribution, version
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +156,8 @@ class Library:
     @property
     def version(self) -> str:
         """Of the package and of ggml within it; the number after the last dot is llama.cpp's build."""
-        return f"xllamacpp {version('xllamacpp')}, ggml {self.functions.ggml_version().decode()}"
+        how = ", compiled on this machine" if _compiled_here() else ""
+        return f"xllamacpp {version('xllamacpp')}, ggml {self.functions.ggml_version().decode()}{how}"
 
     @property
     def instruction_sets(self) -> str:
@@ -200,6 +202,12 @@ def load_library() -> Library:
     library.listen()
     functions.llama_backend_init()
     return library
+
+
+def _compiled_here() -> bool:
+    """Return whether the package was not taken from an index, which takes no wheels for just any Linux."""
+    wheel = distribution("xllamacpp").read_text("WHEEL") or ""
+    return re.search(r"^Tag: \S+-linux_\w+$", wheel, re.MULTILINE) is not None
 
 
 def _check_layout(functions: Any) -> None:  # noqa: ANN401 - ctypes' own

@@ -1,0 +1,1 @@
+"""CTranslate2, on files that its own converter writes."""

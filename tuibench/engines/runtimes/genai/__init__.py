@@ -1,0 +1,1 @@
+"""onnxruntime-genai, on graphs that its own builder writes."""
