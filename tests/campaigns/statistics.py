@@ -134,7 +134,7 @@ def bias(drift, n_methods, n_rounds, *, order=trial_order, durations=None, by_me
         first = comparison.rows[0].median(DECODE)
         gains = [row.median(DECODE) / first for row in comparison.rows]
     else:
-        gains = [1.0, *(row.against_baseline.ratio.value for row in comparison.rows[1:])]
+        gains = [1.0, *(row.against_yardstick.ratio.value for row in comparison.rows[1:])]
     return max(gains) / min(gains) - 1
 
 

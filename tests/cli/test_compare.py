@@ -47,13 +47,14 @@ def test_one_session_is_compared_method_by_method(before, capsys):
     assert err == ""
 
 
-def test_baseline_can_be_chosen(before, capsys):
-    assert main(["compare", before, "--baseline", "baseline"]) == OK
+@pytest.mark.parametrize("option", ["--yardstick", "--baseline"])
+def test_yardstick_can_be_chosen(before, capsys, option):
+    assert main(["compare", before, option, "baseline"]) == OK
     assert "× baseline" in capsys.readouterr().out
 
 
-def test_unknown_baseline_is_refused_with_what_there_is(before, capsys):
-    assert main(["compare", before, "--baseline", "onnx"]) == BAD_USAGE
+def test_unknown_yardstick_is_refused_with_what_there_is(before, capsys):
+    assert main(["compare", before, "--yardstick", "onnx"]) == BAD_USAGE
     assert "measured: baseline, kv-cache" in capsys.readouterr().err
 
 

@@ -44,7 +44,7 @@ def test_each_machine_is_a_run_with_methods_under_their_own_names():
 
 def test_methods_are_compared_within_their_machine_and_machines_by_method():
     found = compare(runs(), parents=PARENTS)
-    assert found.row(0, "int8").against_baseline.ratio.value == pytest.approx(3, rel=0.05)
+    assert found.row(0, "int8").against_yardstick.ratio.value == pytest.approx(3, rel=0.05)
     assert found.row(1, "int8").vs_first_session.value == pytest.approx(0.5, rel=0.05)
     assert [found.name(row) for row in found.rows] == ["kv-cache@big", "int8@big", "kv-cache@small", "int8@small"]
 

@@ -7,7 +7,7 @@ import pytest
 from tests.measured_runs import PARENTS, measured, quality, trials
 from tests.scripted import FINISHED, failed, record
 from tuibench.core.machine.validity import Lamp
-from tuibench.core.results.comparison import UnknownBaselineError, compare
+from tuibench.core.results.comparison import UnknownYardstickError, compare
 from tuibench.core.results.measured_run import MeasuredRun
 from tuibench.core.results.metrics import DECODE
 from tuibench.core.results.rows_of_run import pareto
@@ -33,13 +33,13 @@ def test_the_lowest_rung_gains_over_nothing():
     assert row.total is None
 
 
-def test_baseline_is_the_fp32_reference_or_the_lowest_rung_or_what_was_asked_for():
-    assert compare([measured(baseline=3, kv_cache=12)], parents=PARENTS).baseline == "kv-cache"
-    assert compare([measured(int8=30, onnx=12)], parents=PARENTS).baseline == "onnx"
-    assert compare([measured(baseline=3, kv_cache=12)], parents=PARENTS, baseline="baseline").baseline == "baseline"
-    assert compare([measured()], parents=PARENTS).baseline is None
-    with pytest.raises(UnknownBaselineError, match="'onnx' was not measured; measured: baseline, kv-cache"):
-        compare([measured(baseline=3, kv_cache=12)], parents=PARENTS, baseline="onnx")
+def test_yardstick_is_the_fp32_reference_or_the_lowest_rung_or_what_was_asked_for():
+    assert compare([measured(baseline=3, kv_cache=12)], parents=PARENTS).yardstick == "kv-cache"
+    assert compare([measured(int8=30, onnx=12)], parents=PARENTS).yardstick == "onnx"
+    assert compare([measured(baseline=3, kv_cache=12)], parents=PARENTS, yardstick="baseline").yardstick == "baseline"
+    assert compare([measured()], parents=PARENTS).yardstick is None
+    with pytest.raises(UnknownYardstickError, match="'onnx' was not measured; measured: baseline, kv-cache"):
+        compare([measured(baseline=3, kv_cache=12)], parents=PARENTS, yardstick="onnx")
 
 
 def test_same_method_is_compared_with_the_first_run():
@@ -51,18 +51,18 @@ def test_same_method_is_compared_with_the_first_run():
     assert ratio.outcome is Outcome.LESS
 
 
-def test_a_run_without_the_baseline_does_not_borrow_that_of_another():
+def test_a_run_without_the_yardstick_does_not_borrow_that_of_another():
     found = compare([measured(kv_cache=10), measured("second", int8=30)], parents=PARENTS)
-    assert found.row(1, "int8").against_baseline is None
+    assert found.row(1, "int8").against_yardstick is None
 
 
 def test_rounds_that_both_survived_are_paired_and_too_few_of_them_are_not():
     ours, theirs = trials("int8", 30, n=5), trials("kv-cache", 10, n=5)
     run = MeasuredRun("a", ("kv-cache", "int8"), (*theirs[:4], *ours[1:]))
-    ratio = compare([run], parents=PARENTS).row(0, "int8").against_baseline.ratio
+    ratio = compare([run], parents=PARENTS).row(0, "int8").against_yardstick.ratio
     assert (ratio.n, ratio.paired) == (3, True)
     run = MeasuredRun("a", ("kv-cache", "int8"), (*theirs[:3], *ours[2:]))
-    assert not compare([run], parents=PARENTS).row(0, "int8").against_baseline.ratio.paired
+    assert not compare([run], parents=PARENTS).row(0, "int8").against_yardstick.ratio.paired
 
 
 def test_who_generated_less_than_was_asked_for_is_marked():
@@ -92,7 +92,7 @@ def test_a_round_that_an_interruption_tore_apart_is_no_pair():
 
     ours, theirs = [*ours[:3], *map(next_day, ours[3:])], [*theirs[:4], *map(next_day, theirs[4:])]
     torn = MeasuredRun("a", ("kv-cache", "int8"), (*theirs, *ours), resumed=(resumed,))
-    ratio = compare([torn], parents=PARENTS).row(0, "int8").against_baseline.ratio
+    ratio = compare([torn], parents=PARENTS).row(0, "int8").against_yardstick.ratio
     assert (ratio.n, ratio.paired) == (5, True)
     assert ratio.value == pytest.approx(3, rel=0.003)
 

@@ -3,7 +3,7 @@ from tuibench.core.present.method_sentence import method_sentence
 from tuibench.core.results.comparison import compare
 from tuibench.core.results.measured_run import MeasuredRun
 from tuibench.core.results.multiplicity import adjusted_p_values
-from tuibench.core.results.rungs import default_baseline, nearest_rungs
+from tuibench.core.results.rungs import default_yardstick, nearest_rungs
 from tuibench.core.results.verdict import recommend
 from tuibench.core.run.control import control_of, is_control, method_of
 
@@ -28,8 +28,8 @@ def test_a_control_is_compared_with_the_method_it_measures_again():
 
 
 def test_a_control_is_never_what_others_are_compared_with():
-    assert default_baseline([CONTROL, "onnx"], PARENTS) == "onnx"
-    assert default_baseline([CONTROL], PARENTS) is None
+    assert default_yardstick([CONTROL, "onnx"], PARENTS) == "onnx"
+    assert default_yardstick([CONTROL], PARENTS) is None
 
 
 def test_equal_speeds_are_told_as_no_difference():

@@ -38,9 +38,9 @@ def test_a_difference_that_one_of_many_may_show_by_chance_is_told_so():
     parents = dict.fromkeys(names)
     runs = (compare([simulated_run(lognormal, 3, source, names)], parents=parents) for _ in range(100))
     found, row = next(
-        (found, row) for found in runs for row in found.rows[1:] if 0.01 < row.against_baseline.ratio.p_value <= 0.05
+        (found, row) for found in runs for row in found.rows[1:] if 0.01 < row.against_yardstick.ratio.p_value <= 0.05
     )
-    assert row.against_baseline.ratio.outcome is not Outcome.NONE
+    assert row.against_yardstick.ratio.outcome is not Outcome.NONE
     assert adjusted_p_values(found, 0)[row.method] > 0.05
     assert "(perhaps chance: one of 12 comparisons)" in method_sentence(found, row)
 
@@ -48,5 +48,5 @@ def test_a_difference_that_one_of_many_may_show_by_chance_is_told_so():
 def test_a_difference_that_stands_is_told_without_reserve():
     run = MeasuredRun("a", ("kv-cache", "int8"), (*trials("kv-cache", 10), *trials("int8", 30)))
     found = compare([run], parents=PARENTS)
-    assert adjusted_p_values(found, 0) == {"int8": found.row(0, "int8").against_baseline.ratio.p_value}
+    assert adjusted_p_values(found, 0) == {"int8": found.row(0, "int8").against_yardstick.ratio.p_value}
     assert "chance" not in method_sentence(found, found.row(0, "int8"))

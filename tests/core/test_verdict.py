@@ -36,9 +36,9 @@ def test_sentence_holds_gain_memory_quality_text_and_validity():
     )
 
 
-def test_baseline_is_told_in_absolute_figures():
+def test_yardstick_is_told_in_absolute_figures():
     run = MeasuredRun("a", ("kv-cache",), tuple(trials("kv-cache", 10, sigma=0)))
-    assert sentence_of(run, "kv-cache").startswith("kv-cache: 10.0 tok/s, the baseline, TTFT 90.0 ms")
+    assert sentence_of(run, "kv-cache").startswith("kv-cache: 10.0 tok/s, the yardstick, TTFT 90.0 ms")
 
 
 def test_missing_quality_is_said():
@@ -251,7 +251,7 @@ def test_headlines_name_the_run_where_there_are_several():
     assert [line.endswith("Pareto set: int8, kv-cache") for line in recommendation_lines(found)] == [True, True]
 
 
-def test_a_row_whose_run_lacks_the_baseline_says_so():
+def test_a_row_whose_run_lacks_the_yardstick_says_so():
     found = compare([measured(kv_cache=10), measured("second", int8=30)], parents=PARENTS)
     sentence = method_sentence(found, found.row(1, "int8"))
     assert sentence.startswith("int8: 30.1 tok/s, kv-cache not measured beside it, TTFT 90.0 ms")

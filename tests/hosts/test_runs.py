@@ -29,7 +29,7 @@ def test_a_session_of_two_machines_has_rows_of_both_and_says_which_to_take(serve
         "local",
     ]
     path = err.splitlines()[-1]
-    compared, _ = program.done("compare", path, "--baseline", "kv-cache")
+    compared, _ = program.done("compare", path, "--yardstick", "kv-cache")
     assert "fastest: kv-cache on " in compared
     text = Path(path).read_text()
     assert str(tmp_path) not in text

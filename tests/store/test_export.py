@@ -168,7 +168,7 @@ def test_every_format_begins_with_the_headline_and_is_bold_only_where_it_is_sure
     assert [line["method"] for line in lines if line["recommended"] == "1"] == ["int8"] * sure
 
 
-def test_a_run_that_lacks_the_baseline_borrows_no_figure_from_another():
+def test_a_run_that_lacks_the_yardstick_borrows_no_figure_from_another():
     other = MeasuredRun("other", ("int8",), tuple(t for t in session_run().trials if t.method == "int8"))
     found = compare([session_run(), other], parents=PARENTS)
     (line,) = [

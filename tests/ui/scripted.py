@@ -232,10 +232,10 @@ def renamed(stored, old, new):
     )
 
 
-def compared(n_runs=1, baseline=None, stored=None):
+def compared(n_runs=1, yardstick=None, stored=None):
     """Return the comparison of such sessions, or of another one so many times."""
     runs = [measured_run(stored or scored_session(), f"run {number + 1}") for number in range(n_runs)]
-    return compare(runs, parents=PARENTS, baseline=baseline)
+    return compare(runs, parents=PARENTS, yardstick=yardstick)
 
 
 class ScriptedServices(Services):

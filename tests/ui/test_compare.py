@@ -29,7 +29,7 @@ ACCENTS = {name: f"$series-{number}" for number, name in enumerate(FOUR, 1)}
 
 def program(n_runs=1, warnings=()):
     made = Program()
-    answer = lambda _paths, baseline: SideBySide(compared(n_runs, baseline), warnings)  # noqa: E731
+    answer = lambda _paths, yardstick: SideBySide(compared(n_runs, yardstick), warnings)  # noqa: E731
     made.services = answering(made.services, compare=answer)
     return made
 
@@ -112,12 +112,12 @@ async def test_several_sessions_say_what_changed(size):
         assert screen.bars.display
 
 
-async def test_x_swaps_the_sessions_and_keeps_the_baseline():
+async def test_x_swaps_the_sessions_and_keeps_the_yardstick():
     made, asked = Program(), []
 
-    def answer(paths, baseline):
-        asked.append((*(path.stem for path in paths), baseline))
-        return SideBySide(compared(len(paths), baseline))
+    def answer(paths, yardstick):
+        asked.append((*(path.stem for path in paths), yardstick))
+        return SideBySide(compared(len(paths), yardstick))
 
     made.services = answering(made.services, compare=answer)
     async with made.app().run_test(size=(120, 40)) as pilot:
@@ -148,7 +148,7 @@ async def test_b_states_all_speeds_against_the_row_pointed_at():
         await pilot.press("home", "b")
         await until(pilot, lambda: screen.bars.border_title == "Decode speed × baseline")
         assert "1×" in screen.bars.render().plain.splitlines()[0]
-        assert "baseline baseline" in str(screen.table.border_subtitle)
+        assert "yardstick baseline" in str(screen.table.border_subtitle)
 
 
 async def test_s_sorts_and_what_is_pointed_at_stays():
@@ -278,7 +278,7 @@ def test_bars_reach_to_the_median_and_whiskers_stand_over_their_ends():
     found = compared()
     ratios = {"baseline": (5.0, 2.0, 10.0), "onnx": (5.0, None, None), "int8-torch": (9.99, 9.98, 10.0)}
     rows = [
-        dataclasses.replace(found.row(0, method), against_baseline=Speedup("kv-cache", Ratio(*ratio, 3, paired=True)))
+        dataclasses.replace(found.row(0, method), against_yardstick=Speedup("kv-cache", Ratio(*ratio, 3, paired=True)))
         for method, ratio in ratios.items()
     ]
     width = len("int8-torch") + 9 + 20
@@ -302,7 +302,7 @@ def test_what_tells_a_gain_is_not_lost_where_there_is_more_room(n_runs):
     shown = [_shown(found, width) for width in range(76, 217, 4)]
     heads = [table.heading.plain for table in shown]
     assert all("× kv-cache" in head and ("× first" in head) == (n_runs > 1) for head in heads)
-    gain = fmt.gain(found.rows[0].against_baseline.ratio)
+    gain = fmt.gain(found.rows[0].against_yardstick.ratio)
     with_interval = [gain in table.lines[0].plain for table in shown]
     assert with_interval == sorted(with_interval)
     assert with_interval[-1]

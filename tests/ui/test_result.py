@@ -117,7 +117,7 @@ def finished(**options):
     program.services = answering(
         program.services,
         load_session=lambda _path: stored,
-        compare=lambda _paths, baseline: SideBySide(compared(1, baseline)),
+        compare=lambda _paths, yardstick: SideBySide(compared(1, yardstick)),
         why_not_taken=lambda method: "int8-torch cannot be taken" if method == "int8-torch" else None,
         take_folder=lambda model, method: Path(f"{model}-{method}"),
     )

@@ -270,7 +270,7 @@ def test_race(snap_compare, size):
 @SIZES
 def test_compare(snap_compare, size):
     program = Program()
-    answer = lambda _paths, baseline: SideBySide(compared(1, baseline))  # noqa: E731
+    answer = lambda _paths, yardstick: SideBySide(compared(1, yardstick))  # noqa: E731
     program.services = answering(program.services, compare=answer)
 
     async def shown(pilot):

@@ -33,7 +33,7 @@ async def test_five_stories(tmp_path):
     written = lambda _comparison, kind, _stem: asked.append(kind) or tmp_path / f"first.{kind}"  # noqa: E731
     program.services = answering(
         program.services,
-        compare=lambda paths, _baseline: asked.append(paths) or SideBySide(compared(len(paths))),
+        compare=lambda paths, _yardstick: asked.append(paths) or SideBySide(compared(len(paths))),
         export=written,
         why_not_taken=lambda _method: None,
     )

@@ -20,7 +20,7 @@ from tuibench.ui.widgets.choice import Choice
 
 def program():
     made = Program()
-    answer = lambda _paths, _baseline: SideBySide(swept(PROMPTS, SPEEDS))  # noqa: E731
+    answer = lambda _paths, _yardstick: SideBySide(swept(PROMPTS, SPEEDS))  # noqa: E731
     made.services = answering(made.services, compare=answer)
     return made
 

@@ -29,7 +29,7 @@ SUMMARY = SessionSummary(Path("first.toml"), "first", FINISHED, "SmolLM2", ("bas
 
 def program():
     made = Program(sessions=[SUMMARY])
-    answer = lambda _paths, baseline: SideBySide(compared(1, baseline))  # noqa: E731
+    answer = lambda _paths, yardstick: SideBySide(compared(1, yardstick))  # noqa: E731
     made.services = answering(made.services, compare=answer)
     return made
 

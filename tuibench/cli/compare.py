@@ -29,14 +29,14 @@ _GIVEN_UP = (
     "reference", "itl_p99_ns", "prefill_tps", "load_ns", "perplexity", "itl_p50_ns", "observer", "digest", "sampling",
     "tuibench", "kld", "bytes_per_token", "artifact_bytes", "text", "decode_tps", "step", "trials", "ttft_ns",
     "acceptance_rate", "prompt", "cpu", "step", "mbu", "model", "cpus", "tokens_per_step", "pareto", "top1",
-    "peak_rss_bytes", "baseline",
+    "peak_rss_bytes", "yardstick",
 )  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the comparison; return what became of the speed if a regression was looked for."""
     opened = [[open_session(name) for name in side] for side in _sides(options)]
-    found = compared([each for side in opened for each in side], options.baseline)
+    found = compared([each for side in opened for each in side], options.yardstick)
     comparison = found.comparison
     if options.fail_on_regression is not None and found.other_tasks:
         raise UsageError(fmt.printable(f"{'; '.join(found.other_tasks)}. Such speeds tell nothing of a regression"))

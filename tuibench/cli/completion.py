@@ -30,7 +30,7 @@ def _describe(parser_: argparse.ArgumentParser) -> None:
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
             for own in action.choices.values():
                 _describe(own)
-        elif action.dest in {"method", "baseline"}:
+        elif action.dest in {"method", "yardstick"}:
             action.choices = list(available_methods())
         elif action.type in _FILES or action.type is Path:
             action.complete = shtab.FILE  # type: ignore[attr-defined]  # where shtab looks for it

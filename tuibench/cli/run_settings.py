@@ -105,11 +105,11 @@ def given_settings(options: argparse.Namespace) -> dict[str, Any]:
 
 def _with_control(methods: tuple[str, ...], *, asked: bool) -> tuple[str, ...]:
     """Return the methods, and the one that they are compared with a second time if that is asked for."""
-    from tuibench.core.results.rungs import default_baseline  # noqa: PLC0415 - not needed for --help
+    from tuibench.core.results.rungs import default_yardstick  # noqa: PLC0415 - not needed for --help
     from tuibench.core.run.control import control_of  # noqa: PLC0415
     from tuibench.methods import ladder_parents  # noqa: PLC0415
 
-    yardstick = default_baseline(methods, ladder_parents()) if asked else None
+    yardstick = default_yardstick(methods, ladder_parents()) if asked else None
     return methods if yardstick is None else (*methods, control_of(yardstick))
 
 

@@ -34,22 +34,22 @@ class SideBySide:
     two tasks tell nothing about two builds."""
 
 
-def side_by_side(opened: Sequence[tuple[Path, Session]], baseline: str | None = None) -> SideBySide:
+def side_by_side(opened: Sequence[tuple[Path, Session]], yardstick: str | None = None) -> SideBySide:
     """Compare stored sessions, each under a name of its own.
 
     Args:
         opened: At least one; the first is what the others are held against.
-        baseline: The method that speeds are stated against; None for the usual one.
+        yardstick: The method that speeds are stated against; None for the usual one.
 
     Raises:
-        UnknownBaselineError: None of them measured the baseline.
+        UnknownYardstickError: None of them measured the yardstick.
     """
     sessions = [session for _, session in opened]
     of_each = [measured_runs(session, label) for session, label in zip(sessions, _labels(opened), strict=True)]
     if len(of_each) == 1:
         of_each = [[replace(run, label=run.host or run.label) for run in of_each[0]]]
     runs = [run for of_one in of_each for run in of_one]
-    found = compare(runs, parents=ladder_parents(), exact=exact_methods(), baseline=baseline)
+    found = compare(runs, parents=ladder_parents(), exact=exact_methods(), yardstick=yardstick)
     firsts = [(session, of_one[0]) for session, of_one in zip(sessions, of_each, strict=True)]
     return SideBySide(found, tuple(_warnings(firsts)), tuple(_other_tasks(firsts)))
 

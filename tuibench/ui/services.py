@@ -236,12 +236,12 @@ class Services:
 
         return divergences_ns(session, reference)
 
-    def compare(self, sessions: Sequence[Path], baseline: str | None) -> SideBySide:
+    def compare(self, sessions: Sequence[Path], yardstick: str | None) -> SideBySide:
         """Lay sessions side by side.
 
         Args:
             sessions: Their files.
-            baseline: The method that speeds are stated against; None for the usual one.
+            yardstick: The method that speeds are stated against; None for the usual one.
 
         Raises:
             SessionError: One cannot be read.
@@ -249,7 +249,7 @@ class Services:
         from tuibench.store.session import load
         from tuibench.store.side_by_side import side_by_side
 
-        return side_by_side([(path, load(path)) for path in sessions], baseline)
+        return side_by_side([(path, load(path)) for path in sessions], yardstick)
 
     def export(self, comparison: Comparison, name: str, stem: str) -> Path:
         """Write a comparison into the current folder; returns the file.

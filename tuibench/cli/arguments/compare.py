@@ -34,7 +34,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
     add("sessions", nargs="*", type=session_name, metavar="SESSION", help=help_)
     add("--base", nargs="+", default=(), type=session_name, metavar="SESSION", help="instead: of the build before")
     add("--new", nargs="+", default=(), type=session_name, metavar="SESSION", help=new_help)
-    add("--baseline", metavar="METHOD", help="the method all are compared with (default: kv-cache)")
+    add("--yardstick", "--baseline", metavar="METHOD", help="the method all are compared with (default: kv-cache)")
     add("--format", choices=_FORMATS, default="table", help="default: table")
     add("--fail-on-regression", type=percentage, metavar="PCT", help="judge whether a method lost more speed than PCT")
     add("--run-noise", type=percentage, metavar="PCT", help="how much speed varies from session to session, taken as a "

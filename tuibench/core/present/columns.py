@@ -156,8 +156,8 @@ def _total(row: Row) -> Speedup | None:
     return row.total
 
 
-def _baseline(row: Row) -> Speedup | None:
-    return row.against_baseline
+def _yardstick(row: Row) -> Speedup | None:
+    return row.against_yardstick
 
 
 SESSION = Column("session", "session", _run, left=True)
@@ -205,7 +205,7 @@ def comparison_columns(comparison: Comparison) -> tuple[Column, ...]:
         METHOD,
         TRIALS,
         Column("decode_tps", "decode", partial(_metric_with_interval, DECODE), partial(_metric, DECODE)),
-        Column("baseline", f"× {comparison.baseline}", partial(_gain, _baseline), partial(_short_gain, _baseline)),
+        Column("yardstick", f"× {comparison.yardstick}", partial(_gain, _yardstick), partial(_short_gain, _yardstick)),
         *USERS,
         STEP,
         Column("first", "× first session", _vs_first_session, _short_vs_first_session),

@@ -15,7 +15,7 @@ from tuibench.core.statistics.stats import Outcome
 
 
 def method_sentence(comparison: Comparison, row: Row) -> str:
-    """Return what one method achieves against the comparison's baseline, and whether that can be trusted.
+    """Return what one method achieves against the comparison's yardstick, and whether that can be trusted.
 
     For example `int8-dynamic: 5.40× kv-cache [5.10, 5.80], TTFT −31 %, peak RSS −61 %, KLD 0.0040 ± 0.0010,
     top-1 96.5 %, first difference at token 31 · valid`.
@@ -34,13 +34,13 @@ def _why_nothing(row: Row) -> str:
 def _speed(comparison: Comparison, row: Row) -> str:
     if is_control(row.method):
         return _same_again(row)
-    against = row.against_baseline
+    against = row.against_yardstick
     if against is None:
         speed = fmt.rate(row.median(DECODE))
-        if row.method == comparison.baseline:
-            return f"{speed}, the baseline"
-        beside = comparison.baseline in comparison.measured[row.run]
-        return speed if beside else f"{speed}, {comparison.baseline} not measured beside it"
+        if row.method == comparison.yardstick:
+            return f"{speed}, the yardstick"
+        beside = comparison.yardstick in comparison.measured[row.run]
+        return speed if beside else f"{speed}, {comparison.yardstick} not measured beside it"
     text = f"{fmt.times(against.ratio.value)} {against.method}"
     together = adjusted_p_values(comparison, row.run)
     if against.ratio.outcome in {Outcome.GREATER, Outcome.LESS} and not stands(together[row.method]):
@@ -61,10 +61,10 @@ def _same_again(row: Row) -> str:
 
 
 def _changes(comparison: Comparison, row: Row) -> list[str]:
-    """Return how first token and memory compare with the baseline's."""
-    if row.against_baseline is None:
+    """Return how first token and memory compare with the yardstick's."""
+    if row.against_yardstick is None:
         return [f"{metric.short} {fmt.metric(metric, row.median(metric))}" for metric in _told_of(row)]
-    base = comparison.row(row.run, row.against_baseline.method)
+    base = comparison.row(row.run, row.against_yardstick.method)
     if base is None:
         return []
     return [_change(metric, row, base) for metric in _told_of(row)]

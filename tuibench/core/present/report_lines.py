@@ -12,7 +12,7 @@ from tuibench.core.results.row import REFERENCE
 from tuibench.core.results.verdict import recommend
 
 _WORDS = {
-    "baseline": "decode speed relative to that method in the same run, with its 95 % interval",
+    "yardstick": "decode speed relative to that method in the same run, with its 95 % interval",
     "step": "decode speed relative to the method that this one builds on, with its 95 % interval",
     "first": "decode speed relative to the same method in the first session, with its 95 % interval",
     "itl_p50_ns": "time between two tokens: half of them came sooner",

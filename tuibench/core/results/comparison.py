@@ -12,7 +12,7 @@ from tuibench.core.results.metrics import TOKENS_PER_STEP, Metric
 from tuibench.core.results.observer import observer_share
 from tuibench.core.results.row import Row
 from tuibench.core.results.rows_of_run import RowsOfRun
-from tuibench.core.results.rungs import default_baseline
+from tuibench.core.results.rungs import default_yardstick
 from tuibench.core.run.host import THIS_MACHINE, on_host
 from tuibench.core.run.needs import Need
 from tuibench.core.statistics.stats import Ratio
@@ -25,8 +25,8 @@ class Comparison:
     runs: tuple[MeasuredRun, ...]
     rows: tuple[Row, ...]
     """Run by run, in the order of its methods."""
-    baseline: str | None
-    """The method that `Row.against_baseline` refers to; None where nothing was measured."""
+    yardstick: str | None
+    """The method that `Row.against_yardstick` refers to; None where nothing was measured."""
     drifts: tuple[Drift | None, ...]
     """Of each run."""
     measured: tuple[Mapping[str, MethodTrials], ...]
@@ -77,8 +77,8 @@ class Comparison:
         return next((row for row in self.rows if (row.run, row.method) == (run, method)), None)
 
 
-class UnknownBaselineError(ValueError):
-    """A baseline was asked for that no run measured."""
+class UnknownYardstickError(ValueError):
+    """A yardstick was asked for that no run measured."""
 
 
 def compare(
@@ -86,7 +86,7 @@ def compare(
     *,
     parents: Mapping[str, str | None],
     exact: Collection[str] = (),
-    baseline: str | None = None,
+    yardstick: str | None = None,
 ) -> Comparison:
     """Compare all methods of all runs.
 
@@ -94,26 +94,26 @@ def compare(
         runs: The first is what the others are compared with.
         parents: The ladder: each method's next rung down; None for the lowest.
         exact: Methods that promise the reference's model, bit by bit or nearly so; those that break it are marked.
-        baseline: The method that all others are compared with; by default the FP32 reference where it was measured,
+        yardstick: The method that all others are compared with; by default the FP32 reference where it was measured,
             else the first method that has no lower rung.
 
     Raises:
-        UnknownBaselineError: No run has a successful trial of `baseline`.
+        UnknownYardstickError: No run has a successful trial of `yardstick`.
     """
     measured = [by_method(run.trials, run.resumed) for run in runs]
-    if baseline is not None and not any(baseline in methods for methods in measured):
+    if yardstick is not None and not any(yardstick in methods for methods in measured):
         known = ", ".join(dict.fromkeys(method for methods in measured for method in methods))
-        raise UnknownBaselineError(f"baseline {baseline!r} was not measured; measured: {known or 'nothing'}")
-    baseline = baseline or default_baseline((method for methods in measured for method in methods), parents)
+        raise UnknownYardstickError(f"yardstick {yardstick!r} was not measured; measured: {known or 'nothing'}")
+    yardstick = yardstick or default_yardstick((method for methods in measured for method in methods), parents)
     rows: list[Row] = []
     for number, run in enumerate(runs):
         first = _first_alike(runs, number)
         held_against = measured[first] if first != number else None
-        rows += RowsOfRun(number, run, measured[number], held_against, parents, exact, baseline).rows()
+        rows += RowsOfRun(number, run, measured[number], held_against, parents, exact, yardstick).rows()
     return Comparison(
         tuple(runs),
         tuple(rows),
-        baseline,
+        yardstick,
         tuple(drift_of_run(run.trials, trials) for run, trials in zip(runs, measured, strict=True)),
         tuple(measured),
     )

@@ -31,10 +31,10 @@ def holm(p_values: Mapping[Hashable, float]) -> dict[Hashable, float]:
 
 
 def adjusted_p_values(comparison: Comparison, run: int) -> dict[Hashable, float]:
-    """Return, by method, how probable its difference from the baseline is by chance, all methods of a run together."""
+    """Return, by method, how probable its difference from the yardstick is by chance, all methods of a run together."""
     p_values: dict[Hashable, float] = {}
     for row in comparison.of_run(run):
-        p_value = row.against_baseline.ratio.p_value if row.against_baseline else None
+        p_value = row.against_yardstick.ratio.p_value if row.against_yardstick else None
         if p_value is not None and not is_control(row.method):
             p_values[row.method] = p_value
     return holm(p_values)

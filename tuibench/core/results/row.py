@@ -59,8 +59,8 @@ class Row:
     """Gain over the nearest measured rung below."""
     total: Speedup | None = None
     """Gain over the lowest measured rung below."""
-    against_baseline: Speedup | None = None
-    """Gain over the comparison's baseline; None in a run that did not measure it, whose speeds were of another day."""
+    against_yardstick: Speedup | None = None
+    """Gain over the comparison's yardstick; None in a run that did not measure it, whose speeds were of another day."""
     vs_first_session: Ratio | None = None
     """Speed relative to the same method in the first run of the same shape; None in that run itself."""
     quality: QualityRecord | None = None

@@ -1,4 +1,4 @@
-"""The rows of a run: each method's trials beside those of its rungs, of the baseline and of an earlier run."""
+"""The rows of a run: each method's trials beside those of its rungs, of the yardstick and of an earlier run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class RowsOfRun:
     """The same of the run that this one is held against; None where it is that one itself."""
     parents: Mapping[str, str | None]
     exact: Collection[str]
-    baseline: str | None
+    yardstick: str | None
 
     def rows(self) -> list[Row]:
         """Return a row for each method that was asked for or measured."""
@@ -43,7 +43,7 @@ class RowsOfRun:
         trials = self.measured.get(method, MethodTrials())
         records = trials.records
         rungs = [rung for rung in nearest_rungs(method, self.parents) if rung in self.measured]
-        others = {*rungs[:1], *rungs[-1:], self.baseline} - {method}
+        others = {*rungs[:1], *rungs[-1:], self.yardstick} - {method}
         against = {other: self._against(other, trials) for other in others}
         first = self.first.get(method) if self.first is not None else None
         lamps = {record.lamp for record in records}
@@ -62,7 +62,7 @@ class RowsOfRun:
             itl_ns=percentiles(_gaps_ns(records) if one_by_one else []),
             step=against[rungs[0]] if rungs else None,
             total=against[rungs[-1]] if rungs else None,
-            against_baseline=against.get(self.baseline),
+            against_yardstick=against.get(self.yardstick),
             vs_first_session=ratio_between_runs(trials, first) if first else None,
             quality=quality,
             agreement=self._agreement(method, records),

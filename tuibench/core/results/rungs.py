@@ -21,7 +21,7 @@ def nearest_rungs(method: str, parents: Mapping[str, str | None]) -> Iterator[st
         method = below
 
 
-def default_baseline(methods: Iterable[str], parents: Mapping[str, str | None]) -> str | None:
+def default_yardstick(methods: Iterable[str], parents: Mapping[str, str | None]) -> str | None:
     """Return the method that others are compared with unless somebody names another; None without methods."""
     given = dict.fromkeys(method for method in methods if not is_control(method))
     if REFERENCE in given:

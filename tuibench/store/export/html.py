@@ -71,7 +71,7 @@ body {{ margin: 0; max-width: none; font-size: 11px; }} .plots {{ grid-template-
 """
 _LIGHT = {"--ink": INK, "--muted": MUTED, "--grid": GRID, "--paper": PAPER, "--shade": "#f6f8fa"}
 _DARK = {"--ink": "#e6edf3", "--muted": "#9198a1", "--grid": "#3d444d", "--paper": "#0d1117", "--shade": "#151b23"}
-_CHOICE_COLUMNS = ("decode_tps", "baseline", "ttft_ns", "peak_rss_bytes", "kld")
+_CHOICE_COLUMNS = ("decode_tps", "yardstick", "ttft_ns", "peak_rss_bytes", "kld")
 _BRIGHTER = {
     "#0072b2": "#3d9be0",
     "#7f3c8d": "#b77cc4",

@@ -57,7 +57,7 @@ def as_json(comparison: Comparison, status: Mapping[str, str] | None = None) -> 
         for number in range(len(comparison.runs))
     ]
     rows = [_row(comparison, row, (status or {}).get(comparison.name(row))) for row in comparison.rows]
-    whole: dict[str, object] = {"baseline": comparison.baseline, "runs": runs, "methods": rows}
+    whole: dict[str, object] = {"baseline": comparison.yardstick, "runs": runs, "methods": rows}
     if sentences := sweep_sentences(comparison):
         whole["sweep"] = sentences
     if hosts := host_choices(comparison):
@@ -111,7 +111,7 @@ def _row(comparison: Comparison, row: Row, status: str | None) -> dict[str, obje
         "itl_ns": {f"p{share * 100:g}": value for share, value in row.itl_ns.items()},
         "step": _against(row.step),
         "total": _against(row.total),
-        "against_baseline": _against(row.against_baseline),
+        "against_baseline": _against(row.against_yardstick),
         "against_first_run": _ratio(row.vs_first_session),
         "quality": row.quality,
         "agreement": row.agreement,

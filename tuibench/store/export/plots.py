@@ -173,8 +173,8 @@ def _gains(comparison: Comparison, run: int, width: float) -> Plot | None:
         found = row.metrics[DECODE.id]
         y = TOP + number * _BAR
         middle = y + _BAR_TEXT + _BAR_HEIGHT / 2
-        own = "1×" if row.method == comparison.baseline else fmt.MISSING
-        gain = fmt.gain(row.against_baseline.ratio) if row.against_baseline else own
+        own = "1×" if row.method == comparison.yardstick else fmt.MISSING
+        gain = fmt.gain(row.against_yardstick.ratio) if row.against_yardstick else own
         told = f"{fmt.rate(found.median)} · {gain}"
         parts.append(text(_EDGE, y + _BAR_TEXT - 4, row.method))
         parts.append(text(width - _EDGE, y + _BAR_TEXT - 4, told, fill=MUTED, text_anchor="end"))

@@ -154,7 +154,7 @@ KEYS: dict[str, tuple[Key, ...]] = {
         Key("run.details", "d", "show_details", "Details", "Why it is fast or slow, why it failed, its log"),
     ),
     "compare": (
-        Key("compare.baseline", "b", "baseline", "Baseline", "State all speeds against the method pointed at"),
+        Key("compare.yardstick", "b", "yardstick", "Yardstick", "State all speeds against the method pointed at"),
         Key("compare.sort", "s", "sort", "Sort", "As measured, by decode, TTFT, memory, divergence"),
         Key("compare.close", "escape", "close", "Back", "End the filter, or back to where this was opened"),
         Key("compare.swap", "x", "swap", "Swap", "Compare against the next session instead"),

@@ -10,7 +10,7 @@ from textual import on, work
 from textual.getters import query_one
 
 from tuibench.core import format as fmt
-from tuibench.core.results.rungs import default_baseline
+from tuibench.core.results.rungs import default_yardstick
 from tuibench.core.run.control import control_of
 from tuibench.core.run.eta import MethodCost, planned_ns, run_remaining_ns
 from tuibench.models.local import LocalModel, ModelError
@@ -201,5 +201,5 @@ class AskingScreen(MeasuringScreen):
         """Return the chosen methods, and their yardstick a second time where a control is asked for."""
         chosen = self.ladder.chosen
         parents = {name: method.parent for name, method in self.known_methods.items()}
-        yardstick = default_baseline(chosen, parents) if self.settings.control else None
+        yardstick = default_yardstick(chosen, parents) if self.settings.control else None
         return chosen if yardstick is None else (*chosen, control_of(yardstick))

@@ -68,7 +68,7 @@ class CompareScreen(DashboardScreen):
         self._comparison: Comparison | None = None
         self._rows: list[Row] = []
         self._peers: tuple[str, ...] = ()
-        self._baseline: str | None = None
+        self._yardstick: str | None = None
         self._sort = ""
         self._view = 0
 
@@ -125,7 +125,7 @@ class CompareScreen(DashboardScreen):
     @work(exclusive=True, group="read")
     async def _read(self) -> None:
         try:
-            found = await asyncio.to_thread(self.context.services.compare, self._paths, self._baseline)
+            found = await asyncio.to_thread(self.context.services.compare, self._paths, self._yardstick)
             known = await asyncio.to_thread(self.context.known_methods)
         except SessionError as error:
             self.verdict.update(Content.styled(fmt.printable(str(error)), "$error"))
@@ -175,7 +175,7 @@ class CompareScreen(DashboardScreen):
         shown = whole.with_peers_apart(len(ours))
         self.table.write(shown.heading, shown.keys, shown.lines)
         self.table.border_subtitle = (
-            f"sorted {SORTS[self._sort]} · baseline {fmt.printable(comparison.baseline or '–')}"
+            f"sorted {SORTS[self._sort]} · yardstick {fmt.printable(comparison.yardstick or '–')}"
         )
         self.bars.show(comparison, self._rows, self._accents)
         self._show_pointed()
@@ -228,10 +228,10 @@ class CompareScreen(DashboardScreen):
 
     # What the user asks for -----------------------------------------------------------------------------------------
 
-    def action_baseline(self) -> None:
+    def action_yardstick(self) -> None:
         """State all speeds against the method pointed at."""
         if self._pointed is not None and self._pointed.n_trials:
-            self._baseline = self._pointed.method
+            self._yardstick = self._pointed.method
             self._read()
 
     def action_show_sweep(self) -> None:

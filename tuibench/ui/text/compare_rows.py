@@ -35,11 +35,11 @@ SORTS: Mapping[str, str] = {
 """Column ids and what sorting by them is called."""
 
 _FIRST = (
-    "method", "session", "decode_tps", "baseline", "first", TOTAL_DECODE.id, "kld", "peak_rss_bytes", "step", "ttft_ns",
-    GOODPUT.id, "top1", "text",
+    "method", "session", "decode_tps", "yardstick", "first", TOTAL_DECODE.id, "kld", "peak_rss_bytes", "step",
+    "ttft_ns", GOODPUT.id, "top1", "text",
 )  # fmt: skip
 """What a narrow table keeps, the most important first; all others come after these."""
-_INTERVALS = ("baseline", "first")
+_INTERVALS = ("yardstick", "first")
 """Columns whose intervals come before whatever is less important than memory: they say what a gain is worth."""
 _LABELS = {"first": "× first"}
 """Headings in fewer cells than elsewhere."""
@@ -192,7 +192,7 @@ def _cell(
     if field.id == "pareto":
         return text, "$accent"
     ratio = {
-        "baseline": row.against_baseline.ratio if row.against_baseline else None,
+        "yardstick": row.against_yardstick.ratio if row.against_yardstick else None,
         "step": row.step.ratio if row.step else None,
         "first": row.vs_first_session,
     }.get(field.id)
@@ -243,8 +243,10 @@ def change_lines(comparison: Comparison) -> list[Content]:
 
 
 def bars(comparison: Comparison, rows: Sequence[Row], width: int, accents: Mapping[str, str]) -> list[Content]:
-    """Return each row's speed against the baseline as a bar as long as its median, its interval over the bar's end."""
-    ratios = {key(row): row.against_baseline.ratio for row in rows if row.against_baseline is not None and row.n_trials}
+    """Return each row's speed against the yardstick as a bar as long as its median, its interval over the bar's end."""
+    ratios = {
+        key(row): row.against_yardstick.ratio for row in rows if row.against_yardstick is not None and row.n_trials
+    }
     names = _short_names(comparison, rows, width)
     label = max(map(len, names.values()), default=0)
     largest = max((ratio.high or ratio.value for ratio in ratios.values()), default=1.0)
@@ -257,7 +259,7 @@ def bars(comparison: Comparison, rows: Sequence[Row], width: int, accents: Mappi
         if ratio is not None:
             drawn = _bar(ratio.value, ratio.low, ratio.high, largest, room)
             parts += [(f"{fmt.times(ratio.value):>7} ", ""), (drawn, accents[row.method])]
-        elif row.method == comparison.baseline and row.n_trials:
+        elif row.method == comparison.yardstick and row.n_trials:
             parts += [(f"{'1×':>7} ", "$muted"), (_bar(1.0, None, None, largest, room), "$line")]
         else:
             parts.append((f"{fmt.MISSING:>7}", "$muted"))

@@ -84,10 +84,10 @@ def answer_of(comparison: Comparison, limits: Limits) -> Result | None:
 
 
 def _speed(comparison: Comparison, row: Row) -> str:
-    against = row.against_baseline
+    against = row.against_yardstick
     if against is None:
         speed = fmt.rate(row.median(DECODE))
-        return f"{speed}, the yardstick" if row.method == comparison.baseline else speed
+        return f"{speed}, the yardstick" if row.method == comparison.yardstick else speed
     return f"{_times(against.ratio)} {fmt.printable(against.method)} {_interval(against.ratio)}"
 
 
@@ -100,7 +100,7 @@ def _lead(comparison: Comparison, leader: Row, second: Row) -> Content | None:
             return Content.styled(f"too few trials to tell it from {name}", "$warning")
         case Outcome.NONE if ratio:
             return Content.styled(f"{_RIVAL}{name} {_interval(ratio)}", "$warning")
-    told = leader.against_baseline is not None and leader.against_baseline.method == second.method
+    told = leader.against_yardstick is not None and leader.against_yardstick.method == second.method
     return None if told or ratio is None else Content(f"{_times(ratio)} {name} {_interval(ratio)}")
 
 

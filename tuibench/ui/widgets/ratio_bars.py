@@ -1,4 +1,4 @@
-"""Every row's speed against the baseline's, as bars that end in their intervals."""
+"""Every row's speed against the yardstick's, as bars that end in their intervals."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class RatioBars(Widget):
     def show(self, comparison: Comparison, rows: Sequence[Row], accents: Mapping[str, str]) -> None:
         """Show these rows."""
         self._comparison, self._rows, self._accents = comparison, tuple(rows), accents
-        self.border_title = f"Decode speed × {comparison.baseline or 'baseline'}"
+        self.border_title = f"Decode speed × {comparison.yardstick or 'yardstick'}"
         self.refresh()
 
     def render(self) -> Content:
