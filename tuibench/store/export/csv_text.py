@@ -71,6 +71,7 @@ def _cells(comparison: Comparison, row: Row, advice: Recommendation) -> Iterator
     yield "observer_share", comparison.observer_share(row.run, row.method)
     for share in PERCENTILES:
         yield f"itl_p{share * 100:g}_ns", row.itl_ns.get(share)
+    # The yardstick has been "baseline" in CSV and JSON from the first: others read these names.
     for name, against in (("step", row.step), ("total", row.total), ("baseline", row.against_yardstick)):
         yield from _against(name, against)
     yield from _ratio("first_session", row.vs_first_session)

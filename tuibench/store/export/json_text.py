@@ -57,6 +57,7 @@ def as_json(comparison: Comparison, status: Mapping[str, str] | None = None) -> 
         for number in range(len(comparison.runs))
     ]
     rows = [_row(comparison, row, (status or {}).get(comparison.name(row))) for row in comparison.rows]
+    # "baseline" is the yardstick's name in exports, as in csv_text.py.
     whole: dict[str, object] = {"baseline": comparison.yardstick, "runs": runs, "methods": rows}
     if sentences := sweep_sentences(comparison):
         whole["sweep"] = sentences
