@@ -64,10 +64,13 @@ def test_users_have_prompts_of_their_own_and_a_preset():
             "30,000 cells (3 methods × 10,000 shapes) of 3 trials take",
         ),
         (["--prompt-tokens", "1-100", "--depth", "0-99", "--trials", "9"], "trials are too many"),
+        (["--on", "big", "--prompt-tokens", "64,128"], "say with how many --threads"),
     ],
 )
-def test_what_cannot_be_asked_is_refused_with_the_reason(arguments, why, monkeypatch):
+def test_what_cannot_be_asked_is_refused_with_the_reason(arguments, why, monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "stdin", open("/dev/null"))  # noqa: PTH123, SIM115 - nobody to be asked
+    (tmp_path / "config.toml").write_text('[hosts.big]\nlauncher = ["env"]\n')
+    monkeypatch.setenv("TUIBENCH_CONFIG", str(tmp_path / "config.toml"))
     with pytest.raises(UsageError) as refused:
         spec(*arguments)
     assert why in str(refused.value)

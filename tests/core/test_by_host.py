@@ -1,15 +1,25 @@
+import csv
+import io
 from dataclasses import replace
 
 import pytest
 
+from tests.core.test_sweep import fields
 from tests.measured_runs import PARENTS, measured, quality, trials
 from tests.scripted import header
-from tuibench.core.results.by_host import split_by_host
+from tuibench.core.present.sweep_lines import machine_maps, sweep_maps, sweep_sentences
+from tuibench.core.results.by_host import parts_of, split_by_host
 from tuibench.core.results.comparison import compare
-from tuibench.core.results.host_verdict import host_choices, host_lines, host_rows
+from tuibench.core.results.host_verdict import host_choices, host_lines
 from tuibench.core.results.measured_run import MeasuredRun
+from tuibench.core.results.metrics import DECODE
 from tuibench.core.run.host import on_host
+from tuibench.core.run.shape import Sweep
 from tuibench.core.run.state import HostState
+from tuibench.store.export.csv_text import as_csv
+from tuibench.store.export.html import as_html
+from tuibench.store.export.markdown import as_markdown
+from tuibench.store.export.plots import as_svg
 
 PRICES = {"big": 2.0, "small": 0.5}
 SPEEDS = {"big": {"kv-cache": 20, "int8": 60}, "small": {"kv-cache": 10, "int8": 30}, None: {"kv-cache": 5}}
@@ -82,8 +92,77 @@ def test_equal_machines_are_not_told_apart():
     assert fastest.endswith("(no difference)")
 
 
-def test_speeds_stand_by_method_and_machine():
-    table = host_rows(compare(runs(("big", "small", None)), parents=PARENTS))
-    assert table[0] == ("decode, tok/s", "big", "small", "local")
-    assert [line[0] for line in table[1:]] == ["kv-cache", "int8"]
-    assert table[2][3] == "–"
+def test_a_map_says_who_wins_on_which_machine():
+    found = compare(runs(("big", "small", None)), parents=PARENTS)
+    decode = next(each for each in sweep_maps(found) if each.metric is DECODE)
+    assert decode.methods == ("kv-cache", "int8")
+    assert [label for label, _ in decode.rows] == ["big", "small", "local"]
+    assert [[cell.sure for cell in cells] for _, cells in decode.rows[:2]] == [[False, True]] * 2
+    assert decode.rows[2][1][1].text == "–"
+    shown = machine_maps(found)
+    assert shown[0][0] == "decode speed"
+    assert shown[-1] == host_lines(found)
+    assert machine_maps(compare(runs(("big",)), parents=PARENTS)) == []
+
+
+SWEEP = Sweep(prompt_tokens=(64, 256, 1024), max_new_tokens=(4,), n_threads=(2,))
+SWEPT_SPEEDS = {
+    "big": {"kv-cache": lambda n: 6400 / n, "int8": lambda _: 12.5},
+    "small": {"kv-cache": lambda _: 5.0, "int8": lambda _: 2.0},
+}
+
+
+def swept(speeds=SWEPT_SPEEDS):
+    records = [
+        each
+        for host, methods in speeds.items()
+        for shape in SWEEP.shapes()
+        for method, speed in methods.items()
+        for each in trials(on_host(method, host), speed(shape.prompt_tokens), 5, **fields(shape))
+    ]
+    run = MeasuredRun("s", tuple(dict.fromkeys(record.method for record in records)), tuple(records))
+    described = {host: HostState(header().machine, 9, PRICES[host]) for host in speeds}
+    return compare(parts_of(run, described, SWEEP.shapes()), parents=PARENTS)
+
+
+def test_a_sweep_on_two_machines_has_a_cell_for_each_shape_on_each():
+    found = swept()
+    assert [(run.host, run.shape.prompt_tokens) for run in found.runs] == [
+        *(("big", n) for n in SWEEP.prompt_tokens),
+        *(("small", n) for n in SWEEP.prompt_tokens),
+    ]
+    assert {run.n_threads for run in found.runs} == {2}
+    decode = next(each for each in sweep_maps(found) if each.metric is DECODE)
+    assert [label for label, _ in decode.rows][::3] == ["big · prompt 64", "small · prompt 64"]
+    assert all(len(run.trials) == 10 for run in found.runs)
+
+
+def test_what_changes_along_an_axis_is_told_of_the_machine_where_it_does():
+    told = [sentence for sentence in sweep_sentences(swept()) if "decodes fastest" in sentence]
+    crossing, throughout = told
+    assert crossing.startswith("up to about 5")
+    assert crossing.endswith("kv-cache decodes fastest, beyond it int8 (between 256 and 1024) · on big")
+    assert throughout == "64 to 1024 tokens of prompt: kv-cache decodes fastest throughout · on small"
+
+
+def test_of_a_sweep_the_machine_to_take_is_told_shape_by_shape():
+    lines = host_lines(swept())
+    fastest = [line.partition(":")[0::2] for line in lines if ": fastest: " in line]
+    assert [shape for shape, _ in fastest] == ["prompt 64", "prompt 256", "prompt 1024"]
+    assert fastest[0][1].startswith(" fastest: kv-cache on big: ")
+    assert fastest[2][1].startswith(" fastest: int8 on big: ")
+    assert any(line.startswith("prompt 1024: cheapest: kv-cache on small: ") for line in lines)
+    assert sum("closeness to the reference" in line for line in lines) <= 1
+    assert host_lines(swept({"big": SWEPT_SPEEDS["big"]})) == []
+
+
+def test_exports_of_machines_hold_who_wins_where():
+    for found, label in ((compare(runs(), parents=PARENTS), "small"), (swept(), "small · prompt 256")):
+        assert label in as_markdown(found)
+        assert "fastest: " in as_markdown(found)
+        page = as_html(found)
+        assert "Which machine" in page
+        assert label in page
+        assert label in as_svg(found)
+    table = list(csv.DictReader(io.StringIO(as_csv(compare(runs(), parents=PARENTS)))))
+    assert {row["method"]: row["best_decode_tps_sure"] for row in table} == {"kv-cache": "0", "int8": "1"}

@@ -7,8 +7,8 @@ import pytest
 
 from tests.measured_runs import quality, trials
 from tuibench.cli.result_table import result_lines
+from tuibench.core.results.by_host import all_runs
 from tuibench.core.results.comparison import compare
-from tuibench.core.results.measured_run import runs_of_state
 from tuibench.core.results.peers import HEADING, peer_sentence
 from tuibench.core.run.run_events import RunStarted, TrialEnded
 from tuibench.core.run.state import RunState, fold
@@ -34,7 +34,7 @@ def scored(state, klds):
 
 
 def sentence(state):
-    return peer_sentence(compare(runs_of_state(state), parents={"int8-dynamic": "kv-cache"}), OTHERS)
+    return peer_sentence(compare(all_runs(state), parents={"int8-dynamic": "kv-cache"}), OTHERS)
 
 
 def test_the_fastest_that_are_close_enough_are_compared():
@@ -68,7 +68,7 @@ def test_peers_stand_below_the_ladder_under_their_heading():
     ("written", "row"), [(as_markdown, r"^\| ([\w-]+[^|]*) \|"), (as_html, r"^<tr><t.[^>]*>([^<]*)")]
 )
 def test_exports_have_the_heading_too(written, row):
-    text = written(compare(runs_of_state(scored(measured(), KLDS)), parents={})).replace("\\_", "_")
+    text = written(compare(all_runs(scored(measured(), KLDS)), parents={})).replace("\\_", "_")
     first = re.findall(row, text, flags=re.MULTILINE)
     at = first.index(HEADING)
     assert [name.split()[0] for name in first[at - 2 : at]] == ["kv-cache", "int8-dynamic"]

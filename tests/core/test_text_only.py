@@ -140,7 +140,7 @@ def test_alone_it_is_nothing_to_recommend_and_is_not_said_to_be_missing():
 
 def test_gains_are_taken_over_a_method_of_ours_where_there_is_one():
     run = MeasuredRun("a", ("endpoint", "onnx"), (*trials("endpoint", 10, **TEXT_ONLY, n_told=4), *trials("onnx", 5)))
-    assert compare([run], parents={}).baseline == "onnx"
+    assert compare([run], parents={}).yardstick == "onnx"
 
 
 def test_what_nobody_knows_is_a_dash():

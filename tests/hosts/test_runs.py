@@ -87,3 +87,43 @@ def test_a_run_that_was_cut_off_goes_on(far):
     assert sorted(trial.index for trial in measured) == list(range(4))
     kept = [trial for trial in before.trials if not trial.failed]
     assert set(kept) <= set(after.trials)
+
+
+def test_a_sweep_is_measured_on_each_machine_and_a_machine_out_of_reach_is_cells_with_the_reason(
+    tmp_path, tiny_llama, monkeypatch
+):
+    places = [Place(tmp_path, "small", ["env"]), Place(tmp_path, "gone", ["false"])]
+    program = Program(tmp_path, tiny_llama, places, monkeypatch)
+    swept = ("--prompt-tokens", "8,16", "--max-new-tokens", "4", "--threads", "1", "--trials", "3", "--no-quality")
+    model = ("--model", str(tiny_llama.directory), "--methods", "kv-cache")
+    out, err = program.done("run", *model, *swept, "--on", "small,gone,local", code=1)
+    session = program.session()
+    assert session.header.settings.turns()[0].method == "kv-cache@small"
+    measured = [trial for trial in session.trials if not trial.warmup]
+    cells = {(trial.method, trial.shape.prompt_tokens): trial.token_ids for trial in measured if not trial.failed}
+    assert [method for method, _ in cells] == ["kv-cache@small"] * 2 + ["kv-cache"] * 2
+    assert cells["kv-cache@small", 16] == cells["kv-cache", 16]
+    assert sum(not trial.failed for trial in measured) == 2 * 2 * 3
+    failed = [(trial.method, trial.shape.prompt_tokens, trial.failure_kind) for trial in measured if trial.failed]
+    assert failed == [("kv-cache@gone", n, FailureKind.DISCONNECTED) for n in (8, 16)]
+    assert "small · prompt 8" in out
+    assert "gone · prompt 16: " in out
+    assert "prompt 8: fastest: kv-cache on " in out
+    compared, _ = program.done("compare", err.splitlines()[-1])
+    assert "local · prompt 16" in compared
+
+
+def test_a_sweep_on_another_machine_that_was_cut_off_goes_on(tmp_path, tiny_llama, monkeypatch):
+    program = Program(tmp_path, tiny_llama, [Place(tmp_path, "small", ["env"])], monkeypatch)
+    swept = ("--prompt-tokens", "8,16", "--max-new-tokens", "60", "--threads", "1", "--trials", "3", "--no-quality")
+    model = ("--model", str(tiny_llama.directory), "--methods", "kv-cache")
+    running = program.start("run", *model, *swept, "--on", "small")
+    program.wait_for_trials(3)
+    running.kill()
+    running.communicate(timeout=120)
+    kept = {trial for trial in program.session().trials if not trial.failed}
+    program.done("run", "--resume", "last", *model[:2], "--no-quality")
+    trials = program.session().trials
+    assert kept <= set(trials)
+    measured = [(trial.shape.prompt_tokens, trial.index) for trial in trials if not trial.warmup and not trial.failed]
+    assert sorted(measured) == [(n, index) for n in (8, 16) for index in range(3)]

@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input, Static
 
+from tests.core.test_by_host import runs
 from tests.core.test_sweep import PROMPTS, SPEEDS, swept
+from tests.measured_runs import PARENTS
 from tests.ui.scripted import Program, answering, start, until
 from tests.ui.test_bench import ready
+from tuibench.core.results.comparison import compare
 from tuibench.core.run.shape import Sweep
 from tuibench.store.side_by_side import SideBySide
 from tuibench.ui.screens.compare import CompareScreen
@@ -32,8 +35,8 @@ def text_on_screen(app):
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 async def test_comparing_a_sweep_opens_its_map_and_escape_leads_to_the_table(size):
     async with program().app().run_test(size=size) as pilot:
-        compare = CompareScreen(pilot.app.context, [Path("sweep.toml")])
-        await pilot.app.push_screen(compare)
+        table = CompareScreen(pilot.app.context, [Path("sweep.toml")])
+        await pilot.app.push_screen(table)
         await until(pilot, lambda: isinstance(pilot.app.screen, SweepScreen))
         await pilot.pause()
         shown = text_on_screen(pilot.app)
@@ -45,9 +48,31 @@ async def test_comparing_a_sweep_opens_its_map_and_escape_leads_to_the_table(siz
         await pilot.press("v")
         await until(pilot, lambda: "Best time to the first token" in text_on_screen(pilot.app))
         await pilot.press("escape")
-        await until(pilot, lambda: pilot.app.screen is compare)
+        await until(pilot, lambda: pilot.app.screen is table)
         await pilot.press("m")
         await until(pilot, lambda: isinstance(pilot.app.screen, SweepScreen))
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_machines_have_a_map_but_no_curves_and_the_verdict_names_the_best_of_them(size):
+    made = Program()
+    machines = compare(runs(), parents=PARENTS)
+    made.services = answering(made.services, compare=lambda _paths, _yardstick: SideBySide(machines))
+    async with made.app().run_test(size=size) as pilot:
+        screen = CompareScreen(pilot.app.context, [Path("machines.toml")])
+        await pilot.app.push_screen(screen)
+        await until(pilot, lambda: "fastest: int8 on big: " in text_on_screen(pilot.app))
+        assert "cheapest: int8 on small: " in text_on_screen(pilot.app)
+        await pilot.press("m")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SweepScreen))
+        await until(pilot, lambda: "Best decode speed" in text_on_screen(pilot.app))
+        shown = text_on_screen(pilot.app)
+        assert "2 machines" in shown
+        assert "by tokens of prompt" not in shown
+        await pilot.press("l", "v")
+        await until(pilot, lambda: "Best time to the first token" in text_on_screen(pilot.app))
+        await pilot.press("escape")
+        await until(pilot, lambda: pilot.app.screen is screen)
 
 
 async def test_a_load_of_the_settings_needs_no_prompt_and_is_cut_from_the_evaluation_text():

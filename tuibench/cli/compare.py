@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from tuibench.cli import OK
 from tuibench.cli.arguments import UsageError
 from tuibench.cli.compared import compared
-from tuibench.cli.result_table import fitted, headed, hosts_side_by_side, paragraphs, terminal_columns
+from tuibench.cli.result_table import fitted, headed, paragraphs, terminal_columns
 from tuibench.cli.stored import open_session
 from tuibench.core import format as fmt
 from tuibench.core.present.columns import comparison_columns, constants, filled, varying
 from tuibench.core.present.machine_lines import machine_lines
-from tuibench.core.present.sweep_lines import sweep_lines
+from tuibench.core.present.sweep_lines import machine_maps, sweep_lines
 from tuibench.core.present.verdict_lines import headlines, recommendation_lines, verdict_lines
 from tuibench.core.results.changes import change_lines
 from tuibench.core.results.comparison import Comparison
@@ -88,5 +88,5 @@ def _table(comparison: Comparison) -> str:
             break
         label = [fmt.printable_line(run.label)] if len(comparison.runs) > 1 else []
         parts += [[*label, *verdict_lines(comparison, number)], machine_lines(comparison, number)]
-    last = [] if swept else [recommendation_lines(comparison), *hosts_side_by_side(comparison)]
+    last = [] if swept else [recommendation_lines(comparison), *machine_maps(comparison, width=terminal_columns())]
     return "\n".join(paragraphs([*parts, *last]))

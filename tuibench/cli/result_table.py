@@ -6,16 +6,14 @@ import shutil
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from tuibench.cli.aligned import aligned
 from tuibench.core import format as fmt
 from tuibench.core.present.columns import LADDER, METHOD, Column, Table, cells, filled
 from tuibench.core.present.detail_columns import MEMORY, QUALITY, depth_columns, depth_rows, scored_on
 from tuibench.core.present.machine_lines import machine_lines
-from tuibench.core.present.sweep_lines import sweep_lines
+from tuibench.core.present.sweep_lines import machine_maps, sweep_lines
 from tuibench.core.present.verdict_lines import headlines, recommendation_lines, verdict_lines
 from tuibench.core.results.by_host import all_runs
 from tuibench.core.results.comparison import Comparison, compare
-from tuibench.core.results.host_verdict import host_lines, host_rows
 from tuibench.core.results.peers import HEADING, apart, peer_sentence
 from tuibench.core.results.row import REFERENCE, Row
 from tuibench.methods import exact_methods, ladder_parents, peer_methods
@@ -63,12 +61,8 @@ def result_lines(state: RunState, *, width: int | None = None) -> list[str]:
             [against] if against else [],
             machine_lines(comparison, run),
         ]
-    return paragraphs([*parts, recommendation_lines(comparison), *hosts_side_by_side(comparison)])
-
-
-def hosts_side_by_side(comparison: Comparison) -> tuple[Sequence[str], ...]:
-    """Return speeds by method and machine, and which machine to take; nothing for a run on one."""
-    return aligned(host_rows(comparison)), host_lines(comparison)
+    machines = machine_maps(comparison, width=width or terminal_columns())
+    return paragraphs([*parts, recommendation_lines(comparison), *machines])
 
 
 def _ladder_table(comparison: Comparison, run: int, peers: Collection[str], width: int | None) -> list[str]:

@@ -45,8 +45,8 @@ def run_spec(options: argparse.Namespace) -> RunSpec:
     if sweep is not None and sweep.prompt_tokens:
         asked["prompt"] = ""
     others = tuple(host for host in hosts if host is not None)
-    if sweep is not None and others:
-        raise UsageError("a sweep is measured on one machine: --detach measures it there, or leave --on out")
+    if sweep is not None and others and not options.threads:
+        raise UsageError("a sweep has the same cells on every machine: say with how many --threads")
     asked["methods"] = on_all(asked["methods"], hosts)
     spec = RunSpec(
         model=options.model or DEFAULT_MODEL,

@@ -1,4 +1,4 @@
-"""A sweep in words and as tables: who wins where, where the winner changes, how many threads help."""
+"""A sweep, or several machines, in words and tables: who wins where, where that changes, how many threads help."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from tuibench.core import format as fmt
 from tuibench.core.results.comparison import Comparison
+from tuibench.core.results.host_verdict import host_lines
+from tuibench.core.results.measured_run import MeasuredRun
 from tuibench.core.results.metrics import DECODE, GOODPUT, OUTPUT, TOTAL_DECODE, TTFT, Metric
 from tuibench.core.results.sweep import (
     Crossing,
@@ -16,10 +18,12 @@ from tuibench.core.results.sweep import (
     crossings,
     knees,
     lines,
+    map_runs,
     sweep_runs,
     swept_metrics,
     winner,
 )
+from tuibench.core.run.host import THIS_MACHINE
 from tuibench.core.run.shape import AXES, Sweep, describe, swept_axes
 from tuibench.core.statistics.stats import Outcome, Ratio
 
@@ -71,31 +75,39 @@ class MapCell:
 
 @dataclass(frozen=True, slots=True)
 class SweepMap:
-    """A metric of every method under every shape."""
+    """A metric of every method under every shape, on every machine."""
 
     metric: Metric
     methods: tuple[str, ...]
     rows: tuple[tuple[str, tuple[MapCell, ...]], ...]
-    """By shape: what tells it from the others, and a cell for each method."""
+    """By machine and shape: what tells them from the others, and a cell for each method."""
 
 
 def sweep_maps(comparison: Comparison) -> list[SweepMap]:
-    """Return a map of each metric that something was measured of; none without a sweep."""
+    """Return a map of each metric that something was measured of; none of one shape on one machine."""
     return [found for metric in swept_metrics(comparison) if (found := _map(comparison, metric)) is not None]
 
 
 def _map(comparison: Comparison, metric: Metric) -> SweepMap | None:
-    runs = sweep_runs(comparison)
+    runs = map_runs(comparison)
     methods = tuple(dict.fromkeys(row.method for number in runs for row in comparison.of_run(number)))
-    axes = swept_axes([shape for number in runs if (shape := comparison.runs[number].shape)])
     rows = []
-    for number in runs:
-        shape, found = comparison.runs[number].shape, winner(comparison, number, metric)
+    for number, label in zip(runs, _labels([comparison.runs[number] for number in runs]), strict=True):
+        found = winner(comparison, number, metric)
         best, sure = (found.method, found.sure) if found else (None, False)
         cells = (_cell(comparison, number, method, metric, best=method == best, sure=sure) for method in methods)
-        rows.append((describe(shape, axes) if shape else "", tuple(cells)))
+        rows.append((label, tuple(cells)))
     measured = any(cell.text != fmt.MISSING for _, cells in rows for cell in cells)
     return SweepMap(metric, tuple(map(fmt.printable, methods)), tuple(rows)) if measured else None
+
+
+def _labels(runs: Sequence[MeasuredRun]) -> Iterator[str]:
+    """Yield what tells each of some runs from the others: its machine, its shape."""
+    axes = swept_axes([run.shape for run in runs if run.shape is not None])
+    on_several = len({run.host for run in runs}) > 1
+    for run in runs:
+        machine = (run.host or THIS_MACHINE) if on_several else ""
+        yield " · ".join(filter(None, (machine, describe(run.shape, axes) if run.shape else "")))
 
 
 def _cell(comparison: Comparison, run: int, method: str, metric: Metric, *, best: bool, sure: bool) -> MapCell:
@@ -109,13 +121,22 @@ def _cell(comparison: Comparison, run: int, method: str, metric: Metric, *, best
 
 def sweep_lines(comparison: Comparison, *, width: int = 100) -> list[list[str]]:
     """Return a sweep as paragraphs: what changes where, the maps, and why cells are empty; none without one."""
-    maps = sweep_maps(comparison)
-    if not maps:
-        return []
-    paragraphs = [sweep_sentences(comparison)]
-    for found in maps:
-        paragraphs += _tables(found, width)
-    paragraphs += [[LEGEND], impossible_lines(maps)]
+    maps = sweep_maps(comparison) if sweep_runs(comparison) else []
+    return _filled([sweep_sentences(comparison), *_with_legend(maps, width), host_lines(comparison)]) if maps else []
+
+
+def machine_maps(comparison: Comparison, *, width: int = 100) -> list[list[str]]:
+    """Return who decodes fastest on which machine, and which of them to take, as paragraphs; none for a run on one."""
+    maps = [] if sweep_runs(comparison) else [each for each in sweep_maps(comparison) if each.metric is DECODE]
+    return _filled([*_with_legend(maps, width), host_lines(comparison)]) if maps else []
+
+
+def _with_legend(maps: Sequence[SweepMap], width: int) -> list[list[str]]:
+    tables = [table for found in maps for table in _tables(found, width)]
+    return [*tables, [LEGEND], impossible_lines(maps)]
+
+
+def _filled(paragraphs: Sequence[list[str]]) -> list[list[str]]:
     return [paragraph for paragraph in paragraphs if paragraph]
 
 
@@ -201,8 +222,12 @@ def _value(axis: str, value: str, n: int) -> str:
 
 
 def fixed_words(line: Line) -> str:
-    """Return what the other axes are fixed at along a line, as `0 tokens of depth, 1 thread`; empty without any."""
-    return ", ".join(_value(axis, str(value), value) for axis, value in line.rest.items())
+    """Return what the other axes are fixed at along a line, as `0 tokens of depth, 1 thread`; empty without any.
+
+    Of several machines, the one that it is of, too: `1 thread, on big`.
+    """
+    fixed = [_value(axis, str(value), value) for axis, value in line.rest.items()]
+    return ", ".join([*fixed, *([f"on {line.host}"] if line.host else [])])
 
 
 def _rest(line: Line) -> str:

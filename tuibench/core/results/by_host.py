@@ -1,16 +1,17 @@
-"""A run on several machines as one run of each: methods are compared within a machine, machines by method."""
+"""A run on several machines as one run of each, and of each shape: methods are compared within, machines by method."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from tuibench.core.results.measured_run import MeasuredRun, run_of_state, runs_of_state
+from tuibench.core.results.measured_run import MeasuredRun, by_shape, run_of_state, whole_run
 from tuibench.core.run.host import THIS_MACHINE, host_of, hosts_of, without_host
 from tuibench.core.run.record import QualityRecord, TrialRecord
+from tuibench.core.run.shape import Shape
 
 if TYPE_CHECKING:
     from tuibench.core.run.state import HostState, RunState
@@ -24,8 +25,19 @@ def runs_of_machines(state: RunState) -> list[MeasuredRun]:
 
 
 def all_runs(state: RunState) -> list[MeasuredRun]:
-    """Return a run as far as its state knows it, machine by machine or shape by shape."""
-    return runs_of_state(state) if state.shapes else runs_of_machines(state)
+    """Return a run as far as its state knows it, in its parts; see `parts_of`."""
+    return parts_of(whole_run(state), state.hosts, state.shapes)
+
+
+def parts_of(run: MeasuredRun, hosts: Mapping[str, HostState], shapes: Sequence[Shape]) -> list[MeasuredRun]:
+    """Return what was measured on each machine under each shape; the run itself where it is of one and of one.
+
+    Args:
+        run: With rows of all machines and shapes.
+        hosts: As in `split_by_host`.
+        shapes: Of the sweep; empty without one.
+    """
+    return [part for of_machine in split_by_host(run, hosts) for part in by_shape(of_machine, shapes)]
 
 
 def split_by_host(run: MeasuredRun, hosts: Mapping[str, HostState]) -> list[MeasuredRun]:

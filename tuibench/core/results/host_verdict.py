@@ -13,6 +13,7 @@ from tuibench.core.results.metrics import DECODE
 from tuibench.core.results.ratio_words import interval_and_outcome
 from tuibench.core.results.row import REFERENCE
 from tuibench.core.results.verdict import recommend
+from tuibench.core.run.shape import Shape, describe, swept_axes
 from tuibench.core.statistics.stats import Ratio
 
 
@@ -27,6 +28,8 @@ class HostChoice:
     price_per_hour: float | None
     judged: bool
     """Whether it is known to be close to the reference, or is it."""
+    shape: Shape | None = None
+    """Of a sweep, under which one."""
 
     @property
     def price_per_million_tokens(self) -> float | None:
@@ -35,9 +38,13 @@ class HostChoice:
 
 
 def host_choices(comparison: Comparison) -> tuple[HostChoice, ...]:
-    """Return the choice for each machine of a comparison on which something was measured, the fastest first."""
+    """Return the choice for each machine of a comparison on which something was measured, the fastest first.
+
+    Of a sweep, the choices under each shape, shape by shape.
+    """
     found = [_choice(comparison, number, run) for number, run in enumerate(comparison.runs) if run.host is not None]
-    return tuple(sorted(filter(None, found), key=lambda choice: -choice.decode_tps))
+    shapes = {shape: place for place, shape in enumerate(dict.fromkeys(run.shape for run in comparison.runs))}
+    return tuple(sorted(filter(None, found), key=lambda choice: (shapes[choice.shape], -choice.decode_tps)))
 
 
 def _choice(comparison: Comparison, number: int, run: MeasuredRun) -> HostChoice | None:
@@ -48,15 +55,28 @@ def _choice(comparison: Comparison, number: int, run: MeasuredRun) -> HostChoice
     if method is None or run.host is None:
         return None
     judged = advice.fastest is not None or method == REFERENCE
-    return HostChoice(number, run.host, method, rows[method], run.price_per_hour, judged=judged)
+    return HostChoice(number, run.host, method, rows[method], run.price_per_hour, judged=judged, shape=run.shape)
 
 
 def host_lines(comparison: Comparison) -> list[str]:
     """Return a sentence on the fastest machine and, where prices are known, one on the cheapest; none for one machine.
 
     For example `cheapest: fused-int8 on small: 0.021 per million tokens, 1.80 × cheaper than on big [1.71, 1.89]`.
+    Of a sweep, those of each shape, after its name, and at the end what is the same for all.
     """
     choices = host_choices(comparison)
+    shapes = tuple(dict.fromkeys(choice.shape for choice in choices))
+    axes = swept_axes(tuple(filter(None, shapes)))
+    lines: list[str] = []
+    for shape in shapes:
+        under = f"{words}: " if shape is not None and (words := describe(shape, axes)) else ""
+        of_shape = [choice for choice in choices if choice.shape == shape]
+        lines += [f"{under}{line}" for line in _lines(comparison, of_shape)]
+    several = [choice for choice in choices if sum(other.shape == choice.shape for other in choices) > 1]
+    return list(map(fmt.printable, [*lines, *_remarks(several)]))
+
+
+def _lines(comparison: Comparison, choices: Sequence[HostChoice]) -> list[str]:
     if len(choices) <= 1:
         return []
     fastest, second = choices[:2]
@@ -69,14 +89,19 @@ def host_lines(comparison: Comparison) -> list[str]:
     )
     if len(priced) > 1:
         lines.append(_cheapest(comparison, *priced[:2]))
-    unpriced = [choice.host for choice in choices if choice.price_per_hour is None]
-    if priced and unpriced:
+    return lines
+
+
+def _remarks(choices: Sequence[HostChoice]) -> list[str]:
+    lines = []
+    unpriced = tuple(dict.fromkeys(choice.host for choice in choices if choice.price_per_hour is None))
+    if unpriced and any(choice.price_per_hour is not None for choice in choices):
         lines.append(f"no price is known of {', '.join(unpriced)}: `price_per_hour` in the settings")
     if not all(choice.judged for choice in choices):
         lines.append(
             "closeness to the reference was not measured everywhere: these are the fastest, whatever they compute"
         )
-    return list(map(fmt.printable, lines))
+    return lines
 
 
 def _cheapest(comparison: Comparison, first: tuple[float, HostChoice], second: tuple[float, HostChoice]) -> str:
@@ -109,17 +134,3 @@ def _named(choice: HostChoice) -> str:
 
 def _money(amount: float) -> str:
     return f"{amount:.2g}" if amount < 1 else f"{amount:.2f}"
-
-
-def host_rows(comparison: Comparison) -> Sequence[tuple[str, ...]]:
-    """Return method × machine as a table of decode speeds: a heading, then a line for each method."""
-    hosts = [(number, run.host) for number, run in enumerate(comparison.runs) if run.host is not None]
-    if len(hosts) <= 1:
-        return []
-    methods = dict.fromkeys(row.method for row in comparison.rows)
-    table = [("decode, tok/s", *(host for _, host in hosts))]
-    for method in methods:
-        rows = [comparison.row(number, method) for number, _ in hosts]
-        speeds = [row.median(DECODE) if row else None for row in rows]
-        table.append((method, *(fmt.MISSING if speed is None else f"{speed:.1f}" for speed in speeds)))
-    return table

@@ -54,16 +54,12 @@ class MeasuredRun:
 
 def run_of_state(state: RunState, label: str = "") -> MeasuredRun:
     """Return a run as far as its state knows it; of a sweep, what was measured of the shape that has its turn."""
-    run = _whole_run(state, label)
+    run = whole_run(state, label)
     return run if state.shape is None else _of_shape(run, state.shape, _trials_by_shape(run.trials))
 
 
-def runs_of_state(state: RunState) -> list[MeasuredRun]:
-    """Return a run as far as its state knows it, a sweep shape by shape."""
-    return by_shape(_whole_run(state, ""), state.shapes)
-
-
-def _whole_run(state: RunState, label: str) -> MeasuredRun:
+def whole_run(state: RunState, label: str = "") -> MeasuredRun:
+    """Return a run as far as its state knows it, with the trials of all machines and shapes."""
     return MeasuredRun(
         label,
         tuple(state.methods),

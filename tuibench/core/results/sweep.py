@@ -1,8 +1,8 @@
-"""What a sweep shows: who wins where, where the winner changes, and how many threads help."""
+"""What a sweep or several machines show: who wins where, where the winner changes, and how many threads help."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from math import exp, log
@@ -12,6 +12,7 @@ from tuibench.core.results.measured_run import MeasuredRun
 from tuibench.core.results.metrics import DECODE, GOODPUT, OUTPUT, TOTAL_DECODE, TTFT, Metric
 from tuibench.core.results.row import Row
 from tuibench.core.run.control import is_control
+from tuibench.core.run.host import THIS_MACHINE
 from tuibench.core.run.shape import Shape, swept_axes
 from tuibench.core.statistics.stats import Estimate, Outcome, Ratio, ratio_by_round
 
@@ -53,6 +54,8 @@ class Line:
     """Of the axis, of each run."""
     rest: Mapping[str, int]
     """What the other swept axes are fixed at; empty where only one is swept."""
+    host: str | None = None
+    """The machine that the cells are of; None where all are of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +97,20 @@ def swept_metrics(comparison: Comparison) -> tuple[Metric, ...]:
 
 
 def sweep_runs(comparison: Comparison) -> tuple[int, ...]:
-    """Return the runs that are parts of the first sweep; empty where there is none."""
-    seen: dict[Shape, int] = {}
+    """Return the runs that are parts of the first sweep, machine by machine; empty where there is none."""
+    return _cells(comparison, lambda run: run.shape is not None)
+
+
+def map_runs(comparison: Comparison) -> tuple[int, ...]:
+    """Return the runs that a map has a row for: the parts of a sweep, or else the machines of a run on several."""
+    return sweep_runs(comparison) or _cells(comparison, lambda run: run.host is not None)
+
+
+def _cells(comparison: Comparison, is_cell: Callable[[MeasuredRun], bool]) -> tuple[int, ...]:
+    seen: dict[tuple[str, Shape | None], int] = {}
     for number, run in enumerate(comparison.runs):
-        if run.shape is not None:
-            seen.setdefault(run.shape, number)
+        if is_cell(run):
+            seen.setdefault((run.host or THIS_MACHINE, run.shape), number)
     return tuple(seen.values()) if len(seen) > 1 else ()
 
 
@@ -136,19 +148,22 @@ def _by_round(metric: Metric, run: MeasuredRun, method: str) -> dict[int, float]
 
 
 def lines(comparison: Comparison) -> list[Line]:
-    """Return every way to walk through a sweep along one of its axes."""
+    """Return every way to walk through a sweep along one of its axes, on each machine."""
     runs = {number: shape for number in sweep_runs(comparison) if (shape := comparison.runs[number].shape)}
-    axes = swept_axes(tuple(runs.values()))
+    axes, hosts = swept_axes(tuple(runs.values())), {number: comparison.runs[number].host for number in runs}
+    on_several = len(set(hosts.values())) > 1
     found: list[Line] = []
     for axis in axes:
         others = [name for name in axes if name != axis]
-        groups: dict[tuple[int, ...], list[int]] = {}
+        groups: dict[tuple[str | None, tuple[int, ...]], list[int]] = {}
         for number, shape in runs.items():
-            groups.setdefault(tuple(getattr(shape, name) for name in others), []).append(number)
-        for fixed, numbers in groups.items():
+            fixed = tuple(getattr(shape, name) for name in others)
+            groups.setdefault((hosts[number], fixed), []).append(number)
+        for (host, fixed), numbers in groups.items():
             ordered = tuple(sorted(numbers, key=lambda number, axis=axis: getattr(runs[number], axis)))  # type: ignore[misc]
             values = tuple(getattr(runs[number], axis) for number in ordered)
-            found.append(Line(axis, ordered, values, dict(zip(others, fixed, strict=True))))
+            rest = dict(zip(others, fixed, strict=True))
+            found.append(Line(axis, ordered, values, rest, host if on_several else None))
     return found
 
 

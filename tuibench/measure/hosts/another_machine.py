@@ -84,7 +84,7 @@ class AnotherMachine:
                 lambda number: FindModel(question=number, name=model.name, digest=model.digest), str
             )
         except HostUnusableError as error:
-            remedy = f"`tuibench hosts prepare {self.name}` brings them there"
+            remedy = f"`tuibench hosts prepare {self.name}` brings it there"
             raise HostUnusableError(f"{self.name}: {error}; {remedy}") from error
         except DisconnectedError as error:
             raise HostUnusableError(str(error)) from error

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
@@ -29,6 +28,7 @@ from tuibench.measure.process.time_limits import TimeLimits
 from tuibench.measure.run.bandwidth_turn import BandwidthTurn
 from tuibench.measure.run.quality_turns import QualityTurns
 from tuibench.measure.run.rounds import Rounds
+from tuibench.measure.run.sweep_cells import refusal
 from tuibench.measure.run.telling import Telling
 from tuibench.measure.run.workers import Workers
 from tuibench.methods import exact_methods, ladder_parents
@@ -291,16 +291,15 @@ class HostRun:
         for method in self._spec.methods:
             left = [turn for turn in self._turns if turn.method == method]
             measured = self._rounds is not None and method in self._rounds.tally.latest
-            if left and not measured and not any(record.method == method for record in self._restored):
-                self._outlet.telling.tell(TrialStarted(method, left[0].index, warmup=False, n_expected=0))
-                record = TrialRecord(
-                    method=method,
-                    index=left[0].index,
-                    failure_kind=FailureKind.DISCONNECTED,
-                    failure_phase=Phase.QUEUED,
-                    failure_message=redact(error.shareable, self._host.private_words),
-                    finished=datetime.now(UTC),
-                )
-                self._outlet.save(record)
-                self._outlet.telling.tell(TrialEnded(record))
+            if not measured and not any(record.method == method for record in self._restored):
+                for turn in {turn.shape: turn for turn in reversed(left)}.values():
+                    self._fail(turn, error)
         self._drop_all()
+
+    def _fail(self, turn: Turn, error: HostUnusableError) -> None:
+        """Save that a trial could not be; the first of a cell says it for all of them."""
+        self._outlet.telling.tell(TrialStarted(turn.method, turn.index, warmup=False, n_expected=0, shape=turn.shape))
+        why = redact(error.shareable, self._host.private_words)
+        record = refusal(self._outlet.telling.trial(turn.method), FailureKind.DISCONNECTED, why, Phase.QUEUED)
+        self._outlet.save(record)
+        self._outlet.telling.tell(TrialEnded(record))

@@ -244,7 +244,10 @@ class Measurement:
 
 def _planned(spec: RunSpec) -> tuple[Turn, ...]:
     """Return the turns of a run, machine by machine: what one of them does meanwhile is not shared by another."""
-    if spec.sweep is not None:
-        return sweep_order(spec.methods, spec.sweep.shapes(), spec.n_trials)
     rows = {name: [row for row in spec.methods if host_of(row) == name] for name in hosts_of(spec.methods)}
-    return tuple(turn for of_host in rows.values() for turn in trial_order(of_host, spec.n_trials))
+    shapes = spec.sweep.shapes() if spec.sweep is not None else ()
+    return tuple(
+        turn
+        for of_host in rows.values()
+        for turn in (sweep_order(of_host, shapes, spec.n_trials) if shapes else trial_order(of_host, spec.n_trials))
+    )

@@ -95,13 +95,13 @@ def why_impossible(
     return None
 
 
-def refusal(trial: TrialState, kind: FailureKind, why: str) -> TrialRecord:
+def refusal(trial: TrialState, kind: FailureKind, why: str, phase: Phase = Phase.IDLE) -> TrialRecord:
     """Return the record of a trial that was not asked for, since it cannot be."""
     return trial_record(
         trial,
         fresh=False,
         observer_cpu_ns=None,
         validity=(),
-        failure=Failure(kind=kind, phase=Phase.IDLE, message=why),
+        failure=Failure(kind=kind, phase=phase, message=why),
         finished=datetime.now(UTC),
     )

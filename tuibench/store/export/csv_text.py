@@ -86,7 +86,7 @@ def _cells(comparison: Comparison, row: Row, advice: Recommendation) -> Iterator
     yield "failure_kind", row.failure.failure_kind if row.failure else None
     yield "failure_message", row.failure.failure_message if row.failure else None
     yield "compared_unit", row.agreement.unit if row.agreement else None
-    if run.shape is not None:
+    if run.shape is not None or run.host is not None:
         for metric in swept_metrics(comparison):
             best = winner(comparison, row.run, metric)
             yield f"best_{metric.id}", int(best is not None and best.method == row.method)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tuibench.core import format as fmt
-from tuibench.core.results.by_host import split_by_host
-from tuibench.core.results.measured_run import MeasuredRun, by_shape
+from tuibench.core.results.by_host import parts_of
+from tuibench.core.results.measured_run import MeasuredRun
 from tuibench.store.schema import Session
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ def measured_run(session: Session, label: str | None = None) -> MeasuredRun:
 
 
 def measured_runs(session: Session, label: str | None = None) -> list[MeasuredRun]:
-    """Return what was measured, a run for each shape of a sweep, or for each machine; see `measured_run`."""
-    run, sweep = measured_run(session, label), session.header.settings.sweep
-    return by_shape(run, sweep.axes.shapes()) if sweep else split_by_host(run, _hosts(session))
+    """Return what was measured, a run for each machine and each shape of a sweep; see `measured_run`."""
+    sweep = session.header.settings.sweep
+    return parts_of(measured_run(session, label), _hosts(session), sweep.axes.shapes() if sweep else ())
 
 
 def _hosts(session: Session) -> dict[str, HostState]:

@@ -17,6 +17,7 @@ from tuibench.core.present.verdict_lines import headlines, label_before, verdict
 from tuibench.core.results.changes import change_lines
 from tuibench.core.results.comparison import Comparison
 from tuibench.core.results.evidence import Grade
+from tuibench.core.results.host_verdict import host_lines
 from tuibench.core.results.peers import HEADING, apart
 from tuibench.core.results.row import Row
 from tuibench.core.results.sweep import sweep_runs
@@ -96,7 +97,8 @@ def as_html(comparison: Comparison) -> str:
     parts = [
         _HEAD.format(title=_text(f"tuibench: {title}"), light=_root(_LIGHT), dark=_dark()),
         f"<h1>{_text(title)}</h1>\n",
-        *(_sweep(comparison) if swept else (part for number in numbers for part in _decision(comparison, number))),
+        *(() if swept else (part for number in numbers for part in _decision(comparison, number))),
+        *_map(comparison),
         *_list("What changed", change_lines(comparison)),
         *(part for number in told for part in _plots(comparison, number)),
         *(part for number in told for part in _sentences(comparison, number)),
@@ -150,14 +152,18 @@ def _decision(comparison: Comparison, number: int) -> Iterable[str]:
         yield f"<h3>Prompt</h3>\n<pre>{_text(prompt)}</pre>\n"
 
 
-def _sweep(comparison: Comparison) -> Iterable[str]:
-    """Yield a sweep: what changes where, who wins where, and what to take under each shape."""
+def _map(comparison: Comparison) -> Iterable[str]:
+    """Yield a sweep, or machines: what changes where, who wins where, and what to take under each shape."""
     maps = sweep_maps(comparison)
+    if not maps:
+        return
     yield from _list("What changes where", sweep_sentences(comparison))
+    yield from _list("Which machine", host_lines(comparison))
     yield '<div class="plots">\n'
     yield from (f"<figure>{plot.standalone()}</figure>\n" for plot in sweep_plots(comparison, NARROW))
     yield "</div>\n"
-    yield from _list("What to take", headlines(comparison))
+    if sweep_runs(comparison):
+        yield from _list("What to take", headlines(comparison))
     yield from _list("Cells that could not be", impossible_lines(maps))
 
 

@@ -74,6 +74,7 @@ def _host(choice: HostChoice) -> dict[str, object]:
         "price_per_hour": choice.price_per_hour,
         "price_per_million_tokens": choice.price_per_million_tokens,
         "judged": choice.judged,
+        **({"shape": choice.shape} if choice.shape is not None else {}),
     }
 
 

@@ -42,10 +42,10 @@ _DIVERGENCE = f"KLD, nats per token, logarithmic; less than {NEGLIGIBLE_KLD:g} a
 
 
 def as_svg(comparison: Comparison) -> str:
-    """Return all plots of a comparison's first run, or of a sweep, one below the other, as an SVG file."""
+    """Return all plots of a comparison's first run, or of a sweep or several machines, one below the other, as SVG."""
     parts, y = [], 0.0
-    swept = sweep_plots(comparison)
-    drawn = [sweep_headline(comparison), *swept] if swept else [_headline(comparison), *plots(comparison)]
+    mapped = sweep_plots(comparison)
+    drawn = [sweep_headline(comparison), *mapped] if mapped else [_headline(comparison), *plots(comparison)]
     for plot in drawn:
         parts.append(element("g", plot.body, transform=f"translate(0 {y:g})"))
         y += plot.height

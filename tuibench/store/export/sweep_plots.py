@@ -1,4 +1,4 @@
-"""Plots of a sweep: a map of who wins where, and curves along each axis."""
+"""Plots of a sweep or of several machines: a map of who wins where, and curves along each axis."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from textwrap import wrap
 from tuibench.core import format as fmt
 from tuibench.core.present.sweep_lines import AXIS_LABELS, TITLES, SweepMap, fixed_words, sweep_maps, sweep_sentences
 from tuibench.core.results.comparison import Comparison
+from tuibench.core.results.host_verdict import host_lines
 from tuibench.core.results.metrics import Metric
 from tuibench.core.results.sweep import Line, curve, is_wide, lines, swept_metrics
 from tuibench.store.export.drawing import (
@@ -28,7 +29,9 @@ from tuibench.store.export.svg import GRID, INK, MUTED, SERIES, Scale, element, 
 
 _NAMES = 110.0
 """Room for the methods' names behind their curves."""
-_CELL, _NAME_LINE, _LABEL = 22.0, 18.0, 150.0
+_CELL, _NAME_LINE = 22.0, 18.0
+_LABEL, _LABEL_CHARS = 150.0, 26
+"""Room for what a row of a map is called, and how many characters have room in it."""
 _DIMMED = 0.3
 _MOST_CURVES = 18
 """Drawings; a sweep over many axes has more walks than anybody looks at."""
@@ -36,16 +39,17 @@ _LINE, _CHARS = 20.0, 100
 
 
 def sweep_headline(comparison: Comparison) -> Plot:
-    """Return what changes where, as text above the plots."""
+    """Return what changes where, and which machine to take, as text above the plots."""
     title = comparison.runs[0].label.partition(" · ")[0] or "sweep"
-    told = [part for sentence in sweep_sentences(comparison) for part in wrap(sentence, _CHARS)]
+    sentences = (*sweep_sentences(comparison), *host_lines(comparison))
+    told = [part for sentence in sentences for part in wrap(sentence, _CHARS)]
     body = [title_of(title)]
     body += [text(16.0, 46.0 + _LINE * number, part, fill=MUTED) for number, part in enumerate(told)]
     return Plot(title, 46.0 + _LINE * len(told), "".join(body))
 
 
 def sweep_plots(comparison: Comparison, width: float = WIDTH) -> list[Plot]:
-    """Return the maps and curves of a sweep; none without one."""
+    """Return the maps and curves of a sweep, or the maps of several machines; none without both."""
     maps = sweep_maps(comparison)
     if not maps:
         return []
@@ -63,18 +67,20 @@ def _map(found: SweepMap, colours: Mapping[str, str], width: float) -> Plot:
     """Return a grid of shapes and methods: the best in its colour, dimmed where it is not told apart."""
     title = f"Best {TITLES[found.metric.id]}, dimmed where it cannot be told"
     n_methods = len(found.methods)
-    across = (width - 32 - _LABEL) / n_methods
+    n_chars = max(_LABEL_CHARS, *(len(label) for label, _ in found.rows))
+    labels = min(_LABEL * n_chars / _LABEL_CHARS, width / 3)
+    across = (width - 32 - labels) / n_methods
     top = TOP + _NAME_LINE * n_methods
     parts = []
     for at, name in enumerate(found.methods):
-        x, y = 16 + _LABEL + at * across + 4, TOP + 8 + _NAME_LINE * at
+        x, y = 16 + labels + at * across + 4, TOP + 8 + _NAME_LINE * at
         parts.append(text(x, y, name, fill=colours[name], text_anchor="end" if x > width / 2 else "start"))
         parts.append(line(x, y + 4, x, top, stroke=GRID))
     for row, (label, cells) in enumerate(found.rows):
         y = top + row * _CELL
-        parts.append(text(16.0, y + 15, fmt.shortened(label, 26)))
+        parts.append(text(16.0, y + 15, fmt.shortened(label, int(_LABEL_CHARS * labels / _LABEL))))
         for at, (name, cell) in enumerate(zip(found.methods, cells, strict=True)):
-            x = 16 + _LABEL + at * across
+            x = 16 + labels + at * across
             if cell.best:
                 box = {"x": x, "y": y + 1, "width": across - 2, "height": _CELL - 2, "rx": 2}
                 parts.append(element("rect", **box, fill=colours[name], fill_opacity=1 if cell.sure else _DIMMED))

@@ -160,7 +160,7 @@ KEYS: dict[str, tuple[Key, ...]] = {
         Key("compare.swap", "x", "swap", "Swap", "Compare against the next session instead"),
         Key("compare.filter", "slash", "filter", "Filter", "Only rows that contain what is typed"),
         Key("compare.view", "v", "next_view", "View", "Bars, speed over divergence, latency"),
-        Key("compare.map", "m", "show_sweep", "Map", "A sweep: who wins under which shape, and its curves"),
+        Key("compare.map", "m", "show_sweep", "Map", "Who wins under which shape, and on which machine"),
         Key("compare.copy", "y", "copy_table", "Copy", "The table into the clipboard, also through SSH"),
         Key("compare.copy_verdict", "Y", "copy_verdict", "Copy verdict", "The verdict into the clipboard", show=False),
         Key("compare.export", "e", "export", "Export", "A file: Markdown, CSV, JSON, HTML, pictures, benchstat"),

@@ -19,7 +19,7 @@ from tuibench.core.results.comparison import Comparison
 from tuibench.core.results.metrics import DECODE
 from tuibench.core.results.peers import apart
 from tuibench.core.results.row import Row
-from tuibench.core.results.sweep import sweep_runs
+from tuibench.core.results.sweep import map_runs, sweep_runs
 from tuibench.core.results.verdict import recommend
 from tuibench.store.schema import SessionError
 from tuibench.ui.keys.keymap import bindings
@@ -109,10 +109,10 @@ class CompareScreen(DashboardScreen):
     @property
     def rare_keys(self) -> frozenset[str]:
         """What the line of keys leaves out where there is nothing to swap."""
-        swept = self._comparison is not None and bool(sweep_runs(self._comparison))
+        mapped = self._comparison is not None and bool(map_runs(self._comparison))
         useless = {
             "compare.swap": len(self._paths) < 2,  # noqa: PLR2004 - two to swap
-            "compare.map": not swept,
+            "compare.map": not mapped,
             "app.sessions": self.app.current_mode == "sessions",
         }
         return frozenset(key for key, left_out in useless.items() if left_out)
@@ -141,7 +141,7 @@ class CompareScreen(DashboardScreen):
         self._show()
         if first_read:
             self._point_at_leader(found.comparison)
-        if first_read and len(self._paths) == 1:
+        if first_read and len(self._paths) == 1 and sweep_runs(found.comparison):
             self.action_show_sweep()
 
     def _point_at_leader(self, comparison: Comparison) -> None:
@@ -235,10 +235,10 @@ class CompareScreen(DashboardScreen):
             self._read()
 
     def action_show_sweep(self) -> None:
-        """Show a sweep as a map and as curves; a session of one shape has neither."""
+        """Show a sweep as a map and as curves, machines as a map; a session of one shape on one has neither."""
         from tuibench.ui.screens.sweep import SweepScreen  # noqa: PLC0415 - few sessions need it
 
-        if self._comparison is not None and sweep_runs(self._comparison):
+        if self._comparison is not None and map_runs(self._comparison):
             self.app.push_screen(SweepScreen(self.context, self._comparison))
 
     def action_swap(self) -> None:

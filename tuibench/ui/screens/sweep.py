@@ -1,7 +1,8 @@
-"""A sweep: who wins under which shape, where the winner changes, and each figure along each axis."""
+"""A sweep, or several machines: who wins where, where the winner changes, and each figure along each axis."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
@@ -10,9 +11,10 @@ from textual.content import Content
 from textual.getters import query_one
 from textual.widgets import Static
 
-from tuibench.core.present.sweep_lines import AXIS_LABELS, TITLES, fixed_words, sweep_maps, sweep_sentences
+from tuibench.core.present.sweep_lines import AXIS_LABELS, TITLES, SweepMap, fixed_words, sweep_maps, sweep_sentences
 from tuibench.core.results.comparison import Comparison
-from tuibench.core.results.sweep import curve, lines
+from tuibench.core.results.host_verdict import host_lines
+from tuibench.core.results.sweep import Line, curve, lines
 from tuibench.ui.keys.keymap import bindings
 from tuibench.ui.screens.base import DashboardScreen, destination
 from tuibench.ui.text.sweep_rows import map_content
@@ -62,9 +64,11 @@ class SweepScreen(DashboardScreen):
     def on_mount(self) -> None:
         """Show what there is."""
         self.context.series.show_together(row.method for row in self._comparison.rows)
-        self.status.facts = (f"{len(self._maps[0].rows)} shapes" if self._maps else "nothing was measured",)
-        sentences = sweep_sentences(self._comparison) or ["nothing competes here"]
-        self.told.update(Content("\n".join(sentences)))
+        what = "cells" if self._walks else "machines"
+        self.status.facts = (f"{len(self._maps[0].rows)} {what}" if self._maps else "nothing was measured",)
+        sentences = [*sweep_sentences(self._comparison), *host_lines(self._comparison)]
+        self.told.update(Content("\n".join(sentences or ["nothing competes here"])))
+        self.curves.display = bool(self._walks)
         self.grid.focus()
         self._show()
 
@@ -75,11 +79,15 @@ class SweepScreen(DashboardScreen):
     def _show(self) -> None:
         if not self._maps or not self.query("#map"):  # nothing measured, or closed since it was asked for
             return
-        found, walk = self._maps[self._metric_at], self._walks[self._walk_at]
+        found = self._maps[self._metric_at]
         accents = {name: self.context.series.variable(name) for name in found.methods}
         width = max(1, self.grid.scrollable_content_region.width)
         self.grid.border_title = f"Best {TITLES[found.metric.id]}"
         self.grid.query_one(Static).update(map_content(found, accents, width))
+        if self._walks:
+            self._show_curves(found, self._walks[self._walk_at], accents)
+
+    def _show_curves(self, found: SweepMap, walk: Line, accents: Mapping[str, str]) -> None:
         fixed = fixed_words(walk)
         along = f"{TITLES[found.metric.id]} by {AXIS_LABELS[walk.axis]}"
         self.curves.border_title = f"{along} · {fixed}" if fixed else along

@@ -15,11 +15,13 @@ from tuibench.core.present.verdict_lines import label_before
 from tuibench.core.results.changes import CAVEAT, changes
 from tuibench.core.results.comparison import Comparison
 from tuibench.core.results.evidence import Grade
+from tuibench.core.results.host_verdict import host_lines
 from tuibench.core.results.metrics import GOODPUT, TOTAL_DECODE
 from tuibench.core.results.peers import HEADING
 from tuibench.core.results.recommendation import Recommendation
 from tuibench.core.results.row import REFERENCE, Row
 from tuibench.core.results.search import answered
+from tuibench.core.results.sweep import sweep_runs
 from tuibench.core.results.verdict import recommend
 from tuibench.core.statistics.stats import Outcome
 from tuibench.ui.text import ladder_rows
@@ -207,6 +209,8 @@ def verdict(comparison: Comparison, pointed: Row | None) -> Content:
     numbers = sorted(range(len(comparison.runs)), key=lambda number: number != own)
     advice = {number: recommend(comparison, number) for number in numbers}
     headlines = [_headline(comparison, number, advice[number]) for number in numbers]
+    machines = [] if sweep_runs(comparison) else host_lines(comparison)
+    headlines = [*(Content.styled(line, "bold") for line in machines[:_FIRST_HEADLINES]), *headlines]
     found = advice[own]
     parts = headlines[:_FIRST_HEADLINES]
     answer = answered(comparison, own)  # of a search, which has a remark for each method: here for the one pointed at

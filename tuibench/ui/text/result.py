@@ -12,12 +12,14 @@ from tuibench.core.machine.validity import Lamp
 from tuibench.core.present.answer_lines import answer_lines
 from tuibench.core.results.comparison import Comparison
 from tuibench.core.results.evidence import Grade
+from tuibench.core.results.host_verdict import HostChoice, host_choices, host_lines
 from tuibench.core.results.metrics import DECODE
 from tuibench.core.results.recommendation import MAX_KLD, Recommendation
 from tuibench.core.results.row import Row
 from tuibench.core.results.search import Answer, next_step
 from tuibench.core.results.verdict import recommend
 from tuibench.core.run.control import is_control
+from tuibench.core.run.host import THIS_MACHINE, on_host
 from tuibench.core.run.limits import Limits
 from tuibench.core.statistics.stats import Outcome, Ratio
 
@@ -44,7 +46,9 @@ class Result:
 
 
 def result_of(comparison: Comparison, run: int = 0) -> Result | None:
-    """Return what a run amounts to; None where nothing was measured."""
+    """Return what a run amounts to, or one on several machines; None where nothing was measured."""
+    if len(machines := host_choices(comparison)) > 1:
+        return _of_machines(comparison, machines[0])
     advice = recommend(comparison, run)
     rows = sorted(
         (row for row in comparison.of_run(run) if row.median(DECODE) and not is_control(row.method)),
@@ -63,6 +67,14 @@ def result_of(comparison: Comparison, run: int = 0) -> Result | None:
     lead = _lead(comparison, leader, others[0]) if others else None
     sentence = said if lead is None else Content.assemble(said, ", ", lead)
     return Result(leader.method, Content.assemble(sentence, _doubts(advice, leader)), _lamp(leader))
+
+
+def _of_machines(comparison: Comparison, best: HostChoice) -> Result:
+    """Return which machine to take, and on which method of it."""
+    first, *others = (f"{_capital(sentence)}." for sentence in host_lines(comparison))
+    said = Content.assemble((first, "bold"), *(f" {sentence}" for sentence in others))
+    row = next(row for row in comparison.of_run(best.run) if row.method == best.method)
+    return Result(on_host(best.method, None if best.host == THIS_MACHINE else best.host), said, _lamp(row))
 
 
 def answer_of(comparison: Comparison, limits: Limits) -> Result | None:

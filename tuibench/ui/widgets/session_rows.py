@@ -57,8 +57,10 @@ class SessionRows(RowList):
             sessions: In order.
             marked: The paths of those that are marked; asked whenever a row is drawn.
         """
+        if sessions != self._sessions:  # of ten thousand it takes longer than a key may
+            longest = {column: max(map(cell_len, map(text, sessions))) for column, text in _TEXTS.items() if sessions}
+            self._longest = longest
         self._sessions, self._marked = sessions, marked
-        self._longest = {column: max(map(cell_len, map(text, sessions))) for column, text in _TEXTS.items() if sessions}
         self._fit()
         self.write_lazily(self._heading, [str(session.path) for session in sessions], _Rows(self))
 
