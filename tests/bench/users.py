@@ -1,52 +1,69 @@
 """All sequences' decode speed of 1, 4 and 8 sequences, beside llama.cpp's own batches of the same weights.
 
-    python -m tests.bench.users MODEL_DIR [--methods M,…] [--f32 FILE.gguf] [--users 1,4,8] [--threads 2] [--rounds 9]
+    python -m tests.bench.users MODEL_DIR [--methods M,…] [--users 1,4,8] [--threads 2] [--rounds 9]
 
 Each method is loaded in a process of its own; rounds are interleaved, one turn of a few steps a method, so that the
-machine is the same for all. llama.cpp is asked through its C interface, a `llama_batch` with a sequence id for each
-token, flash attention and cache as it defaults; its F32 needs a file (`convert_hf_to_gguf.py --outtype f32`). Both
-sides are asked for logits, not for a picked token. Printed are medians, and the ratios of medians that are wanted.
+machine is the same for all. llama.cpp (`tuibench runtimes add llama-cpp`) is asked through its C interface, a
+`llama_batch` with a sequence id for each token, flash attention and cache as it defaults; its F32 is a file that is
+written for this. Both sides are asked for logits, not for a picked token. Printed are medians, and the ratios of
+medians that are wanted.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
-from time import perf_counter_ns
+from time import perf_counter_ns, sleep
 
+ROOT = Path(__file__).parents[2]
 OURS = ("fused-fp32", "fused-int8", "fused-int4", "kv-cache", "onnx-fused", "int8-dynamic", "int4-onnx")
-PEERS = ("llama-cpp-q8_0", "llama-cpp-q4_0")
+F32 = "llama-cpp-f32"
+PEERS = (F32, "llama-cpp-q8_0", "llama-cpp-q4_0")
 WANTED = (
-    ("fused-fp32", "llama-cpp-f32", 1.5),
+    ("fused-fp32", F32, 1.5),
     ("fused-int8", "llama-cpp-q8_0", 1.5),
     ("fused-int4", "llama-cpp-q4_0", 1.3),
 )
 N_PROMPT, N_TURN = 64, 16
+_QUIET_S = 0.3
+"""Before each turn: the threads of the one before go on spinning for a while."""
 
 
-def engine_of(method: str, f32: str):
-    if method != "llama-cpp-f32":
-        from tuibench.methods import engine_class
+def engine_of(method: str, folder: Path):
+    from tuibench.methods import engine_class
 
+    if method != F32:
         return engine_class(method)()
-    from tuibench.engines.runtimes.llama_cpp.engine import LlamaCppFile
+    from tuibench.engines.decoder.checkpoint import Checkpoint
+    from tuibench.engines.decoder.read import read_decoder
+    from tuibench.engines.runtimes.llama_cpp import gguf_file
+    from tuibench.engines.runtimes.llama_cpp.engine import LlamaCppF16
 
-    class F32(LlamaCppFile):
-        def _path(self, model_dir):  # noqa: ARG002 - the file stands beside the model
-            return Path(f32)
+    gguf_file.tensor_type = lambda *_, **__: "F32"  # no method asks for it
 
-    return F32()
+    class LlamaCppF32(LlamaCppF16):
+        def prepare(self, model_dir, progress):  # noqa: ARG002
+            decoder = read_decoder(model_dir)
+            gguf_file.write_gguf(self._path(model_dir), decoder, Checkpoint(model_dir, decoder), "f16", lambda *_: None)
+            return True
+
+        def _path(self, model_dir):  # noqa: ARG002
+            return folder / "f32.gguf"
+
+    return LlamaCppF32()
 
 
-def serve(method: str, model_dir: str, n_threads: int, f32: str) -> None:
+def serve(method: str, model_dir: str, n_threads: int, folder: str) -> None:
     """Answer each line `N ROUND` with the nanoseconds of `N_TURN` steps of N sequences, or why there are none."""
     from tuibench.engines.base import BatchEngine
 
-    engine = engine_of(method, f32)
+    engine = engine_of(method, Path(folder))
     engine.prepare(Path(model_dir), lambda *_: None)
     engine.load(Path(model_dir), n_threads, lambda *_: None)
     why = engine.why_alone if isinstance(engine, BatchEngine) else "one sequence a step"
@@ -66,15 +83,20 @@ def serve(method: str, model_dir: str, n_threads: int, f32: str) -> None:
 
 class Contender:
     def __init__(self, method: str, arguments: list[str]):
+        from tuibench.measure.process.interpreter import in_runtime
+
         self.method = method
-        command = [sys.executable, "-m", "tests.bench.users", "--serve", method, *arguments]
-        self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        words = [sys.executable, "-m", "tests.bench.users", "--serve", method, *arguments]
+        command, variables = in_runtime("llama-cpp-f16" if method == F32 else method, words)
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self._child = subprocess.Popen(command, **pipes, text=True, env=os.environ | variables, cwd=ROOT)
         if not (line := self._child.stdout.readline()):
             raise SystemExit(f"{method} did not start")
         self.why = json.loads(line)["why"]
         self.speeds_tps: dict[int, list[float]] = {}
 
     def turn(self, n: int, number: int) -> None:
+        sleep(_QUIET_S)
         print(n, number, file=self._child.stdin, flush=True)
         took_ns = json.loads(self._child.stdout.readline())
         self.speeds_tps.setdefault(n, []).append(n * N_TURN * 1e9 / took_ns)
@@ -86,25 +108,29 @@ class Contender:
 
 def main() -> None:
     if sys.argv[1:2] == ["--serve"]:
-        method, model_dir, n_threads, f32 = sys.argv[2:]
-        serve(method, model_dir, int(n_threads), f32)
+        method, model_dir, n_threads, folder = sys.argv[2:]
+        serve(method, model_dir, int(n_threads), folder)
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model_dir")
     parser.add_argument("--methods", default=",".join((*OURS, *PEERS)))
-    parser.add_argument("--f32", default="")
     parser.add_argument("--users", default="1,4,8")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=9)
     options = parser.parse_args()
-    names = [*options.methods.split(","), *(["llama-cpp-f32"] if options.f32 else [])]
     counts = [int(each) for each in options.users.split(",")]
-    contenders = [Contender(name, [options.model_dir, str(options.threads), options.f32]) for name in names]
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = [str(Path(options.model_dir).resolve()), str(options.threads), folder]
+        contenders = [Contender(name, arguments) for name in options.methods.split(",")]
+        measure(contenders, counts, options.rounds)
+
+
+def measure(contenders: list[Contender], counts: list[int], n_rounds: int) -> None:
     for each in contenders:
         if each.why is not None:
             print(f"{each.method}: left out: {each.why}")
     taking = [each for each in contenders if each.why is None]
-    for number in range(options.rounds):
+    for number in range(n_rounds):
         for n in counts:
             for each in taking if number % 2 == 0 else reversed(taking):
                 each.turn(n, number)

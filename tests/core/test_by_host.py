@@ -59,6 +59,14 @@ def test_methods_are_compared_within_their_machine_and_machines_by_method():
     assert [found.name(row) for row in found.rows] == ["kv-cache@big", "int8@big", "kv-cache@small", "int8@small"]
 
 
+def test_in_two_sessions_of_two_machines_each_is_held_against_itself():
+    later = [replace(run, label=f"later · {run.label}") for run in runs(("small", "big", None))]
+    found = compare([*runs(), *later, measured(kv_cache=5)], parents=PARENTS)
+    assert [found.runs[number].host for number in range(6)] == ["big", "small", "small", "big", "local", None]
+    assert [found.held_against(number) for number in range(6)] == [0, 0, 1, 0, 0, 4]
+    assert found.row(2, "int8").vs_first_session.value == pytest.approx(1, rel=0.05)
+
+
 def test_the_fastest_and_the_cheapest_machine_are_named_with_the_price_of_a_million_tokens():
     found = compare(runs(), parents=PARENTS)
     fastest, cheapest = host_lines(found)

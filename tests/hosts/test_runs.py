@@ -31,6 +31,8 @@ def test_a_session_of_two_machines_has_rows_of_both_and_says_which_to_take(serve
     path = err.splitlines()[-1]
     compared, _ = program.done("compare", path, "--yardstick", "kv-cache")
     assert "fastest: kv-cache on " in compared
+    _, refused = program.done("compare", path, path, "--fail-on-regression", "5", code=2)
+    assert "judges sessions of one machine" in refused
     text = Path(path).read_text()
     assert str(tmp_path) not in text
     assert "127.0.0.1" not in text

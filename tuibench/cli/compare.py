@@ -42,6 +42,8 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(fmt.printable(f"{'; '.join(found.other_tasks)}. Such speeds tell nothing of a regression"))
     if options.fail_on_regression is not None and any(run.shape is not None for run in comparison.runs):
         raise UsageError("--fail-on-regression judges sessions of one shape, and one of these is a sweep")
+    if options.fail_on_regression is not None and len(comparison.runs) > sum(map(len, opened)):
+        raise UsageError("--fail-on-regression judges sessions of one machine, and one of these is of several")
     if options.base and any(len({path for path, _ in side}) < len(side) for side in opened):
         raise UsageError("a session is named twice on one side: it would count as two that agree")
     for warning in found.warnings:

@@ -85,15 +85,28 @@ def paragraphs(parts: Iterable[Sequence[str]]) -> list[str]:
 
 
 def detail_lines(state: RunState, *, width: int | None = None) -> list[str]:
-    """Return, for a stored result, how close each method is to the reference, and its memory phase by phase."""
+    """Return, for a stored result, how close each method is to the reference, and its memory phase by phase.
+
+    Both on each machine: under all shapes quality is the same, and memory is told of the first.
+    """
     comparison = _compared(state)
-    rows = comparison.of_run(0)  # quality is the same under all shapes, and memory told of the first
+    firsts: dict[str | None, int] = {}
+    for number, run in enumerate(comparison.runs):
+        firsts.setdefault(run.host, number)
+    lines: list[str] = []
+    for host, number in firsts.items():
+        found = _details(comparison, comparison.of_run(number), width)
+        lines += ["", fmt.printable_line(host), *found] if host is not None and len(firsts) > 1 and found else found
+    return lines
+
+
+def _details(comparison: Comparison, rows: Sequence[Row], width: int | None) -> list[str]:
     lines = []
     scored = next((row.quality for row in rows if row.quality and not row.quality.failed), None)
     if scored is not None:
         table = fitted(QUALITY, comparison, rows, given_up=_QUALITY_GIVEN_UP, width=width)
         lines += ["", f"closeness to {REFERENCE} on {scored_on(scored)}", *table]
-    if positions := depth_rows(comparison):
+    if positions := [row for row in depth_rows(comparison) if row in rows]:
         given_up = [column.id for column in reversed(depth_columns(comparison))]
         table = fitted(depth_columns(comparison), comparison, positions, given_up=given_up, width=width)
         lines += ["", "divergence by context position", *table]

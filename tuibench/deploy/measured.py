@@ -10,8 +10,10 @@ from pathlib import Path
 from tuibench import paths
 from tuibench.core.present.columns import comparison_columns, filled
 from tuibench.core.results.comparison import Comparison
+from tuibench.core.results.measured_run import MeasuredRun
 from tuibench.core.results.metrics import DECODE
 from tuibench.core.results.row import Row
+from tuibench.core.run.host import THIS_MACHINE, without_host
 from tuibench.core.run.spec import Calibration
 from tuibench.deploy.methods import CALIBRATED
 from tuibench.models.local import LocalModel
@@ -33,7 +35,7 @@ class MeasuredRow:
     """Markdown."""
     n_threads: int
     decode_tps: float | None
-    """Tokens per second, the median."""
+    """Tokens per second, the median; None where it was measured on another machine, too."""
 
 
 def newest_row(method: str, model: LocalModel, calibration: Calibration) -> MeasuredRow | None:
@@ -55,7 +57,8 @@ def why_not_its_row(session: Session, method: str, model: LocalModel, calibratio
     header = session.header
     if header.model.digest != model.digest:
         return f"it measured other weights ({header.model.name}) than those of {model.name}"
-    if not any(trial.method == method and not trial.warmup and not trial.failed for trial in session.trials):
+    measured = (without_host(trial.method) for trial in session.trials if not trial.warmup and not trial.failed)
+    if method not in measured:
         return f"it has no measured trial of {method}"
     measured_with = (header.settings.calibration_sha256, header.settings.calibration_ranges)
     if method in CALIBRATED and measured_with != (_sha256(calibration), calibration.ranges):
@@ -66,15 +69,22 @@ def why_not_its_row(session: Session, method: str, model: LocalModel, calibratio
 def row_of(path: Path, session: Session, method: str) -> MeasuredRow:
     """Return a method's row of a session that has one."""
     comparison = side_by_side([(path, session)]).comparison
-    # Of a sweep, the first shape that it was measured under.
-    row = next(row for row in comparison.rows if row.method == method and row.n_trials)
-    lines = tuple(_lines(session, comparison, row))
-    return MeasuredRow(lines, comparison.runs[row.run].n_threads, row.median(DECODE))
+    rows = [row for row in comparison.rows if row.method == method and row.n_trials]
+    # Of a sweep, the first shape that it was measured under; of several machines, this one where it took part.
+    row = next((row for row in rows if _is_of_this_machine(comparison.runs[row.run])), rows[0])
+    run, lines = comparison.runs[row.run], tuple(_lines(session, comparison, row))
+    return MeasuredRow(lines, run.n_threads, row.median(DECODE) if _is_of_this_machine(run) else None)
+
+
+def _is_of_this_machine(run: MeasuredRun) -> bool:
+    return run.host in {None, THIS_MACHINE}
 
 
 def _lines(session: Session, comparison: Comparison, row: Row) -> Iterator[str]:
-    header = session.header
-    yield f"On {header.created:%Y-%m-%d}, tuibench {escaped(header.tuibench_version)}, session {escaped(header.id)}:"
+    header, run = session.header, comparison.runs[row.run]
+    where = "" if _is_of_this_machine(run) else f" and the machine {escaped(run.host or '')}"
+    version = escaped(header.tuibench_version)
+    yield f"On {header.created:%Y-%m-%d}{where}, tuibench {version}, session {escaped(header.id)}:"
     yield ""
     yield "| what | value |"
     yield "| :-- | :-- |"

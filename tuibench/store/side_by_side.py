@@ -47,11 +47,16 @@ def side_by_side(opened: Sequence[tuple[Path, Session]], yardstick: str | None =
     sessions = [session for _, session in opened]
     of_each = [measured_runs(session, label) for session, label in zip(sessions, _labels(opened), strict=True)]
     if len(of_each) == 1:
-        of_each = [[replace(run, label=run.host or run.label) for run in of_each[0]]]
+        of_each = [[replace(run, label=_part(run)) for run in of_each[0]]]
     runs = [run for of_one in of_each for run in of_one]
     found = compare(runs, parents=ladder_parents(), exact=exact_methods(), yardstick=yardstick)
     firsts = [(session, of_one[0]) for session, of_one in zip(sessions, of_each, strict=True)]
     return SideBySide(found, tuple(_warnings(firsts)), tuple(_other_tasks(firsts)))
+
+
+def _part(run: MeasuredRun) -> str:
+    """Return what a part of the only session is called: its machine needs no session's name before it."""
+    return run.host if run.host is not None and run.shape is None else run.label
 
 
 def _labels(opened: Sequence[tuple[Path, Session]]) -> list[str]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-_PART = " · "
+from tuibench.core.results.measured_run import LABEL_PARTS
 
 
 def split_labels(labels: Sequence[str]) -> tuple[str, list[str]]:
-    """Return what all labels begin with, empty where that is nothing, and the rest of each."""
-    shared = labels[0].rpartition(_PART)[0] if len(labels) > 1 else ""
-    start = f"{shared}{_PART}"
-    if not shared or not all(label.startswith(start) for label in labels):
-        return "", list(labels)
-    return shared, [label.removeprefix(start) for label in labels]
+    """Return the parts that all labels begin with, empty where that is nothing, and the rest of each."""
+    parts = [label.split(LABEL_PARTS) for label in labels]
+    most = min(map(len, parts)) - 1 if len(labels) > 1 else 0
+    n_shared = next((at for at in range(most) if len({part[at] for part in parts}) > 1), most)
+    return LABEL_PARTS.join(parts[0][:n_shared]), [LABEL_PARTS.join(part[n_shared:]) for part in parts]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from tuibench.core.results.measured_run import MeasuredRun, by_shape, run_of_state, whole_run
+from tuibench.core.results.measured_run import LABEL_PARTS, MeasuredRun, by_shape, run_of_state, whole_run
 from tuibench.core.run.host import THIS_MACHINE, host_of, hosts_of, without_host
 from tuibench.core.run.record import QualityRecord, TrialRecord
 from tuibench.core.run.shape import Shape
@@ -55,7 +55,7 @@ def _on(run: MeasuredRun, name: str | None, host: HostState | None) -> MeasuredR
     shown = name or THIS_MACHINE
     found = replace(
         run,
-        label=f"{run.label} on {shown}" if run.label else shown,
+        label=f"{run.label}{LABEL_PARTS}{shown}" if run.label else shown,
         methods=tuple(without_host(method) for method in run.methods if host_of(method) == name),
         trials=tuple(_plain(record) for record in run.trials if host_of(record.method) == name),
         quality=tuple(_plain(record) for record in run.quality if host_of(record.method) == name),

@@ -49,7 +49,7 @@ class Comparison:
                 return True
 
     def held_against(self, run: int) -> int:
-        """Return the first run of the same shape, which is the first of all where no run is a part of a sweep."""
+        """Return the first run of the same shape on the same machine, or where there is none before it, on any."""
         return _first_alike(self.runs, run)
 
     def of_run(self, run: int) -> tuple[Row, ...]:
@@ -120,4 +120,6 @@ def compare(
 
 
 def _first_alike(runs: Sequence[MeasuredRun], run: int) -> int:
-    return next(number for number, other in enumerate(runs) if other.shape == runs[run].shape)
+    alike = [number for number, other in enumerate(runs) if other.shape == runs[run].shape]
+    on = [run.host or THIS_MACHINE for run in runs]
+    return next((number for number in alike if number < run and on[number] == on[run]), alike[0])

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from tuibench.core.run.state import RunState
 
 
+LABEL_PARTS = " · "
+"""Between a session's name, the machine and the shape."""
+
+
 @dataclass(frozen=True, slots=True)
 class MeasuredRun:
     """One run, live or stored, as far as it has come."""
@@ -77,7 +81,7 @@ def by_shape(run: MeasuredRun, shapes: Sequence[Shape]) -> list[MeasuredRun]:
     runs = []
     for shape in shapes:
         words = describe(shape, axes)
-        label = f"{run.label} · {words}" if run.label and words else run.label or words
+        label = f"{run.label}{LABEL_PARTS}{words}" if run.label and words else run.label or words
         runs.append(_of_shape(replace(run, label=label), shape, trials))
     return runs or [run]
 

@@ -62,7 +62,7 @@ class Row:
     against_yardstick: Speedup | None = None
     """Gain over the comparison's yardstick; None in a run that did not measure it, whose speeds were of another day."""
     vs_first_session: Ratio | None = None
-    """Speed relative to the same method in the first run of the same shape; None in that run itself."""
+    """Speed relative to the same method in the run that this one is held against; None in that run itself."""
     quality: QualityRecord | None = None
     """With a failed record, why there are no figures."""
     agreement: Agreement | None = None

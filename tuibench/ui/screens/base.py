@@ -20,6 +20,7 @@ from tuibench.core import format as fmt
 from tuibench.core.results.comparison import Comparison
 from tuibench.core.results.metrics import DECODE
 from tuibench.core.run.control import is_control
+from tuibench.core.run.host import without_host
 from tuibench.core.run.limits import Limits
 from tuibench.core.run.spec import Method
 from tuibench.core.run.state import MethodStatus, RunState
@@ -214,10 +215,11 @@ class RunScreen(DashboardScreen):
         path, comparison, result = self._of_result(), self._comparison, self.strip.result
         if path is None or comparison is None or result is None:
             return
-        rows = [row for row in comparison.of_run(0) if row.median(DECODE) and not is_control(row.method)]
+        rows = [row for row in comparison.rows if row.median(DECODE) and not is_control(row.method)]
         rows.sort(key=lambda row: -(row.median(DECODE) or 0))
-        measured = tuple(row.method for row in rows)
-        wanted = self._pointed if self._chosen_by_user and self._pointed in measured else result.leader
+        measured = tuple(dict.fromkeys(row.method for row in rows))  # on whichever machine
+        pointed = without_host(self._pointed or "")
+        wanted = pointed if self._chosen_by_user and pointed in measured else without_host(result.leader)
         self.post_message(TakeWanted(path, wanted, measured))
 
     def _of_result(self) -> Path | None:
