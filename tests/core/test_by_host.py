@@ -2,11 +2,13 @@ import csv
 import io
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from tests.core.test_sweep import fields
 from tests.measured_runs import PARENTS, measured, quality, trials
 from tests.scripted import header
+from tuibench.core.machine.validity import Lamp
 from tuibench.core.present.sweep_lines import machine_maps, sweep_maps, sweep_sentences
 from tuibench.core.results.by_host import parts_of, split_by_host
 from tuibench.core.results.comparison import compare
@@ -91,6 +93,15 @@ def test_what_cannot_be_told_is_not_told():
     assert not any(line.startswith("cheapest") for line in no_price)
     unscored = host_lines(compare(runs(scored=False), parents=PARENTS))
     assert "closeness to the reference was not measured everywhere" in unscored[-1]
+
+
+def test_disturbed_trials_tell_no_machine():
+    big, small = runs()
+    disturbed = [msgspec.structs.replace(each, lamp=Lamp.RED, validity=("swapped",)) for each in small.trials]
+    found = compare([big, replace(small, trials=tuple(disturbed))], parents=PARENTS)
+    fastest, cheapest = host_lines(found)
+    assert fastest.startswith("cannot tell, badly disturbed; fastest so far: int8 on big: ")
+    assert cheapest.startswith("cannot tell, badly disturbed; cheapest so far: int8 on small: ")
 
 
 def test_equal_machines_are_not_told_apart():

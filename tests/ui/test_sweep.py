@@ -63,12 +63,15 @@ async def test_machines_have_a_map_but_no_curves_and_the_verdict_names_the_best_
         await pilot.app.push_screen(screen)
         await until(pilot, lambda: "fastest: int8 on big: " in text_on_screen(pilot.app))
         assert "cheapest: int8 on small: " in text_on_screen(pilot.app)
+        await until(pilot, lambda: "m Map" in text_on_screen(pilot.app))
         await pilot.press("m")
         await until(pilot, lambda: isinstance(pilot.app.screen, SweepScreen))
         await until(pilot, lambda: "Best decode speed" in text_on_screen(pilot.app))
         shown = text_on_screen(pilot.app)
         assert "2 machines" in shown
+        assert "Which machine" in shown
         assert "by tokens of prompt" not in shown
+        assert "Next curves" not in shown
         await pilot.press("l", "v")
         await until(pilot, lambda: "Best time to the first token" in text_on_screen(pilot.app))
         await pilot.press("escape")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tuibench.core import format as fmt
+from tuibench.core.machine.validity import Lamp
 from tuibench.core.results.comparison import Comparison
 from tuibench.core.results.measured_run import MeasuredRun
 from tuibench.core.results.method_trials import ratio_between_runs
@@ -15,6 +16,9 @@ from tuibench.core.results.row import REFERENCE
 from tuibench.core.results.verdict import recommend
 from tuibench.core.run.shape import Shape, describe, swept_axes
 from tuibench.core.statistics.stats import Ratio
+
+CANNOT_TELL = "cannot tell, badly disturbed; "
+"""What a sentence about disturbed trials begins with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,8 @@ class HostChoice:
     price_per_hour: float | None
     judged: bool
     """Whether it is known to be close to the reference, or is it."""
+    disturbed: bool
+    """Whether its trials were badly disturbed."""
     shape: Shape | None = None
     """Of a sweep, under which one."""
 
@@ -54,8 +60,17 @@ def _choice(comparison: Comparison, number: int, run: MeasuredRun) -> HostChoice
     method = advice.fastest or max(may, key=lambda name: rows[name], default=None)
     if method is None or run.host is None:
         return None
-    judged = advice.fastest is not None or method == REFERENCE
-    return HostChoice(number, run.host, method, rows[method], run.price_per_hour, judged=judged, shape=run.shape)
+    row = comparison.row(number, method)
+    return HostChoice(
+        number,
+        run.host,
+        method,
+        rows[method],
+        run.price_per_hour,
+        judged=advice.fastest is not None or method == REFERENCE,
+        disturbed=row is not None and row.lamp is Lamp.RED,
+        shape=run.shape,
+    )
 
 
 def host_lines(comparison: Comparison) -> list[str]:
@@ -82,7 +97,7 @@ def _lines(comparison: Comparison, choices: Sequence[HostChoice]) -> list[str]:
     fastest, second = choices[:2]
     ratio = _speeds(comparison, fastest, second)
     speed = f"{fmt.rate(fastest.decode_tps)}, {fmt.times(ratio.value)} {_named(second)} {interval_and_outcome(ratio)}"
-    lines = [f"fastest: {_named(fastest)}: {speed}"]
+    lines = [f"{_opening('fastest', fastest, second)}: {_named(fastest)}: {speed}"]
     priced = sorted(
         ((price, choice) for choice in choices if (price := choice.price_per_million_tokens) is not None),
         key=lambda pair: pair[0],
@@ -117,9 +132,13 @@ def _cheapest(comparison: Comparison, first: tuple[float, HostChoice], second: t
         paired=ratio.paired,
     )
     return (
-        f"cheapest: {_named(choice)}: {_money(price)} per million tokens, {fmt.times(times.value)} cheaper than {than} "
-        f"{interval_and_outcome(times)}"
+        f"{_opening('cheapest', choice, other)}: {_named(choice)}: {_money(price)} per million tokens, "
+        f"{fmt.times(times.value)} cheaper than {than} {interval_and_outcome(times)}"
     )
+
+
+def _opening(word: str, *choices: HostChoice) -> str:
+    return f"{CANNOT_TELL}{word} so far" if any(choice.disturbed for choice in choices) else word
 
 
 def _speeds(comparison: Comparison, ours: HostChoice, theirs: HostChoice) -> Ratio:

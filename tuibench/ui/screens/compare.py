@@ -140,6 +140,7 @@ class CompareScreen(DashboardScreen):
         self.changed.update(Content("\n").join(compare_rows.change_lines(found.comparison)))
         self._show()
         if first_read:
+            self.refresh_bindings()  # whether there is a map is known now
             self._point_at_leader(found.comparison)
         if first_read and len(self._paths) == 1 and sweep_runs(found.comparison):
             self.action_show_sweep()

@@ -49,12 +49,17 @@ class SweepScreen(DashboardScreen):
         """Lay out the screen."""
         yield StatusLine()
         with VerticalScroll(id="changes-where", classes="box") as sentences:
-            sentences.border_title = "What changes where"
+            sentences.border_title = "What changes where" if self._walks else "Which machine"
             yield Static(markup=False)
         with VerticalScroll(id="map", classes="box"):
             yield Static(markup=False)
         yield SweepCurves()
         yield KeyLine()
+
+    @property
+    def rare_keys(self) -> frozenset[str]:
+        """What the line of keys leaves out where there are no curves."""
+        return frozenset() if self._walks else frozenset({"sweep.next"})
 
     @property
     def key_labels(self) -> dict[str, str]:

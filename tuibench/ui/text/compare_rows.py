@@ -15,7 +15,7 @@ from tuibench.core.present.verdict_lines import label_before
 from tuibench.core.results.changes import CAVEAT, changes
 from tuibench.core.results.comparison import Comparison
 from tuibench.core.results.evidence import Grade
-from tuibench.core.results.host_verdict import host_lines
+from tuibench.core.results.host_verdict import CANNOT_TELL, host_lines
 from tuibench.core.results.metrics import GOODPUT, TOTAL_DECODE
 from tuibench.core.results.peers import HEADING
 from tuibench.core.results.recommendation import Recommendation
@@ -210,7 +210,7 @@ def verdict(comparison: Comparison, pointed: Row | None) -> Content:
     advice = {number: recommend(comparison, number) for number in numbers}
     headlines = [_headline(comparison, number, advice[number]) for number in numbers]
     machines = [] if sweep_runs(comparison) else host_lines(comparison)
-    headlines = [*(Content.styled(line, "bold") for line in machines[:_FIRST_HEADLINES]), *headlines]
+    headlines = [*(_machine_headline(line) for line in machines[:_FIRST_HEADLINES]), *headlines]
     found = advice[own]
     parts = headlines[:_FIRST_HEADLINES]
     answer = answered(comparison, own)  # of a search, which has a remark for each method: here for the one pointed at
@@ -233,6 +233,10 @@ _GRADE_STYLES = {Grade.TAKE: "bold", Grade.CANNOT_TELL: "$warning"}
 def _headline(comparison: Comparison, run: int, found: Recommendation) -> Content:
     style = _GRADE_STYLES.get(found.grade, "") if found.grade else ""
     return Content.assemble((label_before(comparison, run), "$muted"), (found.headline, style))
+
+
+def _machine_headline(line: str) -> Content:
+    return Content.styled(line, "$warning" if line.startswith(CANNOT_TELL) else "bold")
 
 
 def change_lines(comparison: Comparison) -> list[Content]:

@@ -72,7 +72,8 @@ def result_of(comparison: Comparison, run: int = 0) -> Result | None:
 def _of_machines(comparison: Comparison, best: HostChoice) -> Result:
     """Return which machine to take, and on which method of it."""
     first, *others = (f"{_capital(sentence)}." for sentence in host_lines(comparison))
-    said = Content.assemble((first, "bold"), *(f" {sentence}" for sentence in others))
+    style = "$warning" if best.disturbed else "bold"
+    said = Content.assemble((first, style), *(f" {sentence}" for sentence in others))
     row = next(row for row in comparison.of_run(best.run) if row.method == best.method)
     return Result(on_host(best.method, None if best.host == THIS_MACHINE else best.host), said, _lamp(row))
 
