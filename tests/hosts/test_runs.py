@@ -1,5 +1,6 @@
 """Whole runs on other machines through the command line: sshd on the loopback, a Slurm of one node."""
 
+import re
 import signal
 from pathlib import Path
 
@@ -8,6 +9,9 @@ import pytest
 
 from tests.hosts.places import Place, Program
 from tuibench.core.run.events import FailureKind
+
+FASTEST = re.compile("fastest(?: so far)?: kv-cache on ")
+"""So far: where the tests themselves disturb the trials badly."""
 
 
 def test_a_session_of_two_machines_has_rows_of_both_and_says_which_to_take(server, tmp_path, tiny_llama, monkeypatch):
@@ -21,7 +25,7 @@ def test_a_session_of_two_machines_has_rows_of_both_and_says_which_to_take(serve
     assert sorted(trial.method for trial in measured) == sorted(session.header.settings.methods)
     assert len({trial.token_ids for trial in measured}) == 1
     assert all(trial.lamp is not None for trial in measured)
-    assert "fastest: kv-cache on " in out
+    assert FASTEST.search(out)
     assert "no price is known of " in out
     assert [line.split()[0] for line in out.splitlines() if line in {"big", "small", "local"}] == [
         "big",
@@ -30,7 +34,7 @@ def test_a_session_of_two_machines_has_rows_of_both_and_says_which_to_take(serve
     ]
     path = err.splitlines()[-1]
     compared, _ = program.done("compare", path, "--yardstick", "kv-cache")
-    assert "fastest: kv-cache on " in compared
+    assert FASTEST.search(compared)
     _, refused = program.done("compare", path, path, "--fail-on-regression", "5", code=2)
     assert "judges sessions of one machine" in refused
     text = Path(path).read_text()
@@ -110,7 +114,7 @@ def test_a_sweep_is_measured_on_each_machine_and_a_machine_out_of_reach_is_cells
     assert failed == [("kv-cache@gone", n, FailureKind.DISCONNECTED) for n in (8, 16)]
     assert "small · prompt 8" in out
     assert "gone · prompt 16: " in out
-    assert "prompt 8: fastest: kv-cache on " in out
+    assert re.search(rf"prompt 8: .*{FASTEST.pattern}", out)
     compared, _ = program.done("compare", err.splitlines()[-1])
     assert "local · prompt 16" in compared
 
