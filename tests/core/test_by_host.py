@@ -9,7 +9,7 @@ from tests.core.test_sweep import fields
 from tests.measured_runs import PARENTS, measured, quality, trials
 from tests.scripted import header
 from tuibench.core.machine.validity import Lamp
-from tuibench.core.present.sweep_lines import machine_maps, sweep_maps, sweep_sentences
+from tuibench.core.present.sweep_lines import machine_map_lines, sweep_maps, sweep_sentences
 from tuibench.core.results.by_host import parts_of, split_by_host
 from tuibench.core.results.comparison import compare
 from tuibench.core.results.host_verdict import host_choices, host_lines
@@ -118,10 +118,10 @@ def test_a_map_says_who_wins_on_which_machine():
     assert [label for label, _ in decode.rows] == ["big", "small", "local"]
     assert [[cell.sure for cell in cells] for _, cells in decode.rows[:2]] == [[False, True]] * 2
     assert decode.rows[2][1][1].text == "–"
-    shown = machine_maps(found)
+    shown = machine_map_lines(found)
     assert shown[0][0] == "decode speed"
     assert shown[-1] == host_lines(found)
-    assert machine_maps(compare(runs(("big",)), parents=PARENTS)) == []
+    assert machine_map_lines(compare(runs(("big",)), parents=PARENTS)) == []
 
 
 SWEEP = Sweep(prompt_tokens=(64, 256, 1024), max_new_tokens=(4,), n_threads=(2,))

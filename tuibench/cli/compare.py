@@ -13,7 +13,7 @@ from tuibench.cli.stored import open_session
 from tuibench.core import format as fmt
 from tuibench.core.present.columns import comparison_columns, constants, filled, varying
 from tuibench.core.present.machine_lines import machine_lines
-from tuibench.core.present.sweep_lines import machine_maps, sweep_lines
+from tuibench.core.present.sweep_lines import machine_map_lines, sweep_lines
 from tuibench.core.present.verdict_lines import headlines, recommendation_lines, verdict_lines
 from tuibench.core.results.changes import change_lines
 from tuibench.core.results.comparison import Comparison
@@ -90,5 +90,5 @@ def _table(comparison: Comparison) -> str:
             break
         label = [fmt.printable_line(run.label)] if len(comparison.runs) > 1 else []
         parts += [[*label, *verdict_lines(comparison, number)], machine_lines(comparison, number)]
-    last = [] if swept else [recommendation_lines(comparison), *machine_maps(comparison, width=terminal_columns())]
+    last = [] if swept else [recommendation_lines(comparison), *machine_map_lines(comparison, width=terminal_columns())]
     return "\n".join(paragraphs([*parts, *last]))

@@ -10,7 +10,7 @@ from tuibench.core import format as fmt
 from tuibench.core.present.columns import LADDER, METHOD, Column, Table, cells, filled
 from tuibench.core.present.detail_columns import MEMORY, QUALITY, depth_columns, depth_rows, scored_on
 from tuibench.core.present.machine_lines import machine_lines
-from tuibench.core.present.sweep_lines import machine_maps, sweep_lines
+from tuibench.core.present.sweep_lines import machine_map_lines, sweep_lines
 from tuibench.core.present.verdict_lines import headlines, recommendation_lines, verdict_lines
 from tuibench.core.results.by_host import all_runs
 from tuibench.core.results.comparison import Comparison, compare
@@ -61,7 +61,7 @@ def result_lines(state: RunState, *, width: int | None = None) -> list[str]:
             [against] if against else [],
             machine_lines(comparison, run),
         ]
-    machines = machine_maps(comparison, width=width or terminal_columns())
+    machines = machine_map_lines(comparison, width=width or terminal_columns())
     return paragraphs([*parts, recommendation_lines(comparison), *machines])
 
 
@@ -95,18 +95,20 @@ def detail_lines(state: RunState, *, width: int | None = None) -> list[str]:
         firsts.setdefault(run.host, number)
     lines: list[str] = []
     for host, number in firsts.items():
-        found = _details(comparison, comparison.of_run(number), width)
+        found = _details(comparison, number, width)
         lines += ["", fmt.printable_line(host), *found] if host is not None and len(firsts) > 1 and found else found
     return lines
 
 
-def _details(comparison: Comparison, rows: Sequence[Row], width: int | None) -> list[str]:
+def _details(comparison: Comparison, run: int, width: int | None) -> list[str]:
+    """Return the same of one machine, of which this is the first run."""
+    rows, host = comparison.of_run(run), comparison.runs[run].host
     lines = []
     scored = next((row.quality for row in rows if row.quality and not row.quality.failed), None)
     if scored is not None:
         table = fitted(QUALITY, comparison, rows, given_up=_QUALITY_GIVEN_UP, width=width)
         lines += ["", f"closeness to {REFERENCE} on {scored_on(scored)}", *table]
-    if positions := [row for row in depth_rows(comparison) if row in rows]:
+    if positions := [row for row in depth_rows(comparison) if comparison.runs[row.run].host == host]:
         given_up = [column.id for column in reversed(depth_columns(comparison))]
         table = fitted(depth_columns(comparison), comparison, positions, given_up=given_up, width=width)
         lines += ["", "divergence by context position", *table]

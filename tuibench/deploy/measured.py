@@ -10,7 +10,6 @@ from pathlib import Path
 from tuibench import paths
 from tuibench.core.present.columns import comparison_columns, filled
 from tuibench.core.results.comparison import Comparison
-from tuibench.core.results.measured_run import MeasuredRun
 from tuibench.core.results.metrics import DECODE
 from tuibench.core.results.row import Row
 from tuibench.core.run.host import THIS_MACHINE, without_host
@@ -71,18 +70,14 @@ def row_of(path: Path, session: Session, method: str) -> MeasuredRow:
     comparison = side_by_side([(path, session)]).comparison
     rows = [row for row in comparison.rows if row.method == method and row.n_trials]
     # Of a sweep, the first shape that it was measured under; of several machines, this one where it took part.
-    row = next((row for row in rows if _is_of_this_machine(comparison.runs[row.run])), rows[0])
+    row = next((row for row in rows if comparison.runs[row.run].where == THIS_MACHINE), rows[0])
     run, lines = comparison.runs[row.run], tuple(_lines(session, comparison, row))
-    return MeasuredRow(lines, run.n_threads, row.median(DECODE) if _is_of_this_machine(run) else None)
-
-
-def _is_of_this_machine(run: MeasuredRun) -> bool:
-    return run.host in {None, THIS_MACHINE}
+    return MeasuredRow(lines, run.n_threads, row.median(DECODE) if run.where == THIS_MACHINE else None)
 
 
 def _lines(session: Session, comparison: Comparison, row: Row) -> Iterator[str]:
     header, run = session.header, comparison.runs[row.run]
-    where = "" if _is_of_this_machine(run) else f" and the machine {escaped(run.host or '')}"
+    where = "" if run.where == THIS_MACHINE else f" and the machine {escaped(run.where)}"
     version = escaped(header.tuibench_version)
     yield f"On {header.created:%Y-%m-%d}{where}, tuibench {version}, session {escaped(header.id)}:"
     yield ""

@@ -23,7 +23,6 @@ from tuibench.core.results.sweep import (
     swept_metrics,
     winner,
 )
-from tuibench.core.run.host import THIS_MACHINE
 from tuibench.core.run.shape import AXES, Sweep, describe, swept_axes
 from tuibench.core.statistics.stats import Outcome, Ratio
 
@@ -106,7 +105,7 @@ def _labels(runs: Sequence[MeasuredRun]) -> Iterator[str]:
     axes = swept_axes([run.shape for run in runs if run.shape is not None])
     on_several = len({run.host for run in runs}) > 1
     for run in runs:
-        machine = (run.host or THIS_MACHINE) if on_several else ""
+        machine = run.where if on_several else ""
         yield " · ".join(filter(None, (machine, describe(run.shape, axes) if run.shape else "")))
 
 
@@ -125,7 +124,12 @@ def sweep_lines(comparison: Comparison, *, width: int = 100) -> list[list[str]]:
     return _filled([sweep_sentences(comparison), *_with_legend(maps, width), host_lines(comparison)]) if maps else []
 
 
-def machine_maps(comparison: Comparison, *, width: int = 100) -> list[list[str]]:
+def map_sentences(comparison: Comparison) -> list[str]:
+    """Return what changes where in a sweep, and which machine to take; nothing of one shape on one machine."""
+    return [*sweep_sentences(comparison), *host_lines(comparison)]
+
+
+def machine_map_lines(comparison: Comparison, *, width: int = 100) -> list[list[str]]:
     """Return who decodes fastest on which machine, and which of them to take, as paragraphs; none for a run on one."""
     maps = [] if sweep_runs(comparison) else [each for each in sweep_maps(comparison) if each.metric is DECODE]
     return _filled([*_with_legend(maps, width), host_lines(comparison)]) if maps else []

@@ -121,5 +121,4 @@ def compare(
 
 def _first_alike(runs: Sequence[MeasuredRun], run: int) -> int:
     alike = [number for number, other in enumerate(runs) if other.shape == runs[run].shape]
-    on = [run.host or THIS_MACHINE for run in runs]
-    return next((number for number in alike if number < run and on[number] == on[run]), alike[0])
+    return next((number for number in alike if number < run and runs[number].where == runs[run].where), alike[0])

@@ -9,6 +9,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from tuibench.core.machine.fingerprint import MachineHeader
+from tuibench.core.run.host import THIS_MACHINE
 from tuibench.core.run.limits import Limits
 from tuibench.core.run.record import QualityRecord, TrialRecord
 from tuibench.core.run.shape import Shape, describe, swept_axes
@@ -54,6 +55,11 @@ class MeasuredRun:
     """Of the machine, in whatever currency."""
     limits: Limits | None = None
     """Of a search for the fastest method that keeps them; None where everything was measured."""
+
+    @property
+    def where(self) -> str:
+        """What its machine is called among those of other runs."""
+        return self.host or THIS_MACHINE
 
 
 def run_of_state(state: RunState, label: str = "") -> MeasuredRun:

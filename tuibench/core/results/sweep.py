@@ -12,7 +12,6 @@ from tuibench.core.results.measured_run import MeasuredRun
 from tuibench.core.results.metrics import DECODE, GOODPUT, OUTPUT, TOTAL_DECODE, TTFT, Metric
 from tuibench.core.results.row import Row
 from tuibench.core.run.control import is_control
-from tuibench.core.run.host import THIS_MACHINE
 from tuibench.core.run.shape import Shape, swept_axes
 from tuibench.core.statistics.stats import Estimate, Outcome, Ratio, ratio_by_round
 
@@ -110,7 +109,7 @@ def _cells(comparison: Comparison, is_cell: Callable[[MeasuredRun], bool]) -> tu
     seen: dict[tuple[str, Shape | None], int] = {}
     for number, run in enumerate(comparison.runs):
         if is_cell(run):
-            seen.setdefault((run.host or THIS_MACHINE, run.shape), number)
+            seen.setdefault((run.where, run.shape), number)
     return tuple(seen.values()) if len(seen) > 1 else ()
 
 

@@ -17,14 +17,13 @@ from tuibench.core.present.sweep_lines import (
     WON,
     MapCell,
     impossible_lines,
+    map_sentences,
     sweep_maps,
-    sweep_sentences,
 )
 from tuibench.core.present.verdict_lines import label_before, verdict_lines
 from tuibench.core.results.changes import change_lines
 from tuibench.core.results.comparison import Comparison
 from tuibench.core.results.evidence import Grade
-from tuibench.core.results.host_verdict import host_lines
 from tuibench.core.results.peers import HEADING, apart
 from tuibench.core.results.row import Row
 from tuibench.core.results.sweep import sweep_runs
@@ -68,7 +67,7 @@ def as_markdown(comparison: Comparison) -> str:
 def _sweep(comparison: Comparison) -> list[str]:
     """Return what changes where, and who wins where: a table for each figure; nothing of one shape on one machine."""
     maps = sweep_maps(comparison)
-    parts = _items([*sweep_sentences(comparison), *host_lines(comparison)]) if maps else []
+    parts = _items(map_sentences(comparison)) if maps else []
     for found in maps:
         rows = [["", *found.methods], *([label, *map(_won, cells)] for label, cells in found.rows)]
         lines = [f"| {' | '.join(_escaped(row))} |" for row in rows]

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from textwrap import wrap
 
 from tuibench.core import format as fmt
-from tuibench.core.present.sweep_lines import AXIS_LABELS, TITLES, SweepMap, fixed_words, sweep_maps, sweep_sentences
+from tuibench.core.present.sweep_lines import AXIS_LABELS, TITLES, SweepMap, fixed_words, map_sentences, sweep_maps
 from tuibench.core.results.comparison import Comparison
-from tuibench.core.results.host_verdict import host_lines
+from tuibench.core.results.measured_run import LABEL_PARTS
 from tuibench.core.results.metrics import Metric
-from tuibench.core.results.sweep import Line, curve, is_wide, lines, swept_metrics
+from tuibench.core.results.sweep import Line, curve, is_wide, lines, sweep_runs, swept_metrics
 from tuibench.store.export.drawing import (
     BOTTOM,
     HEIGHT,
@@ -40,9 +40,10 @@ _LINE, _CHARS = 20.0, 100
 
 def sweep_headline(comparison: Comparison) -> Plot:
     """Return what changes where, and which machine to take, as text above the plots."""
-    title = comparison.runs[0].label.partition(" · ")[0] or "sweep"
-    sentences = (*sweep_sentences(comparison), *host_lines(comparison))
-    told = [part for sentence in sentences for part in wrap(sentence, _CHARS)]
+    # Of a sweep all parts have the session's name; machines are called by their own.
+    names = [run.label.partition(LABEL_PARTS)[0] for run in comparison.runs]
+    title = (names[0] if sweep_runs(comparison) else LABEL_PARTS.join(names)) or "sweep"
+    told = [part for sentence in map_sentences(comparison) for part in wrap(sentence, _CHARS)]
     body = [title_of(title)]
     body += [text(16.0, 46.0 + _LINE * number, part, fill=MUTED) for number, part in enumerate(told)]
     return Plot(title, 46.0 + _LINE * len(told), "".join(body))

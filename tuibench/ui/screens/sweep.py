@@ -11,10 +11,10 @@ from textual.content import Content
 from textual.getters import query_one
 from textual.widgets import Static
 
-from tuibench.core.present.sweep_lines import AXIS_LABELS, TITLES, SweepMap, fixed_words, sweep_maps, sweep_sentences
+from tuibench.core import format as fmt
+from tuibench.core.present.sweep_lines import AXIS_LABELS, TITLES, SweepMap, fixed_words, map_sentences, sweep_maps
 from tuibench.core.results.comparison import Comparison
-from tuibench.core.results.host_verdict import host_lines
-from tuibench.core.results.sweep import Line, curve, lines
+from tuibench.core.results.sweep import Line, curve, lines, map_runs
 from tuibench.ui.keys.keymap import bindings
 from tuibench.ui.screens.base import DashboardScreen, destination
 from tuibench.ui.text.sweep_rows import map_content
@@ -69,10 +69,11 @@ class SweepScreen(DashboardScreen):
     def on_mount(self) -> None:
         """Show what there is."""
         self.context.series.show_together(row.method for row in self._comparison.rows)
-        what = "cells" if self._walks else "machines"
-        self.status.facts = (f"{len(self._maps[0].rows)} {what}" if self._maps else "nothing was measured",)
-        sentences = [*sweep_sentences(self._comparison), *host_lines(self._comparison)]
-        self.told.update(Content("\n".join(sentences or ["nothing competes here"])))
+        runs = [self._comparison.runs[number] for number in map_runs(self._comparison)]
+        counts = ((len({run.shape for run in runs}), "shape"), (len({run.where for run in runs}), "machine"))
+        told = tuple(fmt.counted(n, what) for n, what in counts if n > 1)
+        self.status.facts = told if self._maps else ("nothing was measured",)
+        self.told.update(Content("\n".join(map_sentences(self._comparison) or ["nothing competes here"])))
         self.curves.display = bool(self._walks)
         self.grid.focus()
         self._show()

@@ -19,7 +19,6 @@ from tuibench.core.results.row import Row
 from tuibench.core.results.search import Answer, next_step
 from tuibench.core.results.verdict import recommend
 from tuibench.core.run.control import is_control
-from tuibench.core.run.host import THIS_MACHINE, on_host
 from tuibench.core.run.limits import Limits
 from tuibench.core.statistics.stats import Outcome, Ratio
 
@@ -75,7 +74,7 @@ def _of_machines(comparison: Comparison, best: HostChoice) -> Result:
     style = "$warning" if best.disturbed else "bold"
     said = Content.assemble((first, style), *(f" {sentence}" for sentence in others))
     row = next(row for row in comparison.of_run(best.run) if row.method == best.method)
-    return Result(on_host(best.method, None if best.host == THIS_MACHINE else best.host), said, _lamp(row))
+    return Result(comparison.name(row), said, _lamp(row))
 
 
 def answer_of(comparison: Comparison, limits: Limits) -> Result | None:
