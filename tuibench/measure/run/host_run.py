@@ -20,15 +20,15 @@ from tuibench.core.run.host import THIS_MACHINE, host_of, on_host, without_host
 from tuibench.core.run.limits import Limits
 from tuibench.core.run.needs import Need, lacks
 from tuibench.core.run.plan import Cell, Turn
-from tuibench.core.run.record import QualityRecord, TrialRecord
-from tuibench.core.run.run_events import MachineDescribed, Noticed, TrialEnded, TrialStarted, TurnsDropped
+from tuibench.core.run.record import Failure, QualityRecord, TrialRecord
+from tuibench.core.run.run_events import MachineDescribed, Noticed, TurnsDropped
 from tuibench.core.run.spec import RunSpec
 from tuibench.measure.hosts.host import HostFacts, HostUnusableError, MeasuringHost
 from tuibench.measure.process.time_limits import TimeLimits
 from tuibench.measure.run.bandwidth_turn import BandwidthTurn
 from tuibench.measure.run.quality_turns import QualityTurns
+from tuibench.measure.run.refusal import refuse
 from tuibench.measure.run.rounds import Rounds
-from tuibench.measure.run.sweep_cells import refusal
 from tuibench.measure.run.telling import Telling
 from tuibench.measure.run.workers import Workers
 from tuibench.methods import exact_methods, ladder_parents
@@ -288,18 +288,12 @@ class HostRun:
     def _fail_all(self, error: HostUnusableError) -> None:
         """Let each method that nothing was measured of say why; the others have what they have."""
         self._outlet.telling.tell(Noticed(str(error)))
+        why = redact(error.shareable, self._host.private_words)
+        failure = Failure(kind=FailureKind.DISCONNECTED, phase=Phase.QUEUED, message=why)
         for method in self._spec.methods:
             left = [turn for turn in self._turns if turn.method == method]
             measured = self._rounds is not None and method in self._rounds.tally.latest
             if not measured and not any(record.method == method for record in self._restored):
-                for turn in {turn.shape: turn for turn in reversed(left)}.values():
-                    self._fail(turn, error)
+                for turn in {turn.shape: turn for turn in reversed(left)}.values():  # the first of each cell
+                    refuse(turn, failure, self._outlet.telling, self._outlet.save)
         self._drop_all()
-
-    def _fail(self, turn: Turn, error: HostUnusableError) -> None:
-        """Save that a trial could not be; the first of a cell says it for all of them."""
-        self._outlet.telling.tell(TrialStarted(turn.method, turn.index, warmup=False, n_expected=0, shape=turn.shape))
-        why = redact(error.shareable, self._host.private_words)
-        record = refusal(self._outlet.telling.trial(turn.method), FailureKind.DISCONNECTED, why, Phase.QUEUED)
-        self._outlet.save(record)
-        self._outlet.telling.tell(TrialEnded(record))

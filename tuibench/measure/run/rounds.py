@@ -10,10 +10,10 @@ from operator import attrgetter
 
 import msgspec
 
-from tuibench.core.run.events import Event, PromptTokenised
+from tuibench.core.run.events import Event, Phase, PromptTokenised
 from tuibench.core.run.needs import Need, lacks
 from tuibench.core.run.plan import MOST_TURN_TOKENS, Cell, Turn, by_round, shape_round, trial_round, turn_tokens
-from tuibench.core.run.record import TrialRecord
+from tuibench.core.run.record import Failure, TrialRecord
 from tuibench.core.run.run_events import (
     Noticed,
     TrialEnded,
@@ -22,7 +22,8 @@ from tuibench.core.run.run_events import (
     TurnsAdded,
 )
 from tuibench.core.run.spec import RunSpec
-from tuibench.measure.run.sweep_cells import SharedWorkers, refusal, why_impossible
+from tuibench.measure.run.refusal import refuse
+from tuibench.measure.run.sweep_cells import SharedWorkers, why_impossible
 from tuibench.measure.run.tally import Tally
 from tuibench.measure.run.telling import Telling
 from tuibench.measure.run.trial_requests import TrialRequests
@@ -249,11 +250,9 @@ class Rounds:
         found = why_impossible(turn.shape, turn.method, self._workers.ready(turn.method), free_bytes)
         if found is None:
             return False
-        self._telling.tell(TrialStarted(turn.method, turn.index, warmup=False, n_expected=0, shape=turn.shape))
-        record = refusal(self._telling.trial(turn.method), *found)
-        self._save(record)
-        self._telling.tell(TrialEnded(record))
-        self.tally.give_up_if_final(turn, record)
+        kind, why = found
+        failure = Failure(kind=kind, phase=Phase.IDLE, message=why)
+        self.tally.give_up_if_final(turn, refuse(turn, failure, self._telling, self._save))
         return True
 
     def _trial(self, turn: Turn, index: int, *, fresh: bool, warmup: bool = False, anew: bool = False) -> TrialUnderWay:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import msgspec
 
 from tuibench.core import format as fmt
-from tuibench.core.run.events import EngineReady, FailureKind, Phase
+from tuibench.core.run.events import EngineReady, FailureKind
 from tuibench.core.run.needs import Need, lacks
 from tuibench.core.run.plan import Turn
-from tuibench.core.run.record import Failure, TrialRecord
+from tuibench.core.run.record import TrialRecord
 from tuibench.core.run.shape import Shape
-from tuibench.core.run.trial_state import TrialState, trial_record
 from tuibench.measure.run.workers import Workers
 
 
@@ -93,15 +90,3 @@ def why_impossible(
             what = f"{n_caches} users' KV-caches of {length} tokens take"
         return (FailureKind.OUT_OF_MEMORY, f"{what} {fmt.size(needed_bytes)} and {fmt.size(free_bytes)} are free")
     return None
-
-
-def refusal(trial: TrialState, kind: FailureKind, why: str, phase: Phase = Phase.IDLE) -> TrialRecord:
-    """Return the record of a trial that was not asked for, since it cannot be."""
-    return trial_record(
-        trial,
-        fresh=False,
-        observer_cpu_ns=None,
-        validity=(),
-        failure=Failure(kind=kind, phase=phase, message=why),
-        finished=datetime.now(UTC),
-    )
