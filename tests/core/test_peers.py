@@ -1,9 +1,9 @@
 """The ladder's best against that of others' runtimes, and the heading that those stand under."""
 
 import re
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from tests.measured_runs import quality, trials
 from tuibench.cli.result_table import result_lines

@@ -1,6 +1,5 @@
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from tests.scripted import failed, record, token_stream
 from tuibench.core.run.events import EngineReady, FailureKind, Memory, Phase, TokenEmitted

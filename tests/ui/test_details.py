@@ -1,7 +1,5 @@
 """The window that tells all that is known of a method."""
 
-import dataclasses
-
 import msgspec
 import pytest
 
@@ -83,7 +81,7 @@ async def test_details_tell_sampling_apart_where_it_was_recorded(size):
         run = stored()
         method = run.methods["kv-cache"]
         timed = tuple(msgspec.structs.replace(each, sampling_ns=480_000) for each in method.records)
-        run.methods["kv-cache"] = dataclasses.replace(method, records=timed)
+        run.methods["kv-cache"] = msgspec.structs.replace(method, records=timed)
         await opened(pilot, run, "kv-cache")
         assert "sampling 480 µs 10.0 µs a token" in text(pilot.app)
 
@@ -133,5 +131,5 @@ async def test_a_quality_that_failed_says_why():
 
 async def test_texts_drawn_at_random_are_not_compared():
     async with Program().app().run_test(size=(80, 24)) as pilot:
-        await opened(pilot, dataclasses.replace(stored(), greedy=False), "onnx")
+        await opened(pilot, msgspec.structs.replace(stored(), greedy=False), "onnx")
         assert "text agrees for" not in text(pilot.app)

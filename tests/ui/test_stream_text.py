@@ -1,3 +1,4 @@
+from msgspec.structs import replace
 from textual.app import App
 
 from tuibench.core.run.trial_state import TrialState
@@ -137,9 +138,8 @@ async def test_a_difference_that_is_found_later_marks_what_is_shown_already():
 
 
 def gaps(key, gap_ms, n=100):
-    state = TrialState("m", 0, False, n)
+    state = TrialState("m", 0, False, n, n_pieces=n)
     state.log.at_ns.extend(index * gap_ms * 1_000_000 for index in range(n))
-    object.__setattr__(state, "n_pieces", n)
     return Stream(key, [], n, "", n, range(n), state)
 
 
@@ -165,7 +165,7 @@ async def test_a_plot_takes_over_only_what_is_new(monkeypatch):
         plot = pilot.app.query_one(LatencyCurves)
         state = gaps("a", 10).source
         for n in (10, 20):
-            object.__setattr__(state, "n_pieces", n)
-            plot.show([Curve("a", "", Stream("a", [], n, "", 100, range(100), state))])
+            so_far = replace(state, n_pieces=n)
+            plot.show([Curve("a", "", Stream("a", [], n, "", 100, range(100), so_far))])
             await pilot.pause()
         assert asked[-1] == 9

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import msgspec
+from msgspec.structs import replace
 
 from tuibench.core.machine.validity import Lamp
 from tuibench.core.run.events import (
@@ -58,8 +59,7 @@ class TokenLog:
         return TokenLog(self.at_ns[:n], self.ids[:n], self.pieces[:n], self.steps[:n])
 
 
-@dataclass(frozen=True, slots=True)
-class TrialState:
+class TrialState(msgspec.Struct, frozen=True):
     """What is known of a trial that is under way."""
 
     method: str
@@ -79,7 +79,7 @@ class TrialState:
     """Tokens; a piece of text whose tokens nobody counts is taken for one until the trial's end tells better."""
     n_pieces: int = 0
     """Entries of the log; as many as tokens where tokens come one by one."""
-    log: TokenLog = field(default_factory=TokenLog)
+    log: TokenLog = msgspec.field(default_factory=TokenLog)
     """Only its first `n_pieces` entries belong to this state."""
     arrived_ns: tuple[int, ...] = ()
     """Of users who came later than the trial began."""
@@ -311,9 +311,7 @@ def _with_users(record: TrialRecord, trial: TrialState) -> TrialRecord:
     served = {user for step in trial.log.steps[:n_steps] for user in step.users}
     if served != set(range(len(served))):  # it failed before all had something, in no order
         return record
-    return msgspec.structs.replace(
-        record, **recorded_users(trial.log.steps[:n_steps], stamps, trial.arrived_ns, began_ns)
-    )
+    return replace(record, **recorded_users(trial.log.steps[:n_steps], stamps, trial.arrived_ns, began_ns))
 
 
 def _shape_fields(shape: Shape | None) -> dict[str, int | None]:
