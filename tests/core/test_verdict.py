@@ -73,6 +73,20 @@ def test_doubts_are_named():
     assert sentence_of(run, "kv-cache").endswith("· doubtful: swapped and 1 more")
 
 
+def test_an_outlier_does_not_make_trials_of_a_quiet_machine_doubtful():
+    alike, far = (trials("kv-cache", tps, n=n, lamp=Lamp.GREEN) for tps, n in ((10, 5), (30, 1)))
+    run = MeasuredRun("a", ("kv-cache",), (*alike, *far))
+    assert "· valid, but trial 1 is an outlier (30" in sentence_of(run, "kv-cache")
+
+
+def test_trials_whose_length_is_wrong_are_not_clean_on_a_quiet_machine():
+    run = dataclasses.replace(measured(kv_cache=10), n_asked=1)
+    run = dataclasses.replace(run, trials=tuple(msgspec.structs.replace(each, lamp=Lamp.GREEN) for each in run.trials))
+    row = compare([run], parents=PARENTS).row(0, "kv-cache")
+    assert row.flags
+    assert row.lamp is Lamp.YELLOW
+
+
 def test_fastest_within_the_divergence_is_recommended_with_its_rule():
     run = measured(quality_of=SCORES, kv_cache=12, onnx_fused=30, int8=60, int4=90)
     found = recommend(compare([run], parents=PARENTS))

@@ -60,6 +60,21 @@ async def test_it_opens_at_the_method_that_the_verdict_is_about_and_its_bar_is_s
         assert [line.split()[0] for line in screen.bars.render().plain.splitlines()] == ["onnx", "int8-torch", "…"]
 
 
+async def test_where_conditions_differ_a_small_terminal_still_shows_bars_and_the_verdict_scrolls():
+    made = Program()
+    answer = lambda _paths, yardstick: SideBySide(compared(2, yardstick), ("threads differ: 1 against 2",))  # noqa: E731
+    made.services = answering(made.services, compare=answer)
+    async with made.app().run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot, 2)
+        await pilot.press("v")
+        await until(pilot, lambda: screen.bars.size.height >= 2)
+        assert screen.bars.render().plain.splitlines()[0].split()[0] in FOUR
+        screen.verdict.update("\n".join(map(str, range(20))))
+        await until(pilot, lambda: screen.verdict.parent.max_scroll_y > 0)
+        await pilot.press("shift+tab", "shift+tab", "end")
+        await until(pilot, lambda: screen.verdict.parent.scroll_y == screen.verdict.parent.max_scroll_y)
+
+
 async def test_the_verdict_stands_on_top_and_speaks_of_the_row_pointed_at():
     async with program().app().run_test(size=(120, 40)) as pilot:
         screen = await opened(pilot)

@@ -328,3 +328,11 @@ async def test_a_race_shows_a_line_for_each_user():
         await pilot.pause()
         told = [set(line.partition("│")[2].split()) for line in str(lane.note).split("\n")]
         assert told == [{"a"}, {"b"}]
+
+
+async def test_results_show_the_end_of_each_users_text():
+    async with Program().app().run_test(size=(120, 40)) as pilot:
+        screen = ReplayScreen(pilot.app.context, with_users(), path=Path("first.toml"))
+        await pilot.app.push_screen(screen)
+        await until(pilot, lambda: "a a a" in str(screen.focused_panel.text.note))
+        assert "2 │ b b b" in " ".join(str(screen.focused_panel.text.note).split())

@@ -36,6 +36,13 @@ def test_methods_that_are_shown_together_have_colours_of_their_own():
     assert len({(series.variable(name), series.letter(name, colourless=False)) for name in NAMES}) == len(NAMES)
 
 
+def test_more_methods_than_are_told_apart_best_still_have_colours_of_their_own():
+    series = SeriesMap(NAMES)
+    shown = NAMES[-11:]
+    series.show_together(shown)
+    assert len({series.number(name) for name in shown}) == len(shown)
+
+
 def test_without_colours_every_line_has_a_letter():
     series = SeriesMap(NAMES)
     assert len({series.letter(name, colourless=True) for name in NAMES}) == len(NAMES)

@@ -13,6 +13,9 @@ from tuibench.core.run.control import is_control
 from tuibench.core.run.needs import Need, lacks
 from tuibench.core.statistics.stats import Outcome
 
+_VALIDITY = {Lamp.GREEN: "valid", Lamp.YELLOW: "doubtful", Lamp.RED: "disturbed", None: "doubtful"}
+"""By the row's lamp; a machine that was not watched has none."""
+
 
 def method_sentence(comparison: Comparison, row: Row) -> str:
     """Return what one method achieves against the comparison's yardstick, and whether that can be trusted.
@@ -106,10 +109,11 @@ def _quality(row: Row) -> list[str]:
 def _validity(row: Row) -> str:
     if row.not_same_model:
         return f"not the same model: {row.not_same_model}"
-    if row.flags:
-        more = f" and {len(row.flags) - 1} more" if len(row.flags) > 1 else ""
-        return f"doubtful: {row.flags[0]}{more}"
-    if row.lamp is None:
+    if row.lamp is None and not row.flags:
         unwatched = lacks(row.method, Need.WATCHED_MACHINE)
         return Need.WATCHED_MACHINE.value if unwatched else "validity not recorded"
-    return "valid" if row.lamp is Lamp.GREEN else "disturbed"
+    word = _VALIDITY[row.lamp]
+    if not row.flags:
+        return word
+    more = f" and {len(row.flags) - 1} more" if len(row.flags) > 1 else ""
+    return f"{word}{', but' if row.lamp is Lamp.GREEN else ':'} {row.flags[0]}{more}"

@@ -46,7 +46,6 @@ class RowsOfRun:
         others = {*rungs[:1], *rungs[-1:], self.yardstick} - {method}
         against = {other: self._against(other, trials) for other in others}
         first = self.first.get(method) if self.first is not None else None
-        lamps = {record.lamp for record in records}
         reasons = dict.fromkeys(reason for record in records for reason in record.validity)
         quality = next((each for each in reversed(self.run.quality) if each.method == method), None)
         identity = self._identity(method, records, quality)
@@ -68,7 +67,7 @@ class RowsOfRun:
             agreement=self._agreement(method, records),
             roofline=self._roofline(method, trials),
             failure=next((each for each in reversed(self.run.trials) if each.failed and each.method == method), None),
-            lamp=next((lamp for lamp in (Lamp.RED, Lamp.YELLOW, Lamp.GREEN) if lamp in lamps), None),
+            lamp=_worst_lamp(records, doubted=bool(doubts)),
             flags=(*doubts, *reasons, *trials.outlier_flags()),
             not_same_model=identity.reason if identity.same is False else None,
         )
@@ -108,6 +107,13 @@ class RowsOfRun:
         if ours.text_only or theirs.text_only:
             return Agreement(index, min(len(ours.text), len(theirs.text)), "character")
         return Agreement(index, min(ours.n_gen, theirs.n_gen))
+
+
+def _worst_lamp(records: Iterable[TrialRecord], *, doubted: bool) -> Lamp | None:
+    """Return the worst lamp of some trials; one whose work is doubted is not clean, however quiet the machine was."""
+    lamps = {record.lamp for record in records}
+    worst = next((lamp for lamp in (Lamp.RED, Lamp.YELLOW, Lamp.GREEN) if lamp in lamps), None)
+    return Lamp.YELLOW if doubted and worst is Lamp.GREEN else worst
 
 
 def _gaps_ns(records: Iterable[TrialRecord]) -> list[int]:

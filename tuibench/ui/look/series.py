@@ -34,9 +34,13 @@ class SeriesMap:
         """
         shown = list(dict.fromkeys(methods))
         self.add(shown)
-        have_own = sorted(self._order, key=self._order.__getitem__)[:N_DISTINCT]
-        sharing = [method for method in shown if method not in have_own]
-        for method, other in zip(sharing, [each for each in have_own if each not in shown], strict=False):
+        for most in (N_DISTINCT, N_SERIES):  # beyond the best ones any that no other has
+            self._move_to_first(most, shown)
+
+    def _move_to_first(self, most: int, shown: list[str]) -> None:
+        first = sorted(self._order, key=self._order.__getitem__)[:most]
+        beyond = [method for method in shown if method not in first]
+        for method, other in zip(beyond, [each for each in first if each not in shown], strict=False):
             self._order[method], self._order[other] = self._order[other], self._order[method]
             self.n_changes += 1
 

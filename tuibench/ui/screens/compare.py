@@ -52,7 +52,7 @@ class CompareScreen(DashboardScreen):
     BINDING_GROUP_TITLE = "Compare"
 
     status = query_one(StatusLine)
-    verdict = query_one("#verdict", Static)
+    verdict = query_one("#verdict Static", Static)
     doubts = query_one("#doubts", VerticalScroll)
     changed = query_one("#changes Static", Static)
     search = query_one("#filter", Input)
@@ -75,7 +75,9 @@ class CompareScreen(DashboardScreen):
     def compose_body(self) -> ComposeResult:
         """Lay out the screen."""
         yield StatusLine()
-        yield Static("reading …", id="verdict", classes="box", markup=False)
+        with VerticalScroll(id="verdict", classes="box") as verdict:
+            verdict.border_title = "Verdict"
+            yield Static("reading …", markup=False)
         with VerticalScroll(id="doubts", classes="box") as doubts:
             doubts.border_title = "Not the same conditions"
             doubts.display = False
@@ -93,7 +95,6 @@ class CompareScreen(DashboardScreen):
 
     def on_mount(self) -> None:
         """Read the sessions, then show them."""
-        self.verdict.border_title = "Verdict"
         self.table.border_title = "Comparison"
         self.search.border_title = "Filter"
         self.search.display = False
@@ -136,6 +137,7 @@ class CompareScreen(DashboardScreen):
         self.context.series.add(known)
         self.context.series.show_together(row.method for row in found.comparison.rows)
         self.doubts.display = bool(found.warnings)
+        self.set_class(bool(found.warnings), "-doubted")
         self.doubts.query_one(Static).update(fmt.printable("\n".join(found.warnings)))
         self.changed.update(Content("\n").join(compare_rows.change_lines(found.comparison)))
         self._show()

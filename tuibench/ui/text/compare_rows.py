@@ -220,7 +220,7 @@ def verdict(comparison: Comparison, pointed: Row | None) -> Content:
         parts.append(Content(fmt.printable(f"{pointed.method} is not the answer: {why}")))
     if pointed is not None:
         parts.append(Content(method_sentence(comparison, pointed)))
-        parts += [Content.styled(f"▲ {fmt.printable(flag)}", "$warning") for flag in pointed.flags[:2]]
+        parts += [Content.styled(f"▲ {fmt.printable(flag)}", "$warning") for flag in pointed.flags[1:2]]
     parts += [Content.styled(fmt.printable(f"Pareto set: {', '.join(found.pareto)}"), "$muted")] if found.pareto else []
     return Content("\n").join([*parts, *headlines[_FIRST_HEADLINES:]])
 

@@ -81,6 +81,11 @@ class LivePanel(Container):
             self._fits = fits
             self.show_anew()
 
+    def on_resize(self) -> None:
+        """Cut the lines of users to another width: at the first layout the text has none yet."""
+        if self.text.note is not None:
+            self.call_after_refresh(self.show_anew)
+
     def watch_run(self) -> None:
         """Draw the new state unless it is another method's news."""
         if self.is_mounted:
