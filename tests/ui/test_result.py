@@ -23,11 +23,13 @@ from tests.ui.scripted import (
     until,
     whole_run,
 )
+from tuibench import paths
 from tuibench.core.machine.validity import Lamp
 from tuibench.core.results.comparison import compare
 from tuibench.core.run.plan import trial_order
 from tuibench.core.run.run_events import QualityEnded, RunEnded, RunStarted
 from tuibench.store.export.facts import measured_run
+from tuibench.store.session import load
 from tuibench.store.side_by_side import SideBySide
 from tuibench.ui.screens.compare import CompareScreen
 from tuibench.ui.screens.export import ExportScreen
@@ -60,6 +62,15 @@ def test_who_leads_is_said_with_the_yardstick_and_the_next():
     assert leader == "int8-torch"
     assert sentence.startswith("Take int8-torch: 2.17× kv-cache [")
     assert "× onnx [" in sentence
+
+
+def test_methods_beyond_the_limit_are_named_as_faster_and_are_no_runners_up():
+    stored = load(paths.sample_sessions() / "sample-other-runtimes.toml")
+    found = compare([measured_run(stored, "run")], parents={"fused-int8": "kv-cache"})
+    leader, sentence, _ = said(found)
+    assert leader == "fused-int8"
+    assert "× llama-cpp-q8_0 [" in sentence
+    assert sentence.endswith("Faster, but beyond KLD 0.05: fused-int4 (KLD 0.0701).")
 
 
 def test_a_disturbed_leader_is_only_probable_and_says_why():

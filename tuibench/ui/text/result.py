@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from textual.content import Content
@@ -60,12 +60,13 @@ def result_of(comparison: Comparison, run: int = 0) -> Result | None:
     if advice.grade is None:
         speed = f"{fmt.printable(leader.method)}: {_speed(comparison, leader)}"
         return Result(leader.method, Content(f"{_capital(advice.headline)}. {speed}."), _lamp(leader))
-    others = [row for row in rows[rows.index(leader) + 1 :] if row.method not in advice.unjudged]
+    others = [row for row in perhaps if row.method not in advice.unjudged and rows.index(row) > rows.index(leader)]
     name = fmt.printable(leader.method)
     said = Content.assemble((f"{_OPENINGS[advice.grade]}{name}", "bold"), f": {_speed(comparison, leader)}")
     lead = _lead(comparison, leader, others[0]) if others else None
     sentence = said if lead is None else Content.assemble(said, ", ", lead)
-    return Result(leader.method, Content.assemble(sentence, _doubts(advice, leader)), _lamp(leader))
+    too_far = [row for row in rows[: rows.index(leader)] if row not in perhaps]
+    return Result(leader.method, Content.assemble(sentence, _doubts(advice, leader), _beyond(too_far)), _lamp(leader))
 
 
 def _of_machines(comparison: Comparison, best: HostChoice) -> Result:
@@ -124,6 +125,14 @@ def _doubts(advice: Recommendation, leader: Row) -> Content:
     disturbed = leader.lamp in {Lamp.YELLOW, Lamp.RED} and leader.flags
     example = f" ({fmt.printable(leader.flags[0])})" if disturbed else ""
     return Content.assemble(". ", (f"{_capital('; '.join(doubts))}{example}.", "$warning"))
+
+
+def _beyond(faster: Sequence[Row]) -> Content:
+    """Return which methods are faster than the leader, too far from FP32 to be taken."""
+    if not faster:
+        return Content()
+    told = ", ".join(f"{fmt.printable(row.method)} (KLD {fmt.divergence(row.kld)})" for row in faster if row.kld)
+    return Content(f" Faster, but beyond KLD {MAX_KLD:g}: {told}.")
 
 
 def _capital(text: str) -> str:
