@@ -17,7 +17,7 @@ from tuibench.core.results.comparison import Comparison
 from tuibench.core.results.sweep import Line, curve, lines, map_runs, sweep_runs
 from tuibench.ui.keys.keymap import bindings
 from tuibench.ui.screens.base import DashboardScreen, destination
-from tuibench.ui.text.sweep_rows import map_content, unit_of
+from tuibench.ui.text.sweep_rows import map_content, map_title
 from tuibench.ui.widgets.key_line import KeyLine
 from tuibench.ui.widgets.status_line import StatusLine
 from tuibench.ui.widgets.sweep_curves import SweepCurves, SweptCurve
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class SweepScreen(DashboardScreen):
-    """Sentences, a map of one figure, and its curves along one axis."""
+    """Sentences, a map of one figure, and its curves along one axis; without an axis, the maps of all figures."""
 
     BINDINGS = bindings("sweep")
     BINDING_GROUP_TITLE = "Sweep"
@@ -77,6 +77,7 @@ class SweepScreen(DashboardScreen):
         self.status.facts = told if self._maps else ("nothing was measured",)
         self.told.update(Content("\n".join(map_sentences(self._comparison) or ["nothing competes here"])))
         self.curves.display = bool(self._walks)
+        self.set_class(not self._walks, "-no-curves")
         self.grid.focus()
         self._show()
 
@@ -90,9 +91,9 @@ class SweepScreen(DashboardScreen):
         found = self._maps[self._metric_at]
         accents = {name: self.context.series.variable(name) for name in found.methods}
         width = max(1, self.grid.scrollable_content_region.width)
-        measured_in = ", ".join(filter(None, (f"Best {TITLES[found.metric.id]}", unit_of(found))))
-        self.grid.border_title = " · ".join(filter(None, (measured_in, found.shared)))
-        self.grid.query_one(Static).update(map_content(found, accents, width))
+        self.grid.border_title = map_title(found)
+        others = () if self._walks else (*self._maps[self._metric_at + 1 :], *self._maps[: self._metric_at])
+        self.grid.query_one(Static).update(map_content([found, *others], accents, width))
         if self._walks:
             self._show_curves(found, self._walks[self._walk_at], accents)
 

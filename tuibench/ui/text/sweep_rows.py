@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from textual.content import Content
 
 from tuibench.core import format as fmt
-from tuibench.core.present.sweep_lines import MEANINGS, UNSURE, WON, MapCell, SweepMap, impossible_lines
+from tuibench.core.present.sweep_lines import MEANINGS, TITLES, UNSURE, WON, MapCell, SweepMap, impossible_lines
 
 _GAP = 2
 
 
-def map_content(found: SweepMap, accents: Mapping[str, str], width: int) -> Content:
-    """Return a map in as many blocks as its methods need side by side.
+def map_content(maps: Sequence[SweepMap], accents: Mapping[str, str], width: int) -> Content:
+    """Return maps, each in as many blocks as its methods need side by side; all but the first under their titles.
 
     Args:
-        found: The map.
+        maps: Of the same methods and shapes, at least one.
         accents: Each method's style.
         width: Characters across.
     """
-    lines: list[Content] = []
+    lines = list(_one(maps[0], accents, width))
+    for found in maps[1:]:
+        lines += [Content(), Content.styled(map_title(found), "$muted"), *_one(found, accents, width)]
+    lines += [Content(), Content.styled(_legend(maps), "$muted")]
+    lines += [Content.styled(line, "$muted") for line in impossible_lines(maps)]
+    return Content("\n").join(lines)
+
+
+def map_title(found: SweepMap) -> str:
+    """Return what is shown and its unit, and what is true of all shapes that are."""
+    figure = ", ".join(filter(None, (f"Best {TITLES[found.metric.id]}", unit_of(found))))
+    return " · ".join(filter(None, (figure, found.shared)))
+
+
+def _one(found: SweepMap, accents: Mapping[str, str], width: int) -> Iterator[Content]:
     found = _without_unit(found, unit_of(found))
     if len(list(_blocks(found, width))) > 1:
         found = _best_first(found)
     for columns in _blocks(found, width):
-        lines += [Content()] if lines else []
-        lines += _block(found, columns, accents)
-    lines += [Content(), Content.styled(_legend(found), "$muted")]
-    lines += [Content.styled(line, "$muted") for line in impossible_lines([found])]
-    return Content("\n").join(lines)
+        if columns.start:
+            yield Content()
+        yield from _block(found, columns, accents)
 
 
 def unit_of(found: SweepMap) -> str:
@@ -58,9 +70,9 @@ def _best_first(found: SweepMap) -> SweepMap:
     )
 
 
-def _legend(found: SweepMap) -> str:
+def _legend(maps: Sequence[SweepMap]) -> str:
     """Return what the marks mean that occur."""
-    marks = {_mark(cell) for _, cells in found.rows for cell in cells}
+    marks = {_mark(cell) for found in maps for _, cells in found.rows for cell in cells}
     return "   ".join(f"{mark} {meaning}" for mark, meaning in MEANINGS.items() if mark in marks)
 
 
