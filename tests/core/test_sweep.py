@@ -1,10 +1,11 @@
 """What a sweep shows, from figures whose truth is known."""
 
+import msgspec
 import pytest
 
 from tests.measured_runs import trials
 from tests.scripted import failed
-from tuibench.core.present.sweep_lines import sweep_lines, sweep_maps, sweep_sentences
+from tuibench.core.present.sweep_lines import impossible_lines, sweep_lines, sweep_maps, sweep_sentences
 from tuibench.core.results.comparison import compare
 from tuibench.core.results.measured_run import MeasuredRun, by_shape
 from tuibench.core.results.metrics import DECODE, TTFT
@@ -114,6 +115,40 @@ def test_a_cell_that_could_not_be_is_empty_with_its_reason():
     assert [cell.best for cell in cells] == [False, True]
     assert (label, empty[0].why_missing) == ("prompt 9000", why)
     assert [f"a: prompt 9000: {why}"] in sweep_lines(comparison)
+
+
+def half_measured(why="cancelled before it began", kind=FailureKind.CANCELLED):
+    """Compare a sweep over prompts, depths and threads that was stopped after its first two shapes."""
+    shapes = Sweep(prompt_tokens=(8, 16), depth_tokens=(0, 32), max_new_tokens=(4,), n_threads=(1, 2)).shapes()
+    records = [each for shape in shapes[:2] for name in "ab" for each in trials(name, 10, **fields(shape))]
+    records += [
+        msgspec.structs.replace(failed(name, kind, message=why), **fields(shape))
+        for name in "ab"
+        for shape in shapes[2:]
+    ]
+    return compare(by_shape(MeasuredRun("s", ("a", "b"), tuple(records)), shapes), parents={})
+
+
+def test_what_a_stopped_sweep_did_not_come_to_is_counted_and_names_nothing():
+    comparison = half_measured()
+    found = sweep_maps(comparison)[0]
+    assert [label for label, _ in found.rows] == ["prompt 8", "prompt 16"]
+    assert found.title == "decode speed · depth 0, 1 thread"
+    assert impossible_lines([found]) == ["6 of 8 shapes not measured"]
+    (walk,) = lines(comparison)
+    assert (walk.values, walk.rest) == ((8, 16), {})
+    assert [comparison.runs[number].label for number in comparison.tried(range(8))] == [
+        "s · prompt 8, depth 0, 1 thread",
+        "s · prompt 16, depth 0, 1 thread",
+    ]
+
+
+def test_why_cells_are_empty_is_told_once_for_all_of_them():
+    found = sweep_maps(half_measured("too long", FailureKind.BAD_INPUT))[0]
+    assert len(found.rows) == 8
+    (line,) = impossible_lines([found])
+    assert line.startswith("every method: prompt 8, depth 32, 1 thread; prompt 16, depth 32, 1 thread; ")
+    assert line.count("too long") == 1
 
 
 def test_a_narrow_terminal_gets_several_tables():

@@ -7,12 +7,16 @@ import msgspec
 import pytest
 from textual.widgets import Static
 
+from tests.core.test_by_host import runs
+from tests.core.test_sweep import PROMPTS, SPEEDS, half_measured, swept
+from tests.measured_runs import PARENTS as MACHINE_PARENTS
 from tests.ui.scripted import FOUR, KLD, PARENTS, Program, answering, compared, scored, scored_session, session, until
 from tuibench.core import format as fmt
 from tuibench.core.machine.validity import Lamp
 from tuibench.core.results.comparison import compare
 from tuibench.core.results.row import Speedup
 from tuibench.core.run.limits import Limits
+from tuibench.core.run.shape import Sweep
 from tuibench.core.statistics.stats import Ratio
 from tuibench.store.export.facts import measured_run
 from tuibench.store.schema import SessionError
@@ -21,6 +25,7 @@ from tuibench.store.side_by_side import SideBySide, side_by_side
 from tuibench.ui.screens.compare import CompareScreen
 from tuibench.ui.screens.export import ExportScreen
 from tuibench.ui.text import compare_rows
+from tuibench.ui.widgets.ratio_bars import RatioBars
 from tuibench.ui.widgets.scatter import Point, Scatter
 
 SAMPLES = Path(__file__).parents[1] / "store" / "samples"
@@ -338,6 +343,91 @@ def test_parts_of_a_session_are_told_apart_by_what_they_are(sample, heading, wid
     assert len(set(drawn)) == len(drawn)
 
 
+async def drawn_bars(found, rows, height):
+    from textual.app import App
+
+    class Box(App):
+        CSS = f"RatioBars {{ width: 80; height: {height}; border: none; padding: 0; }}"
+
+        def compose(self):
+            yield RatioBars()
+
+    async with Box().run_test() as pilot:
+        bars = pilot.app.query_one(RatioBars)
+        bars.show(found, rows, dict.fromkeys((row.method for row in rows), ""))
+        await pilot.pause()
+        return bars.render().plain.splitlines()
+
+
+async def test_where_few_bars_fit_the_longest_stand_there_and_what_was_not_measured_does_not():
+    found = swept(PROMPTS, SPEEDS)  # steep is the yardstick: flat is 8 times as fast at last, and slower at first
+    unmeasured = dataclasses.replace(found.rows[0], method="nothing", n_trials=0, metrics={}, against_yardstick=None)
+    *drawn, more = await drawn_bars(found, (unmeasured, *found.rows), 4)
+    assert [line.split(" · ")[0] for line in drawn] == ["steep", "flat", "flat"]
+    assert [line.split("×")[0].split()[-1] for line in drawn] == ["1", "2.01", "8.02"]
+    assert more == "… and 6 more"
+    everything = await drawn_bars(found, (unmeasured, *found.rows), 20)
+    assert len(everything) == 1 + len(found.rows)
+    *measured, more = await drawn_bars(found, (*found.rows, *[unmeasured] * 30), 12)
+    assert len(measured) == len(found.rows)
+    assert more == "… and 30 more"
+
+
+def test_names_of_shapes_say_only_what_differs_and_are_cut_nowhere():
+    stopped = half_measured()
+    rows = compare_rows.arranged(stopped, by="")
+    accents = dict.fromkeys("ab", "")
+    shown = compare_rows.table(stopped, rows, 76, accents, "")
+    assert shown.heading.plain.startswith("shape")
+    assert [line.plain.split("  ")[0] for line in shown.lines] == ["prompt 8"] * 2 + ["prompt 16"] * 2
+    assert [line.plain[:13] for line in compare_rows.bars(stopped, rows, 50, accents)][::2] == [
+        "a · prompt 8 ", "a · prompt 16",
+    ]  # fmt: skip
+    verdict = compare_rows.verdict(stopped, rows[0]).plain.splitlines()
+    assert verdict[0].startswith("prompt 8: ")
+    assert verdict[1].startswith("prompt 16: ")
+    assert compare_rows.about(stopped) == "s · depth 0, 1 thread"
+
+
+def test_where_words_have_no_room_a_letter_stands_for_each_axis_of_a_shape():
+    sweep = Sweep(prompt_tokens=(64, 4096), depth_tokens=(0, 256), max_new_tokens=(4,), n_threads=(1, 2))
+    found = swept(sweep, {"a-method-of-a-long-name": lambda _: 10.0})
+    names = [
+        line.plain.split("  ")[0] for line in compare_rows.bars(found, found.rows, 60, {"a-method-of-a-long-name": ""})
+    ]
+    assert names[0] == "a-method-…ong-name · p64 d0 t1"
+    assert names[-1] == "a-metho…g-name · p4096 d256 t2"
+    assert len(set(names)) == len(found.rows)
+
+
+def test_what_the_verdict_says_of_every_shape_is_told_once():
+    found = swept(PROMPTS, SPEEDS)
+    first, second, *_ = compare_rows.verdict(found, found.rows[0]).plain.splitlines()
+    assert first == "every shape: cannot tell: measure again, because quality was not measured"
+    assert not second.startswith("prompt")
+
+
+def test_machines_are_called_machines():
+    found = compare(runs(), parents=MACHINE_PARENTS)
+    accents = dict.fromkeys((row.method for row in found.rows), "")
+    assert compare_rows.table(found, found.rows, 100, accents, "").heading.plain.startswith("machine")
+
+
+@pytest.mark.parametrize(("size", "n_views"), [((80, 24), {(1, 0, 0), (0, 0, 1)}), ((120, 40), {(1, 0, 1)}),
+                                               ((200, 60), {(1, 0, 1)})])  # fmt: skip
+async def test_without_scores_the_curves_take_the_place_of_an_empty_picture(size, n_views):
+    made = Program()
+    made.services = answering(made.services, compare=lambda *_: SideBySide(compared(stored=session(FOUR))))
+    async with made.app().run_test(size=size) as pilot:
+        screen = await opened(pilot)
+        seen = set()
+        for _ in range(3):
+            seen.add((int(screen.bars.display), int(screen.scatter.display), int(screen.curves.display)))
+            await pilot.press("v")
+        assert seen == n_views
+        assert ("v View" in text_on_screen(pilot.app)) == (len(n_views) > 1)
+
+
 def _shown(found, width):
     return compare_rows.table(found, found.rows, width, ACCENTS, "")
 
@@ -383,6 +473,33 @@ async def test_a_name_stands_nearer_to_its_own_point_than_to_any_other(seed):
 
                 assert distance(own) < min(distance(mark) for mark in marks if mark != own)
     assert named > len(points) // 2
+
+
+async def test_a_name_that_has_no_room_is_shortened_and_never_cut():
+    from textual.app import App
+
+    class Box(App):
+        CSS = "Scatter { width: 60; height: 12; border: none; padding: 0; }"
+
+        def compose(self):
+            yield Scatter()
+
+    shorter = ("fused · Beside…times", "fused")
+    points = [
+        Point("fused · Beside other runtimes that are here", "", 100.0, 0.05, True, True, shorter),
+        Point("llama · Beside other runtimes that are here", "", 100.0, 0.06, False, False, ("llama · Be…s", "llama")),
+        Point("exact · here", "", 10.0, 0.0, False, False, ("exact",)),
+        Point("other · here", "", 10.0, 0.0, False, False, ("other",)),
+    ]
+    async with Box().run_test() as pilot:
+        scatter = pilot.app.query_one(Scatter)
+        scatter.show(points)
+        await pilot.pause()
+        drawn = scatter.render().plain
+    assert "fused · Beside…times ◆●" in drawn
+    assert "◆● llama" in drawn
+    assert "exact · here, other · here" in drawn or "other · here, exact · here" in drawn
+    assert "runtim" not in drawn
 
 
 async def test_a_picture_names_every_method_it_has_room_for_and_marks_the_best():

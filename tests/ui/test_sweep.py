@@ -7,10 +7,11 @@ import pytest
 from textual.widgets import Input, Static
 
 from tests.core.test_by_host import runs
-from tests.core.test_sweep import PROMPTS, SPEEDS, swept
+from tests.core.test_sweep import PROMPTS, SPEEDS, half_measured, swept
 from tests.measured_runs import PARENTS
 from tests.ui.scripted import Program, answering, start, until
 from tests.ui.test_bench import ready
+from tuibench.core.present.sweep_lines import MapCell, sweep_maps
 from tuibench.core.results.comparison import compare
 from tuibench.core.run.shape import Sweep
 from tuibench.store.side_by_side import SideBySide
@@ -18,6 +19,7 @@ from tuibench.ui.screens.compare import CompareScreen
 from tuibench.ui.screens.settings import SettingsScreen
 from tuibench.ui.screens.sweep import SweepScreen
 from tuibench.ui.text.settings import settings_of
+from tuibench.ui.text.sweep_rows import map_content, unit_of
 from tuibench.ui.widgets.choice import Choice
 
 
@@ -53,6 +55,39 @@ async def test_comparing_a_sweep_opens_its_map_and_escape_leads_to_the_table(siz
         await until(pilot, lambda: isinstance(pilot.app.screen, SweepScreen))
 
 
+def test_a_map_says_its_unit_once_and_begins_with_the_best_where_not_all_methods_fit():
+    names = {f"slow-{number}": lambda _: 10.0 for number in range(6)}
+    (found, *_) = sweep_maps(swept(PROMPTS, {**names, **SPEEDS}))
+    assert unit_of(found) == "tok/s"
+    wide, narrow = (map_content([found], {}, width).plain.splitlines() for width in (120, 60))
+    assert "tok/s" not in "".join((*wide, *narrow))
+    assert wide[0].split() == [*names, "steep", "flat"]
+    assert narrow[0].split()[:2] == ["steep", "flat"]
+    assert narrow[1].split()[:4] == ["prompt", "64", "99.9", "★"]
+    mixed = dataclasses.replace(found, rows=(("a", (MapCell("300 ms"), MapCell("1.03 s"))),), methods=("x", "y"))
+    assert unit_of(mixed) == ""
+    assert map_content([mixed], {}, 60).plain.splitlines()[1].split() == ["a", "300", "ms", "1.03", "s"]
+
+
+async def test_keys_that_lead_nowhere_are_not_offered():
+    async with program().app().run_test(size=(120, 40)) as pilot:
+        await pilot.app.push_screen(SweepScreen(pilot.app.context, swept(PROMPTS, SPEEDS)))
+        await until(pilot, lambda: "v Figure" in text_on_screen(pilot.app))
+        assert "Next curves" not in text_on_screen(pilot.app)
+        assert "1 of 1" not in text_on_screen(pilot.app)
+        sweep = Sweep(prompt_tokens=(64, 256), max_new_tokens=(4,), n_threads=(1, 2))
+        await pilot.app.push_screen(SweepScreen(pilot.app.context, swept(sweep, SPEEDS)))
+        await until(pilot, lambda: "Next curves" in text_on_screen(pilot.app))
+
+
+async def test_of_a_stopped_sweep_what_was_measured_fits_and_the_rest_is_counted():
+    async with program().app().run_test(size=(80, 24)) as pilot:
+        await pilot.app.push_screen(SweepScreen(pilot.app.context, half_measured()))
+        await until(pilot, lambda: "Best decode speed, tok/s · depth 0, 1 thread" in text_on_screen(pilot.app))
+        assert "6 of 8 shapes not measured" in text_on_screen(pilot.app)
+        assert "2 shapes" in text_on_screen(pilot.app)
+
+
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 async def test_machines_have_a_map_but_no_curves_and_the_verdict_names_the_best_of_them(size):
     made = Program()
@@ -72,8 +107,10 @@ async def test_machines_have_a_map_but_no_curves_and_the_verdict_names_the_best_
         assert "Which machine" in shown
         assert "by tokens of prompt" not in shown
         assert "Next curves" not in shown
+        assert shown.index("Best decode speed, tok/s") < shown.index("Best time to the first token")
         await pilot.press("l", "v")
-        await until(pilot, lambda: "Best time to the first token" in text_on_screen(pilot.app))
+        await until(pilot, lambda: pilot.app.screen.grid.border_title.startswith("Best time to the first token"))
+        assert str(pilot.app.screen.grid.query_one(Static).content).count("Best decode speed, tok/s") == 1
         await pilot.press("escape")
         await until(pilot, lambda: pilot.app.screen is screen)
 

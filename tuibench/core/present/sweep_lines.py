@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tuibench.core import format as fmt
+from tuibench.core.present.run_labels import run_names
 from tuibench.core.results.comparison import Comparison
 from tuibench.core.results.host_verdict import host_lines
-from tuibench.core.results.measured_run import MeasuredRun
 from tuibench.core.results.metrics import DECODE, GOODPUT, OUTPUT, TOTAL_DECODE, TTFT, Metric
 from tuibench.core.results.sweep import (
     Crossing,
@@ -23,7 +23,7 @@ from tuibench.core.results.sweep import (
     swept_metrics,
     winner,
 )
-from tuibench.core.run.shape import AXES, Sweep, describe, swept_axes
+from tuibench.core.run.shape import AXES, Sweep
 from tuibench.core.statistics.stats import Outcome, Ratio
 
 TITLES = {
@@ -34,7 +34,8 @@ TITLES = {
     GOODPUT.id: "goodput",
 }
 WON, UNSURE = "★", "?"
-LEGEND = f"{WON} best and told apart from the others   {UNSURE} best, but not told apart from all of them"
+MEANINGS = {WON: "best and told apart from the others", UNSURE: "best, but not told apart from all of them"}
+LEGEND = "   ".join(f"{mark} {meaning}" for mark, meaning in MEANINGS.items())
 
 _VERBS = {
     DECODE.id: "decodes fastest",
@@ -80,6 +81,15 @@ class SweepMap:
     methods: tuple[str, ...]
     rows: tuple[tuple[str, tuple[MapCell, ...]], ...]
     """By machine and shape: what tells them from the others, and a cell for each method."""
+    shared: str = ""
+    """What is true of all these shapes, though not of all that were asked for."""
+    left_out: str = ""
+    """How many have no row, in words: a stopped session did not come to them; empty where all have one."""
+
+    @property
+    def title(self) -> str:
+        """What is shown, and of which shapes where that is not all."""
+        return " · ".join(filter(None, (TITLES[self.metric.id], self.shared)))
 
 
 def sweep_maps(comparison: Comparison) -> list[SweepMap]:
@@ -88,25 +98,28 @@ def sweep_maps(comparison: Comparison) -> list[SweepMap]:
 
 
 def _map(comparison: Comparison, metric: Metric) -> SweepMap | None:
-    runs = map_runs(comparison)
+    asked_for = map_runs(comparison)
+    runs = comparison.tried(asked_for)
+    names = run_names(comparison.runs, runs)
     methods = tuple(dict.fromkeys(row.method for number in runs for row in comparison.of_run(number)))
     rows = []
-    for number, label in zip(runs, _labels([comparison.runs[number] for number in runs]), strict=True):
+    for number in runs:
         found = winner(comparison, number, metric)
         best, sure = (found.method, found.sure) if found else (None, False)
         cells = (_cell(comparison, number, method, metric, best=method == best, sure=sure) for method in methods)
-        rows.append((label, tuple(cells)))
+        rows.append((fmt.printable_line(names.own[number]), tuple(cells)))
     measured = any(cell.text != fmt.MISSING for _, cells in rows for cell in cells)
-    return SweepMap(metric, tuple(map(fmt.printable, methods)), tuple(rows)) if measured else None
+    if not measured:
+        return None
+    left_out = untried_words(comparison, asked_for)
+    return SweepMap(metric, tuple(map(fmt.printable, methods)), tuple(rows), names.shared, left_out)
 
 
-def _labels(runs: Sequence[MeasuredRun]) -> Iterator[str]:
-    """Yield what tells each of some runs from the others: its machine, its shape."""
-    axes = swept_axes([run.shape for run in runs if run.shape is not None])
-    on_several = len({run.host for run in runs}) > 1
-    for run in runs:
-        machine = run.where if on_several else ""
-        yield " · ".join(filter(None, (machine, describe(run.shape, axes) if run.shape else "")))
+def untried_words(comparison: Comparison, runs: Sequence[int]) -> str:
+    """Return how many of some runs a stopped session did not come to; empty where it came to all."""
+    n_left_out = len(runs) - len(comparison.tried(runs))
+    what = "shapes" if sweep_runs(comparison) else "machines"
+    return f"{n_left_out} of {len(runs)} {what} not measured" if n_left_out else ""
 
 
 def _cell(comparison: Comparison, run: int, method: str, metric: Metric, *, best: bool, sure: bool) -> MapCell:
@@ -165,13 +178,26 @@ def axis_lines(sweep: Sweep) -> list[str]:
 
 
 def impossible_lines(maps: Sequence[SweepMap]) -> list[str]:
-    """Return why cells are empty, each reason once."""
-    reasons: dict[str, list[str]] = {}
-    for label, cells in maps[0].rows:
-        for method, cell in zip(maps[0].methods, cells, strict=True):
+    """Return why cells are empty, each reason once, and how many rows are left out."""
+    found = maps[0]
+    reasons: dict[str, dict[str, list[str]]] = {}
+    for label, cells in found.rows:
+        for method, cell in zip(found.methods, cells, strict=True):
             if cell.why_missing:
-                reasons.setdefault(f"{label}: {cell.why_missing}", []).append(method)
-    return [f"{', '.join(methods)}: {reason}" for reason, methods in reasons.items()]
+                reasons.setdefault(cell.why_missing, {}).setdefault(label, []).append(method)
+    told = [f"{where}: {reason}" for reason, places in reasons.items() for where in _where(found, places)]
+    return [*told, found.left_out] if found.left_out else told
+
+
+def _where(found: SweepMap, places: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Yield the cells that share a reason, as `int8, int4: prompt 512; prompt 1024`."""
+    by_methods: dict[tuple[str, ...], list[str]] = {}
+    for label, methods in places.items():
+        by_methods.setdefault(tuple(methods), []).append(label)
+    for methods, labels in by_methods.items():
+        names = "every method" if len(methods) == len(found.methods) > 1 else ", ".join(methods)
+        rows = "everywhere" if len(labels) == len(found.rows) > 1 else "; ".join(labels)
+        yield ": ".join(filter(None, (names, rows)))
 
 
 def _along_axis(comparison: Comparison, walked: Sequence[Line], metric: Metric) -> Iterator[str]:
@@ -270,7 +296,7 @@ def _tables(found: SweepMap, width: int) -> Iterator[list[str]]:
             used += widths[end] + 2
             end += 1
         columns = range(start, end)
-        title = TITLES[found.metric.id] + (" (continued)" if start else "")
+        title = found.title + (" (continued)" if start else "")
         heading = f"{'':{label_width}}" + "".join(f"  {found.methods[at]:>{widths[at]}}" for at in columns)
         body = (
             f"{label:{label_width}}" + "".join(f"  {cells[at]:>{widths[at]}}" for at in columns)

@@ -60,6 +60,7 @@ def _on(run: MeasuredRun, name: str | None, host: HostState | None) -> MeasuredR
         trials=tuple(_plain(record) for record in run.trials if host_of(record.method) == name),
         quality=tuple(_plain(record) for record in run.quality if host_of(record.method) == name),
         host=shown,
+        part_of=run.session,
     )
     if name is None:
         return found

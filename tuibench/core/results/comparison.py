@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tuibench.core.results.drift import Drift
@@ -13,8 +13,10 @@ from tuibench.core.results.observer import observer_share
 from tuibench.core.results.row import Row
 from tuibench.core.results.rows_of_run import RowsOfRun
 from tuibench.core.results.rungs import default_yardstick
+from tuibench.core.run.events import FailureKind
 from tuibench.core.run.host import THIS_MACHINE, on_host
 from tuibench.core.run.needs import Need
+from tuibench.core.run.record import TrialRecord
 from tuibench.core.statistics.stats import Ratio
 
 
@@ -72,6 +74,15 @@ class Comparison:
         host = self.runs[row.run].host
         return on_host(row.method, None if host == THIS_MACHINE else host)
 
+    def tried(self, runs: Iterable[int]) -> tuple[int, ...]:
+        """Return those of some runs that were measured or failed, all of them where none was.
+
+        What a stopped session did not come to is known by its name only.
+        """
+        of_each = {number: self.runs[number].trials for number in runs}
+        tried = tuple(number for number, trials in of_each.items() if any(map(_tells, trials)))
+        return tried or tuple(of_each)
+
     def row(self, run: int, method: str) -> Row | None:
         """Return the row of a method in a run."""
         return next((row for row in self.rows if (row.run, row.method) == (run, method)), None)
@@ -117,6 +128,10 @@ def compare(
         tuple(drift_of_run(run.trials, trials) for run, trials in zip(runs, measured, strict=True)),
         tuple(measured),
     )
+
+
+def _tells(record: TrialRecord) -> bool:
+    return record.failure_kind is not FailureKind.CANCELLED if record.failed else not record.warmup
 
 
 def _first_alike(runs: Sequence[MeasuredRun], run: int) -> int:

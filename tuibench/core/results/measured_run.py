@@ -55,6 +55,13 @@ class MeasuredRun:
     """Of the machine, in whatever currency."""
     limits: Limits | None = None
     """Of a search for the fastest method that keeps them; None where everything was measured."""
+    part_of: str | None = None
+    """What the session is called that this is a machine or a shape of; None where it is the whole of one."""
+
+    @property
+    def session(self) -> str:
+        """What its session is called among others."""
+        return self.label if self.part_of is None else self.part_of
 
     @property
     def where(self) -> str:
@@ -88,7 +95,7 @@ def by_shape(run: MeasuredRun, shapes: Sequence[Shape]) -> list[MeasuredRun]:
     for shape in shapes:
         words = describe(shape, axes)
         label = f"{run.label}{LABEL_PARTS}{words}" if run.label and words else run.label or words
-        runs.append(_of_shape(replace(run, label=label), shape, trials))
+        runs.append(_of_shape(replace(run, label=label, part_of=run.session), shape, trials))
     return runs or [run]
 
 

@@ -147,8 +147,10 @@ def _by_round(metric: Metric, run: MeasuredRun, method: str) -> dict[int, float]
 
 
 def lines(comparison: Comparison) -> list[Line]:
-    """Return every way to walk through a sweep along one of its axes, on each machine."""
-    runs = {number: shape for number in sweep_runs(comparison) if (shape := comparison.runs[number].shape)}
+    """Return every way to walk through what was tried of a sweep along one of its axes, on each machine."""
+    runs = {
+        number: shape for number in comparison.tried(sweep_runs(comparison)) if (shape := comparison.runs[number].shape)
+    }
     axes, hosts = swept_axes(tuple(runs.values())), {number: comparison.runs[number].host for number in runs}
     on_several = len(set(hosts.values())) > 1
     found: list[Line] = []
@@ -158,6 +160,7 @@ def lines(comparison: Comparison) -> list[Line]:
         for number, shape in runs.items():
             fixed = tuple(getattr(shape, name) for name in others)
             groups.setdefault((hosts[number], fixed), []).append(number)
+        groups = {place: numbers for place, numbers in groups.items() if len(numbers) > 1}
         for (host, fixed), numbers in groups.items():
             ordered = tuple(sorted(numbers, key=lambda number, axis=axis: getattr(runs[number], axis)))  # type: ignore[misc]
             values = tuple(getattr(runs[number], axis) for number in ordered)

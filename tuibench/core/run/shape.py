@@ -35,6 +35,7 @@ _WORDS = {
     "n_threads": "{} threads",
     "n_users": "{} users",
 }
+_SIGNS = {"prompt_tokens": "p", "depth_tokens": "d", "max_new_tokens": "n", "n_threads": "t", "n_users": "u"}
 
 
 WINDOW_TOKENS = 512
@@ -104,6 +105,12 @@ def describe(shape: Shape, names: Sequence[str] = AXES) -> str:
     """
     values = ((name, getattr(shape, name)) for name in names)
     return ", ".join(_in_words(name, value) for name, value in values if value is not None)
+
+
+def describe_briefly(shape: Shape, names: Sequence[str] = AXES) -> str:
+    """Return the same as `p512 d0 t2`, for where words have no room."""
+    values = ((name, getattr(shape, name)) for name in names)
+    return " ".join(f"{_SIGNS[name]}{value}" for name, value in values if value is not None)
 
 
 def _in_words(name: str, value: int) -> str:

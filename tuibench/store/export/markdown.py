@@ -12,7 +12,6 @@ from tuibench.core.present.machine_lines import machine_lines
 from tuibench.core.present.report_lines import origin_line
 from tuibench.core.present.sweep_lines import (
     LEGEND,
-    TITLES,
     UNSURE,
     WON,
     MapCell,
@@ -72,7 +71,7 @@ def _sweep(comparison: Comparison) -> list[str]:
         rows = [["", *found.methods], *([label, *map(_won, cells)] for label, cells in found.rows)]
         lines = [f"| {' | '.join(_escaped(row))} |" for row in rows]
         rule = f"| :-- |{' --: |' * len(found.methods)}"
-        parts += ["", f"**{escaped(TITLES[found.metric.id])}**", "", lines[0], rule, *lines[1:]]
+        parts += ["", f"**{escaped(found.title)}**", "", lines[0], rule, *lines[1:]]
     return [*parts, "", escaped(LEGEND), "", *_items(impossible_lines(maps)), ""] if maps else []
 
 

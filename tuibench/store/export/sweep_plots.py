@@ -66,7 +66,7 @@ def sweep_plots(comparison: Comparison, width: float = WIDTH) -> list[Plot]:
 
 def _map(found: SweepMap, colours: Mapping[str, str], width: float) -> Plot:
     """Return a grid of shapes and methods: the best in its colour, dimmed where it is not told apart."""
-    title = f"Best {TITLES[found.metric.id]}, dimmed where it cannot be told"
+    title = f"Best {found.title}, dimmed where it cannot be told"
     n_methods = len(found.methods)
     n_chars = max(_LABEL_CHARS, *(len(label) for label, _ in found.rows))
     labels = min(_LABEL * n_chars / _LABEL_CHARS, width / 3)

@@ -15,6 +15,7 @@ from textual.widgets import Input, Static
 
 from tuibench.core import format as fmt
 from tuibench.core.present.columns import cells, comparison_columns, filled, varying
+from tuibench.core.present.sweep_lines import untried_words
 from tuibench.core.results.comparison import Comparison
 from tuibench.core.results.metrics import DECODE
 from tuibench.core.results.peers import apart
@@ -28,7 +29,7 @@ from tuibench.ui.screens.base import DashboardScreen, destination
 from tuibench.ui.text import compare_rows, describe
 from tuibench.ui.text.compare_rows import SORTS
 from tuibench.ui.widgets.key_line import KeyLine
-from tuibench.ui.widgets.latency_curves import Curve, LatencyCurves
+from tuibench.ui.widgets.latency_curves import LONGEST_NAME, Curve, LatencyCurves
 from tuibench.ui.widgets.ratio_bars import RatioBars
 from tuibench.ui.widgets.row_list import RowList
 from tuibench.ui.widgets.scatter import Point, Scatter
@@ -39,7 +40,8 @@ if TYPE_CHECKING:
 
     from tuibench.ui.context import Context
 
-_VIEWS = ("-bars", "-scatter", "-curves")
+_SCATTER = "-scatter"
+_VIEWS = ("-bars", _SCATTER, "-curves")
 _OF_SEVERAL = "-changes"
 """A further view, the first one, where there are several sessions."""
 _MOST_CURVES = 16
@@ -105,7 +107,13 @@ class CompareScreen(DashboardScreen):
 
     @property
     def _views(self) -> tuple[str, ...]:
-        return (_OF_SEVERAL, *_VIEWS) if len(self._paths) > 1 else _VIEWS
+        views = _VIEWS if self._scored else tuple(view for view in _VIEWS if view != _SCATTER)
+        return (_OF_SEVERAL, *views) if len(self._paths) > 1 else views
+
+    @property
+    def _scored(self) -> bool:
+        """Whether speed over divergence is a picture of something, or may be one: the rows are not known at first."""
+        return self._comparison is None or any(row.kld is not None and row.n_trials for row in self._comparison.rows)
 
     @property
     def rare_keys(self) -> frozenset[str]:
@@ -114,6 +122,7 @@ class CompareScreen(DashboardScreen):
         useless = {
             "compare.swap": len(self._paths) < 2,  # noqa: PLR2004 - two to swap
             "compare.map": not mapped,
+            "compare.view": len(self._paths) == 1 and not self._scored and not self.has_class("-narrow"),
             "app.sessions": self.app.current_mode == "sessions",
         }
         return frozenset(key for key, left_out in useless.items() if left_out)
@@ -133,12 +142,14 @@ class CompareScreen(DashboardScreen):
             return
         first_read = self._comparison is None
         self._comparison = found.comparison
+        self.set_class(not self._scored, "-unscored")
         self._peers = tuple(name for name, method in known.items() if not method.is_rung)
         self.context.series.add(known)
         self.context.series.show_together(row.method for row in found.comparison.rows)
         self.doubts.display = bool(found.warnings)
         self.set_class(bool(found.warnings), "-doubted")
         self.doubts.query_one(Static).update(fmt.printable("\n".join(found.warnings)))
+        self.verdict.border_title = " · ".join(filter(None, ("Verdict", compare_rows.about(found.comparison))))
         self.changed.update(Content("\n").join(compare_rows.change_lines(found.comparison)))
         self._show()
         if first_read:
@@ -177,6 +188,8 @@ class CompareScreen(DashboardScreen):
         whole = compare_rows.table(comparison, self._rows, width, self._accents, self._sort)
         shown = whole.with_peers_apart(len(ours))
         self.table.write(shown.heading, shown.keys, shown.lines)
+        left_out = untried_words(comparison, range(len(comparison.runs)))
+        self.table.border_title = " · ".join(filter(None, ("Comparison", left_out)))
         self.table.border_subtitle = (
             f"sorted {SORTS[self._sort]} · yardstick {fmt.printable(comparison.yardstick or '–')}"
         )
@@ -203,24 +216,28 @@ class CompareScreen(DashboardScreen):
 
     def _points(self, comparison: Comparison, pointed: Row | None) -> list[Point]:
         scored = {row.run for row in self._rows if row.kld is not None}
-        points = []
+        names, points = compare_rows.RowNames(comparison, self._rows), []
         for row in self._rows:
             tps, kld = row.median(DECODE), compare_rows.divergence(row)
             if tps and kld is not None and row.run in scored:
-                name, style = compare_rows.name(comparison, row), self._accents[row.method]
-                points.append(Point(name, style, tps, kld, row.best_for_its_quality, row is pointed))
+                (name, *shorter), style = names.forms(row), self._accents[row.method]
+                point = Point(name, style, tps, kld, row.best_for_its_quality, row is pointed, tuple(shorter))
+                points.append(point)
         return points
 
     def _curves(self, comparison: Comparison, pointed: Row | None) -> list[Curve]:
-        curves = []
-        for row in sorted(self._rows[:_MOST_CURVES], key=lambda row: row is pointed):
+        curves, rows = [], [row for row in self._rows if row.n_trials][:_MOST_CURVES]
+        names = compare_rows.RowNames(comparison, self._rows)
+        letters = {compare_rows.key(row): self._letter(comparison, row) for row in rows}
+        short = names.within(LONGEST_NAME - (2 if any(letters.values()) else 0), rows)
+        for row in sorted(rows, key=lambda row: row is pointed):
             trials = comparison.runs[row.run].trials
             measured = (each for each in trials if each.method == row.method and not each.warmup and not each.failed)
             record = next(measured, None)
             if record is not None:
-                name = compare_rows.name(comparison, row)
                 style, stream = self._accents[row.method], describe.stream_of_record(record)
-                curves.append(Curve(name, style, stream, self._letter(comparison, row)))
+                at = compare_rows.key(row)
+                curves.append(Curve(names.whole(row), style, stream, letters[at], short[at]))
         return curves
 
     def _letter(self, comparison: Comparison, row: Row) -> str:
@@ -276,9 +293,10 @@ class CompareScreen(DashboardScreen):
 
     def action_next_view(self) -> None:
         """Show the next of the pictures where not all have room."""
-        self._view = (self._view + 1) % len(self._views)
-        for number, name in enumerate(self._views):
-            self.set_class(number == self._view, name)
+        views = self._views
+        self._view = (self._view + 1) % len(views)
+        for name in (_OF_SEVERAL, *_VIEWS):
+            self.set_class(name == views[self._view], name)
 
     def action_copy_table(self) -> None:
         """Copy the rows that are shown, as text in columns (OSC 52: it works through SSH)."""

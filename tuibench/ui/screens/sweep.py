@@ -14,10 +14,10 @@ from textual.widgets import Static
 from tuibench.core import format as fmt
 from tuibench.core.present.sweep_lines import AXIS_LABELS, TITLES, SweepMap, fixed_words, map_sentences, sweep_maps
 from tuibench.core.results.comparison import Comparison
-from tuibench.core.results.sweep import Line, curve, lines, map_runs
+from tuibench.core.results.sweep import Line, curve, lines, map_runs, sweep_runs
 from tuibench.ui.keys.keymap import bindings
 from tuibench.ui.screens.base import DashboardScreen, destination
-from tuibench.ui.text.sweep_rows import map_content
+from tuibench.ui.text.sweep_rows import map_content, map_title
 from tuibench.ui.widgets.key_line import KeyLine
 from tuibench.ui.widgets.status_line import StatusLine
 from tuibench.ui.widgets.sweep_curves import SweepCurves, SweptCurve
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class SweepScreen(DashboardScreen):
-    """Sentences, a map of one figure, and its curves along one axis."""
+    """Sentences, a map of one figure, and its curves along one axis; without an axis, the maps of all figures."""
 
     BINDINGS = bindings("sweep")
     BINDING_GROUP_TITLE = "Sweep"
@@ -49,7 +49,7 @@ class SweepScreen(DashboardScreen):
         """Lay out the screen."""
         yield StatusLine()
         with VerticalScroll(id="changes-where", classes="box") as sentences:
-            sentences.border_title = "What changes where" if self._walks else "Which machine"
+            sentences.border_title = "What changes where" if sweep_runs(self._comparison) else "Which machine"
             yield Static(markup=False)
         with VerticalScroll(id="map", classes="box"):
             yield Static(markup=False)
@@ -58,8 +58,9 @@ class SweepScreen(DashboardScreen):
 
     @property
     def rare_keys(self) -> frozenset[str]:
-        """What the line of keys leaves out where there are no curves."""
-        return frozenset() if self._walks else frozenset({"sweep.next"})
+        """What the line of keys leaves out where there is nothing else to show."""
+        useless = {"sweep.next": len(self._walks) < 2, "sweep.metric": len(self._maps) < 2}  # noqa: PLR2004 - a next one
+        return frozenset(key for key, left_out in useless.items() if left_out)
 
     @property
     def key_labels(self) -> dict[str, str]:
@@ -69,12 +70,14 @@ class SweepScreen(DashboardScreen):
     def on_mount(self) -> None:
         """Show what there is."""
         self.context.series.show_together(row.method for row in self._comparison.rows)
-        runs = [self._comparison.runs[number] for number in map_runs(self._comparison)]
+        tried = self._comparison.tried(map_runs(self._comparison))
+        runs = [self._comparison.runs[number] for number in tried]
         counts = ((len({run.shape for run in runs}), "shape"), (len({run.where for run in runs}), "machine"))
         told = tuple(fmt.counted(n, what) for n, what in counts if n > 1)
         self.status.facts = told if self._maps else ("nothing was measured",)
         self.told.update(Content("\n".join(map_sentences(self._comparison) or ["nothing competes here"])))
         self.curves.display = bool(self._walks)
+        self.set_class(not self._walks, "-no-curves")
         self.grid.focus()
         self._show()
 
@@ -88,8 +91,9 @@ class SweepScreen(DashboardScreen):
         found = self._maps[self._metric_at]
         accents = {name: self.context.series.variable(name) for name in found.methods}
         width = max(1, self.grid.scrollable_content_region.width)
-        self.grid.border_title = f"Best {TITLES[found.metric.id]}"
-        self.grid.query_one(Static).update(map_content(found, accents, width))
+        self.grid.border_title = map_title(found)
+        others = () if self._walks else (*self._maps[self._metric_at + 1 :], *self._maps[: self._metric_at])
+        self.grid.query_one(Static).update(map_content([found, *others], accents, width))
         if self._walks:
             self._show_curves(found, self._walks[self._walk_at], accents)
 
@@ -97,7 +101,8 @@ class SweepScreen(DashboardScreen):
         fixed = fixed_words(walk)
         along = f"{TITLES[found.metric.id]} by {AXIS_LABELS[walk.axis]}"
         self.curves.border_title = f"{along} · {fixed}" if fixed else along
-        self.curves.border_subtitle = f"{self._walk_at + 1} of {len(self._walks)}"
+        several = len(self._walks) > 1
+        self.curves.border_subtitle = f"{self._walk_at + 1} of {len(self._walks)}" if several else ""
         drawn = (
             SweptCurve(name, accents[name], tuple(curve(self._comparison, walk, name, found.metric)))
             for name in found.methods

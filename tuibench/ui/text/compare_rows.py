@@ -10,8 +10,7 @@ from textual.content import Content
 from tuibench.core import format as fmt
 from tuibench.core.present.columns import Column, comparison_columns, filled, varying
 from tuibench.core.present.method_sentence import method_sentence
-from tuibench.core.present.run_labels import split_labels
-from tuibench.core.present.verdict_lines import label_before
+from tuibench.core.present.run_labels import run_names
 from tuibench.core.results.changes import CAVEAT, changes
 from tuibench.core.results.comparison import Comparison
 from tuibench.core.results.evidence import Grade
@@ -51,6 +50,10 @@ _SESSION = 22
 """Cells for the name of a session or of a part of one where there is little room."""
 _METHOD = 24
 """Cells for the name of a method where there is no room for the whole of it."""
+_COLOURED = 4
+"""Cells of a method's name, which its colour tells as well, before what tells a shape is cut."""
+_CUT_LABELS = (16, 8)
+"""Cells for what tells a run from others where a name has to stand beside a point."""
 _PEERS = "–"
 """The key of the heading above runtimes and servers of others; a row's has a colon."""
 _OUTCOME_STYLES = {Outcome.GREATER: "$success", Outcome.LESS: "$error"}
@@ -61,28 +64,52 @@ def key(row: Row) -> str:
     return f"{row.run}:{row.method}"
 
 
-def name(comparison: Comparison, row: Row) -> str:
-    """Return a row's name: its method, and its session where there are several."""
-    method = fmt.printable(row.method)
-    return method if len(comparison.runs) == 1 else f"{method} · {_labels(comparison)[row.run]}"
+class RowNames:
+    """What to call rows beside each other: their methods, and where their runs differ, what tells those apart."""
+
+    def __init__(self, comparison: Comparison, rows: Sequence[Row]) -> None:
+        self.runs = run_names(comparison.runs, dict.fromkeys(row.run for row in rows))
+        self._of_shapes = self.runs.own != self.runs.brief
+
+    def own(self, row: Row) -> str:
+        """Return what tells a row's run from the others."""
+        return fmt.printable_line(self.runs.own[row.run])
+
+    def brief(self, row: Row) -> str:
+        """Return the same with a letter for each axis of a shape."""
+        return fmt.printable_line(self.runs.brief[row.run])
+
+    def whole(self, row: Row) -> str:
+        """Return a row's name, however long it is."""
+        return _joined(fmt.printable(row.method), self.own(row))
+
+    def forms(self, row: Row) -> tuple[str, ...]:
+        """Return a row's name in ever fewer cells, down to its method alone."""
+        method = fmt.printable(row.method)
+        labels = (self.own(row), self.brief(row), *(_cut(self.brief(row), width) for width in _CUT_LABELS), "")
+        return tuple(_joined(method, label) for label in labels)
+
+    def within(self, width: int, rows: Sequence[Row]) -> dict[str, str]:
+        """Return a name of at most so many cells for each of some rows: whole ones, else all brief, else both cut."""
+        if not self._of_shapes or max((len(self.whole(row)) for row in rows), default=0) <= width:
+            return {key(row): self._fitted(row, self.own(row), width) for row in rows}
+        return {key(row): self._fitted(row, self.brief(row), width) for row in rows}
+
+    def _fitted(self, row: Row, label: str, width: int) -> str:
+        """Return a name in so many cells: what tells the run stays, as far as it tells it from the others."""
+        method = fmt.printable(row.method)
+        if len(whole := _joined(method, label)) <= width:
+            return whole
+        if not label:
+            return _cut(method, width)
+        room = width - len(" · ")
+        least = room - _COLOURED if self._of_shapes else room // 2
+        label = _cut(label, min(_SESSION, max(least, room - len(method))))
+        return f"{_cut(method, max(1, width - len(label) - 3))} · {label}"[:width]
 
 
-def _labels(comparison: Comparison) -> list[str]:
-    """Return what each run is called, without what all of them begin with: a sweep's say the session's name each."""
-    return split_labels([fmt.printable_line(run.label) for run in comparison.runs])[1]
-
-
-def _short_name(comparison: Comparison, row: Row, width: int) -> str:
-    """Return a row's name in so many cells: its session stays, as far as it tells it from the others."""
-    whole = name(comparison, row)
-    if len(whole) <= width:
-        return whole
-    method = fmt.printable(row.method)
-    if len(comparison.runs) == 1:
-        return _cut(method, width)
-    room = width - len(" · ")
-    label = _cut(_labels(comparison)[row.run], min(_SESSION, max(room // 2, room - len(method))))
-    return f"{_cut(method, max(1, width - len(label) - 3))} · {label}"[:width]
+def _joined(method: str, label: str) -> str:
+    return f"{method} · {label}" if label else method
 
 
 def _cut(text: str, width: int) -> str:
@@ -94,12 +121,17 @@ def _cut(text: str, width: int) -> str:
 
 
 def arranged(comparison: Comparison, *, by: str, holding: Iterable[str] = ()) -> list[Row]:
-    """Return the rows that hold all words, the best first; rows without the figure come last."""
+    """Return the rows that hold all words, the best first; rows without the figure come last.
+
+    Shapes that a stopped session did not come to are left out.
+    """
+    tried = set(comparison.tried(range(len(comparison.runs))))
     words = [word.casefold() for word in holding]
     rows = [
         row
         for row in comparison.rows
-        if all(word in f"{row.method} {comparison.runs[row.run].label}".casefold() for word in words)
+        if row.run in tried
+        and all(word in f"{row.method} {comparison.runs[row.run].label}".casefold() for word in words)
     ]
     if not by:
         return rows
@@ -145,8 +177,9 @@ class Table:
 def table(comparison: Comparison, rows: Sequence[Row], width: int, accents: Mapping[str, str], sorted_by: str) -> Table:
     """Return the rows as a table of a width; columns that say the same everywhere are left out."""
     fields = varying(filled(comparison_columns(comparison), comparison, rows), comparison, rows)
-    labels = _labels(comparison)
-    named = Column("session", "session", lambda _, row: labels[row.run], left=True)
+    names = RowNames(comparison, rows)
+    own, brief = lambda _, row: names.own(row), lambda _, row: names.brief(row)
+    named = Column("session", names.runs.kind, own, brief, left=True)
     said = _OF_SHAPE if all(run.shape for run in comparison.runs) else ()
     fields = tuple(named if field.id == "session" else field for field in fields if field.id not in said)
     columns = tuple(_column(field, comparison, rows) for field in fields)
@@ -166,8 +199,12 @@ def _column(field: Column, comparison: Comparison, rows: Sequence[Row]) -> Table
     long = max((len(field.cell(comparison, row)) for row in rows), default=0)
     title = _LABELS.get(field.id, field.heading)
     label = len(title) + (2 if field.id in SORTS else 0)
-    if field.id == "session" and long > _SESSION:
-        return TableColumn(field.id, title, _SESSION, importance, long, importance - 400, longest=long, left=True)
+    if field.id == "session":
+        long = max(long, len(title))
+        wide, wide_importance = (long, importance - 400) if long > _SESSION else (0, 0)
+        return TableColumn(
+            field.id, title, min(long, _SESSION), importance, wide, wide_importance, longest=long, left=True
+        )
     if field.id == "method" and long > _METHOD:
         return TableColumn(field.id, title, _METHOD, importance, long, importance - 25, longest=long, left=True)
     if field.short is None:
@@ -205,10 +242,14 @@ def _cell(
 
 def verdict(comparison: Comparison, pointed: Row | None) -> Content:
     """Return what to take, what else to know, what the row pointed at amounts to, and then all that may be cut off."""
-    own = pointed.run if pointed is not None else 0
-    numbers = sorted(range(len(comparison.runs)), key=lambda number: number != own)
+    tried = comparison.tried(range(len(comparison.runs)))
+    own = pointed.run if pointed is not None and pointed.run in tried else tried[0]
+    numbers = sorted(tried, key=lambda number: number != own)
+    names = run_names(comparison.runs, numbers)
     advice = {number: recommend(comparison, number) for number in numbers}
-    headlines = [_headline(comparison, number, advice[number]) for number in numbers]
+    headlines = [_headline(names.own[number], advice[number]) for number in numbers]
+    if len(numbers) > _FIRST_HEADLINES and len({found.headline for found in advice.values()}) == 1:
+        headlines = [_headline("everywhere" if " " in names.kind else f"every {names.kind}", advice[own])]
     machines = [] if sweep_runs(comparison) else host_lines(comparison)
     headlines = [*(_machine_headline(line) for line in machines[:_FIRST_HEADLINES]), *headlines]
     found = advice[own]
@@ -225,14 +266,23 @@ def verdict(comparison: Comparison, pointed: Row | None) -> Content:
     return Content("\n").join([*parts, *headlines[_FIRST_HEADLINES:]])
 
 
+def about(comparison: Comparison) -> str:
+    """Return what the verdict says of none of its runs, as it is the same for all; empty for a session of one run."""
+    if len(comparison.runs) == 1:
+        return ""
+    names = run_names(comparison.runs, comparison.tried(range(len(comparison.runs))))
+    return fmt.printable_line(_joined(names.session, names.shared) if names.session else names.shared)
+
+
 _FIRST_HEADLINES = 2
 """So many sessions' are told before anything else."""
 _GRADE_STYLES = {Grade.TAKE: "bold", Grade.CANNOT_TELL: "$warning"}
 
 
-def _headline(comparison: Comparison, run: int, found: Recommendation) -> Content:
+def _headline(label: str, found: Recommendation) -> Content:
+    before = f"{fmt.printable_line(label)}: " if label else ""
     style = _GRADE_STYLES.get(found.grade, "") if found.grade else ""
-    return Content.assemble((label_before(comparison, run), "$muted"), (found.headline, style))
+    return Content.assemble((before, "$muted"), (found.headline, style))
 
 
 def _machine_headline(line: str) -> Content:
@@ -250,12 +300,35 @@ def change_lines(comparison: Comparison) -> list[Content]:
     return [*lines, Content.styled(CAVEAT, "$muted")]
 
 
-def bars(comparison: Comparison, rows: Sequence[Row], width: int, accents: Mapping[str, str]) -> list[Content]:
-    """Return each row's speed against the yardstick as a bar as long as its median, its interval over the bar's end."""
+def ratio_of(comparison: Comparison, row: Row) -> float | None:
+    """Return a row's speed against the yardstick, whose own is 1; None where there is no such ratio."""
+    if not row.n_trials:
+        return None
+    if row.against_yardstick is not None:
+        return row.against_yardstick.ratio.value
+    return 1.0 if row.method == comparison.yardstick else None
+
+
+def bars(
+    comparison: Comparison,
+    rows: Sequence[Row],
+    width: int,
+    accents: Mapping[str, str],
+    beside: Sequence[Row] | None = None,
+) -> list[Content]:
+    """Return each row's speed against the yardstick as a bar as long as its median, its interval over the bar's end.
+
+    Args:
+        comparison: What the rows are of.
+        rows: Those to draw.
+        width: Characters across.
+        accents: Each method's style.
+        beside: All rows that their names are to tell them from; None for those that are drawn.
+    """
     ratios = {
         key(row): row.against_yardstick.ratio for row in rows if row.against_yardstick is not None and row.n_trials
     }
-    names = _short_names(comparison, rows, width)
+    names = _short_names(comparison, rows, width, RowNames(comparison, rows if beside is None else beside))
     label = max(map(len, names.values()), default=0)
     largest = max((ratio.high or ratio.value for ratio in ratios.values()), default=1.0)
     largest = max(largest, 1.0)
@@ -275,14 +348,14 @@ def bars(comparison: Comparison, rows: Sequence[Row], width: int, accents: Mappi
     return lines
 
 
-def _short_names(comparison: Comparison, rows: Sequence[Row], width: int) -> dict[str, str]:
+def _short_names(comparison: Comparison, rows: Sequence[Row], width: int, names: RowNames) -> dict[str, str]:
     """Return names for a half of the width, or a third; for more where they were not told apart otherwise."""
     least = max(4, width // (3 if len(comparison.runs) == 1 else 2))
     for room in range(least, max(least, 2 * width // 3) + 1):
-        names = {key(row): _short_name(comparison, row, room) for row in rows}
-        if len(set(names.values())) == len(rows):
+        found = names.within(room, rows)
+        if len(set(found.values())) == len(rows):
             break
-    return names
+    return found
 
 
 def _bar(value: float, low: float | None, high: float | None, largest: float, room: int) -> str:

@@ -15,7 +15,8 @@ _LABEL = 7
 _LEAST_HEIGHT = 3
 _NAMES_FROM = 44
 """Width from which on the curves are named at their ends."""
-_LONGEST_NAME = 19
+LONGEST_NAME = 19
+"""Cells for a name at the end of its curve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +28,14 @@ class Curve:
     stream: Stream
     letter: str = ""
     """Written onto the line where another one has the same colour."""
+    short: str = ""
+    """What to call it at its end; empty for its name, which alone tells it from all others."""
 
     @property
     def label(self) -> str:
         """What stands at the line's end."""
-        return f"{self.letter} {self.name}" if self.letter else self.name
+        name = self.short or self.name
+        return f"{self.letter} {name}" if self.letter else name
 
 
 @dataclass(slots=True)
@@ -87,7 +91,7 @@ class LatencyCurves(PartRows):
     def _name_width(self) -> int:
         if self.size.width < _NAMES_FROM:
             return 0
-        return min(_LONGEST_NAME, max((len(curve.label) for curve in self._curves), default=0)) + 1
+        return min(LONGEST_NAME, max((len(curve.label) for curve in self._curves), default=0)) + 1
 
     def _grow(self) -> bool:
         """Take over what is new; return whether there was anything."""
@@ -147,7 +151,7 @@ class LatencyCurves(PartRows):
         parts += [(text, self._curves[owner].style if owner >= 0 else "") for text, owner in cells]
         if named is not None:
             curve = self._curves[named]
-            parts += [(" ", ""), (curve.label[:_LONGEST_NAME], curve.style)]
+            parts += [(" ", ""), (curve.label[:LONGEST_NAME], curve.style)]
         return tuple(parts)
 
     def _empty_rows(self, n_rows: int) -> list[Row]:

@@ -8,13 +8,12 @@ from textual.content import Content
 from textual.widget import Widget
 
 from tuibench.core.results.comparison import Comparison
-from tuibench.core.results.metrics import DECODE
 from tuibench.core.results.row import Row
-from tuibench.ui.text.compare_rows import bars, key
+from tuibench.ui.text.compare_rows import bars, key, ratio_of
 
 
 class RatioBars(Widget):
-    """One line for each row of the table, in its order; where not all fit, the slowest are only counted."""
+    """One line for each row of the table, in its order; where not all fit, the shortest bars are only counted."""
 
     def __init__(self) -> None:
         super().__init__(classes="box")
@@ -31,17 +30,16 @@ class RatioBars(Widget):
     def render(self) -> Content:
         """Draw a line for each row."""
         width, height = self.size
-        if self._comparison is None or not height:
+        comparison = self._comparison
+        if comparison is None or not height:
             return Content()
         rows = self._rows
         if len(rows) > height:
-            shown = set(map(key, sorted(rows, key=_speed, reverse=True)[: height - 1]))
+            measured = [row for row in rows if row.n_trials]
+            longest = sorted(measured, key=lambda row: ratio_of(comparison, row) or 0.0, reverse=True)
+            shown = set(map(key, longest[: height - 1]))
             rows = tuple(row for row in rows if key(row) in shown)
-        lines = bars(self._comparison, rows, width, self._accents)
+        lines = bars(comparison, rows, width, self._accents, self._rows)
         if more := len(self._rows) - len(rows):
-            lines.append(Content.styled(f"… and {more} slower", "$muted"))
+            lines.append(Content.styled(f"… and {more} more", "$muted"))
         return Content("\n").join(lines)
-
-
-def _speed(row: Row) -> float:
-    return row.median(DECODE) or 0.0

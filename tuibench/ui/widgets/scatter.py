@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -30,6 +30,13 @@ class Point:
     kld: float
     on_front: bool
     pointed: bool
+    shorter: tuple[str, ...] = ()
+    """Its name in ever fewer cells, for where the whole has no room."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What it may be called, the best first."""
+        return self.name, *self.shorter
 
 
 class Scatter(Widget):
@@ -69,9 +76,9 @@ class Scatter(Widget):
         sharing: dict[tuple[int, int], list[Point]] = {}
         for point in reversed(in_front_last):
             sharing.setdefault(places[point], []).append(point)
-        for (x, y), (front, *behind) in sharing.items():
-            names = ", ".join((front.name, *(point.name for point in behind)))
-            grid.name(x, y, names, f"{front.style} {'reverse' if front.pointed else ''}".strip())
+        for (x, y), points in sharing.items():
+            front = points[0]
+            grid.name(x, y, _names(points), f"{front.style} {'reverse' if front.pointed else ''}".strip())
         ticks = {round((1 - scale.share(tick)) * (n_rows - 1)): tick for tick in scale.ticks()}
         rows = [self._row(line, ticks.get(y)) for y, line in enumerate(grid.rows())]
         return Content("\n").join([*rows, self._foot(room, far)])
@@ -86,6 +93,14 @@ class Scatter(Widget):
         left, right = " same", f" KLD {fmt.divergence(far)} "
         rule = "─" * max(0, room - len(left) - len(right))
         return Content.styled(f"{'':>{_LABEL - 1}} └{left} {rule}{right}"[: room + _LABEL + 1], "$muted")
+
+
+def _names(points: Sequence[Point]) -> Iterator[str]:
+    """Yield what to call points in one place, in ever fewer cells: all of them, at last the first and their number."""
+    for at in range(max(len(point.names) for point in points)):
+        yield ", ".join(point.names[min(at, len(point.names) - 1)] for point in points)
+    if len(points) > 1:
+        yield f"{points[0].names[-1]} +{len(points) - 1}"
 
 
 def _by_divergence(point: Point) -> tuple[float, float]:
@@ -116,26 +131,27 @@ class _Grid:
         self.put(x, y, char, style)
 
     def put(self, x: int, y: int, text: str, style: str) -> None:
-        """Write text; what goes beyond the edge is cut."""
+        """Write text."""
         for offset, char in enumerate(text):
-            if x + offset < self._width:
-                self._cells[x + offset, y] = (char, style)
+            self._cells[x + offset, y] = (char, style)
 
-    def name(self, x: int, y: int, text: str, style: str) -> None:
-        """Write a name beside its point, else above or below it; nowhere if it would stand nearer to another point.
+    def name(self, x: int, y: int, names: Iterable[str], style: str) -> None:
+        """Write the first of some names that fits beside its point, above or below it, nearer to it than to any other.
 
-        A name that cannot be written belongs to a point whose colour tells it, in the table as well.
+        A point that none fits at is told by its colour, in the table as well.
         """
-        right, left = x + 2, x - 1 - len(text)
-        beside = [(right, y), (left, y)] if right + len(text) <= self._width or left < 0 else [(left, y)]
-        for start, row in (*beside, *((at, row) for row in (y - 1, y + 1) for at in (right - 1, left + 1))):
-            shown = text[: max(0, self._width - start)]
-            if shown and start >= 0 and 0 <= row < self._height and self._is_free(start, row, len(shown), (x, y)):
-                self.put(start, row, shown, style)
-                return
+        for text in names:
+            right, left = x + 2, x - 1 - len(text)
+            above_and_below = ((at, row) for row in (y - 1, y + 1) for at in (right - 1, left + 1))
+            for start, row in ((right, y), (left, y), *above_and_below):
+                if self._is_free(start, row, len(text), (x, y)):
+                    self.put(start, row, text, style)
+                    return
 
     def _is_free(self, start: int, row: int, width: int, own: tuple[int, int]) -> bool:
-        """Return whether nothing is written there, and no other point is as near to it as its own."""
+        """Return whether there is room that nothing is written in, and no other point is as near to it as its own."""
+        if start < 0 or start + width > self._width or not 0 <= row < self._height:
+            return False
         if any((at, row) in self._cells for at in range(start - 1, start + width + 1)):
             return False
 
