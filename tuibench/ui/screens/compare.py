@@ -149,7 +149,8 @@ class CompareScreen(DashboardScreen):
         self.doubts.display = bool(found.warnings)
         self.set_class(bool(found.warnings), "-doubted")
         self.doubts.query_one(Static).update(fmt.printable("\n".join(found.warnings)))
-        self.verdict.border_title = " · ".join(filter(None, ("Verdict", compare_rows.about(found.comparison))))
+        title = " · ".join(filter(None, ("Verdict", compare_rows.about(found.comparison))))
+        self.query_one("#verdict", VerticalScroll).border_title = title
         self.changed.update(Content("\n").join(compare_rows.change_lines(found.comparison)))
         self._show()
         if first_read:
