@@ -23,6 +23,7 @@ from tuibench.core import format as fmt
 from tuibench.models.local import ModelError
 from tuibench.store.schema import SessionError
 from tuibench.ui.context import Context
+from tuibench.ui.keys.active import active_keys, label_of
 from tuibench.ui.keys.keymap import KEYS, bindings
 from tuibench.ui.keys.remapping import remap
 from tuibench.ui.look.series import SeriesMap
@@ -234,11 +235,11 @@ class TuibenchApp(SessionsApp):
         yield from super().get_system_commands(screen)
         yield SystemCommand("Redraw", "Repaint the whole screen, over what other programs wrote on it", self.paint_all)
         offered = set()
-        for active in screen.active_bindings.values():
+        for active in active_keys(screen):
             binding = active.binding
             if binding.id and not binding.id.startswith("list.") and binding.tooltip and active.enabled:
                 offered.add(binding.id)
-                title = f"{binding.description} ({self.get_key_display(binding)})"
+                title = f"{label_of(active)} ({self.get_key_display(binding)})"
                 yield SystemCommand(title, binding.tooltip, self._runner(active.node, binding.action))
         # While a text box has the focus, it takes letters; the palette is the way to what they would do.
         for binding in Binding.make_bindings(screen.BINDINGS):

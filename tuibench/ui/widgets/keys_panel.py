@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from textual.app import ComposeResult
 from textual.binding import ActiveBinding
@@ -12,9 +12,9 @@ from textual.getters import query_one
 from textual.screen import Screen
 from textual.widgets import HelpPanel
 
+from tuibench.ui.keys.active import active_keys, label_of, rare_keys
 from tuibench.ui.keys.keymap import KEYS, bindings
 from tuibench.ui.widgets.fact_sheet import Facts, FactSheet, Part
-from tuibench.ui.widgets.result_strip import KEYS as STRIP_KEYS
 
 _OURS = {key.id for keys in KEYS.values() for key in keys}
 _LISTS = {key.id for place in ("list", "rows") for key in KEYS[place]}
@@ -47,7 +47,7 @@ class KeysPanel(HelpPanel):
 
     def _write(self, screen: Screen[object]) -> None:
         if screen.focused is not self.column:  # its own keys are known
-            self.sheet.show(self._sections(screen.active_bindings.values()))
+            self.sheet.show(self._sections(active_keys(screen)))
 
     async def action_close(self) -> None:
         """Close, and give the focus back."""
@@ -60,9 +60,7 @@ class KeysPanel(HelpPanel):
         places: dict[str, list[ActiveBinding]] = {
             place: [] for place in (self._here, _WHERE_YOU_ARE, _EVERYWHERE, _IN_LISTS, _BESIDES)
         }
-        rare: frozenset[str] = getattr(self.screen, "rare_keys", frozenset())
-        if self.screen.query("ResultStrip.-told"):
-            rare -= STRIP_KEYS.keys()  # left out of the line of keys because they stand in the strip
+        rare = rare_keys(self.screen)
         for active in active_bindings:
             scrolls = active.binding.action.startswith("scroll_")  # Textual's own, in whatever has the focus
             if (
@@ -93,7 +91,6 @@ class KeysPanel(HelpPanel):
 
     def _facts(self, active_bindings: Iterable[ActiveBinding], told: set[str]) -> Facts:
         """Return one line for each thing that can be done and is not told yet, with all its keys."""
-        labels: Mapping[str, str] = getattr(self.screen, "key_labels", {})
         alike: dict[str, list[ActiveBinding]] = {}
         for active in active_bindings:
             alike.setdefault(active.tooltip or active.binding.action, []).append(active)
@@ -105,6 +102,5 @@ class KeysPanel(HelpPanel):
             first = actives[0]
             keys = dict.fromkeys(self.app.get_key_display(each.binding) for each in actives)
             tooltip = f"  {first.tooltip}" if first.tooltip else ""
-            label = labels.get(first.binding.id or "", first.binding.description)
-            facts.append((" ".join(keys), Content.assemble(label, (tooltip, "$muted"))))
+            facts.append((" ".join(keys), Content.assemble(label_of(first), (tooltip, "$muted"))))
         return facts

@@ -111,14 +111,27 @@ class Ladder(RowList):
         return tuple(key for key in self.keys if key not in _NO_METHODS)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Leave the key that unfolds to the screen on every other row."""
+        """Leave the key that unfolds to the screen on every other row, and offer no choice where there is none."""
         del parameters
-        return self.pointed == _FOLD if action == "unfold" else True
+        folds = self.pointed == _FOLD
+        useful = {
+            "unfold": folds,
+            "toggle_choice": folds or (self._choosing and self.pointed not in _NO_METHODS),
+            "toggle_all": self._choosing,
+        }
+        return useful.get(action, True)
+
+    @property
+    def key_labels(self) -> Mapping[str, str]:
+        """What keys are called as the rows stand."""
+        fold = "Unfold" if self._folded else "Fold"
+        return {"ladder.unfold": fold} | ({"ladder.toggle": fold} if self.pointed == _FOLD else {})
 
     def action_unfold(self) -> None:
         """Show the methods that were not measured, or not any more."""
         self._folded = not self._folded
         self._rewrite()
+        self.refresh_bindings()
 
     def action_toggle_choice(self) -> None:
         """Choose the method pointed at, or not any more."""
