@@ -144,7 +144,8 @@ def _too_large(row: Row, limits: Limits) -> str | None:
     peak_bytes = row.median(PEAK_RSS)
     if limits.max_rss_bytes is None or (peak_bytes is not None and peak_bytes <= limits.max_rss_bytes):
         return None
-    return f"peak RSS {fmt.size(peak_bytes)}, above {fmt.size(limits.max_rss_bytes)}"
+    asked = limits.max_rss_bytes
+    return f"peak RSS {fmt.size_beside(peak_bytes, asked)}, above {fmt.size_asked(asked)}"
 
 
 def _too_slow(row: Row, limits: Limits) -> str | None:
