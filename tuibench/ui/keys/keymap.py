@@ -38,7 +38,7 @@ KEYS: dict[str, tuple[Key, ...]] = {
         Key("app.help", "question_mark,f1", "toggle_help", "Keys", "All keys and what they do", show=False),
     ),
     "help": (
-        Key("help.close", "escape", "close", "Close", "Close the list of keys", show=False),
+        Key("help.close", "escape", "close", "Close", "Close the list of keys"),
     ),
     # In every list, and in whatever else scrolls while it has the focus.
     "list": (
