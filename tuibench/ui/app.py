@@ -83,7 +83,7 @@ class TuibenchApp(SessionsApp):
     BINDINGS = [*bindings("app"), *bindings("list")]
     COMMANDS = {_screen_commands, _method_commands, _session_commands, _manual_commands}
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (100, "-wide"), (170, "-very-wide")]
-    VERTICAL_BREAKPOINTS = [(0, "-flat"), (15, "-short"), (32, "-tall")]
+    VERTICAL_BREAKPOINTS = [(0, "-flat"), (15, "-short"), (32, "-tall"), (50, "-very-tall")]
 
     def __init__(
         self,
