@@ -28,7 +28,7 @@ async def test_what_does_not_fit_and_what_is_tight_are_marked_and_the_rest_is_no
         assert "kv-cache      memory is tight · PyTorch" in rows[1]
         assert all(len(row) <= screen.ladder.scrollable_content_region.width for row in rows)
         told = str(screen.focused_panel._note_for(None, has_stream=False))
-        assert "takes about 7.00 GiB of memory, 2.00 GiB are free" in told
+        assert "takes about 7.00 GiB of memory; 1.00 GiB of it is mapped from files and can be given back" in told
 
 
 async def test_it_is_asked_anew_when_model_length_or_users_change_and_after_a_run():
@@ -54,8 +54,8 @@ async def test_it_is_asked_anew_when_model_length_or_users_change_and_after_a_ru
 def test_nothing_is_said_of_what_fits_and_numbers_say_what_lacks():
     assert memory_fit.mark(None) == memory_fit.mark(ROOMY) == ""
     assert memory_fit.mark(UNMAKEABLE) == ("memory is tight", "$warning")
-    assert memory_fit.in_words(ROOMY) == "takes about 1.00 GiB of memory, 2.00 GiB are free"
+    assert memory_fit.in_words(ROOMY) == "takes about 1.00 GiB of memory; 2.00 GiB is free"
     assert memory_fit.in_words(TOO_LARGE).endswith(
-        "1.00 GiB of it are mapped files, which give way. It does not fit: 4.00 GiB more would have to be free"
+        "1.00 GiB of it is mapped from files and can be given back; 2.00 GiB is free. It does not fit: 4.00 GiB more would have to be free"
     )
-    assert memory_fit.in_words(UNMAKEABLE).endswith("Its files can be made where 1.00 GiB more are free")
+    assert memory_fit.in_words(UNMAKEABLE).endswith("Its files can be made where 1.00 GiB more is free")

@@ -217,18 +217,6 @@ async def test_the_keys_of_a_race_are_told_beside_the_results_too():
         assert "Choose" not in text  # nothing can be chosen here
 
 
-@pytest.mark.parametrize("made", [lambda: session(("kv-cache",)), lambda: with_users()])
-async def test_where_no_text_differs_the_key_for_it_is_not_named(made):
-    async with Program().app().run_test(size=(200, 60)) as pilot:
-        screen = await opened(pilot)
-        assert "f Differs" in keys(screen)
-        await pilot.press("escape")
-        await pilot.app.push_screen(screen := ReplayScreen(pilot.app.context, made(), path=Path("first.toml")))
-        await until(pilot, lambda: screen.run.methods)
-        await pilot.pause()
-        assert "Differs" not in keys(screen)
-
-
 async def test_c_compares_and_escape_goes_back():
     program = Program()
     async with program.app().run_test(size=(120, 40)) as pilot:
@@ -385,3 +373,15 @@ async def test_a_race_shows_a_line_for_each_user():
         await pilot.pause()
         told = [set(line.partition("│")[2].split()) for line in str(lane.note).split("\n")]
         assert told == [{"a"}, {"b"}]
+
+
+@pytest.mark.parametrize("made", [lambda: session(("kv-cache",)), with_users])
+async def test_where_no_text_differs_the_key_for_it_is_not_named(made):
+    async with Program().app().run_test(size=(200, 60)) as pilot:
+        screen = await opened(pilot)
+        assert "f Differs" in keys(screen)
+        await pilot.press("escape")
+        await pilot.app.push_screen(screen := ReplayScreen(pilot.app.context, made(), path=Path("first.toml")))
+        await until(pilot, lambda: screen.run.methods)
+        await pilot.pause()
+        assert "Differs" not in keys(screen)

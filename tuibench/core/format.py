@@ -103,8 +103,13 @@ def change(fraction: float | None) -> str:
 
 
 def share(fraction: float | None) -> str:
-    """Return a share in per cent."""
-    return MISSING if fraction is None else f"{100 * fraction:.1f} %"
+    """Return a share in per cent, to a tenth."""
+    return MISSING if fraction is None else percent(fraction, 1)
+
+
+def percent(fraction: float, n_decimals: int = 0) -> str:
+    """Return a fraction in per cent."""
+    return f"{100 * fraction:.{n_decimals}f} %"
 
 
 def divergence(nats: float | None, standard_error: float | None = None) -> str:

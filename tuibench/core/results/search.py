@@ -121,7 +121,7 @@ def _among(
     if can_go_on and (doubts or len(more) > 1):
         return Measure(more, n_rounds)
     apart = (f"not told apart from {', '.join(row.method for row in rivals)}",) if rivals else ()
-    near = {row.method: f"at most {INDIFFERENT - 1:.0%} faster" for row in others if row not in rivals}
+    near = {row.method: f"at most {fmt.percent(INDIFFERENT - 1)} faster" for row in others if row not in rivals}
     doubts = (*doubts, *_quality_doubts(leader, limits), *apart)
     return Answer(leader.method, doubts, tuple(row.method for row in rivals), {**out, **near})
 

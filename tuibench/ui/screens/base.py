@@ -57,10 +57,11 @@ class TooSmall(Widget):
     def render(self) -> Content:
         """Say what is needed."""
         width, height = self.app.size
+        runs = getattr(self.app, "session_under_way", None) is not None
         return Content.assemble(
             ("terminal too small", "bold $warning"),
             f"\n{width}×{height}: 60×15 needed",
-            ("\nthe run goes on", "$muted"),
+            ("\nthe run goes on" if runs else "", "$muted"),
         )
 
 
@@ -289,7 +290,7 @@ class RunScreen(DashboardScreen):
         return self.run
 
     def action_show_details(self) -> None:
-        """Show all that is known of the method that is looked at; where the user chose none, of the first to tell of."""
+        """Show all that is known of the method that is looked at; if the user chose none, perhaps of another."""
         run = self.run_in_full
         told = [name for name, method in run.methods.items() if method.records]
         pointed = self._pointed or ""

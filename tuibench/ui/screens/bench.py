@@ -19,7 +19,7 @@ from tuibench.models.local import LocalModel
 from tuibench.ui.keys.keymap import bindings
 from tuibench.ui.messages import FeedEnded
 from tuibench.ui.screens.asking import AskingScreen
-from tuibench.ui.screens.base import MORE_TRIALS, RunScreen
+from tuibench.ui.screens.base import MORE_TRIALS, RunScreen, TooSmall
 from tuibench.ui.text import describe
 from tuibench.ui.text.settings import first_settings, settings_of
 from tuibench.ui.widgets.key_line import KeyLine
@@ -292,6 +292,7 @@ class BenchScreen(AskingScreen):
     def show_end(self) -> None:
         """Stop the clock; what was measured says how long it would take again."""
         self._write_state()
+        self.query_one(TooSmall).refresh()
         self._fits_of = ()  # what is free is another now
         self._learn_costs()
 

@@ -69,7 +69,7 @@ class ResumeScreen(ModalScreen[GoOn | None]):
         if offer.unscored:
             yield Content(f"quality is missing for {', '.join(map(fmt.printable, offer.unscored))}")
         if offer.spec.precision is not None and not whole(offer):
-            yield Content(f"and as many more as a precision of ±{offer.spec.precision:.1%} needs")
+            yield Content(f"and as many more as a precision of ±{fmt.percent(offer.spec.precision, 1)} needs")
         if offer.notice is not None:
             yield Content.styled(fmt.printable(offer.notice), "$muted")
         yield Content()

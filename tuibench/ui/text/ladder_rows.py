@@ -132,9 +132,7 @@ def _about(rung: Rung) -> str:
     return rung.about.explanation
 
 
-def _spanning(
-    rung: Rung, widths: Widths, width: int, state: str, note: str, style: str, warning: Cell = ""
-) -> Content:
+def _spanning(rung: Rung, widths: Widths, width: int, state: str, note: str, style: str, warning: Cell = "") -> Content:
     """Return a row without figures: a note, and a warning before it, stand in their place."""
     names: tuple[str, ...] = ("method", "state")
     cells: dict[str, Cell] = {"method": _name(rung), "state": (state, style)}
