@@ -53,6 +53,8 @@ async def test_the_palette_begins_with_what_the_screen_does_and_says_where_a_hel
         await pilot.app.workers.wait_for_complete()
         titles = [str(found.get_option_at_index(at).prompt).splitlines()[0] for at in range(found.option_count)]
         assert titles[0] == "Run (F5)"
+        assert len(titles) == len(set(titles))
+        assert not [title for title in titles if title.startswith("Run (") and title != titles[0]]
         n_methods = sum(title.startswith("Method: ") for title in titles)
         assert all(title.startswith("Method: ") for title in titles[-n_methods:])
         assert not [title for title in titles if title.startswith(("Down", "Up", "Page"))]

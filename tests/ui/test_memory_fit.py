@@ -56,6 +56,7 @@ def test_nothing_is_said_of_what_fits_and_numbers_say_what_lacks():
     assert memory_fit.mark(UNMAKEABLE) == ("memory is tight", "$warning")
     assert memory_fit.in_words(ROOMY) == "takes about 1.00 GiB of memory; 2.00 GiB is free"
     assert memory_fit.in_words(TOO_LARGE).endswith(
-        "1.00 GiB of it is mapped from files and can be given back; 2.00 GiB is free. It does not fit: 4.00 GiB more would have to be free"
+        "1.00 GiB of it is mapped from files and can be given back; 2.00 GiB is free. "
+        "It does not fit: 4.00 GiB more would have to be free"
     )
     assert memory_fit.in_words(UNMAKEABLE).endswith("Its files can be made where 1.00 GiB more is free")

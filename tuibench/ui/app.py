@@ -244,8 +244,9 @@ class TuibenchApp(SessionsApp):
         actives = sorted(active_keys(screen), key=lambda each: (each.node is not screen, each.binding.id in rare))
         for active in actives:
             binding = active.binding
-            if binding.id and not binding.id.startswith(("list.", "rows.")) and binding.tooltip and active.enabled:
-                offered.add(binding.id)
+            moves = (binding.id or "").startswith(("list.", "rows."))
+            if binding.id and not moves and binding.id not in offered and binding.tooltip and active.enabled:
+                offered.add(binding.id)  # once, whichever keys it has
                 title = f"{label_of(active)} ({self.get_key_display(binding)})"
                 yield SystemCommand(title, binding.tooltip, self._runner(active.node, binding.action))
         # While a text box has the focus, it takes letters; the palette is the way to what they would do.

@@ -94,7 +94,9 @@ class KeysPanel(HelpPanel):
             del alike[what]
         told.update(alike)
         for actives in alike.values():
-            keys = dict.fromkeys(self.app.get_key_display(each.binding) for each in actives)
+            # A key that only Macs have has another beside it.
+            usual = [each.binding for each in actives if not each.binding.key.startswith("super+")]
+            keys = dict.fromkeys(map(self.app.get_key_display, usual))
             label, tooltip = told_of(actives[0])
             facts.append((" ".join(keys), Content.assemble(label, (f"  {tooltip}", "$muted"))))
         return facts
