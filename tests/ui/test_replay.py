@@ -385,3 +385,16 @@ async def test_where_no_text_differs_the_key_for_it_is_not_named(made):
         await until(pilot, lambda: screen.run.methods)
         await pilot.pause()
         assert "Differs" not in keys(screen)
+
+
+async def test_a_recording_that_ships_offers_no_further_trials(tmp_path):
+    async with Program().app().run_test(size=(200, 60)) as pilot:
+        screen = await opened(pilot)
+        await until(pilot, lambda: screen.strip.display)
+        assert "R 3 more trials" in screen.strip.render().plain
+        shipped = ReplayScreen(pilot.app.context, stored(), path=paths.sample_sessions() / "first.toml")
+        await pilot.app.push_screen(shipped)
+        await until(pilot, lambda: shipped.strip.display)
+        await pilot.pause()
+        assert "more trials" not in shipped.strip.render().plain
+        assert "c why" in shipped.strip.render().plain

@@ -153,7 +153,7 @@ class TuibenchApp(SessionsApp):
             session = await asyncio.to_thread(services.load_session, first.path)
             if self.screen is not self._bench or self._bench.prompt.text:
                 return  # somebody knows already what to do
-            screen = ReplayScreen(self.context, session, play=True)
+            screen = ReplayScreen(self.context, session, path=first.path, play=True)
             await self.push_screen(screen)
             await screen.query_one("#body").mount(Offer(self.context.model, "ctrl+g"), before=0)
             screen.call_after_refresh(screen.size_lanes, self.size)

@@ -14,6 +14,7 @@ from textual.events import Resize
 from textual.geometry import Size
 from textual.getters import query_one
 
+from tuibench import paths
 from tuibench.core import format as fmt
 from tuibench.core.results.row import REFERENCE
 from tuibench.core.run.shape import describe as describe_shape
@@ -60,6 +61,7 @@ class ReplayScreen(RunScreen):
     ) -> None:
         super().__init__(context)
         self._path = path
+        self._stays_as_it_is = path is None or paths.is_bundled(path)
         self._play_at_once = play
         self._speed = min(max(_SLOWEST, speed), _FASTEST)
         self._take(session)
@@ -118,7 +120,8 @@ class ReplayScreen(RunScreen):
             "replay.faster": self._speed >= _FASTEST,
             "replay.slower": self._speed <= _SLOWEST,
             "run.details": not self._session.trials,
-            **dict.fromkeys(("run.compare", "run.resume", "run.report", "run.take"), self._path is None),
+            "run.resume": self._stays_as_it_is,
+            **dict.fromkeys(("run.compare", "run.report", "run.take"), self._path is None),
         }
         return frozenset(here | {key for key, left_out in useless.items() if left_out})
 
