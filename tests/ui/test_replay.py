@@ -387,7 +387,7 @@ async def test_where_no_text_differs_the_key_for_it_is_not_named(made):
         assert "Differs" not in keys(screen)
 
 
-async def test_a_recording_that_ships_offers_no_further_trials(tmp_path):
+async def test_a_recording_that_ships_offers_no_further_trials():
     async with Program().app().run_test(size=(200, 60)) as pilot:
         screen = await opened(pilot)
         await until(pilot, lambda: screen.strip.display)

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.ui.scripted import FINISHED, Program, answering, session, start, until
+from tuibench import paths
 from tuibench.core.run.state import MethodStatus
 from tuibench.store.catalogue import SessionSummary
 from tuibench.store.schema import SessionError
@@ -228,3 +229,15 @@ async def test_what_the_dialog_calls_enter_the_line_of_keys_calls_so_too():
         await until(pilot, lambda: pilot.app.screen.query("#note"))
         await pilot.pause()
         assert "⏎ Save" in pilot.app.screen.query_one(KeyLine).render().plain
+
+
+async def test_on_a_session_that_ships_no_key_is_named_that_would_change_it():
+    shipped = dataclasses.replace(WHOLE, path=paths.sample_sessions() / "s.toml", created=None)
+    async with Program(sessions=[WHOLE, shipped]).app().run_test(size=(200, 60)) as pilot:
+        screen = await listed(pilot)
+        changing = {"Edit", "Resume", "Delete"}
+        assert changing <= set(keys(screen))
+        await pilot.press("G")
+        await until(pilot, lambda: screen.table.pointed == str(shipped.path))
+        await pilot.pause()
+        assert not changing & set(keys(screen))

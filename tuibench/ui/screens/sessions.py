@@ -89,7 +89,12 @@ class SessionsScreen(DashboardScreen):
 
     @property
     def rare_keys(self) -> frozenset[str]:
-        """Keys that would do nothing now: the one that leads here, and where there is no session those for one."""
+        """Keys that would do nothing now: the one that leads here, and those for which there is no session.
+
+        On one that ships those that would change it, too.
+        """
+        pointed = self._sessions.get(self._current_key or "")
+        fixed = pointed is not None and paths.is_bundled(pointed.path)
         useless = {
             "app.sessions": True,
             **dict.fromkeys(_OF_THE_ROW, self._nothing_listed),
@@ -97,7 +102,8 @@ class SessionsScreen(DashboardScreen):
             **dict.fromkeys(_OF_THE_LIST, self._nothing_listed and not self._sessions),
             "sessions.undo": not self._can_undo,
         }
-        return frozenset(key for key, left_out in useless.items() if left_out)
+        rare = {key for key, left_out in useless.items() if left_out}
+        return frozenset(rare | {"sessions.edit", "sessions.resume", "sessions.delete"} if fixed else rare)
 
     def compose_body(self) -> ComposeResult:
         """Lay out the list and what there is to say about its current row."""
@@ -155,6 +161,9 @@ class SessionsScreen(DashboardScreen):
         self._point_at_latest()
         self._write_state(len(shown))
         self._nothing_listed = not shown
+        self._name_keys()
+
+    def _name_keys(self) -> None:
         if (rare := self.rare_keys) != self._rare_before:
             self._rare_before = rare
             self.refresh_bindings()
@@ -189,6 +198,7 @@ class SessionsScreen(DashboardScreen):
         """Say what the columns have no room for."""
         event.stop()
         self._describe(event.key)
+        self._name_keys()
 
     def _describe(self, key: str | None) -> None:
         session = self._sessions.get(key or "")
