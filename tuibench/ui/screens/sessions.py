@@ -102,8 +102,9 @@ class SessionsScreen(DashboardScreen):
             **dict.fromkeys(_OF_THE_LIST, self._nothing_listed and not self._sessions),
             "sessions.undo": not self._can_undo,
         }
+        changing = {"sessions.edit", "sessions.resume", *(() if self._marked else ("sessions.delete",))}
         rare = {key for key, left_out in useless.items() if left_out}
-        return frozenset(rare | {"sessions.edit", "sessions.resume", "sessions.delete"} if fixed else rare)
+        return frozenset(rare | changing if fixed else rare)
 
     def compose_body(self) -> ComposeResult:
         """Lay out the list and what there is to say about its current row."""
@@ -247,6 +248,7 @@ class SessionsScreen(DashboardScreen):
             shown = self._shown
             self._as_seen = self._look_of(shown)
             self._write_state(len(shown))
+            self._name_keys()
 
     def action_mark_all(self) -> None:
         """Mark all that are listed; if they are, none."""
