@@ -59,5 +59,6 @@ async def test_a_tall_terminal_gives_a_long_ladder_half_of_its_height(size, n_mo
     async with Program(methods=many).app().run_test(size=size) as pilot:
         screen = pilot.app.screen
         await until(pilot, screen._facts_known.is_set)
+        await pilot.press("escape")
         await pilot.pause()
         assert screen.ladder.outer_size.height == n_most

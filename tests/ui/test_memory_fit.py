@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import msgspec
 import pytest
 
 from tests.ui.scripted import METHODS, MODEL, Program, until
@@ -60,3 +61,16 @@ def test_nothing_is_said_of_what_fits_and_numbers_say_what_lacks():
         "It does not fit: 4.00 GiB more would have to be free"
     )
     assert memory_fit.in_words(UNMAKEABLE).endswith("Its files can be made where 1.00 GiB more is free")
+
+
+async def test_what_a_method_takes_is_read_whole_at_80_columns_while_a_prompt_is_written():
+    many = {f"method-{n}": msgspec.structs.replace(METHODS["kv-cache"], id=f"method-{n}") for n in range(20)}
+    program = Program(methods=many)
+    program.fits = dict.fromkeys(many, TOO_LARGE)
+    async with program.app().run_test(size=(80, 24)) as pilot:
+        screen = pilot.app.screen
+        await until(pilot, lambda: screen.fits)
+        await pilot.pause()
+        assert screen.prompt.has_focus
+        shown = " ".join(" ".join(strip.text.strip("│ ") for strip in screen._compositor.render_strips()).split())
+        assert memory_fit.in_words(TOO_LARGE) in shown
