@@ -133,7 +133,7 @@ def test_sessions_a_side_tell_what_one_cannot(store, capsys):
     base = sessions(store, "base", 10.0, 10.1, 9.9)
     assert gate(base, sessions(store, "same", 9.9, 10.1, 10.0)) == OK
     err = capsys.readouterr().err
-    assert "not slower by more than 5.0%: kv-cache" in err
+    assert "not slower by more than 5.0 %: kv-cache" in err
     assert "assumed" not in err
     assert gate(base, sessions(store, "slow", 9.0, 9.1, 9.05)) == REGRESSED
     assert (
@@ -152,7 +152,7 @@ def test_what_cannot_be_told_passes_unless_it_must_not(store, capsys):
 def test_one_session_a_side_tells_with_the_noise_that_is_assumed(store, capsys):
     base, new = sessions(store, "base", 10.0), sessions(store, "new", 9.1)
     assert gate(base, new, "--strict") == CANNOT_TELL
-    assert "3.0% was assumed" in capsys.readouterr().err
+    assert "3.0 % was assumed" in capsys.readouterr().err
     assert gate(base, new, "--run-noise", "1") == REGRESSED
 
 

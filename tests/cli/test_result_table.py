@@ -127,7 +127,7 @@ def test_details_tell_each_figure_of_the_quality_with_its_standard_error():
     state = replace(state, methods=state.methods | {"int8": replace(state.methods["int8"], quality=full)})
     _, told, _, reference, int8, *_ = detail_lines(state, width=200)
     assert told == "closeness to kv-cache on text: 1020 positions, reference cached in 2.00 MiB"
-    assert reference.endswith("reference       4")
+    assert reference.endswith("reference     4 tokens")
     for part in (
         "0.0041 ± 0.0004", "0.0035", "0.0154", "−0.09 % ± 0.04 %", "1.22 % ± 0.06 %", "97.00 % ± 0.59 %",
         "39.85 ± 3.86", "2 of 4 tokens",

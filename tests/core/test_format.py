@@ -98,3 +98,12 @@ def test_printable_leaves_no_control_character(text):
     shown = fmt.printable(text)
     assert len(shown) == len(text)
     assert not any((ord(char) < 32 and char not in "\n\t") or 127 <= ord(char) < 160 for char in shown)
+
+
+@pytest.mark.parametrize(
+    ("asked_bytes", "asked", "beside"),
+    [(600_000_000, "600 MB", "1074 MB"), (2_500_000, "2.5 MB", "1074 MB"), (2 << 30, "2.00 GiB", "1.00 GiB")],
+)
+def test_a_size_that_was_typed_comes_back_in_its_unit(asked_bytes, asked, beside):
+    assert fmt.size_asked(asked_bytes) == asked
+    assert fmt.size_beside(1 << 30, asked_bytes) == beside

@@ -70,7 +70,7 @@ def test_neighbours_that_leave_less_than_our_quota_take_the_rest():
 @pytest.mark.parametrize("quota", [2, 0.5])
 def test_the_observer_is_measured_by_the_cpus_that_are_ours(quota):
     (doubt,) = doubts_between(*on_64_cpus(after(observer=0.05 * quota), quota))
-    assert (doubt.lamp, doubt.reason) == (Lamp.RED, "dashboard and samplers used 5.0% of the CPU")
+    assert (doubt.lamp, doubt.reason) == (Lamp.RED, "dashboard and samplers used 5.0 % of the CPU")
 
 
 def test_what_was_stolen_is_shared_out_by_the_time_that_was_wanted():
@@ -88,15 +88,15 @@ def test_an_undisturbed_trial_has_a_green_lamp():
 @pytest.mark.parametrize(
     ("later", "lamp", "reason"),
     [
-        (after(others=0.2), Lamp.YELLOW, "other processes used 10% of the CPU"),
-        (after(worker=1.0, others=0.682), Lamp.RED, "other processes used 34% of the CPU"),
-        (after(stolen_ns=SECOND * 6 // 10), Lamp.YELLOW, "CPU time stolen by the hypervisor: 3.0%"),
-        (after(stolen_ns=2 * SECOND), Lamp.RED, "CPU time stolen by the hypervisor: 10.0%"),
-        (after(observer=0.06), Lamp.YELLOW, "dashboard and samplers used 3.0% of the CPU"),
+        (after(others=0.2), Lamp.YELLOW, "other processes used 10 % of the CPU"),
+        (after(worker=1.0, others=0.682), Lamp.RED, "other processes used 34 % of the CPU"),
+        (after(stolen_ns=SECOND * 6 // 10), Lamp.YELLOW, "CPU time stolen by the hypervisor: 3.0 %"),
+        (after(stolen_ns=2 * SECOND), Lamp.RED, "CPU time stolen by the hypervisor: 10.0 %"),
+        (after(observer=0.06), Lamp.YELLOW, "dashboard and samplers used 3.0 % of the CPU"),
         (after(n_throttled=8, throttled_ns=SECOND + 42_000_000), Lamp.YELLOW, "held threads back: 1 (42 ms in all)"),
         (after(n_throttled=20), Lamp.RED, "held threads back: 13"),
-        (after(clock_khz=2_550_000), Lamp.YELLOW, "the clock rate fell by 15% (2.55 GHz, 3.00 before)"),
-        (after(clock_khz=2_000_000), Lamp.RED, "the clock rate fell by 33%"),
+        (after(clock_khz=2_550_000), Lamp.YELLOW, "the clock rate fell by 15 % (2.55 GHz, 3.00 before)"),
+        (after(clock_khz=2_000_000), Lamp.RED, "the clock rate fell by 33 %"),
         (after(n_swapped_pages=1100), Lamp.YELLOW, "pages that the machine swapped: 100"),
         (after(n_swapped_pages=9000), Lamp.RED, "pages that the machine swapped: 8000"),
         (after(worker_major_faults=5), Lamp.YELLOW, "waits of the worker for the disk (major page faults): 2"),

@@ -104,7 +104,7 @@ def test_a_rival_as_fast_is_named():
 def of_lamps(lamps, *, tps=60, others=(Lamp.GREEN,) * 3, quality_of=SCORES):
     """Return what to take of a run whose fastest method has these lamps; a second one is three times slower."""
     ours = [
-        msgspec.structs.replace(each, lamp=lamp, validity=("other processes used 51% of the CPU",))
+        msgspec.structs.replace(each, lamp=lamp, validity=("other processes used 51 % of the CPU",))
         for each, lamp in zip(trials("int8", tps, n=len(lamps)), lamps, strict=True)
     ]
     theirs = [
@@ -138,7 +138,7 @@ def test_evidence_grades_the_headline(lamps, headline):
 
 
 def test_what_disturbed_is_told_beside_a_doubt_only():
-    told = "disturbed, for example: other processes used 51% of the CPU"
+    told = "disturbed, for example: other processes used 51 % of the CPU"
     assert told in of_lamps([Lamp.RED] * 3).remarks
     assert told not in of_lamps([Lamp.GREEN, Lamp.GREEN, Lamp.YELLOW]).remarks
 

@@ -153,7 +153,7 @@ def test_experts_that_stay_fp32_are_told_and_those_a_token_goes_to_are_counted(t
     n_linear = 2 * (2 * 32 * 32 + 2 * 32 * 16) + 96 * 32
     fp32, int8 = load(tmp_path, KvCache), load(tmp_path, Int8Torch)
     assert fp32.parameters * 4 - fp32.weight_bytes == 4 * (96 * 32 + n_experts * 3 // 4)
-    assert int8.facts["quantised"].startswith(f"{n_linear / (n_linear + n_experts):.0%}")
+    assert int8.facts["quantised"].startswith(f"{100 * n_linear / (n_linear + n_experts):.0f} %")
     assert int8.weight_bytes == n_linear + 4 * n_experts // 4
 
 

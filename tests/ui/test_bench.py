@@ -22,6 +22,7 @@ from tuibench.models.cache import CachedModel
 from tuibench.models.local import ModelError
 from tuibench.models.origin.pull_process import Pulled, PullFailed, PullProgress
 from tuibench.models.origin.sources import ModelKind, NamedModel
+from tuibench.ui.screens.base import TooSmall
 from tuibench.ui.screens.bench import BenchScreen
 from tuibench.ui.screens.details import DetailsScreen
 from tuibench.ui.screens.models import ModelsScreen
@@ -763,3 +764,17 @@ async def test_a_snapshot_neither_lays_out_nor_repaints_the_whole_screen(monkeyp
             await show(20)
         assert len(screen.focused_panel.text.shown_lines) > 20
         assert costly == []
+
+
+async def test_on_a_terminal_that_is_too_small_a_run_is_spoken_of_only_while_one_goes_on():
+    program = Program([RunStarted(BOTH, trial_order(BOTH, 1)), *trial("baseline"), HOLD])
+    async with program.app().run_test(size=(50, 12)) as pilot:
+        screen = await ready(pilot)
+        notice = screen.query_one(TooSmall)
+        assert "the run goes on" not in notice.render().plain
+        await start(pilot)
+        await until(pilot, lambda: screen.run.n_done == 1)
+        assert "the run goes on" in notice.render().plain
+        await pilot.press("f8")
+        await until(pilot, lambda: screen._live is None)
+        assert "the run goes on" not in notice.render().plain

@@ -25,6 +25,7 @@ from tuibench.store.side_by_side import SideBySide, side_by_side
 from tuibench.ui.screens.compare import CompareScreen
 from tuibench.ui.screens.export import ExportScreen
 from tuibench.ui.text import compare_rows
+from tuibench.ui.widgets.key_line import KeyLine
 from tuibench.ui.widgets.ratio_bars import RatioBars
 from tuibench.ui.widgets.scatter import Point, Scatter
 
@@ -187,6 +188,9 @@ async def test_the_filter_narrows_down_and_escape_ends_it():
         assert len(screen.table.keys) == 8
         await pilot.press("slash", *"onnx")
         await until(pilot, lambda: screen.table.keys == ("0:onnx", "1:onnx"))
+        line = screen.query_one(KeyLine)
+        assert "esc All rows" in line.render().plain
+        assert "Filter" not in line.render().plain  # a slash is a letter here
         await pilot.press("enter")
         assert screen.table.has_focus
         await pilot.press("escape")

@@ -133,3 +133,34 @@ async def test_texts_drawn_at_random_are_not_compared():
     async with Program().app().run_test(size=(80, 24)) as pilot:
         await opened(pilot, msgspec.structs.replace(stored(), greedy=False), "onnx")
         assert "text agrees for" not in text(pilot.app)
+
+
+@pytest.mark.parametrize("method", ["kv-cache", "int8-torch"])
+async def test_rates_counts_and_sizes_have_names_and_headings_of_their_own(method):
+    async with Program().app().run_test(size=(120, 40)) as pilot:
+        await opened(pilot, stored(FULL), method)
+        lines = pilot.app.screen.sheet.render().plain.splitlines()
+        names = [line.split("  ")[0] for line in lines if "  " in line.strip() and not line.startswith(" ")]
+        assert names.count("output") == 1
+        assert "text length 48 tokens" in text(pilot.app)
+        assert "text agrees for reference" not in text(pilot.app)
+        peaks = text(pilot.app).partition("peak RSS at the end of each phase")[2].partition("what it is made of")[0]
+        assert "decoded" in peaks
+        assert "private" not in peaks
+
+
+async def test_a_wide_terminal_has_two_columns_and_needs_no_scrolling():
+    async with Program().app().run_test(size=(200, 60)) as pilot:
+        await opened(pilot, stored(FULL), "int8-torch")
+        assert pilot.app.screen.column.max_scroll_y == 0
+        lines = pilot.app.screen.sheet.render().plain.splitlines()
+        assert any(line.startswith("Speed ") and not line.endswith("Speed ") for line in lines)
+        assert len(lines) < 30
+
+
+async def test_no_text_touches_the_scroll_bar():
+    async with Program().app().run_test(size=(80, 24)) as pilot:
+        await opened(pilot, stored(FULL), "int8-torch")
+        screen = pilot.app.screen
+        assert screen.column.max_scroll_y > 0
+        assert screen.sheet.content_region.right < screen.column.scrollable_content_region.right

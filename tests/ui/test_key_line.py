@@ -68,7 +68,7 @@ async def test_help_and_palette_are_always_there_and_nothing_is_cut(size):
         await pilot.app.push_screen(screen)
         await until(pilot, lambda: screen.run.methods)
         line = written(pilot.app)
-        assert line.rstrip().endswith("? Keys ^p palette")
+        assert line.rstrip().endswith("? Keys ^p Palette")
         assert len(line) <= size[0]
         assert "esc Bench" in line
         assert "Faster" not in line  # nothing plays

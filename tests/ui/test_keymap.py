@@ -42,6 +42,11 @@ def everywhere():
     return taken("app") | taken("list")
 
 
+@pytest.mark.parametrize("key", ["slash", "minus", "plus", "space", "x"])
+def test_a_key_that_is_typed_into_the_prompt_never_comes_before_it(key):
+    assert remap({"run.start": key}).problems == (f"keys: run.start: {key} could no longer be typed into the prompt",)
+
+
 def test_what_a_key_does_is_read_whole_at_80_columns():
     long = {(place, key.id) for place in KEYS for key in KEYS[place] if len(key.label) + 2 + len(key.tooltip) > 62}
     assert long == set()

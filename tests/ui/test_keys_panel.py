@@ -3,6 +3,7 @@
 import pytest
 
 from tests.ui.scripted import Program, until
+from tuibench.ui.widgets.key_line import KeyLine
 from tuibench.ui.widgets.keys_panel import KeysPanel
 
 
@@ -68,3 +69,25 @@ async def test_each_thing_has_one_line_and_is_told_once_and_closing_leaves_every
         await pilot.press("escape")
         await until(pilot, lambda: pilot.app.focused is focused)
         assert {widget: widget.region for widget in screen.walk_children()} == before
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_it_leaves_the_line_of_keys_free_which_says_how_to_close_it(size):
+    async with Program().app().run_test(size=size) as pilot:
+        await ladder(pilot)
+        panel = await opened(pilot)
+        line = pilot.app.screen.query_one(KeyLine)
+        assert panel.region.bottom == line.region.y
+        assert line.render().plain.strip().startswith("esc Close")
+
+
+@pytest.mark.parametrize("focus", ["ladder", "prompt"])
+async def test_every_key_has_a_plain_name(focus):
+    async with Program().app().run_test(size=(200, 60)) as pilot:
+        await ladder(pilot)
+        panel = await opened(pilot)
+        getattr(pilot.app.screen, focus).focus()
+        await pilot.pause()
+        text = panel.sheet.render().plain
+        assert [name for name in ("Besides", "Focus Next", "Page Left", "palette", "word select") if name in text] == []
+        assert ("Undo" in text) is (focus == "prompt")

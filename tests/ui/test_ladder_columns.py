@@ -1,13 +1,16 @@
 """Which columns the live ladder has: those that its methods may fill, by what the table of results declares."""
 
+import msgspec
 import pytest
 
 from tests.measured_runs import measured, quality, trials
+from tests.ui.scripted import METHODS, Program, until
 from tuibench.core.present.columns import LADDER
 from tuibench.core.results.comparison import compare
 from tuibench.core.results.measured_run import MeasuredRun
 from tuibench.core.results.row import REFERENCE
-from tuibench.ui.text.ladder_rows import COLUMNS, hidden_columns
+from tuibench.ui.text.columns import fit
+from tuibench.ui.text.ladder_rows import COLUMNS, Rung, hidden_columns, row
 
 FIGURES = {column.id for column in COLUMNS} - {"state", "lamp"}
 CLOSENESS = {"kld", "top1"}
@@ -38,3 +41,24 @@ def test_every_figure_is_a_column_of_the_result():
 )
 def test_a_column_is_hidden_where_none_of_the_methods_may_fill_it(runs, methods, hidden):
     assert hidden_columns(compare(runs, parents={}), methods) & FIGURES == hidden
+
+
+@pytest.mark.parametrize("width", [80, 120, 196])
+def test_a_note_has_all_cells_that_are_blank(width):
+    about = msgspec.structs.replace(METHODS["kv-cache"], explanation="word " * 60)
+    rung = Rung("kv-cache", about, chosen=True, state=None, compared=None, accent="")
+    widths = fit(COLUMNS, width, hidden=CLOSENESS | GUESSES)
+    line = row(rung, widths, width).plain
+    assert len(line) == width
+    assert line.endswith("…")
+
+
+@pytest.mark.parametrize(("size", "n_most"), [((200, 60), 29), ((120, 40), 16), ((80, 24), 9)])
+async def test_a_tall_terminal_gives_a_long_ladder_half_of_its_height(size, n_most):
+    many = {f"method-{n}": msgspec.structs.replace(METHODS["kv-cache"], id=f"method-{n}") for n in range(40)}
+    async with Program(methods=many).app().run_test(size=size) as pilot:
+        screen = pilot.app.screen
+        await until(pilot, screen._facts_known.is_set)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert screen.ladder.outer_size.height == n_most

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import msgspec
 import pytest
 
 from tests.ui.scripted import METHODS, MODEL, Program, until
@@ -28,7 +29,7 @@ async def test_what_does_not_fit_and_what_is_tight_are_marked_and_the_rest_is_no
         assert "kv-cache      memory is tight · PyTorch" in rows[1]
         assert all(len(row) <= screen.ladder.scrollable_content_region.width for row in rows)
         told = str(screen.focused_panel._note_for(None, has_stream=False))
-        assert "takes about 7.00 GiB of memory, 2.00 GiB are free" in told
+        assert "takes about 7.00 GiB of memory; 1.00 GiB of it is mapped from files and can be given back" in told
 
 
 async def test_it_is_asked_anew_when_model_length_or_users_change_and_after_a_run():
@@ -54,8 +55,22 @@ async def test_it_is_asked_anew_when_model_length_or_users_change_and_after_a_ru
 def test_nothing_is_said_of_what_fits_and_numbers_say_what_lacks():
     assert memory_fit.mark(None) == memory_fit.mark(ROOMY) == ""
     assert memory_fit.mark(UNMAKEABLE) == ("memory is tight", "$warning")
-    assert memory_fit.in_words(ROOMY) == "takes about 1.00 GiB of memory, 2.00 GiB are free"
+    assert memory_fit.in_words(ROOMY) == "takes about 1.00 GiB of memory; 2.00 GiB is free"
     assert memory_fit.in_words(TOO_LARGE).endswith(
-        "1.00 GiB of it are mapped files, which give way. It does not fit: 4.00 GiB more would have to be free"
+        "1.00 GiB of it is mapped from files and can be given back; 2.00 GiB is free. "
+        "It does not fit: 4.00 GiB more would have to be free"
     )
-    assert memory_fit.in_words(UNMAKEABLE).endswith("Its files can be made where 1.00 GiB more are free")
+    assert memory_fit.in_words(UNMAKEABLE).endswith("Its files can be made where 1.00 GiB more is free")
+
+
+async def test_what_a_method_takes_is_read_whole_at_80_columns_while_a_prompt_is_written():
+    many = {f"method-{n}": msgspec.structs.replace(METHODS["kv-cache"], id=f"method-{n}") for n in range(20)}
+    program = Program(methods=many)
+    program.fits = dict.fromkeys(many, TOO_LARGE)
+    async with program.app().run_test(size=(80, 24)) as pilot:
+        screen = pilot.app.screen
+        await until(pilot, lambda: screen.fits)
+        await pilot.pause()
+        assert screen.prompt.has_focus
+        shown = " ".join(" ".join(strip.text.strip("│ ") for strip in screen._compositor.render_strips()).split())
+        assert memory_fit.in_words(TOO_LARGE) in shown

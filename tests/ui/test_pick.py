@@ -77,7 +77,7 @@ async def test_limits_are_checked_while_they_are_typed():
         await pilot.press("enter")
         assert pilot.app.screen is form
         form.query_one("#memory", Input).value = "600"
-        await until(pilot, lambda: "peak RSS ≤ 572 MiB" in str(said.content))
+        await until(pilot, lambda: "peak RSS ≤ 600 MB" in str(said.content))
         assert form.query_one("#preset").value == "small"
 
 

@@ -13,8 +13,11 @@ from tuibench.core.run.spec import Sampling
 from tuibench.store.under_way import Claim
 from tuibench.ui.screens import replay
 from tuibench.ui.screens.compare import CompareScreen
+from tuibench.ui.screens.details import DetailsScreen
 from tuibench.ui.screens.replay import ReplayScreen
 from tuibench.ui.services import Services
+from tuibench.ui.widgets.key_line import KeyLine
+from tuibench.ui.widgets.keys_panel import KeysPanel
 from tuibench.ui.widgets.race_lane import RaceLane
 
 NAMES = ("baseline", "kv-cache", "onnx")
@@ -34,6 +37,10 @@ async def opened(pilot, **options):
     await until(pilot, lambda: screen.run.methods)
     await pilot.pause()
     return screen
+
+
+def keys(screen):
+    return screen.query_one(KeyLine).render().plain
 
 
 def n_tokens(screen):
@@ -170,6 +177,44 @@ async def test_a_text_drawn_at_random_is_no_reason_to_doubt_the_model(warmth):
         await until(pilot, lambda: screen.run.methods and "onnx" in screen.ladder._known)
         doubts = [flag for row in screen.ladder._compared.values() for flag in row.flags]
         assert any("perhaps not the same model" in flag for flag in doubts) is (not warmth)
+
+
+async def test_a_race_tells_details_of_the_whole_recording_and_of_the_method_that_the_results_were_about():
+    async with Program().app().run_test(size=(120, 40)) as pilot:
+        screen = await opened(pilot)
+        looked_at = screen._pointed
+        await pilot.press("0", "right", "d")
+        await until(pilot, lambda: isinstance(pilot.app.screen, DetailsScreen))
+        assert str(pilot.app.screen.column.border_title) == looked_at
+        assert len(pilot.app.screen._told) == len(NAMES)
+
+
+async def test_a_race_names_no_key_that_does_nothing_in_it():
+    async with Program().app().run_test(size=(200, 60)) as pilot:
+        screen = await opened(pilot)
+        assert "space Play" in keys(screen)
+        await pilot.press("0", "space")
+        await pilot.pause()
+        assert "space Pause" in keys(screen)
+        assert "+ Faster" in keys(screen)
+        await pilot.press(*["plus"] * 4)
+        await pilot.pause()
+        assert "+ Faster" not in keys(screen)
+        await pilot.press("question_mark")
+        await until(pilot, lambda: screen.query(KeysPanel))
+        told = {active.binding.id for active in screen.active_bindings.values()}
+        assert not told & {"run.report", "run.take", "panel.next", "panel.swap"}
+
+
+async def test_the_keys_of_a_race_are_told_beside_the_results_too():
+    async with Program().app().run_test(size=(200, 60)) as pilot:
+        screen = await opened(pilot)
+        await pilot.press("question_mark")
+        await until(pilot, lambda: screen.query(KeysPanel))
+        await pilot.pause()
+        text = screen.query_one(KeysPanel).sheet.render().plain
+        assert [name for name in ("Faster", "Slower", "Step", "Step back", "Export") if f" {name}  " not in text] == []
+        assert "Choose" not in text  # nothing can be chosen here
 
 
 async def test_c_compares_and_escape_goes_back():
@@ -336,3 +381,28 @@ async def test_results_show_the_end_of_each_users_text():
         await pilot.app.push_screen(screen)
         await until(pilot, lambda: "a a a" in str(screen.focused_panel.text.note))
         assert "2 │ b b b" in " ".join(str(screen.focused_panel.text.note).split())
+
+
+@pytest.mark.parametrize("made", [lambda: session(("kv-cache",)), with_users])
+async def test_where_no_text_differs_the_key_for_it_is_not_named(made):
+    async with Program().app().run_test(size=(200, 60)) as pilot:
+        screen = await opened(pilot)
+        assert "f Differs" in keys(screen)
+        await pilot.press("escape")
+        await pilot.app.push_screen(screen := ReplayScreen(pilot.app.context, made(), path=Path("first.toml")))
+        await until(pilot, lambda: screen.run.methods)
+        await pilot.pause()
+        assert "Differs" not in keys(screen)
+
+
+async def test_a_recording_that_ships_offers_no_further_trials():
+    async with Program().app().run_test(size=(200, 60)) as pilot:
+        screen = await opened(pilot)
+        await until(pilot, lambda: screen.strip.display)
+        assert "R 3 more trials" in screen.strip.render().plain
+        shipped = ReplayScreen(pilot.app.context, stored(), path=paths.sample_sessions() / "first.toml")
+        await pilot.app.push_screen(shipped)
+        await until(pilot, lambda: shipped.strip.display)
+        await pilot.pause()
+        assert "more trials" not in shipped.strip.render().plain
+        assert "c why" in shipped.strip.render().plain

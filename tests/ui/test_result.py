@@ -76,13 +76,13 @@ def test_methods_beyond_the_limit_are_named_as_faster_and_are_no_runners_up():
 def test_a_disturbed_leader_is_only_probable_and_says_why():
     stored = scored_session()
     shaken = [
-        msgspec.structs.replace(each, lamp=Lamp.RED, validity=("other processes used 51% of the CPU",))
+        msgspec.structs.replace(each, lamp=Lamp.RED, validity=("other processes used 51 % of the CPU",))
         if each.method == "int8-torch" and each.index == 0 else each
         for each in stored.trials
     ]  # fmt: skip
     _, sentence, lamp = said(of(msgspec.structs.replace(stored, trials=tuple(shaken))))
     assert sentence.startswith("Probably int8-torch")
-    assert "badly disturbed (other processes used 51% of the CPU)" in sentence
+    assert "badly disturbed (other processes used 51 % of the CPU)" in sentence
     assert lamp == "! disturbed"
 
 

@@ -307,3 +307,23 @@ async def test_the_palette_finds_model_settings_and_export_everywhere(key):
         await pilot.press(key)
         titles = [command.title.partition(" (")[0] for command in pilot.app.get_system_commands(pilot.app.screen)]
         assert [titles.count(title) for title in ("Model", "Settings", "Export")] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("lacking", [True, False])
+async def test_a_refusal_speaks_of_comparable_trials_only_where_nothing_can_be_done(lacking):
+    save(GOOD[:1], digest=MODEL.digest if lacking else "other")
+    made = program()
+    if lacking:
+        made.model = None
+    async with made.app().run_test(size=(80, 24)) as pilot:
+        await asked(pilot)
+        assert "This session cannot go on here" in said(pilot.app)
+        assert ("not be comparable" in said(pilot.app)) is not lacking
+        assert "F2 starts a new session." in said(pilot.app)
+
+
+async def test_one_failed_trial_is_it():
+    save([*GOOD[:1], CRASHED])
+    async with program().app().run_test(size=(80, 24)) as pilot:
+        await asked(pilot)
+        assert "1 trial failed or skipped: enter leaves it alone, f takes it again" in said(pilot.app)

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.ui.scripted import FINISHED, Program, answering, session, start, until
+from tuibench import paths
 from tuibench.core.run.state import MethodStatus
 from tuibench.store.catalogue import SessionSummary
 from tuibench.store.schema import SessionError
@@ -193,3 +194,50 @@ async def test_f3_and_f2_lead_to_list_and_bench_from_whatever_lies_over_them():
         await until(pilot, lambda: isinstance(pilot.app.screen, SessionsScreen))
         await pilot.press("f2")
         await until(pilot, lambda: isinstance(pilot.app.screen, BenchScreen))
+
+
+def keys(screen):
+    return [shown.label for shown in screen.query_one(KeyLine)._keys()[0]]
+
+
+async def test_without_a_session_no_key_for_one_is_named():
+    async with Program(sessions=[]).app().run_test(size=(200, 60)) as pilot:
+        await pilot.press("f3")
+        screen = pilot.app.screen
+        await until(pilot, lambda: "no session" in card(screen))
+        await pilot.pause()
+        assert keys(screen) == ["Bench"]
+
+
+async def test_while_something_is_searched_for_the_keys_are_those_of_the_search():
+    async with Program(sessions=[WHOLE]).app().run_test(size=(200, 60)) as pilot:
+        screen = await listed(pilot)
+        assert "Search" in keys(screen)
+        await pilot.press("slash", *"xyzzy")
+        await until(pilot, lambda: not screen.table.n_rows)
+        await pilot.pause()
+        assert keys(screen) == ["List", "All", "Bench"]
+        await pilot.press("enter", "o")
+        await until(pilot, lambda: notices(pilot.app))
+        assert notices(pilot.app) == ["nothing found – esc shows all 1"]
+
+
+async def test_what_the_dialog_calls_enter_the_line_of_keys_calls_so_too():
+    async with Program(sessions=[WHOLE]).app().run_test(size=(120, 40)) as pilot:
+        await listed(pilot)
+        await pilot.press("e")
+        await until(pilot, lambda: pilot.app.screen.query("#note"))
+        await pilot.pause()
+        assert "⏎ Save" in pilot.app.screen.query_one(KeyLine).render().plain
+
+
+async def test_on_a_session_that_ships_no_key_is_named_that_would_change_it():
+    shipped = dataclasses.replace(WHOLE, path=paths.sample_sessions() / "s.toml", created=None)
+    async with Program(sessions=[WHOLE, shipped]).app().run_test(size=(200, 60)) as pilot:
+        screen = await listed(pilot)
+        changing = {"Edit", "Resume", "Delete"}
+        assert changing <= set(keys(screen))
+        await pilot.press("G")
+        await until(pilot, lambda: screen.table.pointed == str(shipped.path))
+        await pilot.pause()
+        assert not changing & set(keys(screen))

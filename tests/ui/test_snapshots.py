@@ -244,7 +244,7 @@ def test_resume(snap_compare, size, obstacles):
 
 def opened_session(**options):
     async def run(pilot):
-        screen = ReplayScreen(pilot.app.context, scored_session(), **options)
+        screen = ReplayScreen(pilot.app.context, scored_session(), path=Path("first.toml"), **options)
         await pilot.app.push_screen(screen)
         await until(pilot, lambda: screen.run.methods)
         await pilot.pause()

@@ -160,4 +160,4 @@ def _disk(found: Examination) -> Facts:
 
 def _share(share: float | None, capacity_cpus: float) -> str:
     of_all = "the usable CPU" if capacity_cpus == 1 else f"the {capacity_cpus:.3g} usable CPUs"
-    return _NOT_TOLD if share is None else f"{share:.1%} of {of_all}"
+    return _NOT_TOLD if share is None else f"{fmt.percent(share, 1)} of {of_all}"

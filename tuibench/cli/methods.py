@@ -60,5 +60,5 @@ def _told(fit: Fit | None) -> str:
         verdict = f"its files cannot be made: {size(lacking)} more would have to be free"
     else:
         verdict = "fits"
-    mapped = f"; {size(need.mapped)} of it are mapped files, which give way" if need.mapped else ""
+    mapped = f"; {size(need.mapped)} of it is mapped from files and can be given back" if need.mapped else ""
     return f"{size(need.run):>9}  {size(need.prepare):>9}  {verdict}{mapped}"

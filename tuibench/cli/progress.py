@@ -115,7 +115,7 @@ def _scoring(trial: TrialState) -> str:
     progress = trial.progress
     if progress is None or not progress.total:
         return trial.phase.value
-    return f"{progress.label} {progress.done / progress.total:.0%}"
+    return f"{progress.label} {fmt.percent(progress.done / progress.total)}"
 
 
 def _quality(record: QualityRecord) -> str:

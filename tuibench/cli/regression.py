@@ -33,8 +33,10 @@ def judged(comparison: Comparison, n_base: int, options: argparse.Namespace) -> 
         for line in _lines(comparison, gate, _side(comparison, base, "base"), _side(comparison, new, "new"), allowed):
             print(fmt.printable(f"tuibench: {line}"), file=sys.stderr)
     if any(gate.noise_assumed for _, gate in gates):
-        print(f"tuibench: so few sessions do not show how speed varies from one to the next: {noise:.1%} was assumed; "
-              "three or more a side do (--base A1 A2 A3 --new B1 B2 B3)", file=sys.stderr)  # fmt: skip
+        assumed = (
+            f"so few sessions do not show how speed varies from one to the next: {fmt.percent(noise, 1)} was assumed"
+        )
+        print(f"tuibench: {assumed}; three or more a side do (--base A1 A2 A3 --new B1 B2 B3)", file=sys.stderr)
     return _exit_code([gate for _, gate in gates], strict=options.strict)
 
 
@@ -58,7 +60,7 @@ def _lines(comparison: Comparison, gate: Gate, base: str, new: str, allowed: flo
     if not gate.judgements:
         yield f"no method was measured both in {base} and in {new}: no pass"
     if within := gate.with_standing(Standing.NOT_SLOWER):
-        yield f"not slower by more than {allowed:.1%}: {', '.join(each.method for each in within)}"
+        yield f"not slower by more than {fmt.percent(allowed, 1)}: {', '.join(each.method for each in within)}"
     for each in gate.with_standing(Standing.UNSURE):
         why = "more sessions a side would" if each.low is not None else "too few trials"
         yield f"cannot tell: {_speeds(each, base, new)} ({why})"

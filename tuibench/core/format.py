@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 MISSING = "–"
 _KIB = 1024
 _KB = 1000
+_MB = 1_000_000
+_TENTH_OF_MB = 100_000
 _LEAST_DIVERGENCE = 0.00005
 
 
@@ -48,6 +50,18 @@ def size(n_bytes: float | None) -> str:
             return f"{_three_digits(value)} {unit}"
         value /= _KIB
     return f"{_three_digits(value)} GiB"
+
+
+def size_asked(n_bytes: int) -> str:
+    """Return a size that somebody typed in the kind of unit it was typed in: in MB where these come out even."""
+    return f"{n_bytes / _MB:.10g} MB" if n_bytes % _TENTH_OF_MB == 0 else size(n_bytes)
+
+
+def size_beside(n_bytes: float | None, asked_bytes: int) -> str:
+    """Return a size to hold against one that somebody typed, in the same kind of unit."""
+    if n_bytes is None or asked_bytes % _TENTH_OF_MB:
+        return size(n_bytes)
+    return f"{_three_digits(n_bytes / _MB)} MB"
 
 
 def count(n: float | None) -> str:
@@ -89,8 +103,13 @@ def change(fraction: float | None) -> str:
 
 
 def share(fraction: float | None) -> str:
-    """Return a share in per cent."""
-    return MISSING if fraction is None else f"{100 * fraction:.1f} %"
+    """Return a share in per cent, to a tenth."""
+    return MISSING if fraction is None else percent(fraction, 1)
+
+
+def percent(fraction: float, n_decimals: int = 0) -> str:
+    """Return a fraction in per cent."""
+    return f"{100 * fraction:.{n_decimals}f} %"
 
 
 def divergence(nats: float | None, standard_error: float | None = None) -> str:

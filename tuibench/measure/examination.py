@@ -15,6 +15,7 @@ import psutil
 
 import tuibench
 from tuibench import paths
+from tuibench.core import format as fmt
 from tuibench.core.machine.advice import Problem, Surroundings, consequences, problems
 from tuibench.core.machine.effective_cpus import EffectiveCpus
 from tuibench.core.machine.fingerprint import MachineHeader
@@ -140,7 +141,7 @@ class _Processes:
             with suppress(psutil.Error):
                 shares.append((process.cpu_percent(None) / 100, process.info["name"] or str(process.pid)))
         busy = sorted((share for share in shares if share[0] >= _NAMED_SHARE), reverse=True)
-        return tuple(f"{name} {share:.0%}" for share, name in busy[:_NAMED_PROCESSES])
+        return tuple(f"{name} {fmt.percent(share)}" for share, name in busy[:_NAMED_PROCESSES])
 
 
 def _surroundings(cpus: EffectiveCpus, busiest: tuple[str, ...]) -> Surroundings:

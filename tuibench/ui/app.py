@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual import on, work
-from textual.app import SystemCommand, get_system_commands_provider
+from textual.app import SystemCommand
 from textual.binding import Binding
 from textual.css.query import NoMatches
 from textual.screen import Screen
@@ -23,6 +23,7 @@ from tuibench.core import format as fmt
 from tuibench.models.local import ModelError
 from tuibench.store.schema import SessionError
 from tuibench.ui.context import Context
+from tuibench.ui.keys.active import active_keys, label_of, rare_keys
 from tuibench.ui.keys.keymap import KEYS, bindings
 from tuibench.ui.keys.remapping import remap
 from tuibench.ui.look.series import SeriesMap
@@ -34,6 +35,12 @@ from tuibench.ui.sessions_app import SessionsApp
 if TYPE_CHECKING:
     from textual.command import Provider
     from textual.dom import DOMNode
+
+
+def _screen_commands() -> type[Provider]:
+    from tuibench.ui.commands import ScreenCommands  # noqa: PLC0415 - when the palette opens
+
+    return ScreenCommands
 
 
 def _method_commands() -> type[Provider]:
@@ -74,9 +81,9 @@ class TuibenchApp(SessionsApp):
     TITLE = "tuibench"
     CSS_PATH = ["tuibench.tcss", "run.tcss"]
     BINDINGS = [*bindings("app"), *bindings("list")]
-    COMMANDS = {get_system_commands_provider, _method_commands, _session_commands, _manual_commands}
+    COMMANDS = {_screen_commands, _method_commands, _session_commands, _manual_commands}
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (100, "-wide"), (170, "-very-wide")]
-    VERTICAL_BREAKPOINTS = [(0, "-flat"), (15, "-short"), (32, "-tall")]
+    VERTICAL_BREAKPOINTS = [(0, "-flat"), (15, "-short"), (32, "-tall"), (50, "-very-tall")]
 
     def __init__(
         self,
@@ -146,7 +153,7 @@ class TuibenchApp(SessionsApp):
             session = await asyncio.to_thread(services.load_session, first.path)
             if self.screen is not self._bench or self._bench.prompt.text:
                 return  # somebody knows already what to do
-            screen = ReplayScreen(self.context, session, play=True)
+            screen = ReplayScreen(self.context, session, path=first.path, play=True)
             await self.push_screen(screen)
             await screen.query_one("#body").mount(Offer(self.context.model, "ctrl+g"), before=0)
             screen.call_after_refresh(screen.size_lanes, self.size)
@@ -231,14 +238,16 @@ class TuibenchApp(SessionsApp):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Offer everything that has a key by its name, too."""
-        yield from super().get_system_commands(screen)
-        yield SystemCommand("Redraw", "Repaint the whole screen, over what other programs wrote on it", self.paint_all)
-        offered = set()
-        for active in screen.active_bindings.values():
+        offered: set[str] = set()
+        # What the screen itself does comes first, what would do nothing now after that.
+        rare = rare_keys(screen)
+        actives = sorted(active_keys(screen), key=lambda each: (each.node is not screen, each.binding.id in rare))
+        for active in actives:
             binding = active.binding
-            if binding.id and not binding.id.startswith("list.") and binding.tooltip and active.enabled:
-                offered.add(binding.id)
-                title = f"{binding.description} ({self.get_key_display(binding)})"
+            moves = (binding.id or "").startswith(("list.", "rows."))
+            if binding.id and not moves and binding.id not in offered and binding.tooltip and active.enabled:
+                offered.add(binding.id)  # once, whichever keys it has
+                title = f"{label_of(active)} ({self.get_key_display(binding)})"
                 yield SystemCommand(title, binding.tooltip, self._runner(active.node, binding.action))
         # While a text box has the focus, it takes letters; the palette is the way to what they would do.
         for binding in Binding.make_bindings(screen.BINDINGS):
@@ -250,6 +259,8 @@ class TuibenchApp(SessionsApp):
         for key in KEYS["bench"]:
             if key.id in _FOUND_EVERYWHERE - offered:
                 yield SystemCommand(key.label, key.tooltip, partial(self._on_bench, key.action))
+        yield SystemCommand("Redraw", "Repaint the whole screen, over what other programs wrote on it", self.paint_all)
+        yield from super().get_system_commands(screen)
 
     async def _on_bench(self, action: str) -> None:
         await self.action_show_mode("bench")

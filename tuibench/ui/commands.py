@@ -1,4 +1,4 @@
-"""The command palette's answers beyond the built-in ones: methods, sessions and pages of the manual."""
+"""The command palette's answers: what the screen can do, methods, sessions and pages of the manual."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.markup import escape
+from textual.system_commands import SystemCommandsProvider
 
 from tuibench.core import format as fmt
 from tuibench.topics import text, topics
 from tuibench.ui.messages import MethodToggled, PageWanted, SessionChosen
+from tuibench.ui.text.excerpt import excerpt
 
 _LEAST_WORD = 3
 """Letters of what is looked for within the manual's pages: fewer are on all of them."""
 _SCORE_TITLE, _SCORE_WITHIN = 0.5, 0.1
 """What can be done comes first, then pages that are called so, then those that have the words somewhere."""
-_EXCERPT = 60
-"""Letters of a page that are shown from where the words stand."""
+_BESIDE_TEXT = 6
+"""Cells of a line of the palette that are its margins and the scroll bar."""
 
 if TYPE_CHECKING:
     from tuibench.store.catalogue import SessionSummary
@@ -30,13 +33,31 @@ def _services(provider: Provider) -> Services:
     return context.services
 
 
+class ScreenCommands(SystemCommandsProvider):
+    """What the app has to offer, in its order: Textual's own provider lists everything by the alphabet."""
+
+    async def discover(self) -> Hits:
+        """Offer all commands."""
+        for title, explanation, callback, is_discovered in self.app.get_system_commands(self.screen):
+            if is_discovered:
+                yield DiscoveryHit(title, callback, help=escape(explanation))
+
+
+class _LaterHit(DiscoveryHit):
+    """Stands below all that Textual scores alike, which providers yield as it comes."""
+
+    @property
+    def score(self) -> float:
+        return -1.0
+
+
 class MethodCommands(Provider):
     """Select or deselect a method."""
 
     async def discover(self) -> Hits:
-        """Offer all methods."""
+        """Offer all methods, after what the screen can do."""
         for name, label, explanation in self._rows():
-            yield DiscoveryHit(label, partial(self._toggle, name), help=explanation)
+            yield _LaterHit(label, partial(self._toggle, name), help=explanation)
 
     async def search(self, query: str) -> Hits:
         """Offer the methods that match."""
@@ -47,7 +68,7 @@ class MethodCommands(Provider):
 
     def _rows(self) -> list[tuple[str, str, str]]:
         methods = _services(self).methods()
-        return [(name, f"Method: {name}", method.explanation) for name, method in methods.items()]
+        return [(name, f"Method: {name}", escape(method.explanation)) for name, method in methods.items()]
 
     def _toggle(self, name: str) -> None:
         self.app.post_message(MethodToggled(name))
@@ -77,16 +98,12 @@ class ManualCommands(Provider):
     async def search(self, query: str) -> Hits:
         """Offer the pages that match."""
         matcher, words = self.matcher(query), query.casefold().strip()
+        width = self.app.size.width - _BESIDE_TEXT
         for page in topics():
             label = f"Manual: {page.title}"
             open_it = partial(self.app.post_message, PageWanted(page.name))
             if words in page.title.casefold():  # letters strewn over a title are no reason to read the page
                 score, where = _SCORE_TITLE * matcher.match(label), f"`tuibench help {page.name}`"
                 yield Hit(score, matcher.highlight(label), open_it, help=where)
-            elif len(words) >= _LEAST_WORD and (found := _excerpt(words, text(page.name))):
-                yield Hit(_SCORE_WITHIN, label, open_it, help=found)
-
-
-def _excerpt(words: str, page: str) -> str | None:
-    at = page.casefold().find(words)
-    return None if at < 0 else f"… {page[at : at + _EXCERPT].splitlines()[0]} …"
+            elif len(words) >= _LEAST_WORD and (found := excerpt(words, text(page.name), width)):
+                yield Hit(_SCORE_WITHIN, label, open_it, help=escape(found))

@@ -47,4 +47,4 @@ def test_sequences_of_other_lengths_share_a_step(tiny_model, expected):
 def test_rounded_products_stay_near(method, most, tiny_model, expected):
     engine, info = loaded(method, tiny_model(KIND))
     assert 0 < divergence(expected, forced(engine, TEXT)) < most
-    assert info.facts["quantised"].startswith("100%")
+    assert info.facts["quantised"].startswith("100 %")

@@ -54,7 +54,7 @@ def test_quantised_logits_stay_near_fp32(method, kind, tiny_model, exact):
     # In a Gemma 4 products read the residual itself, which no norm has made even, and there is a layer more.
     more = 2 if kind == "gemma4-told-again" else 1
     assert 0 < found < more * LARGEST_DIVERGENCE[method]
-    assert info.facts["quantised"].startswith("100%")
+    assert info.facts["quantised"].startswith("100 %")
 
 
 @pytest.mark.usefixtures("warm_cache")

@@ -210,7 +210,7 @@ def _judge(name: str, value: float | None, sentence: str) -> Disturbance | None:
     if value is None or value < limits.yellow:
         return None
     lamp = Lamp.RED if limits.red is not None and value >= limits.red else Lamp.YELLOW
-    return Disturbance(lamp, sentence.format(value))
+    return Disturbance(lamp, sentence.format(value).replace("%", " %"))  # as everywhere
 
 
 def _rise(before: int | None, after: int | None) -> int | None:

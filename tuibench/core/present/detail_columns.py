@@ -50,9 +50,12 @@ def _agreed(comparison: Comparison, row: Row) -> str:
 
 
 def _length(comparison: Comparison, row: Row) -> str:
-    """Return how long the outputs are: one number, unless trials ended early."""
+    """Return how long the texts are: one number, unless trials ended early."""
     lengths = {record.n_gen for record in _measured(comparison, row)}
-    return " – ".join(map(str, sorted({min(lengths), max(lengths)}))) if lengths else fmt.MISSING
+    if not lengths:
+        return fmt.MISSING
+    least, *most = map(str, sorted({min(lengths), max(lengths)}))
+    return f"{' – '.join((least, *most))} tokens"
 
 
 QUALITY = (
@@ -65,7 +68,7 @@ QUALITY = (
     Column("top1", "top-1", _Figure(lambda each: each.top1, lambda each: each.top1_se, _percent)),
     Column("perplexity", "PPL", _Figure(lambda each: each.perplexity, lambda each: each.perplexity_se, _number)),
     Column("agreed", "text agrees for", _agreed),
-    Column("length", "output", _length),
+    Column("length", "text length", _length),
 )
 """Teacher-forced figures with their standard errors; the greedy text until it leaves the reference's."""
 
@@ -142,14 +145,17 @@ def _kv_cache(comparison: Comparison, row: Row) -> str:
     return f"{fmt.size(kv_cache.at(length))} at {fmt.counted(length, 'token')}"
 
 
-MEMORY = (
-    METHOD,
+PEAKS = (
     Column("prepare_peak_bytes", "prepared", _greatest(lambda record: record.prepare_peak_bytes)),
     Column("load_peak_bytes", "loaded", _greatest(lambda record: record.load_peak_bytes)),
     Column("prefill_peak_bytes", "prefilled", _greatest(lambda record: record.prefill_peak_bytes)),
     Column("peak_rss_bytes", "decoded", _greatest(lambda record: record.peak_rss_bytes)),
+)
+"""The worker's high-water mark at the end of each phase."""
+SHARES = (
     Column("rss_anon_bytes", "private", _greatest(lambda record: record.rss_anon_bytes)),
     Column("rss_file_bytes", "mapped", _greatest(lambda record: record.rss_file_bytes)),
     Column("kv_cache", "KV-cache", _kv_cache),
 )
-"""The worker's high-water mark at the end of each phase, and what of its memory is its own or mapped from files."""
+"""What of the worker's memory is its own or mapped from files."""
+MEMORY = (METHOD, *PEAKS, *SHARES)

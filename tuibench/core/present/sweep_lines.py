@@ -227,8 +227,10 @@ def _along(comparison: Comparison, line: Line, metric: Metric) -> tuple[str, ...
         for value, found in zip(line.values, winners, strict=True)
         if found is not None and found.sure
     )
-    what = f"only here: {sure}" if sure else "nowhere"
-    return (f"along the {_AXIS_WORDS[line.axis][2]}, who {_VERBS[metric.id]} can be told {what}",)
+    along, figure = _AXIS_WORDS[line.axis][2], TITLES[metric.id]
+    if not sure:
+        return (f"no {along} shows a clear winner in {figure}",)
+    return (f"along the {along}, {figure} has a clear winner only here: {sure}",)
 
 
 def _crossing(change: Crossing) -> str:

@@ -34,7 +34,7 @@ def verdict_lines(comparison: Comparison, run: int = 0) -> list[str]:
     if drifted is not None:
         faster = "faster" if drifted.change > 0 else "slower"
         lines.append(
-            f"drift: the machine became {abs(drifted.change):.0%} {faster} during the run "
+            f"drift: the machine became {fmt.percent(abs(drifted.change))} {faster} during the run "
             f"(p = {drifted.p_value:.3f}), most of it at trial {drifted.at_trial} of {drifted.n_trials}"
         )
     return lines

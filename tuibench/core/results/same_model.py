@@ -79,7 +79,7 @@ def same_model(
     if quality is not None and quality.kld_mean is not None and quality.top1 is not None:
         if quality.kld_mean <= MOST_KLD and quality.top1 >= LEAST_TOP1:
             return SameModel(same=True)
-        figures = f"mean KLD {quality.kld_mean:.2g} (at most {MOST_KLD:.0e}), top-1 {quality.top1:.1%}"
+        figures = f"mean KLD {quality.kld_mean:.2g} (at most {MOST_KLD:.0e}), top-1 {fmt.percent(quality.top1, 1)}"
         return SameModel(same=False, reason=f"{figures}{_where(agreement)}")
     if agreement is None or agreement.identical:
         return SameModel(same=None if agreement is None else True)

@@ -121,7 +121,7 @@ def _among(
     if can_go_on and (doubts or len(more) > 1):
         return Measure(more, n_rounds)
     apart = (f"not told apart from {', '.join(row.method for row in rivals)}",) if rivals else ()
-    near = {row.method: f"at most {INDIFFERENT - 1:.0%} faster" for row in others if row not in rivals}
+    near = {row.method: f"at most {fmt.percent(INDIFFERENT - 1)} faster" for row in others if row not in rivals}
     doubts = (*doubts, *_quality_doubts(leader, limits), *apart)
     return Answer(leader.method, doubts, tuple(row.method for row in rivals), {**out, **near})
 
@@ -144,7 +144,8 @@ def _too_large(row: Row, limits: Limits) -> str | None:
     peak_bytes = row.median(PEAK_RSS)
     if limits.max_rss_bytes is None or (peak_bytes is not None and peak_bytes <= limits.max_rss_bytes):
         return None
-    return f"peak RSS {fmt.size(peak_bytes)}, above {fmt.size(limits.max_rss_bytes)}"
+    asked = limits.max_rss_bytes
+    return f"peak RSS {fmt.size_beside(peak_bytes, asked)}, above {fmt.size_asked(asked)}"
 
 
 def _too_slow(row: Row, limits: Limits) -> str | None:

@@ -21,7 +21,7 @@ def limits_line(limits: Limits) -> str:
     """Return what is asked of a method."""
     asked = (
         limits.max_kld is not None and f"KLD ≤ {limits.max_kld:g}",
-        limits.max_rss_bytes is not None and f"peak RSS ≤ {fmt.size(limits.max_rss_bytes)}",
+        limits.max_rss_bytes is not None and f"peak RSS ≤ {fmt.size_asked(limits.max_rss_bytes)}",
         limits.min_decode_tps is not None and f"decode ≥ {fmt.rate(limits.min_decode_tps)}",
         limits.max_ttft_ns is not None and f"TTFT ≤ {fmt.duration(limits.max_ttft_ns)}",
     )

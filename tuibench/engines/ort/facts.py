@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
+from tuibench.core import format as fmt
 from tuibench.core.run.spec import Method
 from tuibench.engines.base import EngineInfo
 from tuibench.engines.decoder.description import Decoder
@@ -78,7 +79,7 @@ def _integer_kernels(info: GraphInfo) -> str:
 
 def _share(info: GraphInfo) -> str:
     total = info.quantised_weights + info.unquantised_weights
-    return f"{info.quantised_weights / total:.0%} of the weights in matrix products"
+    return f"{fmt.percent(info.quantised_weights / total)} of the weights in matrix products"
 
 
 def _fusion(info: GraphInfo, plain: CachedArtifact | None) -> dict[str, str]:

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from tuibench.core import format as fmt
 from tuibench.engines.base import EngineInfo
 from tuibench.engines.torch.rotation import context_window
 from tuibench.models.folder import weight_files
@@ -83,7 +84,11 @@ def describe(model: Any, model_dir: Path, n_threads: int, chosen: Mapping[int, i
             "attention": model.config._attn_implementation,  # noqa: SLF001 - no public name for it
             "kernels": f"PyTorch {torch.backends.cpu.get_cpu_capability()}",
             "threads": str(n_threads),
-            **({"experts": f"{n_active / n_expert:.0%} of their weights are read for a token"} if n_expert else {}),
+            **(
+                {"experts": f"{fmt.percent(n_active / n_expert)} of their weights are read for a token"}
+                if n_expert
+                else {}
+            ),
             "torch": str(torch.__version__),
             "transformers": version("transformers"),
         },

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from tuibench.core import format as fmt
 from tuibench.core.run.spec import Method
 from tuibench.engines.base import EngineInfo, Progress, UnsupportedModelError
 from tuibench.engines.forward_errors import FORWARD_ERRORS, one_line, raise_if_out_of_memory
@@ -57,7 +58,7 @@ class Int8Torch(KvCache):
             "precision": "INT8",
             "kernels": f"PyTorch {engine} dynamic INT8, weights per row, activations {_activation_bits(engine)} bits",
             "products": f"INT8 × {len(before) - len(after)}, FP32 × {len(after)}{', experts FP32' if n_expert else ''}",
-            "quantised": f"{n_quantised / max(n_quantised + n_left, 1):.0%} of the weights in matrix products",
+            "quantised": f"{fmt.percent(n_quantised / max(n_quantised + n_left, 1))} of the weights in matrix products",
         }
         return replace(info, weight_bytes=n_quantised + 4 * (n_linear + n_active), facts=facts)
 

@@ -51,9 +51,11 @@ class ResumeOffer:
     model: LocalModel | None
     """None where it is not on this machine, which is an obstacle, too."""
     obstacles: tuple[str, ...]
-    """Why new trials would not be comparable with those that are there, one reason each; none if it may go on."""
+    """Why it cannot go on here, one reason each; none if it may go on."""
     notice: str | None
     """What will be left out."""
+    comparable: bool = False
+    """Whether the obstacles are such as something can be done about, and new trials would be comparable then."""
 
     @property
     def n_planned(self) -> int:
@@ -134,14 +136,15 @@ def resume_offer(request: ResumeRequest, here: Here) -> ResumeOffer:
         hosts=hosts,
         threads_of_hosts=threads_of_hosts(continuation.session),
     )
-    reasons = [
+    lacking = [
         *_host_obstacles(continuation, others, hosts, reachable=here.hosts is not None),
-        *_model_obstacles(continuation, model),
-        *other_texts(header, spec),
+        *_lacking_model(continuation, model),
         *_server_obstacles(servers),
+        *other_texts(header, spec),
         *_asked_otherwise(request, spec),
     ]
-    return ResumeOffer(continuation, spec, model, tuple(reasons), notice)
+    differing = tuple(obstacles(continuation.session, model)) if model is not None else ()
+    return ResumeOffer(continuation, spec, model, (*differing, *lacking), notice, comparable=not differing)
 
 
 def _host_obstacles(
@@ -154,12 +157,10 @@ def _host_obstacles(
         yield f"it was measured on {', '.join(lacking)}: add [hosts.NAME] to the settings"
 
 
-def _model_obstacles(continuation: Continuation, model: LocalModel | None) -> Iterator[str]:
+def _lacking_model(continuation: Continuation, model: LocalModel | None) -> Iterator[str]:
     if model is None:
         name = continuation.session.header.model.name
         yield f"its model {name} is not on this machine; pull it, or name its folder with --model"
-    else:
-        yield from obstacles(continuation.session, model)
 
 
 def _server_obstacles(servers: list[tuple[Endpoint, Endpoint | None]]) -> Iterator[str]:

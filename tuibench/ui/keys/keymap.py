@@ -38,7 +38,7 @@ KEYS: dict[str, tuple[Key, ...]] = {
         Key("app.help", "question_mark,f1", "toggle_help", "Keys", "All keys and what they do", show=False),
     ),
     "help": (
-        Key("help.close", "escape", "close", "Close", "Close the list of keys", show=False),
+        Key("help.close", "escape", "close", "Close", "Close the list of keys"),
     ),
     # In every list, and in whatever else scrolls while it has the focus.
     "list": (
@@ -128,8 +128,8 @@ KEYS: dict[str, tuple[Key, ...]] = {
         Key("dialog.close", "escape", "close", "Close", "Leave everything as it is"),
     ),
     "search": (
-        Key("search.done", "enter,down", "done", "List", "From the search to what was found", show=False),
-        Key("search.cancel", "escape", "cancel", "All", "End the search", show=False),
+        Key("search.done", "enter,down", "done", "List", "From the search to what was found"),
+        Key("search.cancel", "escape", "cancel", "All", "End the search"),
     ),
     "replay": (
         Key("replay.toggle", "space", "toggle_play", "Play", "Start, pause or go on", priority=True),
@@ -192,7 +192,7 @@ KEYS: dict[str, tuple[Key, ...]] = {
         Key("dialog.close", "escape", "close", "Back", "As it was before"),
     ),
     "edit": (
-        Key("edit.save", "ctrl+j,enter", "save", "Save", "Write it into the session file"),
+        Key("edit.save", "enter,ctrl+j", "save", "Save", "Write it into the session file", priority=True),
         Key("dialog.close", "escape", "close", "Cancel", "Leave everything as it is"),
     ),
     "take": (

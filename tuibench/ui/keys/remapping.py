@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
-from textual.keys import Keys, key_to_character
+from textual.keys import Keys
 
+from tuibench.ui.keys.active import letter_of
 from tuibench.ui.keys.keymap import KEYS, Key
 
 _EVERYWHERE = ("app", "list")
@@ -72,8 +73,8 @@ def _beside(places: list[str]) -> Iterator[Key]:
 
 def _is_key(key: str) -> bool:
     *modifiers, name = key.split("+") if len(key) > 1 else [key]
-    return _MODIFIERS.issuperset(modifiers) and (len(name) == 1 or name in _NAMES or key_to_character(name) is not None)
+    return _MODIFIERS.issuperset(modifiers) and (len(name) == 1 or name in _NAMES or letter_of(name) is not None)
 
 
 def _prints(key: str) -> bool:
-    return key == "space" or key_to_character(key) is not None
+    return letter_of(key) is not None

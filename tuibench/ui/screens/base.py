@@ -33,7 +33,7 @@ from tuibench.ui.text.result import Result, answer_of, result_of
 from tuibench.ui.widgets.ladder import Ladder
 from tuibench.ui.widgets.latency_curves import Curve, LatencyCurves
 from tuibench.ui.widgets.live_panel import LivePanel
-from tuibench.ui.widgets.result_strip import ResultStrip
+from tuibench.ui.widgets.result_strip import KEYS, ResultStrip
 
 if TYPE_CHECKING:
     from tuibench.models.memory_needs import Fit
@@ -57,10 +57,11 @@ class TooSmall(Widget):
     def render(self) -> Content:
         """Say what is needed."""
         width, height = self.app.size
+        runs = getattr(self.app, "session_under_way", None) is not None
         return Content.assemble(
             ("terminal too small", "bold $warning"),
             f"\n{width}×{height}: 60×15 needed",
-            ("\nthe run goes on", "$muted"),
+            ("\nthe run goes on" if runs else "", "$muted"),
         )
 
 
@@ -164,14 +165,17 @@ class RunScreen(DashboardScreen):
         """Follow what is running, or went wrong at the end, and draw its latency."""
         self.set_class(not run.methods, "-no-results")
         if not self._chosen_by_user:
-            failed = (method for method in run.methods.values() if method.status is MethodStatus.FAILED)
-            current = run.current or (None if run.running else next(failed, None))
-            if current is not None:
-                self.point(current.method)
-            elif run.methods and self._pointed not in run.methods:
-                self.point(next(iter(run.methods)))
+            self._follow_run(run)
         self._draw_curves()
         self.show_result()
+
+    def _follow_run(self, run: RunState) -> None:
+        failed = (method for method in run.methods.values() if method.status is MethodStatus.FAILED)
+        current = run.current or (None if run.running else next(failed, None))
+        if current is not None:
+            self.point(current.method)
+        elif run.methods and self._pointed not in run.methods:
+            self.point(next(iter(run.methods)))
 
     @on(Ladder.Compared)
     def take_comparison(self, event: Ladder.Compared) -> None:
@@ -192,6 +196,11 @@ class RunScreen(DashboardScreen):
         if result is not None and not self._chosen_by_user and not failed:
             self.point(result.leader)
         self.refresh_bindings()
+
+    @property
+    def spared_keys(self) -> frozenset[str]:
+        """What the line of keys leaves out though it does something: the result's own keys stand in its strip."""
+        return frozenset(KEYS) if self.strip.display else frozenset()
 
     @property
     def _whys(self) -> Mapping[str, str]:
@@ -275,12 +284,22 @@ class RunScreen(DashboardScreen):
         """Show the latency where there is room for one, and the text again."""
         self.toggle_class("-plot")
 
-    def action_show_details(self) -> None:
-        """Show all that is known of the method that is looked at."""
-        method = self.run.methods.get(self._pointed or "")
-        if method is None or not method.records:
-            self.notify("no finished trial yet: run first, then look at the details", severity="warning")
-            return
-        from tuibench.ui.screens.details import DetailsScreen  # noqa: PLC0415 - rarely opened, so loaded late
+    @property
+    def run_in_full(self) -> RunState:
+        """What details are told of."""
+        return self.run
 
-        self.app.push_screen(DetailsScreen(self.run, method.method, self.known_methods, self._whys, self.fits))
+    def action_show_details(self) -> None:
+        """Show all that is known of the method that is looked at; if the user chose none, perhaps of another."""
+        run = self.run_in_full
+        told = [name for name, method in run.methods.items() if method.records]
+        pointed = self._pointed or ""
+        if not told:
+            self.notify("no finished trial yet: run first, then look at the details", severity="warning")
+        elif pointed not in told and self._chosen_by_user:
+            self.notify(f"no finished trial of {fmt.printable(pointed)} yet", severity="warning")
+        else:
+            from tuibench.ui.screens.details import DetailsScreen  # noqa: PLC0415 - rarely opened, so loaded late
+
+            method = pointed if pointed in told else told[0]
+            self.app.push_screen(DetailsScreen(run, method, self.known_methods, self._whys, self.fits))

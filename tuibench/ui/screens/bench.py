@@ -19,13 +19,12 @@ from tuibench.models.local import LocalModel
 from tuibench.ui.keys.keymap import bindings
 from tuibench.ui.messages import FeedEnded
 from tuibench.ui.screens.asking import AskingScreen
-from tuibench.ui.screens.base import MORE_TRIALS, RunScreen
+from tuibench.ui.screens.base import MORE_TRIALS, RunScreen, TooSmall
 from tuibench.ui.text import describe
 from tuibench.ui.text.settings import first_settings, settings_of
 from tuibench.ui.widgets.key_line import KeyLine
 from tuibench.ui.widgets.machine_panel import MachinePanel
 from tuibench.ui.widgets.prompt_box import PromptBox
-from tuibench.ui.widgets.result_strip import KEYS
 from tuibench.ui.widgets.setup_line import SetupLine
 from tuibench.ui.widgets.status_line import StatusLine
 
@@ -272,8 +271,9 @@ class BenchScreen(AskingScreen):
         rare.add("bench.prompt" if self.has_class("-editing") else "bench.escape")
         if not self.run.n_measured:
             rare |= {"run.compare", "run.race", "run.details"}
-        # The result's own keys stand in its strip.
-        return frozenset(rare | set(KEYS) if self.strip.display else rare | {"run.resume", "run.report", "run.take"})
+        if not self.strip.display:
+            rare |= {"run.resume", "run.report", "run.take"}
+        return frozenset(rare)
 
     def watch_run(self, run: RunState) -> None:
         """Show the new state."""
@@ -292,6 +292,7 @@ class BenchScreen(AskingScreen):
     def show_end(self) -> None:
         """Stop the clock; what was measured says how long it would take again."""
         self._write_state()
+        self.query_one(TooSmall).refresh()
         self._fits_of = ()  # what is free is another now
         self._learn_costs()
 

@@ -129,8 +129,8 @@ class CompareScreen(DashboardScreen):
 
     @property
     def key_labels(self) -> dict[str, str]:
-        """Where closing leads."""
-        return {"compare.close": destination(self)}
+        """Where closing leads; first of all it ends the filter."""
+        return {"compare.close": "All rows" if self.search.display else destination(self)}
 
     @work(exclusive=True, group="read")
     async def _read(self) -> None:
@@ -278,6 +278,7 @@ class CompareScreen(DashboardScreen):
         """Show only rows that hold what is typed."""
         self.search.display = True
         self.search.focus()
+        self.refresh_bindings()
 
     @on(Input.Changed)
     def narrow_down(self, event: Input.Changed) -> None:
@@ -291,6 +292,7 @@ class CompareScreen(DashboardScreen):
         event.stop()
         self.search.display = bool(self.search.value)
         self.table.focus()
+        self.refresh_bindings()
 
     def action_next_view(self) -> None:
         """Show the next of the pictures where not all have room."""
@@ -329,5 +331,6 @@ class CompareScreen(DashboardScreen):
             self.search.value = ""
             self.search.display = False
             self.table.focus()
+            self.refresh_bindings()
         else:
             self.dismiss()

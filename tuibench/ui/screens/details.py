@@ -14,11 +14,12 @@ from textual.screen import ModalScreen
 
 from tuibench.core import format as fmt
 from tuibench.core.present.columns import METHOD, Column
-from tuibench.core.present.detail_columns import MEMORY, QUALITY, by_depth, scored_on
+from tuibench.core.present.detail_columns import PEAKS, QUALITY, SHARES, by_depth, scored_on
 from tuibench.core.results.comparison import compare
 from tuibench.core.results.measured_run import run_of_state
 from tuibench.core.results.metrics import ACCEPTANCE, DECODE, OUTPUT, PREFILL, TOKENS_PER_STEP, TPOT, TTFT
 from tuibench.core.results.roofline import roofline
+from tuibench.core.results.row import REFERENCE
 from tuibench.core.run.host import host_of
 from tuibench.core.run.record import TrialRecord
 from tuibench.core.run.spec import Method
@@ -109,7 +110,9 @@ class DetailsScreen(ModalScreen[None]):
             "Where the time goes": _phases(record, method.records),
             "Why it is not faster": self._why(),
             "Closeness to the reference": self._quality(),
-            "Memory: peak RSS at the end of each phase": self._memory(),
+            "Memory: peak RSS at the end of each phase": self._cells(PEAKS),
+            "Memory: what it is made of": self._memory(),
+            "Weights": self._weights(),
             "Reasons to doubt": [("", fmt.printable(reason)) for reason in dict.fromkeys(self._doubts())],
             "How it is computed": self._facts(),
         }
@@ -161,25 +164,37 @@ class DetailsScreen(ModalScreen[None]):
         positions = [(f"KLD {name}", told) for name, told in by_depth(quality)]
         return [*rows, *positions, ("scored on", scored_on(quality))]
 
-    def _memory(self) -> Rows:
-        """Return the high-water marks, what of the memory is whose, and how the KV-cache grows."""
+    @property
+    def _told_once(self) -> TrialRecord:
         records = self._method.records
-        once = next((each for each in records if each.artifact_bytes is not None), records[-1])
-        rows = self._cells(MEMORY)
-        if (fit := self._fits.get(self._method.method)) is not None:
-            rows.append(("told beforehand", memory_fit.in_words(fit)))
+        return next((each for each in records if each.artifact_bytes is not None), records[-1])
+
+    def _memory(self) -> Rows:
+        """Return what of the memory is whose, how the KV-cache grows, and what was expected."""
+        once = self._told_once
+        rows = self._cells(SHARES)
         if once.kv_cache is not None and once.context_window is not None:
             whole = fmt.size(once.kv_cache.at(once.context_window))
             rows.append(("", f"{whole} at {once.context_window} tokens, the model's longest text"))
-        sizes = {"on disk": once.artifact_bytes, "read a token": once.weight_bytes}
-        return rows + [(name, fmt.size(n_bytes)) for name, n_bytes in sizes.items() if n_bytes is not None]
+        if (fit := self._fits.get(self._method.method)) is not None:
+            rows.append(("expected", memory_fit.in_words(fit)))
+        return rows
+
+    def _weights(self) -> Rows:
+        sizes = {"on disk": self._told_once.artifact_bytes, "read for a token": self._told_once.weight_bytes}
+        return [(name, fmt.size(n_bytes)) for name, n_bytes in sizes.items() if n_bytes is not None]
 
     def _cells(self, columns: Iterable[Column]) -> Rows:
         """Return a table's row, each of its cells as a line."""
         comparison, method = self._comparison, self._method.method
         row = next(row for row in comparison.rows if row.method == method)
         found = {column: column.cell(comparison, row) for column in columns if column is not METHOD}
-        return [(_LABELS.get(column.id, column.heading), text) for column, text in found.items() if text != fmt.MISSING]
+        return [self._named(column, text) for column, text in found.items() if text != fmt.MISSING]
+
+    def _named(self, column: Column, text: str) -> tuple[str, str]:
+        if column.id == "agreed" and self._method.method == REFERENCE:
+            return "text", "the others are held against it"
+        return _LABELS.get(column.id, column.heading), text
 
     def _doubts(self) -> Iterable[str]:
         return (reason for record in self._method.measured for reason in record.validity)

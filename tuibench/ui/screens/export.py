@@ -35,7 +35,7 @@ class ExportScreen(ModalScreen[str | None]):
         "jsonl": "raw trials, one a line",
         "svg": "the plots",
         "png": "the plots as a picture",
-        "benchstat": "Go's benchstat and its friends",
+        "benchstat": "for benchstat and tools that read its format",
     }
 
     rows = query_one(RowList)
@@ -44,7 +44,7 @@ class ExportScreen(ModalScreen[str | None]):
         """Lay out the list."""
         with Vertical(id="dialog", classes="prompts") as column:
             column.border_title = "Export into the current folder"
-            column.border_subtitle = "enter writes · esc leaves"
+            column.border_subtitle = "enter writes · esc cancels"
             yield RowList(id="formats")
 
     def on_mount(self) -> None:

@@ -73,7 +73,7 @@ class ModelsScreen(ModalScreen[str | None]):
         """Lay out the field, the list, and what the row pointed at would do."""
         with Vertical(id="dialog", classes="prompts") as column:
             column.border_title = "Model"
-            column.border_subtitle = "enter takes it · esc leaves"
+            column.border_subtitle = "enter takes it · esc cancels"
             yield Input(placeholder="search, or: ./folder   file.gguf   owner/name on the hub", compact=True)
             yield RowList(id="models")
             yield Static(id="whole", markup=False)

@@ -38,8 +38,8 @@ class PickScreen(Form[Search]):
     def compose(self) -> ComposeResult:
         """Lay out a line for each limit, and what they amount to."""
         with VerticalScroll(id="dialog", classes="settings", can_focus=False) as column:
-            column.border_title = "Pick the fastest that keeps"
-            column.border_subtitle = "enter searches · tab next · esc leaves"
+            column.border_title = "Pick the fastest within limits"
+            column.border_subtitle = "enter searches · tab next · esc cancels"
             with Horizontal():
                 yield Label("preset", classes="name")
                 yield Choice((*PRESETS, OWN), DEFAULT_PRESET, id="preset")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _NAME = 14
 """Cells of a name, and more where texts leave some over."""
-_COLUMNS = (TableColumn("name", "from", _NAME, 2, left=True), TableColumn("text", "prompt", 1, 1, left=True))
+_COLUMNS = (TableColumn("name", "name", _NAME, 2, left=True), TableColumn("text", "prompt", 1, 1, left=True))
 
 
 class PromptsScreen(ModalScreen[str | None]):

@@ -14,6 +14,7 @@ from textual.events import Resize
 from textual.geometry import Size
 from textual.getters import query_one
 
+from tuibench import paths
 from tuibench.core import format as fmt
 from tuibench.core.results.row import REFERENCE
 from tuibench.core.run.shape import describe as describe_shape
@@ -26,7 +27,6 @@ from tuibench.ui.screens.base import RunScreen, destination
 from tuibench.ui.widgets.key_line import KeyLine
 from tuibench.ui.widgets.offer import Offer
 from tuibench.ui.widgets.race_lane import RaceLane
-from tuibench.ui.widgets.result_strip import KEYS
 from tuibench.ui.widgets.status_line import StatusLine
 from tuibench.ui.widgets.transport import Transport
 
@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 _SLOWEST, _FASTEST = 0.25, 16.0
 _LEAST_LANE_HEIGHT = 5
 _LEAST_LANE_WIDTH = 38
+_OF_A_RACE = frozenset({"replay.faster", "replay.step"})
+"""Keys of which one thinks once a race is shown."""
+_OF_RESULTS = frozenset({"report", "take", "next_panel", "swap_view"})
+"""Actions that a race has no use for."""
 _FOLLOW_S = 3.0
 """How often a file that somebody writes is looked at; it is read only when it has changed."""
 
@@ -57,6 +61,7 @@ class ReplayScreen(RunScreen):
     ) -> None:
         super().__init__(context)
         self._path = path
+        self._stays_as_it_is = path is None or paths.is_bundled(path)
         self._play_at_once = play
         self._speed = min(max(_SLOWEST, speed), _FASTEST)
         self._take(session)
@@ -108,19 +113,48 @@ class ReplayScreen(RunScreen):
 
     @property
     def rare_keys(self) -> frozenset[str]:
-        """What the line of keys leaves out as long as no race is shown."""
+        """Keys that would do nothing now."""
         here = {"app.sessions"} if self.app.current_mode == "sessions" else set()
-        if self.has_class("-racing"):
-            return frozenset(here | {"run.report", "run.take"})
-        return frozenset(here | {"replay.faster", "replay.step"} | (set(KEYS) if self.strip.display else set()))
+        useless = {
+            "replay.difference": not self._n_differences,
+            "replay.faster": self._speed >= _FASTEST,
+            "replay.slower": self._speed <= _SLOWEST,
+            "run.details": not self._session.trials,
+            "run.resume": self._stays_as_it_is,
+            **dict.fromkeys(("run.compare", "run.report", "run.take"), self._path is None),
+        }
+        return frozenset(here | {key for key, left_out in useless.items() if left_out})
+
+    @property
+    def spared_keys(self) -> frozenset[str]:
+        """What the line of keys leaves to others, and as long as no race is shown those of one."""
+        return super().spared_keys if self.has_class("-racing") else super().spared_keys | _OF_A_RACE
 
     @property
     def key_labels(self) -> Mapping[str, str]:
         """What keys are called as the screen stands."""
         return {
             "replay.end": "Results" if self.has_class("-racing") else "Race",
+            "replay.toggle": "Pause" if self._playing else "Play",
             "replay.close": destination(self),
         }
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Leave out of a race what belongs to the results: it is hidden, or not known before the end."""
+        del parameters
+        return not (self.has_class("-racing") and action in _OF_RESULTS)
+
+    @property
+    def run_in_full(self) -> RunState:
+        """All that was recorded, however far a race has come."""
+        if not self.has_class("-racing"):
+            return self.run
+        return self.context.services.stored_state(self._session, under_way=self._under_way)
+
+    @property
+    def _n_differences(self) -> int:
+        """How many texts are seen to differ; those of several users are not held against any other."""
+        return 0 if any(trial.users_ttft_ns for trial in self._session.trials) else len(self._divergences_ns)
 
     @property
     def shown_session(self) -> Path | None:
@@ -160,6 +194,11 @@ class ReplayScreen(RunScreen):
         """Show the state, and of a sweep which part of it that is."""
         super().watch_run(run)
         self._write_status()
+
+    def _follow_run(self, run: RunState) -> None:
+        """In a race, where all run at once, stay with the method that the results were about."""
+        if not self.has_class("-racing"):
+            super()._follow_run(run)
 
     def _write_status(self) -> None:
         sweep, shape = self._session.header.settings.sweep, self.run.shape
@@ -237,9 +276,11 @@ class ReplayScreen(RunScreen):
             super()._draw_curves(anew=anew)
 
     def _set_playing(self, *, playing: bool) -> None:
-        self._playing = playing
+        changed, self._playing = playing != self._playing, playing
         self._ticked_s = self.context.services.clock_s()
         self._write_transport()
+        if changed:
+            self.refresh_bindings()
 
     def action_toggle_play(self) -> None:
         """Pause, go on, or start from the beginning once it is at its end."""
@@ -259,7 +300,7 @@ class ReplayScreen(RunScreen):
 
     def action_next_difference(self) -> None:
         """Go to where a text begins to differ from the reference's, and stand there."""
-        if not self._divergences_ns:
+        if not self._n_differences:
             self.notify(f"no text differs from {REFERENCE}'s, as far as both go")
             return
         at_ns = self._position_ns if self.has_class("-racing") else -1
@@ -279,6 +320,7 @@ class ReplayScreen(RunScreen):
     def _set_speed(self, speed: float) -> None:
         self._speed = min(max(_SLOWEST, speed), _FASTEST)
         self._write_transport()
+        self.refresh_bindings()
 
     def action_to_start(self) -> None:
         """Stand at the start of the race."""

@@ -51,7 +51,8 @@ class ResumeScreen(ModalScreen[GoOn | None]):
             yield Content()
             yield from (Content(f"• {fmt.printable(reason)}") for reason in offer.obstacles)
             yield Content()
-            yield Content.styled("New trials would not be comparable with its own. F2 starts a new session.", "$muted")
+            why = "" if offer.comparable else "New trials would not be comparable with its own. "
+            yield Content.styled(f"{why}F2 starts a new session.", "$muted")
             return
         if whole(offer):
             planned = fmt.counted(offer.n_planned, "trial")
@@ -60,14 +61,15 @@ class ResumeScreen(ModalScreen[GoOn | None]):
         else:
             yield Content.styled(f"{fmt.counted(n_missing, 'trial')} of {offer.n_planned} missing", "bold")
         if n_failed:
+            them = "it" if n_failed == 1 else "them"
             yield Content.styled(
-                f"{fmt.counted(n_failed, 'trial')} failed or skipped: enter leaves them alone, f takes them again",
+                f"{fmt.counted(n_failed, 'trial')} failed or skipped: enter leaves {them} alone, f takes {them} again",
                 "$warning",
             )
         if offer.unscored:
             yield Content(f"quality is missing for {', '.join(map(fmt.printable, offer.unscored))}")
         if offer.spec.precision is not None and not whole(offer):
-            yield Content(f"and as many more as a precision of ±{offer.spec.precision:.1%} needs")
+            yield Content(f"and as many more as a precision of ±{fmt.percent(offer.spec.precision, 1)} needs")
         if offer.notice is not None:
             yield Content.styled(fmt.printable(offer.notice), "$muted")
         yield Content()

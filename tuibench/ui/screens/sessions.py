@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,12 @@ _N_READ = 150
 """Files that are read whole before the list is painted again: a third of a second."""
 _N_AT_FIRST = 100
 """Headers that are read before the list is painted at all: more than fit on a screen."""
+_OF_THE_ROW = ("sessions.open", "sessions.replay", "sessions.mark", "sessions.edit", "sessions.resume")
+"""Keys that need a session to point at."""
+_OF_MARKED_ONES = ("sessions.compare", "sessions.delete")
+"""Keys for which a marked one will do that the search hides."""
+_OF_THE_LIST = ("sessions.mark_all", "sessions.search", "sessions.sort", "sessions.turn")
+"""Keys that need any session."""
 _NONE_YET = "no session yet – F2, type a prompt, press F5"
 
 
@@ -73,11 +80,31 @@ class SessionsScreen(DashboardScreen):
         self._marked: set[str] = set()
         self._order = Order()
         self._deleted: list[list[Path]] = []
+        self._nothing_listed = False
+        """What is known: as long as the folders are not read, there may be something."""
+        self._can_undo = False
+        self._rare_before: frozenset[str] = frozenset()
         self._as_seen: object = None
         """What the table shows: sessions in order, marks, colours."""
 
-    rare_keys = frozenset({"app.sessions"})
-    """What the line of keys leaves out: it leads here."""
+    @property
+    def rare_keys(self) -> frozenset[str]:
+        """Keys that would do nothing now: the one that leads here, and those for which there is no session.
+
+        On one that ships those that would change it, too.
+        """
+        pointed = self._sessions.get(self._current_key or "")
+        fixed = pointed is not None and paths.is_bundled(pointed.path)
+        useless = {
+            "app.sessions": True,
+            **dict.fromkeys(_OF_THE_ROW, self._nothing_listed),
+            **dict.fromkeys(_OF_MARKED_ONES, self._nothing_listed and not self._marked),
+            **dict.fromkeys(_OF_THE_LIST, self._nothing_listed and not self._sessions),
+            "sessions.undo": not self._can_undo,
+        }
+        changing = {"sessions.edit", "sessions.resume", *(() if self._marked else ("sessions.delete",))}
+        rare = {key for key, left_out in useless.items() if left_out}
+        return frozenset(rare | changing if fixed else rare)
 
     def compose_body(self) -> ComposeResult:
         """Lay out the list and what there is to say about its current row."""
@@ -105,6 +132,8 @@ class SessionsScreen(DashboardScreen):
     async def action_reload(self) -> None:
         """Read the folders: what is known or said by the newest headers, by the others, then file after file."""
         wanted: tuple[int, ...] = (0, _N_AT_FIRST)
+        with suppress(OSError):  # somebody else brings one back
+            self._can_undo = bool(self._deleted or await asyncio.to_thread(deleted, paths.sessions_dir()))
         # Colours are given in the order of the ladder, whichever sessions are looked at first.
         self.context.series.add(await asyncio.to_thread(self.context.known_methods))
         while True:
@@ -129,9 +158,20 @@ class SessionsScreen(DashboardScreen):
             self.table.show(shown, self._marked)
             self._describe(self.table.pointed)
         if not shown:
-            self.card.empty(f"nothing found – esc shows all {len(self._sessions)}" if self._sessions else _NONE_YET)
+            self.card.empty(self._why_none)
         self._point_at_latest()
         self._write_state(len(shown))
+        self._nothing_listed = not shown
+        self._name_keys()
+
+    def _name_keys(self) -> None:
+        if (rare := self.rare_keys) != self._rare_before:
+            self._rare_before = rare
+            self.refresh_bindings()
+
+    @property
+    def _why_none(self) -> str:
+        return f"nothing found – esc shows all {len(self._sessions)}" if self._sessions else _NONE_YET
 
     def _point_at_latest(self) -> None:
         latest = self._latest()
@@ -159,6 +199,7 @@ class SessionsScreen(DashboardScreen):
         """Say what the columns have no room for."""
         event.stop()
         self._describe(event.key)
+        self._name_keys()
 
     def _describe(self, key: str | None) -> None:
         session = self._sessions.get(key or "")
@@ -207,6 +248,7 @@ class SessionsScreen(DashboardScreen):
             shown = self._shown
             self._as_seen = self._look_of(shown)
             self._write_state(len(shown))
+            self._name_keys()
 
     def action_mark_all(self) -> None:
         """Mark all that are listed; if they are, none."""
@@ -233,7 +275,7 @@ class SessionsScreen(DashboardScreen):
         keys = [key for key in self._sessions if key in self._marked] or [self._current_key or ""]
         chosen = [self._sessions[key] for key in keys if key in self._sessions]
         if not chosen:
-            self.notify(_NONE_YET, severity="warning")
+            self.notify(self._why_none, severity="warning")
         return chosen
 
     @on(SessionRows.Opened)
@@ -253,7 +295,7 @@ class SessionsScreen(DashboardScreen):
     def _choose(self, *, replay: bool) -> None:
         session = self._sessions.get(self._current_key or "")
         if session is None:
-            self.notify(_NONE_YET, severity="warning")
+            self.notify(self._why_none, severity="warning")
         else:
             self.app.post_message(SessionChosen(session.path, replay=replay))
 
@@ -271,7 +313,7 @@ class SessionsScreen(DashboardScreen):
         """Measure what is missing of the current session."""
         session = self._sessions.get(self._current_key or "")
         if session is None:
-            self.notify(_NONE_YET, severity="warning")
+            self.notify(self._why_none, severity="warning")
         else:
             self.app.post_message(ResumeWanted(session.path))
 

@@ -41,14 +41,14 @@ class SettingsScreen(Form[Settings]):
         """Lay out a line for each setting, and one for what is wrong with them."""
         with VerticalScroll(id="dialog", classes="settings", can_focus=False) as column:
             column.border_title = "Settings"
-            column.border_subtitle = "enter takes them · tab next · esc leaves them"
+            column.border_subtitle = "enter takes them · tab next · esc cancels"
             with Horizontal():
                 yield Label("preset", classes="name")
                 yield Choice((*PRESETS, OWN), self._first.preset, id="preset")
             with Horizontal():
                 yield Label("load", classes="name")
                 yield Choice((TYPED, *LOADS, OWN), self._first.load, id="load")
-                yield Label("the typed prompt, or so much text", classes="explanation")
+                yield Label("the typed prompt, or a text this long", classes="explanation")
             for field, value in zip(FIELDS, text.texts(self._first).values(), strict=True):
                 with Horizontal():
                     yield Label(field.name, classes="name")

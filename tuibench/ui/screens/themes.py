@@ -77,7 +77,7 @@ class ThemeScreen(ModalScreen[str | None]):
 
 
 def _sample() -> Content:
-    lines = [Content.assemble((f"{ground:<10}", f"$foreground on ${ground}")) for ground in _GROUNDS]
+    lines = [Content.assemble((f" {ground} ", f"$foreground on ${ground}")) for ground in _GROUNDS]
     words = [Content.styled(meaning, f"${meaning}") for meaning in _MEANINGS]
     methods = [Content.styled(f"▇{number} ", f"$series-{number}") for number in range(1, N_SERIES + 1)]
     texts = [Content(" ").join(words[:3]), Content(" ").join(words[3:5]), Content(" ").join(words[5:])]

@@ -96,23 +96,29 @@ class Rung:
     """Whether it fits into memory; None where nobody knows, or it was measured already."""
 
 
-def row(rung: Rung, widths: Widths) -> Content:
-    """Return a rung as a line; nothing where not even names fit."""
+def row(rung: Rung, widths: Widths, width: int) -> Content:
+    """Return a rung as a line; nothing where not even names fit.
+
+    Args:
+        rung: What to tell of.
+        widths: The columns that are shown.
+        width: Cells of the line, of which columns may leave some over: a note goes on into them.
+    """
     if "method" not in widths:
         return Content()
     state = rung.state
     if state is None:
         problem = bool(rung.about and rung.about.problem)
         warning = "" if problem else memory_fit.mark(rung.fit)
-        return _spanning(rung, widths, "", _about(rung), "$warning" if problem else "$muted", warning)
+        return _spanning(rung, widths, width, "", _about(rung), "$warning" if problem else "$muted", warning)
     failure = state.failure
     if state.status is MethodStatus.FAILED and failure is not None:
         kind = failure.failure_kind.value if failure.failure_kind else "failed"
         reason = fmt.printable(failure.failure_message or "no reason given").partition("\n")[0]
-        return _spanning(rung, widths, kind, f"{reason} – d: details", "$error")
+        return _spanning(rung, widths, width, kind, f"{reason} – d: details", "$error")
     if not state.measured and not state.running:
         note = rung.about.explanation if rung.about and state.status is MethodStatus.WAITING else ""
-        return _spanning(rung, widths, state_text(state, widths.get("state", 0)), note, "$muted")
+        return _spanning(rung, widths, width, state_text(state, widths.get("state", 0)), note, "$muted")
     return line(COLUMNS, widths, _figures(rung, state, widths))
 
 
@@ -126,16 +132,14 @@ def _about(rung: Rung) -> str:
     return rung.about.explanation
 
 
-def _spanning(rung: Rung, widths: Widths, state: str, note: str, style: str, warning: Cell = "") -> Content:
+def _spanning(rung: Rung, widths: Widths, width: int, state: str, note: str, style: str, warning: Cell = "") -> Content:
     """Return a row without figures: a note, and a warning before it, stand in their place."""
-    names = ("method", "state")
+    names: tuple[str, ...] = ("method", "state")
     cells: dict[str, Cell] = {"method": _name(rung), "state": (state, style)}
-    head = line(COLUMNS, {name: widths[name] for name in names if name in widths}, cells)
-    room = sum(widths.values()) + 2 * (len(widths) - 1) - head.cell_length - 2
     if not state:
-        # Nothing to say about a state: the note begins in its column.
-        head = line(COLUMNS, {"method": widths["method"]}, cells)
-        room += widths.get("state", 0) + 2
+        names = ("method",)  # nothing to say about a state: the note begins in its column
+    head = line(COLUMNS, {name: widths[name] for name in names if name in widths}, cells)
+    room = width - head.cell_length - 2
     if warning:
         note, room = f" · {note}", room - len(warning[0])
     return Content.assemble(head, "  ", warning, (_cut(fmt.printable(note), room), style))

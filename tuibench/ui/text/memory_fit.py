@@ -23,13 +23,12 @@ def mark(fit: Fit | None) -> Cell:
 def in_words(fit: Fit) -> str:
     """Return what a method takes, what is free, and what follows."""
     need = fit.need
-    taken = f"takes about {fmt.size(need.run)} of memory, {fmt.size(fit.free_bytes)} are free"
-    if need.mapped:
-        taken += f"; {fmt.size(need.mapped)} of it are mapped files, which give way"
+    mapped = f"; {fmt.size(need.mapped)} of it is mapped from files and can be given back" if need.mapped else ""
+    taken = f"takes about {fmt.size(need.run)} of memory{mapped}; {fmt.size(fit.free_bytes)} is free"
     if need.prepare is not None:
         taken += f"; making its files, once, takes {fmt.size(need.prepare)}"
     if lacking := fit.lacking_bytes:
         return f"{taken}. It does not fit: {fmt.size(lacking)} more would have to be free"
     if lacking := fit.lacking_to_prepare_bytes:
-        return f"{taken}. Its files can be made where {fmt.size(lacking)} more are free"
+        return f"{taken}. Its files can be made where {fmt.size(lacking)} more is free"
     return taken

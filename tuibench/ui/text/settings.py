@@ -199,7 +199,7 @@ FIELDS = (
     Field("threads", "of each worker"),
     Field("users", "at once, each with its own prompt"),
     Field("trials", "of each method; three give an interval"),
-    Field("precision", "per cent: more trials until then"),
+    Field("precision", "in %: adds trials until it is reached"),
     Field("budget", "seconds; then no further round begins"),
     Field("temperature", "0 is greedy, with forced length"),
 )

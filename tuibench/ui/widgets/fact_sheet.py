@@ -15,6 +15,9 @@ Part = Content | tuple[str, Facts]
 """A text, or a titled section."""
 
 _GAP = 2
+_LEAST_FOR_TWO = 130
+_BETWEEN = 4
+"""Cells between two columns, and the width from which on there are two."""
 _LEAST_ROOM = 18
 """Cells for names, if they need them; longer ones take a second line."""
 
@@ -54,8 +57,22 @@ class FactSheet(Widget):
 
     def _for_width(self, width: int) -> Content:
         if self._laid_out[0] != width:
-            self._laid_out = width, Content("\n\n").join(self._blocks(max(1, width)))
+            self._laid_out = width, self._in_columns(max(1, width))
         return self._laid_out[1]
+
+    def _in_columns(self, width: int) -> Content:
+        """Return all sections below each other, or where there is room in two columns of about the same height."""
+        if width < _LEAST_FOR_TWO:
+            return _below_each_other(self._blocks(width))
+        half = (width - _BETWEEN) // 2
+        blocks = list(self._blocks(half))
+        splits = [
+            (_below_each_other(blocks[:at]).split(), _below_each_other(blocks[at:]).split())
+            for at in range(1, len(blocks) + 1)
+        ]
+        left, right = min(splits, key=lambda columns: max(map(len, columns)), default=([], []))
+        lines = zip_longest(left, right, fillvalue=Content())
+        return Content("\n").join(ours.pad_right(half + _BETWEEN - ours.cell_length) + theirs for ours, theirs in lines)
 
     def _blocks(self, width: int) -> Iterator[Content]:
         sections = [part for part in self._parts if not isinstance(part, Content)]
@@ -75,3 +92,7 @@ class FactSheet(Widget):
         right = [content.truncate(beside, ellipsis=True)] if self._one_line else content.wrap(beside)
         for label, value in zip_longest(left, right, fillvalue=Content()):
             yield label.pad_right(room + _GAP - label.cell_length) + value
+
+
+def _below_each_other(blocks: Iterable[Content]) -> Content:
+    return Content("\n\n").join(blocks)

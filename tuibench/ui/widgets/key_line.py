@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from textual.content import Content
 from textual.events import Click
 from textual.widget import Widget
+
+from tuibench.ui.keys.active import active_keys, label_of, rare_keys
 
 if TYPE_CHECKING:
     from textual.screen import Screen
@@ -66,15 +68,13 @@ class KeyLine(Widget):
         """Return the keys for the left and for the right end."""
         left: dict[str, Shown] = {}
         right: dict[str, Shown] = {}
-        rare: frozenset[str] = getattr(self.screen, "rare_keys", frozenset())
-        labels: Mapping[str, str] = getattr(self.screen, "key_labels", {})
-        for active in self.screen.active_bindings.values():
+        left_out = rare_keys(self.screen) | getattr(self.screen, "spared_keys", frozenset())
+        for active in active_keys(self.screen):
             binding = active.binding
-            label = labels.get(binding.id or "", binding.description)
-            shown = Shown(binding.key, self.app.get_key_display(binding), label)
+            shown = Shown(binding.key, self.app.get_key_display(binding), label_of(active))
             if binding.id == _HELP or binding.key == self.app.COMMAND_PALETTE_BINDING:
                 right.setdefault(binding.action, shown)
-            elif binding.show and active.enabled and binding.id not in rare:
+            elif binding.show and active.enabled and binding.id not in left_out:
                 left.setdefault(binding.action, shown)
         return list(left.values()), list(right.values())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from textual.app import ComposeResult
 from textual.binding import ActiveBinding
@@ -12,14 +12,14 @@ from textual.getters import query_one
 from textual.screen import Screen
 from textual.widgets import HelpPanel
 
+from tuibench.ui.keys.active import TEXTUALS, active_keys, rare_keys, told_of
 from tuibench.ui.keys.keymap import KEYS, bindings
 from tuibench.ui.widgets.fact_sheet import Facts, FactSheet, Part
-from tuibench.ui.widgets.result_strip import KEYS as STRIP_KEYS
 
 _OURS = {key.id for keys in KEYS.values() for key in keys}
 _LISTS = {key.id for place in ("list", "rows") for key in KEYS[place]}
 _APP = {key.id for key in KEYS["app"]}
-_WHERE_YOU_ARE, _EVERYWHERE, _IN_LISTS, _BESIDES = "Where you are", "Everywhere", "In lists", "Besides"
+_WHERE_YOU_ARE, _EVERYWHERE, _IN_LISTS, _IN_TEXT = "Where you are", "Everywhere", "In lists", "In the text"
 
 
 class KeysPanel(HelpPanel):
@@ -47,7 +47,7 @@ class KeysPanel(HelpPanel):
 
     def _write(self, screen: Screen[object]) -> None:
         if screen.focused is not self.column:  # its own keys are known
-            self.sheet.show(self._sections(screen.active_bindings.values()))
+            self.sheet.show(self._sections(active_keys(screen)))
 
     async def action_close(self) -> None:
         """Close, and give the focus back."""
@@ -58,19 +58,12 @@ class KeysPanel(HelpPanel):
 
     def _sections(self, active_bindings: Iterable[ActiveBinding]) -> Iterator[Part]:
         places: dict[str, list[ActiveBinding]] = {
-            place: [] for place in (self._here, _WHERE_YOU_ARE, _EVERYWHERE, _IN_LISTS, _BESIDES)
+            place: [] for place in (self._here, _WHERE_YOU_ARE, _EVERYWHERE, _IN_LISTS, _IN_TEXT)
         }
-        rare: frozenset[str] = getattr(self.screen, "rare_keys", frozenset())
-        if self.screen.query("ResultStrip.-told"):
-            rare -= STRIP_KEYS.keys()  # left out of the line of keys because they stand in the strip
+        rare = rare_keys(self.screen)
         for active in active_bindings:
-            scrolls = active.binding.action.startswith("scroll_")  # Textual's own, in whatever has the focus
-            if (
-                active.binding.description
-                and not active.binding.system
-                and not scrolls
-                and active.binding.id not in rare
-            ):
+            known = active.binding.id in _OURS or active.binding.action in TEXTUALS
+            if known and not active.binding.system and active.binding.id not in rare:
                 places[self._place(active)].append(active)
         told: set[str] = set()
         for title, found in places.items():
@@ -83,28 +76,27 @@ class KeysPanel(HelpPanel):
 
     def _place(self, active: ActiveBinding) -> str:
         id_ = active.binding.id
-        if id_ in _LISTS:
+        if id_ in _LISTS or active.binding.action in ("page_up", "page_down"):
             return _IN_LISTS
         if id_ in _APP or active.node is self.app:
             return _EVERYWHERE
         if id_ not in _OURS:
-            return _BESIDES
+            return _EVERYWHERE if active.node is self.screen else _IN_TEXT
         return self._here if active.node is self.screen else _WHERE_YOU_ARE
 
     def _facts(self, active_bindings: Iterable[ActiveBinding], told: set[str]) -> Facts:
         """Return one line for each thing that can be done and is not told yet, with all its keys."""
-        labels: Mapping[str, str] = getattr(self.screen, "key_labels", {})
         alike: dict[str, list[ActiveBinding]] = {}
         for active in active_bindings:
-            alike.setdefault(active.tooltip or active.binding.action, []).append(active)
+            alike.setdefault(told_of(active)[1], []).append(active)
         facts = []
         for what in told.intersection(alike):
             del alike[what]
         told.update(alike)
         for actives in alike.values():
-            first = actives[0]
-            keys = dict.fromkeys(self.app.get_key_display(each.binding) for each in actives)
-            tooltip = f"  {first.tooltip}" if first.tooltip else ""
-            label = labels.get(first.binding.id or "", first.binding.description)
-            facts.append((" ".join(keys), Content.assemble(label, (tooltip, "$muted"))))
+            # A key that only Macs have has another beside it.
+            usual = [each.binding for each in actives if not each.binding.key.startswith("super+")]
+            keys = dict.fromkeys(map(self.app.get_key_display, usual))
+            label, tooltip = told_of(actives[0])
+            facts.append((" ".join(keys), Content.assemble(label, (f"  {tooltip}", "$muted"))))
         return facts

@@ -111,14 +111,27 @@ class Ladder(RowList):
         return tuple(key for key in self.keys if key not in _NO_METHODS)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Leave the key that unfolds to the screen on every other row."""
+        """Leave the key that unfolds to the screen on every other row, and offer no choice where there is none."""
         del parameters
-        return self.pointed == _FOLD if action == "unfold" else True
+        folds = self.pointed == _FOLD
+        useful = {
+            "unfold": folds,
+            "toggle_choice": folds or (self._choosing and self.pointed not in _NO_METHODS),
+            "toggle_all": self._choosing,
+        }
+        return useful.get(action, True)
+
+    @property
+    def key_labels(self) -> Mapping[str, str]:
+        """What keys are called as the rows stand."""
+        fold = "Unfold" if self._folded else "Fold"
+        return {"ladder.unfold": fold} | ({"ladder.toggle": fold} if self.pointed == _FOLD else {})
 
     def action_unfold(self) -> None:
         """Show the methods that were not measured, or not any more."""
         self._folded = not self._folded
         self._rewrite()
+        self.refresh_bindings()
 
     def action_toggle_choice(self) -> None:
         """Choose the method pointed at, or not any more."""
@@ -196,17 +209,22 @@ class Ladder(RowList):
     def _row(self, name: str, widths: Widths) -> Content:
         """Return a row, the same as before where nothing of it is new: with a snapshot, one row changes."""
         rung = self._rung(name)
-        made_of = (rung.about, rung.chosen, rung.state, rung.compared, rung.accent, rung.fit, widths)
+        width = self._row_width
+        made_of = (rung.about, rung.chosen, rung.state, rung.compared, rung.accent, rung.fit, widths, width)
         before = self._written.get(name)
         if before is None or not all(map(_same, before[0], made_of)):
-            before = self._written[name] = (made_of, ladder_rows.row(rung, widths))
+            before = self._written[name] = (made_of, ladder_rows.row(rung, widths, width))
         return before[1]
 
     def _widths(self) -> Widths:
         methods = [name for name in self._shown if name not in _NO_METHODS]
         columns = ladder_rows.columns([f"{self._letter(name)}  {name}".strip() for name in methods])
         hidden = ladder_rows.hidden_columns(self._comparison, methods)
-        return fit(columns, max(1, self.scrollable_content_region.width), hidden=hidden)
+        return fit(columns, self._row_width, hidden=hidden)
+
+    @property
+    def _row_width(self) -> int:
+        return max(1, self.scrollable_content_region.width)
 
     def _letter(self, name: str) -> str:
         return self._series.letter(name, colourless=True) if self.app.no_color else ""
@@ -234,4 +252,4 @@ class Ladder(RowList):
 
 def _same(old: object, new: object) -> bool:
     """Whether they need not be looked at: a state is never changed, and too large to be compared."""
-    return old is new or (isinstance(new, str | dict) and old == new)
+    return old is new or (isinstance(new, str | dict | int) and old == new)

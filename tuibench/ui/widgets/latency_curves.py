@@ -155,7 +155,7 @@ class LatencyCurves(PartRows):
         return tuple(parts)
 
     def _empty_rows(self, n_rows: int) -> list[Row]:
-        bar, hint = f"{'':>{_LABEL - 1}} │", "  drawn while tokens come"
+        bar, hint = f"{'':>{_LABEL - 1}} │", "  drawn as tokens arrive"
         middle = n_rows // 2
         return [((bar + hint if y == middle else bar, "$muted"),) for y in range(n_rows)]
 

@@ -12,6 +12,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from tuibench.core import format as fmt
+from tuibench.ui.keys.active import rare_keys
 from tuibench.ui.text.result import Result
 from tuibench.ui.widgets.key_line import Shown, fitting
 
@@ -84,10 +85,11 @@ class ResultStrip(Widget):
     def _keys(self) -> list[Shown]:
         labels = dict(KEYS)
         labels["run.resume"] = "go on" if self.n_more is None else f"{self.n_more} more trials"
-        found = {}
+        found: dict[str, Shown] = {}
+        useful = labels.keys() - rare_keys(self.screen)
         for active in self.screen.active_bindings.values():
             binding = active.binding
-            if binding.id in labels and binding.id not in found:
+            if binding.id in useful and binding.id not in found:
                 found[binding.id] = Shown(binding.key, self.app.get_key_display(binding), labels[binding.id])
         return [found[id_] for id_ in labels if id_ in found]
 

@@ -192,14 +192,14 @@ class CTranslate2Fp32(_CTranslate2):
 
 
 class CTranslate2Int8(_CTranslate2):
-    """INT8, one scale an output, the embedding, too."""
+    """INT8, one scale per output, the embedding, too."""
 
     precision = "int8"
     activations = "quantised to INT8 token by token"
     method = Method(
         id="ctranslate2-int8",
         title="CTranslate2, INT8",
-        explanation="CTranslate2 on the same weights in INT8, one scale an output, as its own converter writes them",
+        explanation="CTranslate2 on the same weights in INT8, one scale per output, as its own converter writes them",
         parent=None,
         precision="int8",
         requires=("ctranslate2",),

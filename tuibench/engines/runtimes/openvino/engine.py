@@ -189,13 +189,13 @@ class OpenVinoFp32(_OpenVino):
 
 
 class OpenVinoInt8(_OpenVino):
-    """INT8, one scale an output."""
+    """INT8, one scale per output."""
 
     precision = "int8"
     method = Method(
         id="openvino-int8",
         title="OpenVINO, INT8",
-        explanation="OpenVINO on the same weights in INT8, one scale an output, as NNCF compresses them",
+        explanation="OpenVINO on the same weights in INT8, one scale per output, as NNCF compresses them",
         parent=None,
         precision="int8",
         requires=("openvino", "nncf"),
