@@ -24,7 +24,7 @@ from tuibench.store.session import load
 from tuibench.store.side_by_side import SideBySide, side_by_side
 from tuibench.ui.screens.compare import CompareScreen
 from tuibench.ui.screens.export import ExportScreen
-from tuibench.ui.text import compare_rows
+from tuibench.ui.text import compare_rows, ratio_rows
 from tuibench.ui.widgets.key_line import KeyLine
 from tuibench.ui.widgets.ratio_bars import RatioBars
 from tuibench.ui.widgets.scatter import Point, Scatter
@@ -295,7 +295,7 @@ def test_a_table_is_never_wider_than_its_room(width):
     found = compared(2)
     shown = compare_rows.table(found, found.rows, width, ACCENTS, "")
     assert all(line.cell_length <= width for line in (shown.heading, *shown.lines))
-    assert all(line.cell_length <= width for line in compare_rows.bars(found, found.rows, width, ACCENTS))
+    assert all(line.cell_length <= width for line in ratio_rows.bars(found, found.rows, width, ACCENTS))
 
 
 def test_bars_reach_to_the_median_and_whiskers_stand_over_their_ends():
@@ -306,7 +306,7 @@ def test_bars_reach_to_the_median_and_whiskers_stand_over_their_ends():
         for method, ratio in ratios.items()
     ]
     width = len("int8-torch") + 9 + 20
-    drawn = [line.plain.partition("× ")[2] for line in compare_rows.bars(found, rows, width, ACCENTS)]
+    drawn = [line.plain.partition("× ")[2] for line in ratio_rows.bars(found, rows, width, ACCENTS)]
     assert drawn == ["████├█████─────────┤", "█" * 10, "█" * 20]
 
 
@@ -316,7 +316,7 @@ def test_rows_of_two_sessions_are_told_apart_at_every_width(labels):
     for width in range(40, 201, 20):
         lines = [line.plain for line in compare_rows.table(found, found.rows, width, ACCENTS, "").lines]
         assert len(set(lines)) == len(lines)
-        names = [line.plain for line in compare_rows.bars(found, found.rows, width, ACCENTS)]
+        names = [line.plain for line in ratio_rows.bars(found, found.rows, width, ACCENTS)]
         assert len(set(names)) == len(names)
 
 
@@ -343,7 +343,7 @@ def test_parts_of_a_session_are_told_apart_by_what_they_are(sample, heading, wid
     assert len(names) == len(found.runs)
     assert not any("2026" in name for name in names)
     assert heading in table.heading.plain
-    drawn = [line.plain.partition("  ")[0] for line in compare_rows.bars(found, found.rows, width, accents)]
+    drawn = [line.plain.partition("  ")[0] for line in ratio_rows.bars(found, found.rows, width, accents)]
     assert len(set(drawn)) == len(drawn)
 
 
@@ -384,7 +384,7 @@ def test_names_of_shapes_say_only_what_differs_and_are_cut_nowhere():
     shown = compare_rows.table(stopped, rows, 76, accents, "")
     assert shown.heading.plain.startswith("shape")
     assert [line.plain.split("  ")[0] for line in shown.lines] == ["prompt 8"] * 2 + ["prompt 16"] * 2
-    assert [line.plain[:13] for line in compare_rows.bars(stopped, rows, 50, accents)][::2] == [
+    assert [line.plain[:13] for line in ratio_rows.bars(stopped, rows, 50, accents)][::2] == [
         "a · prompt 8 ", "a · prompt 16",
     ]  # fmt: skip
     verdict = compare_rows.verdict(stopped, rows[0]).plain.splitlines()
@@ -397,7 +397,7 @@ def test_where_words_have_no_room_a_letter_stands_for_each_axis_of_a_shape():
     sweep = Sweep(prompt_tokens=(64, 4096), depth_tokens=(0, 256), max_new_tokens=(4,), n_threads=(1, 2))
     found = swept(sweep, {"a-method-of-a-long-name": lambda _: 10.0})
     names = [
-        line.plain.split("  ")[0] for line in compare_rows.bars(found, found.rows, 60, {"a-method-of-a-long-name": ""})
+        line.plain.split("  ")[0] for line in ratio_rows.bars(found, found.rows, 60, {"a-method-of-a-long-name": ""})
     ]
     assert names[0] == "a-method-…ong-name · p64 d0 t1"
     assert names[-1] == "a-metho…g-name · p4096 d256 t2"

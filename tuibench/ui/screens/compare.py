@@ -28,6 +28,7 @@ from tuibench.ui.look.series import letter
 from tuibench.ui.screens.base import DashboardScreen, destination
 from tuibench.ui.text import compare_rows, describe
 from tuibench.ui.text.compare_rows import SORTS
+from tuibench.ui.text.row_names import RowNames, key
 from tuibench.ui.widgets.key_line import KeyLine
 from tuibench.ui.widgets.latency_curves import LONGEST_NAME, Curve, LatencyCurves
 from tuibench.ui.widgets.ratio_bars import RatioBars
@@ -164,7 +165,7 @@ class CompareScreen(DashboardScreen):
         leader = recommend(comparison).fastest
         row = next((row for row in self._rows if (row.run, row.method) == (0, leader)), None)
         if row is not None:
-            self.table.point(compare_rows.key(row))
+            self.table.point(key(row))
             self._show_pointed()
 
     def on_resize(self) -> None:
@@ -199,7 +200,7 @@ class CompareScreen(DashboardScreen):
 
     @property
     def _pointed(self) -> Row | None:
-        return next((row for row in self._rows if compare_rows.key(row) == self.table.pointed), None)
+        return next((row for row in self._rows if key(row) == self.table.pointed), None)
 
     @on(RowList.Pointed)
     def show_pointed(self, event: RowList.Pointed) -> None:
@@ -217,7 +218,7 @@ class CompareScreen(DashboardScreen):
 
     def _points(self, comparison: Comparison, pointed: Row | None) -> list[Point]:
         scored = {row.run for row in self._rows if row.kld is not None}
-        names, points = compare_rows.RowNames(comparison, self._rows), []
+        names, points = RowNames(comparison, self._rows), []
         for row in self._rows:
             tps, kld = row.median(DECODE), compare_rows.divergence(row)
             if tps and kld is not None and row.run in scored:
@@ -228,8 +229,8 @@ class CompareScreen(DashboardScreen):
 
     def _curves(self, comparison: Comparison, pointed: Row | None) -> list[Curve]:
         curves, rows = [], [row for row in self._rows if row.n_trials][:_MOST_CURVES]
-        names = compare_rows.RowNames(comparison, self._rows)
-        letters = {compare_rows.key(row): self._letter(comparison, row) for row in rows}
+        names = RowNames(comparison, self._rows)
+        letters = {key(row): self._letter(comparison, row) for row in rows}
         short = names.within(LONGEST_NAME - (2 if any(letters.values()) else 0), rows)
         for row in sorted(rows, key=lambda row: row is pointed):
             trials = comparison.runs[row.run].trials
@@ -237,7 +238,7 @@ class CompareScreen(DashboardScreen):
             record = next(measured, None)
             if record is not None:
                 style, stream = self._accents[row.method], describe.stream_of_record(record)
-                at = compare_rows.key(row)
+                at = key(row)
                 curves.append(Curve(names.whole(row), style, stream, letters[at], short[at]))
         return curves
 

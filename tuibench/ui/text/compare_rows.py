@@ -1,4 +1,4 @@
-"""A comparison as a table that fits, as bars and as lines of text. Pure: no widget."""
+"""A comparison as a table that fits and as lines of text. Pure: no widget."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from tuibench.core.results.verdict import recommend
 from tuibench.core.statistics.stats import Outcome
 from tuibench.ui.text import ladder_rows
 from tuibench.ui.text.columns import Cell, TableColumn, fit, heading, line
+from tuibench.ui.text.row_names import SESSION_CELLS, RowNames, cut, joined, key
 
 SORTS: Mapping[str, str] = {
     "": "as measured",
@@ -46,78 +47,11 @@ _LABELS = {"first": "× first"}
 """Headings in fewer cells than elsewhere."""
 _OF_SHAPE = ("prompt", "depth", "threads", "tokens")
 """Facts that the name of a part of a sweep says already."""
-_SESSION = 22
-"""Cells for the name of a session or of a part of one where there is little room."""
 _METHOD = 24
 """Cells for the name of a method where there is no room for the whole of it."""
-_COLOURED = 4
-"""Cells of a method's name, which its colour tells as well, before what tells a shape is cut."""
-_CUT_LABELS = (16, 8)
-"""Cells for what tells a run from others where a name has to stand beside a point."""
 _PEERS = "–"
 """The key of the heading above runtimes and servers of others; a row's has a colon."""
 _OUTCOME_STYLES = {Outcome.GREATER: "$success", Outcome.LESS: "$error"}
-
-
-def key(row: Row) -> str:
-    """Return what tells a row from the others."""
-    return f"{row.run}:{row.method}"
-
-
-class RowNames:
-    """What to call rows beside each other: their methods, and where their runs differ, what tells those apart."""
-
-    def __init__(self, comparison: Comparison, rows: Sequence[Row]) -> None:
-        self.runs = run_names(comparison.runs, dict.fromkeys(row.run for row in rows))
-        self._of_shapes = self.runs.own != self.runs.brief
-
-    def own(self, row: Row) -> str:
-        """Return what tells a row's run from the others."""
-        return fmt.printable_line(self.runs.own[row.run])
-
-    def brief(self, row: Row) -> str:
-        """Return the same with a letter for each axis of a shape."""
-        return fmt.printable_line(self.runs.brief[row.run])
-
-    def whole(self, row: Row) -> str:
-        """Return a row's name, however long it is."""
-        return _joined(fmt.printable(row.method), self.own(row))
-
-    def forms(self, row: Row) -> tuple[str, ...]:
-        """Return a row's name in ever fewer cells, down to its method alone."""
-        method = fmt.printable(row.method)
-        labels = (self.own(row), self.brief(row), *(_cut(self.brief(row), width) for width in _CUT_LABELS), "")
-        return tuple(_joined(method, label) for label in labels)
-
-    def within(self, width: int, rows: Sequence[Row]) -> dict[str, str]:
-        """Return a name of at most so many cells for each of some rows: whole ones, else all brief, else both cut."""
-        if not self._of_shapes or max((len(self.whole(row)) for row in rows), default=0) <= width:
-            return {key(row): self._fitted(row, self.own(row), width) for row in rows}
-        return {key(row): self._fitted(row, self.brief(row), width) for row in rows}
-
-    def _fitted(self, row: Row, label: str, width: int) -> str:
-        """Return a name in so many cells: what tells the run stays, as far as it tells it from the others."""
-        method = fmt.printable(row.method)
-        if len(whole := _joined(method, label)) <= width:
-            return whole
-        if not label:
-            return _cut(method, width)
-        room = width - len(" · ")
-        least = room - _COLOURED if self._of_shapes else room // 2
-        label = _cut(label, min(_SESSION, max(least, room - len(method))))
-        return f"{_cut(method, max(1, width - len(label) - 3))} · {label}"[:width]
-
-
-def _joined(method: str, label: str) -> str:
-    return f"{method} · {label}" if label else method
-
-
-def _cut(text: str, width: int) -> str:
-    """Return a text of at most so many cells: dates differ at their end, what was named by hand mostly before it."""
-    if len(text) <= width:
-        return text
-    tail = (width - 1) // 2
-    return f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"
 
 
 def arranged(comparison: Comparison, *, by: str, holding: Iterable[str] = ()) -> list[Row]:
@@ -201,9 +135,9 @@ def _column(field: Column, comparison: Comparison, rows: Sequence[Row]) -> Table
     label = len(title) + (2 if field.id in SORTS else 0)
     if field.id == "session":
         long = max(long, len(title))
-        wide, wide_importance = (long, importance - 400) if long > _SESSION else (0, 0)
+        wide, wide_importance = (long, importance - 400) if long > SESSION_CELLS else (0, 0)
         return TableColumn(
-            field.id, title, min(long, _SESSION), importance, wide, wide_importance, longest=long, left=True
+            field.id, title, min(long, SESSION_CELLS), importance, wide, wide_importance, longest=long, left=True
         )
     if field.id == "method" and long > _METHOD:
         return TableColumn(field.id, title, _METHOD, importance, long, importance - 25, longest=long, left=True)
@@ -225,7 +159,7 @@ def _cell(
     if text == fmt.MISSING:
         return text, "$muted"
     if field.id == "session":
-        return _cut(text, widths.get(field.id, 0)), ""
+        return cut(text, widths.get(field.id, 0)), ""
     if field.id == "method":
         return text, accents[row.method]
     if field.id == "pareto":
@@ -271,7 +205,7 @@ def about(comparison: Comparison) -> str:
     if len(comparison.runs) == 1:
         return ""
     names = run_names(comparison.runs, comparison.tried(range(len(comparison.runs))))
-    return fmt.printable_line(_joined(names.session, names.shared) if names.session else names.shared)
+    return fmt.printable_line(joined(names.session, names.shared) if names.session else names.shared)
 
 
 _FIRST_HEADLINES = 2
@@ -298,76 +232,3 @@ def change_lines(comparison: Comparison) -> list[Content]:
             style = "$muted" if change.outcome is None else _OUTCOME_STYLES.get(change.outcome, "")
             lines.append(Content.styled(str(change), style))
     return [*lines, Content.styled(CAVEAT, "$muted")]
-
-
-def ratio_of(comparison: Comparison, row: Row) -> float | None:
-    """Return a row's speed against the yardstick, whose own is 1; None where there is no such ratio."""
-    if not row.n_trials:
-        return None
-    if row.against_yardstick is not None:
-        return row.against_yardstick.ratio.value
-    return 1.0 if row.method == comparison.yardstick else None
-
-
-def bars(
-    comparison: Comparison,
-    rows: Sequence[Row],
-    width: int,
-    accents: Mapping[str, str],
-    beside: Sequence[Row] | None = None,
-) -> list[Content]:
-    """Return each row's speed against the yardstick as a bar as long as its median, its interval over the bar's end.
-
-    Args:
-        comparison: What the rows are of.
-        rows: Those to draw.
-        width: Characters across.
-        accents: Each method's style.
-        beside: All rows that their names are to tell them from; None for those that are drawn.
-    """
-    ratios = {
-        key(row): row.against_yardstick.ratio for row in rows if row.against_yardstick is not None and row.n_trials
-    }
-    names = _short_names(comparison, rows, width, RowNames(comparison, rows if beside is None else beside))
-    label = max(map(len, names.values()), default=0)
-    largest = max((ratio.high or ratio.value for ratio in ratios.values()), default=1.0)
-    largest = max(largest, 1.0)
-    room = max(1, width - label - 9)
-    lines = []
-    for row in rows:
-        ratio = ratios.get(key(row))
-        parts: list[Cell] = [(names[key(row)].ljust(label), accents[row.method]), " "]
-        if ratio is not None:
-            drawn = _bar(ratio.value, ratio.low, ratio.high, largest, room)
-            parts += [(f"{fmt.times(ratio.value):>7} ", ""), (drawn, accents[row.method])]
-        elif row.method == comparison.yardstick and row.n_trials:
-            parts += [(f"{'1×':>7} ", "$muted"), (_bar(1.0, None, None, largest, room), "$line")]
-        else:
-            parts.append((f"{fmt.MISSING:>7}", "$muted"))
-        lines.append(Content.assemble(*parts))
-    return lines
-
-
-def _short_names(comparison: Comparison, rows: Sequence[Row], width: int, names: RowNames) -> dict[str, str]:
-    """Return names for a half of the width, or a third; for more where they were not told apart otherwise."""
-    least = max(4, width // (3 if len(comparison.runs) == 1 else 2))
-    for room in range(least, max(least, 2 * width // 3) + 1):
-        found = names.within(room, rows)
-        if len(set(found.values())) == len(rows):
-            break
-    return found
-
-
-def _bar(value: float, low: float | None, high: float | None, largest: float, room: int) -> str:
-    """Return `████├██──┤`: whole up to the median, over it the interval as far as it goes."""
-
-    def cell(at: float) -> int:
-        return min(room, max(0, round(at / largest * room)))
-
-    median = max(1, cell(value))
-    start, end = (median, median) if low is None or high is None else (cell(low), max(cell(high), median))
-    if end - start < 2:  # noqa: PLR2004 - the interval's two ends
-        return "█" * median
-    drawn = list("█" * median + "─" * (end - median))
-    drawn[start], drawn[end - 1] = "├", "┤"
-    return "".join(drawn)

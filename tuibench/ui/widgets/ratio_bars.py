@@ -9,7 +9,8 @@ from textual.widget import Widget
 
 from tuibench.core.results.comparison import Comparison
 from tuibench.core.results.row import Row
-from tuibench.ui.text.compare_rows import bars, key, ratio_of
+from tuibench.ui.text.ratio_rows import bars, ratio_of
+from tuibench.ui.text.row_names import key
 
 
 class RatioBars(Widget):
