@@ -66,6 +66,16 @@ def test_scoring_is_estimated_from_its_progress_and_from_what_other_methods_took
     assert run_remaining_ns(fold(skipped, TurnsDropped("c"))) == 1200  # what was skipped is not scored
 
 
+def test_a_method_on_another_machine_is_taken_to_be_as_slow_as_on_the_first():
+    rows = ("a@big", "b@big", "a", "b")
+    state = fold(RunState(), RunStarted(rows, trial_order(rows, 1), scored=True))
+    for method, gap_ns, scoring_ns in (("a@big", 100, 1000), ("b@big", 10, 50)):
+        state = fold(state, TrialEnded(record(method, load_ns=None, ttft_ns=10, step_ns=(gap_ns,))))
+        scored = QualityRecord(method=method, eval_name="t", eval_sha256="0", duration_ns=scoring_ns, finished=FINISHED)
+        state = fold(state, QualityEnded(scored))
+    assert run_remaining_ns(state) == (110 + 1000) + (20 + 50)
+
+
 def test_before_anything_is_scored_it_takes_what_it_took_before():
     state = fold(RunState(), RunStarted(("a", "b"), trial_order(["a", "b"], 1), scored=True))
     state = fold(state, TrialEnded(record("a", load_ns=None, ttft_ns=10, step_ns=(5, 5))))

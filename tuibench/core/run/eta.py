@@ -8,6 +8,7 @@ from statistics import fmean, median
 
 from tuibench.core.run.control import is_control, method_of
 from tuibench.core.run.events import Phase
+from tuibench.core.run.host import without_host
 from tuibench.core.run.record import QualityRecord, TrialRecord
 from tuibench.core.run.shape import Shape
 from tuibench.core.run.state import MethodState, MethodStatus, RunState
@@ -93,20 +94,20 @@ def planned_ns(
 def run_remaining_ns(state: RunState, scoring_ns: int = 0) -> int | None:
     """Return what is left of a run; None as long as nothing is known.
 
-    A method that has not run yet is taken to be as slow as the slowest that has: later rungs of the ladder are faster,
-    so the estimate shrinks rather than grows.
+    A method that has not run yet is taken to be as slow as on another machine of the run, else as the slowest that has:
+    later rungs of the ladder are faster, so the estimate shrinks rather than grows.
 
     Args:
         state: As far as the run is.
         scoring_ns: What scoring a method took before, as long as this run has scored none.
     """
-    known = [ns for method in state.methods.values() if (ns := _trial_ns(method)) is not None]
+    known = {name: ns for name, method in state.methods.items() if (ns := _trial_ns(method)) is not None}
     if not known:
         return None
     remaining_ns = 0
     for method in state.methods.values():
         n_left = 0 if method.dropped else method.n_planned - method.n_done
-        trial_ns = _trial_ns(method) or max(known)
+        trial_ns = known.get(method.method) or _of_another(method.method, known)
         if method.running and method.trial is not None and n_left:
             n_left -= 0 if method.trial.warmup else 1
             remaining_ns += trial_remaining_ns(method.trial) or trial_ns
@@ -115,16 +116,22 @@ def run_remaining_ns(state: RunState, scoring_ns: int = 0) -> int | None:
 
 
 def _scoring_ns(state: RunState, before_ns: int) -> int:
-    """Return what is left of scoring: methods to come are taken to be as slow as the slowest that is known."""
+    """Return what is left of scoring: methods to come are taken to be as slow as `run_remaining_ns` says."""
     waiting = [method for method in state.methods.values() if state.scored and _to_be_scored(method)]
-    known = [method.quality.duration_ns or 0 for method in state.methods.values() if method.quality]
+    known = {name: method.quality.duration_ns or 0 for name, method in state.methods.items() if method.quality}
     current_ns = 0
     for method in waiting:
         if method.scoring and method.trial is not None:
             current_ns = scoring_remaining_ns(method.trial) or 0
-            known.append(current_ns)
-    n_to_come = sum(not method.scoring for method in waiting)
-    return current_ns + n_to_come * (max(known, default=0) or before_ns)
+            known[method.method] = current_ns
+    to_come = [method.method for method in waiting if not method.scoring]
+    return current_ns + sum(_of_another(name, known) or before_ns for name in to_come)
+
+
+def _of_another(row: str, known: Mapping[str, int]) -> int:
+    """Return what a row may take by what is known of others: the same method's, else the most of all."""
+    same = [ns for other, ns in known.items() if without_host(other) == without_host(row)]
+    return max(same or known.values(), default=0)
 
 
 def _to_be_scored(method: MethodState) -> bool:
