@@ -74,6 +74,9 @@ def test_a_method_on_another_machine_is_taken_to_be_as_slow_as_on_the_first():
         scored = QualityRecord(method=method, eval_name="t", eval_sha256="0", duration_ns=scoring_ns, finished=FINISHED)
         state = fold(state, QualityEnded(scored))
     assert run_remaining_ns(state) == (110 + 1000) + (20 + 50)
+    again = fold(state, QualityStarted("a@big"))  # what is left of a scoring says nothing about a whole one
+    again = fold(again, TrialObserved("a@big", PhaseStarted(at_ns=1000, phase=Phase.QUALITY)))
+    assert run_remaining_ns(again) == run_remaining_ns(state)
 
 
 def test_before_anything_is_scored_it_takes_what_it_took_before():

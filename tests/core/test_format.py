@@ -102,8 +102,18 @@ def test_printable_leaves_no_control_character(text):
 
 @pytest.mark.parametrize(
     ("asked_bytes", "asked", "beside"),
-    [(600_000_000, "600 MB", "1074 MB"), (2_500_000, "2.5 MB", "1074 MB"), (2 << 30, "2.00 GiB", "1.00 GiB")],
+    [
+        (600_000_000, "600 MB", "1074 MB"),
+        (2_500_000, "2.5 MB", "1074 MB"),
+        (2 << 30, "2.00 GiB", "1.00 GiB"),
+        (3125 << 20, "3.05 GiB", "1.00 GiB"),
+    ],
 )
 def test_a_size_that_was_typed_comes_back_in_its_unit(asked_bytes, asked, beside):
     assert fmt.size_asked(asked_bytes) == asked
     assert fmt.size_beside(1 << 30, asked_bytes) == beside
+
+
+def test_a_size_just_above_another_is_not_written_like_it():
+    assert fmt.size_beside(600_400_000, 600_000_000) == "600.4 MB"
+    assert fmt.size_beside(600_000_000, 600_000_000) == "600 MB"

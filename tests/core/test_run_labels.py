@@ -46,6 +46,8 @@ def parts(session, host=None):
          "prompt 8, 1 thread", "monday", "machine"),
         (parts("monday") + parts("tuesday"), [0, 5], ["monday · prompt 8", "tuesday · prompt 16"],
          ["monday · p8", "tuesday · p16"], "1 thread", "", "session · shape"),
+        ([*parts("monday"), MeasuredRun("plain", (), ())], [0, 4], ["monday", "plain"], ["monday", "plain"], "", "",
+         "session"),
         ([MeasuredRun("monday", (), ()), MeasuredRun("tuesday", (), ())], [0, 1], ["monday", "tuesday"],
          ["monday", "tuesday"], "", "", "session"),
         ([], [], [], [], "", "", "session"),

@@ -5,7 +5,7 @@ import pytest
 
 from tests.measured_runs import trials
 from tests.scripted import failed
-from tuibench.core.present.sweep_lines import impossible_lines, sweep_lines, sweep_maps, sweep_sentences
+from tuibench.core.present.sweep_lines import impossible_lines, sweep_lines, sweep_maps, sweep_sentences, untried_words
 from tuibench.core.results.comparison import compare
 from tuibench.core.results.measured_run import MeasuredRun, by_shape
 from tuibench.core.results.metrics import DECODE, TTFT
@@ -127,6 +127,12 @@ def half_measured(why="cancelled before it began", kind=FailureKind.CANCELLED):
         for shape in shapes[2:]
     ]
     return compare(by_shape(MeasuredRun("s", ("a", "b"), tuple(records)), shapes), parents={})
+
+
+def test_what_was_not_measured_is_called_what_it_is():
+    none = MeasuredRun("tuesday", ("a",), ())
+    found = compare([MeasuredRun("monday", ("a",), tuple(trials("a", 10))), none], parents={})
+    assert untried_words(found, range(2)) == "1 of 2 sessions not measured"
 
 
 def test_what_a_stopped_sweep_did_not_come_to_is_counted_and_names_nothing():

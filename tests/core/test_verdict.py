@@ -87,6 +87,13 @@ def test_trials_whose_length_is_wrong_are_not_clean_on_a_quiet_machine():
     assert row.lamp is Lamp.YELLOW
 
 
+def test_a_method_that_did_less_work_is_taken_with_a_doubt_only():
+    run = dataclasses.replace(measured(quality_of=[quality("int8", 0.004)], kv_cache=10, int8=30), n_asked=1)
+    found = recommend(compare([run], parents=PARENTS))
+    assert found.grade is Grade.PROBABLY
+    assert any("where 1 were asked for" in reason for reason in found.because)
+
+
 def test_fastest_within_the_divergence_is_recommended_with_its_rule():
     run = measured(quality_of=SCORES, kv_cache=12, onnx_fused=30, int8=60, int4=90)
     found = recommend(compare([run], parents=PARENTS))

@@ -24,7 +24,7 @@ from tuibench.store.session import load
 from tuibench.store.side_by_side import SideBySide, side_by_side
 from tuibench.ui.screens.compare import CompareScreen
 from tuibench.ui.screens.export import ExportScreen
-from tuibench.ui.text import compare_rows, ratio_rows
+from tuibench.ui.text import compare_rows, ratio_rows, row_names
 from tuibench.ui.widgets.key_line import KeyLine
 from tuibench.ui.widgets.ratio_bars import RatioBars
 from tuibench.ui.widgets.scatter import Point, Scatter
@@ -64,6 +64,17 @@ async def test_it_opens_at_the_method_that_the_verdict_is_about_and_its_bar_is_s
         screen.bars.styles.height = screen.bars.gutter.height + 3
         await until(pilot, lambda: screen.bars.size.height == 3)
         assert [line.split()[0] for line in screen.bars.render().plain.splitlines()] == ["onnx", "int8-torch", "…"]
+
+
+def test_no_short_name_would_do_for_another_row():
+    found = compare(
+        [dataclasses.replace(run, label=f"2026-03-0{day} 12:00") for day, run in enumerate(compared(2).runs, 1)],
+        parents=PARENTS,
+    )
+    names = row_names.RowNames(found, found.rows)
+    forms = [set(names.forms(row)) for row in found.rows]
+    assert all(forms)
+    assert len(set().union(*forms)) == sum(map(len, forms))
 
 
 async def test_where_conditions_differ_a_small_terminal_still_shows_bars_and_the_verdict_scrolls():

@@ -19,6 +19,15 @@ def test_an_excerpt_is_the_sentence_and_what_follows_cut_at_words():
     assert excerpt("memory", PAGE, 40) == "Then memory is told of, and how much …"
 
 
+def test_an_excerpt_always_holds_what_was_looked_for():
+    pages = {page.name: text(page.name) for page in topics()}
+    for words in ("end", "each", "--methods", "the"):
+        told = [line for page in pages.values() if (line := excerpt(words, page, 74)) is not None]
+        assert told
+        assert all(words in line.casefold() and len(line) <= 74 for line in told)
+    assert excerpt("--methods", pages["pick"], 74) is not None
+
+
 def test_a_line_is_filled_with_what_comes_before():
     assert excerpt("a link", PAGE, 30) == "… is. At the end comes a link."
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 MISSING = "–"
 _KIB = 1024
 _KB = 1000
+_MIB = 1 << 20
 _MB = 1_000_000
 _TENTH_OF_MB = 100_000
 _LEAST_DIVERGENCE = 0.00005
@@ -54,14 +55,20 @@ def size(n_bytes: float | None) -> str:
 
 def size_asked(n_bytes: int) -> str:
     """Return a size that somebody typed in the kind of unit it was typed in: in MB where these come out even."""
-    return f"{n_bytes / _MB:.10g} MB" if n_bytes % _TENTH_OF_MB == 0 else size(n_bytes)
+    return f"{n_bytes / _MB:,.10g} MB" if _is_in_mb(n_bytes) else size(n_bytes)
 
 
 def size_beside(n_bytes: float | None, asked_bytes: int) -> str:
-    """Return a size to hold against one that somebody typed, in the same kind of unit."""
-    if n_bytes is None or asked_bytes % _TENTH_OF_MB:
+    """Return a size to hold against one that somebody typed: in the same kind of unit, and another where it is."""
+    if n_bytes is None or not _is_in_mb(asked_bytes):
         return size(n_bytes)
-    return f"{_three_digits(n_bytes / _MB)} MB"
+    text = f"{_three_digits(n_bytes / _MB)} MB"
+    alike = text == size_asked(asked_bytes) and n_bytes != asked_bytes
+    return f"{n_bytes / _MB:,.6g} MB" if alike else text
+
+
+def _is_in_mb(asked_bytes: int) -> bool:
+    return asked_bytes % _TENTH_OF_MB == 0 and asked_bytes % _MIB != 0
 
 
 def count(n: float | None) -> str:

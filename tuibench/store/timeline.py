@@ -9,7 +9,6 @@ from tuibench.core.run.events import PieceEmitted, StepEmitted, TokenEmitted
 from tuibench.core.run.record import TrialRecord
 from tuibench.core.run.run_events import RunEvent, TrialObserved
 from tuibench.core.run.state import RunState, fold
-from tuibench.core.run.users import steps_of
 from tuibench.store.replay import Replay, shown_trials
 from tuibench.store.schema import Session
 
@@ -63,9 +62,12 @@ def _is_token(event: RunEvent) -> bool:
 def divergences_ns(session: Session, reference: str) -> dict[str, int]:
     """Return, for each method whose text is another than the reference's, when both had come to the first difference.
 
-    Methods that say the same, as far as both go, are left out; so are those whose tokens nobody knows.
+    Methods that say the same, as far as both go, are left out; so are those whose tokens nobody knows, and all of
+    several users at once: what each of them is told is not held against any other text.
     """
     trials = shown_trials(session)
+    if any(record.users_ttft_ns for record in trials.values()):
+        return {}
     theirs = trials.get(reference)
     found = {}
     for method, ours in trials.items():
@@ -77,7 +79,4 @@ def divergences_ns(session: Session, reference: str) -> dict[str, int]:
 
 
 def _token_at_ns(record: TrialRecord, index: int) -> int:
-    if record.users_ttft_ns:
-        steps = [steps_of(record, user) for user in range(len(record.users_n_gen))]
-        index = min(own[index] for own in steps if index < len(own))
     return (record.ttft_ns or 0) + sum(record.step_ns[:index])

@@ -17,7 +17,7 @@ def answer_lines(comparison: Comparison, answer: Answer, limits: Limits) -> list
     lines += [f"not certain: {doubt}" for doubt in answer.doubts]
     for method in answer.rivals:
         rival = comparison.row(0, method)
-        lines += [f"{method}: {_figures(rival)}"] if rival else []
+        lines += [f"{method}: {_figures(rival, limits)}"] if rival else []
     out = answer.out or {}
     width = max(map(len, out), default=0)
     lines += [f"{method:{width}}  {why}" for method, why in out.items()]
@@ -26,13 +26,15 @@ def answer_lines(comparison: Comparison, answer: Answer, limits: Limits) -> list
 
 def _first_line(row: Row, answer: Answer, limits: Limits) -> str:
     grade = "probably" if answer.doubts else "take"
-    return f"{grade} {row.method}: the fastest with {limits_line(limits)}: {_figures(row)}"
+    return f"{grade} {row.method}: the fastest with {limits_line(limits)}: {_figures(row, limits)}"
 
 
-def _figures(row: Row) -> str:
+def _figures(row: Row, limits: Limits) -> str:
     speed = row.metrics[DECODE.id]
     figures = [f"{fmt.rate(speed.median)} {fmt.interval(speed.low, speed.high)}".rstrip()]
-    figures += [f"{metric.short} {fmt.metric(metric, row.median(metric))}" for metric in (TTFT, PEAK_RSS)]
+    peak_bytes, asked = row.median(PEAK_RSS), limits.max_rss_bytes
+    peak = fmt.size(peak_bytes) if asked is None else fmt.size_beside(peak_bytes, asked)
+    figures += [f"{TTFT.short} {fmt.metric(TTFT, row.median(TTFT))}", f"{PEAK_RSS.short} {peak}"]
     if row.kld is not None and row.method != REFERENCE:
         figures.append(f"KLD {fmt.divergence(row.kld)}")
     return ", ".join(figures)

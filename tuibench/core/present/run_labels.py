@@ -47,7 +47,8 @@ def run_names(runs: Sequence[MeasuredRun], shown: Iterable[int]) -> RunNames:
         "shape": bool(axes),
     }
     machine = first.host if not several["machine"] and len({run.host for run in runs}) > 1 else None
-    same_shape = describe(first.shape, fixed) if first.shape is not None else ""
+    shaped = all(run.shape is not None for run in these.values())
+    same_shape = describe(first.shape, fixed) if shaped and first.shape is not None else ""
     return RunNames(
         {number: _own(run, several, axes, describe) for number, run in these.items()},
         {number: _own(run, several, axes, describe_briefly) for number, run in these.items()},

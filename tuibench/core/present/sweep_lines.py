@@ -9,6 +9,7 @@ from tuibench.core import format as fmt
 from tuibench.core.present.run_labels import run_names
 from tuibench.core.results.comparison import Comparison
 from tuibench.core.results.host_verdict import host_lines
+from tuibench.core.results.measured_run import LABEL_PARTS
 from tuibench.core.results.metrics import DECODE, GOODPUT, OUTPUT, TOTAL_DECODE, TTFT, Metric
 from tuibench.core.results.sweep import (
     Crossing,
@@ -118,7 +119,8 @@ def _map(comparison: Comparison, metric: Metric) -> SweepMap | None:
 def untried_words(comparison: Comparison, runs: Sequence[int]) -> str:
     """Return how many of some runs a stopped session did not come to; empty where it came to all."""
     n_left_out = len(runs) - len(comparison.tried(runs))
-    what = "shapes" if sweep_runs(comparison) else "machines"
+    kind = run_names(comparison.runs, runs).kind
+    what = "parts" if LABEL_PARTS in kind else f"{kind}s"
     return f"{n_left_out} of {len(runs)} {what} not measured" if n_left_out else ""
 
 

@@ -27,7 +27,8 @@ class Grade(StrEnum):
     """None of the reasons below is there."""
     PROBABLY = "probably"
     """The fastest by its median, but it is not told apart from another, or a trial was badly disturbed, or more than
-    half of them were disturbed, or its divergence may be above the bound, or a faster method could not be judged."""
+    half of them were disturbed, or it did other work than was asked for, or its divergence may be above the bound, or a
+    faster method could not be judged."""
     CANNOT_TELL = "cannot tell"
     """Quality was not measured, or a method in reach has too few trials for an interval, or more than half of its
     trials were badly disturbed: their figures say more about the disturbance than about the method."""
@@ -79,7 +80,7 @@ def evidence(
     if unjudged:
         doubts.append(f"{', '.join(unjudged)} {'is' if len(unjudged) == 1 else 'are'} faster and not judged")
     disturbed = _some_disturbed(everything)
-    doubts += disturbed
+    doubts += [*disturbed, *best.doubts]
     if may_be_above(best, max_kld):
         doubts.append(f"its KLD may be above {max_kld:g}")
     grade, example = Grade.PROBABLY if doubts else Grade.TAKE, _example(everything) if disturbed else None

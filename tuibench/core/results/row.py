@@ -75,6 +75,8 @@ class Row:
     """The worst of its trials; None where none was judged."""
     flags: tuple[str, ...] = ()
     """Reasons to distrust the row, each once."""
+    doubts: tuple[str, ...] = ()
+    """Those of them that are about what was done, not about what disturbed it."""
     not_same_model: str | None = None
     """Why an FP32 method fails the test of being the reference's model; None where it does not."""
     best_for_its_quality: bool = False

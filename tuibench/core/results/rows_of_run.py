@@ -69,6 +69,7 @@ class RowsOfRun:
             failure=next((each for each in reversed(self.run.trials) if each.failed and each.method == method), None),
             lamp=_worst_lamp(records, doubted=bool(doubts)),
             flags=(*doubts, *reasons, *trials.outlier_flags()),
+            doubts=doubts,
             not_same_model=identity.reason if identity.same is False else None,
         )
 

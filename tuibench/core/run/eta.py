@@ -107,7 +107,7 @@ def run_remaining_ns(state: RunState, scoring_ns: int = 0) -> int | None:
     remaining_ns = 0
     for method in state.methods.values():
         n_left = 0 if method.dropped else method.n_planned - method.n_done
-        trial_ns = known.get(method.method) or _of_another(method.method, known)
+        trial_ns = known.get(method.method) or _elsewhere(method.method, known) or max(known.values())
         if method.running and method.trial is not None and n_left:
             n_left -= 0 if method.trial.warmup else 1
             remaining_ns += trial_remaining_ns(method.trial) or trial_ns
@@ -123,15 +123,14 @@ def _scoring_ns(state: RunState, before_ns: int) -> int:
     for method in waiting:
         if method.scoring and method.trial is not None:
             current_ns = scoring_remaining_ns(method.trial) or 0
-            known[method.method] = current_ns
     to_come = [method.method for method in waiting if not method.scoring]
-    return current_ns + sum(_of_another(name, known) or before_ns for name in to_come)
+    slowest_ns = max((*known.values(), current_ns), default=0) or before_ns
+    return current_ns + sum(_elsewhere(name, known) or slowest_ns for name in to_come)
 
 
-def _of_another(row: str, known: Mapping[str, int]) -> int:
-    """Return what a row may take by what is known of others: the same method's, else the most of all."""
-    same = [ns for other, ns in known.items() if without_host(other) == without_host(row)]
-    return max(same or known.values(), default=0)
+def _elsewhere(row: str, known: Mapping[str, int]) -> int:
+    """Return the most that a row's method took on other machines; 0 where it was on none."""
+    return max((ns for other, ns in known.items() if without_host(other) == without_host(row)), default=0)
 
 
 def _to_be_scored(method: MethodState) -> bool:

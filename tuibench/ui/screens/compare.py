@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from tuibench.ui.context import Context
 
 _SCATTER = "-scatter"
-_VIEWS = ("-bars", _SCATTER, "-curves")
+_CURVES = "-curves"
+_VIEWS = ("-bars", _SCATTER, _CURVES)
 _OF_SEVERAL = "-changes"
 """A further view, the first one, where there are several sessions."""
 _MOST_CURVES = 16
@@ -101,14 +102,16 @@ class CompareScreen(DashboardScreen):
         self.table.border_title = "Comparison"
         self.search.border_title = "Filter"
         self.search.display = False
-        self.add_class(self._views[0])
+        self._show_view()
         self.status.facts = (f"{len(self._paths)} session{'s' if len(self._paths) > 1 else ''}",)
         self.table.focus()
         self._read()
 
     @property
     def _views(self) -> tuple[str, ...]:
-        views = _VIEWS if self._scored else tuple(view for view in _VIEWS if view != _SCATTER)
+        views: tuple[str, ...] = _VIEWS
+        if not self._scored:  # beside the bars, where there is room, curves stand in the other picture's place
+            views = ("-bars", _CURVES) if self.has_class("-narrow") else ("-bars",)
         return (_OF_SEVERAL, *views) if len(self._paths) > 1 else views
 
     @property
@@ -123,7 +126,7 @@ class CompareScreen(DashboardScreen):
         useless = {
             "compare.swap": len(self._paths) < 2,  # noqa: PLR2004 - two to swap
             "compare.map": not mapped,
-            "compare.view": len(self._paths) == 1 and not self._scored and not self.has_class("-narrow"),
+            "compare.view": len(self._views) == 1,
             "app.sessions": self.app.current_mode == "sessions",
         }
         return frozenset(key for key, left_out in useless.items() if left_out)
@@ -144,6 +147,7 @@ class CompareScreen(DashboardScreen):
         first_read = self._comparison is None
         self._comparison = found.comparison
         self.set_class(not self._scored, "-unscored")
+        self._show_view()
         self._peers = tuple(name for name, method in known.items() if not method.is_rung)
         self.context.series.add(known)
         self.context.series.show_together(row.method for row in found.comparison.rows)
@@ -297,10 +301,13 @@ class CompareScreen(DashboardScreen):
 
     def action_next_view(self) -> None:
         """Show the next of the pictures where not all have room."""
+        self._view += 1
+        self._show_view()
+
+    def _show_view(self) -> None:
         views = self._views
-        self._view = (self._view + 1) % len(views)
         for name in (_OF_SEVERAL, *_VIEWS):
-            self.set_class(name == views[self._view], name)
+            self.set_class(name == views[self._view % len(views)], name)
 
     def action_copy_table(self) -> None:
         """Copy the rows that are shown, as text in columns (OSC 52: it works through SSH)."""

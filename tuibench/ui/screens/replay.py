@@ -116,7 +116,7 @@ class ReplayScreen(RunScreen):
         """Keys that would do nothing now."""
         here = {"app.sessions"} if self.app.current_mode == "sessions" else set()
         useless = {
-            "replay.difference": not self._n_differences,
+            "replay.difference": not self._divergences_ns,
             "replay.faster": self._speed >= _FASTEST,
             "replay.slower": self._speed <= _SLOWEST,
             "run.details": not self._session.trials,
@@ -150,11 +150,6 @@ class ReplayScreen(RunScreen):
         if not self.has_class("-racing"):
             return self.run
         return self.context.services.stored_state(self._session, under_way=self._under_way)
-
-    @property
-    def _n_differences(self) -> int:
-        """How many texts are seen to differ; those of several users are not held against any other."""
-        return 0 if any(trial.users_ttft_ns for trial in self._session.trials) else len(self._divergences_ns)
 
     @property
     def shown_session(self) -> Path | None:
@@ -300,8 +295,8 @@ class ReplayScreen(RunScreen):
 
     def action_next_difference(self) -> None:
         """Go to where a text begins to differ from the reference's, and stand there."""
-        if not self._n_differences:
-            self.notify(f"no text differs from {REFERENCE}'s, as far as both go")
+        if not self._divergences_ns:
+            self.notify(f"no text that can be compared differs from {REFERENCE}'s, as far as both go")
             return
         at_ns = self._position_ns if self.has_class("-racing") else -1
         self._set_playing(playing=False)

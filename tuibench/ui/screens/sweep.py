@@ -59,7 +59,8 @@ class SweepScreen(DashboardScreen):
     @property
     def rare_keys(self) -> frozenset[str]:
         """What the line of keys leaves out where there is nothing else to show."""
-        useless = {"sweep.next": len(self._walks) < 2, "sweep.metric": len(self._maps) < 2}  # noqa: PLR2004 - a next one
+        alone = len(self._walks) < 2  # noqa: PLR2004 - a next one
+        useless = {"sweep.next": alone, "sweep.previous": alone, "sweep.metric": len(self._maps) < 2}  # noqa: PLR2004
         return frozenset(key for key, left_out in useless.items() if left_out)
 
     @property

@@ -10,6 +10,7 @@ _SENTENCE_END = ". "
 _LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
 _SIGNS = re.compile(r"[`*]")
 """What Markdown writes around words."""
+_LINE_SIGN = re.compile(r"^(?:#+|-) +")
 _OWN_LINES = ("|", "#", "- ", "```")
 """How a line begins that does not go on with the one before."""
 
@@ -40,7 +41,7 @@ def _passages(page: str) -> Iterator[str]:
 def _plain(line: str) -> str:
     if line.startswith("|"):
         line = " · ".join(cell.strip() for cell in line.strip("|").split("|") if cell.strip())
-    return _SIGNS.sub("", _LINK.sub(r"\1", line)).lstrip("#- ")
+    return _SIGNS.sub("", _LINK.sub(r"\1", _LINE_SIGN.sub("", line)))
 
 
 def _around(passage: str, first: int, last: int, width: int) -> str:
@@ -48,7 +49,8 @@ def _around(passage: str, first: int, last: int, width: int) -> str:
     room = width - 2 * (len(_CUT) + 1)
     before = passage.rfind(_SENTENCE_END, 0, first)
     start = 0 if before < 0 else before + len(_SENTENCE_END)
-    if last - start > room:
+    end = passage.find(" ", last)
+    if (len(passage) if end < 0 else end) - start > room:
         start = _word_from(passage, first - room // 3)
     if len(passage) - start < width:  # rather what comes before than a line half blank
         start = min(start, _word_from(passage, len(passage) - width + len(_CUT) + 1))

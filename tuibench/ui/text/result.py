@@ -29,7 +29,8 @@ _LAMPS: dict[Lamp | None, tuple[str, str]] = {
     None: ("machine not watched", "$muted"),
 }
 _OPENINGS = {Grade.TAKE: "Take ", Grade.PROBABLY: "Probably ", Grade.CANNOT_TELL: "Cannot tell yet; fastest so far: "}
-_RIVAL = "not told apart from "
+_RIVAL, _DISTURBED = "not told apart from ", "disturbed"
+"""How what speaks against a grade begins or ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +120,13 @@ def _lead(comparison: Comparison, leader: Row, second: Row) -> Content | None:
 
 def _doubts(advice: Recommendation, leader: Row) -> Content:
     """Return what else speaks against a better grade, with an example where it is a disturbance."""
-    doubts = [each for each in advice.because if not each.startswith(_RIVAL)]
-    if not doubts:
-        return Content(".")
-    disturbed = leader.lamp in {Lamp.YELLOW, Lamp.RED} and leader.flags
-    example = f" ({fmt.printable(leader.flags[0])})" if disturbed else ""
-    return Content.assemble(". ", (f"{_capital('; '.join(doubts))}{example}.", "$warning"))
+    example = next((flag for flag in leader.flags if flag not in leader.doubts), None)
+    doubts = [
+        f"{each} ({fmt.printable(example)})" if each.endswith(_DISTURBED) and example else each
+        for each in advice.because
+        if not each.startswith(_RIVAL)
+    ]
+    return Content.assemble(". ", (f"{_capital('; '.join(doubts))}.", "$warning")) if doubts else Content(".")
 
 
 def _beyond(faster: Sequence[Row]) -> Content:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from tuibench.core import format as fmt
@@ -28,6 +29,8 @@ class RowNames:
     def __init__(self, comparison: Comparison, rows: Sequence[Row]) -> None:
         self.runs = run_names(comparison.runs, dict.fromkeys(row.run for row in rows))
         self._of_shapes = self.runs.own != self.runs.brief
+        self._n_called = Counter(name for row in rows for name in dict.fromkeys(self._forms(row)))
+        """How many rows each form of a name would do for."""
 
     def own(self, row: Row) -> str:
         """Return what tells a row's run from the others."""
@@ -42,7 +45,10 @@ class RowNames:
         return joined(fmt.printable(row.method), self.own(row))
 
     def forms(self, row: Row) -> tuple[str, ...]:
-        """Return a row's name in ever fewer cells, down to its method alone."""
+        """Return a row's name in ever fewer cells, as far as it is that of no other row."""
+        return tuple(name for name in self._forms(row) if self._n_called[name] == 1)
+
+    def _forms(self, row: Row) -> tuple[str, ...]:
         method = fmt.printable(row.method)
         labels = (self.own(row), self.brief(row), *(cut(self.brief(row), width) for width in _CUT_LABELS), "")
         return tuple(joined(method, label) for label in labels)

@@ -97,7 +97,8 @@ class Scatter(Widget):
 
 def _names(points: Sequence[Point]) -> Iterator[str]:
     """Yield what to call points in one place, in ever fewer cells: all of them, at last the first and their number."""
-    for at in range(max(len(point.names) for point in points)):
+    points = [point for point in points if point.names]
+    for at in range(max((len(point.names) for point in points), default=0)):
         yield ", ".join(point.names[min(at, len(point.names) - 1)] for point in points)
     if len(points) > 1:
         yield f"{points[0].names[-1]} +{len(points) - 1}"
