@@ -81,7 +81,7 @@ async def test_a_visitor_sees_the_dashboard_and_its_end_ends_the_program(address
         others = descendants()
         socket = await session.ws_connect("/ws?width=120&height=40")
         seen = b""
-        while b"palette" not in seen:
+        while b"Palette" not in seen:
             message = await socket.receive(timeout=120)
             assert message.type in {aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT}, message
             if message.type is aiohttp.WSMsgType.BINARY:

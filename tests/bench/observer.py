@@ -43,7 +43,7 @@ def dashboard(folder: Path, key_ms: list[float] | None = None) -> tuple[float, f
     """Return decode speed, and bytes painted per second of the run."""
     terminal = Terminal(TUIBENCH, env={"TUIBENCH_SESSIONS": str(folder)})
     try:
-        terminal.wait_for("palette")
+        terminal.wait_for("alette")
         # Past the preset; no quality, so many tokens, one trial; of the ladder, the first method is taken out.
         for keys in (PROMPT, "\t", "\t", " ", "\t", str(N_TOKENS), "\t", "1", "\t", "\t", " "):
             press(terminal, keys)

@@ -74,7 +74,7 @@ def dashboard(load: Load, sessions: Path) -> None:
     program = [sys.executable, "-m", "tests.bench.observer_share", *load.words, "--inside", str(sessions)]
     terminal = Terminal(program)
     try:
-        terminal.wait_for("palette")
+        terminal.wait_for("alette")
         terminal.send("Hello")
         time.sleep(1)
         terminal.send(F5)

@@ -85,7 +85,7 @@ def main() -> None:
     options = [option for option in sys.argv[1:] if option == "--low-bandwidth"]
     terminal = Terminal([sys.executable, "-m", "tests.bench.painting", "--serve", *options])
     try:
-        terminal.wait_for("palette")
+        terminal.wait_for("alette")
         time.sleep(1)
         idle_ms = key_times_ms(terminal)
         terminal.send(F5)

@@ -31,7 +31,7 @@ def run(bytes_per_s: float, *, answers: bool, keys: list[str], low_bandwidth: bo
         command = server.command(f"cd {Path.cwd()}; {settings} {program}")
         terminal = SlowTerminal(command, bytes_per_s=bytes_per_s, answers=answers, buffer_bytes=4096)
         try:
-            terminal.wait_for("palette")
+            terminal.wait_for("alette")
             time.sleep(3)
             for key in keys:
                 terminal.send(key)

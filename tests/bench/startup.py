@@ -26,7 +26,7 @@ def command_ms(*command: str) -> float:
 def dashboard_ms(home: str) -> tuple[float, float]:
     terminal = Terminal(TUIBENCH, env={"TUIBENCH_SESSIONS": home, "HOME": home})
     try:
-        frame_s = terminal.wait_for("palette") - terminal.started_s
+        frame_s = terminal.wait_for("alette") - terminal.started_s
         mark = terminal.mark()
         terminal.send("Ж")
         return frame_s * 1e3, (terminal.wait_for("Ж", mark) - terminal.started_s) * 1e3

@@ -103,7 +103,7 @@ def test_measurement_goes_on_and_the_screen_is_right_afterwards(tmp_path, answer
     line = Line(command, env, answers=answers)
     process = psutil.Process(line.child.pid)
     try:
-        line.wait_for("palette")
+        line.wait_for("Palette")
         line.send("Hello")
         line.wait_for("Hello")
         started = len(line.seen)

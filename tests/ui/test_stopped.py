@@ -33,7 +33,7 @@ def test_the_whole_screen_is_painted_and_keys_are_answered_after_a_stop(terminal
     program = ["env", *folders, "LC_ALL=C.UTF-8", sys.executable, "-m", "tuibench"]
     terminal.type(f"cd {shlex.quote(str(ROOT))}; clear; {shlex.join(program)}")
     terminal.press("Enter")
-    terminal.wait_for("palette")
+    terminal.wait_for("Palette")
     terminal.press("F3")
     terminal.wait_for("Beside other")  # the newest of the recordings
     terminal.press("j")
