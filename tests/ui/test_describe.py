@@ -54,6 +54,19 @@ def test_until_a_further_trial_has_numbers_those_of_the_earlier_ones_stay(warmup
     assert describe.eta_s(method) is None
 
 
+def test_what_is_left_of_scoring_goes_by_its_own_progress():
+    steps = (
+        PhaseStarted(at_ns=1_000_000_000, phase=Phase.QUALITY),
+        PhaseProgressed(at_ns=4_000_000_000, label="scoring", done=25, total=100),
+    )
+    method = method_of(*trial("kv-cache"), QualityStarted("kv-cache"))
+    assert describe.eta_s(method) is None
+    method = method_of(
+        *trial("kv-cache"), QualityStarted("kv-cache"), *(TrialObserved("kv-cache", event) for event in steps)
+    )
+    assert describe.eta_s(method) == 9
+
+
 def test_while_a_method_is_scored_it_shows_medians():
     trials = [event for index, ms in enumerate((20, 30, 40)) for event in trial("kv-cache", index, base_ms=ms)]
     method = method_of(*trials, QualityStarted("kv-cache"))

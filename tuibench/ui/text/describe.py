@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tuibench.core import format as fmt
 from tuibench.core.results.metrics import DECODE, TTFT, summarise
+from tuibench.core.run.eta import scoring_remaining_ns, trial_remaining_ns
 from tuibench.core.run.events import FailureKind, Phase
 from tuibench.core.run.record import TrialRecord
 from tuibench.core.run.state import MethodState, MethodStatus, RunState
@@ -220,11 +221,12 @@ def progress(method: MethodState) -> tuple[int, int | None]:
 
 
 def eta_s(method: MethodState) -> float | None:
-    """Return the seconds until the trial under way ends at its present speed; None below two tokens."""
+    """Return the seconds until what is under way, a trial or the scoring, ends as fast as it goes; None if unknown."""
     trial = method.trial
-    if not method.running or trial is None or trial.decode_tps is None:
+    if not method.running or trial is None:
         return None
-    return max(0, trial.n_expected - trial.n_gen) / trial.decode_tps
+    left_ns = scoring_remaining_ns(trial) if method.scoring else trial_remaining_ns(trial)
+    return None if left_ns is None else left_ns / 1e9
 
 
 def run_label(run: RunState) -> str:
