@@ -48,6 +48,15 @@ async def opened(pilot, n_runs=1):
     return screen
 
 
+async def pictures_seen(pilot, screen):
+    """Press the key for the next view three times; return which of the three pictures were seen together."""
+    seen = set()
+    for _ in range(3):
+        seen.add((int(screen.bars.display), int(screen.scatter.display), int(screen.curves.display)))
+        await pilot.press("v")
+    return seen
+
+
 def text_on_screen(app):
     return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
 
@@ -294,11 +303,7 @@ async def test_a_session_that_cannot_be_read_is_told():
 async def test_v_brings_every_picture_into_view(size, n_views):
     async with program().app().run_test(size=size) as pilot:
         screen = await opened(pilot)
-        seen = set()
-        for _ in range(3):
-            seen.add((int(screen.bars.display), int(screen.scatter.display), int(screen.curves.display)))
-            await pilot.press("v")
-        assert seen == n_views
+        assert await pictures_seen(pilot, screen) == n_views
 
 
 @pytest.mark.parametrize("width", range(20, 201, 15))
@@ -435,11 +440,7 @@ async def test_without_scores_the_curves_take_the_place_of_an_empty_picture(size
     made.services = answering(made.services, compare=lambda *_: SideBySide(compared(stored=session(FOUR))))
     async with made.app().run_test(size=size) as pilot:
         screen = await opened(pilot)
-        seen = set()
-        for _ in range(3):
-            seen.add((int(screen.bars.display), int(screen.scatter.display), int(screen.curves.display)))
-            await pilot.press("v")
-        assert seen == n_views
+        assert await pictures_seen(pilot, screen) == n_views
         assert ("v View" in text_on_screen(pilot.app)) == (len(n_views) > 1)
 
 

@@ -5,10 +5,12 @@ Every limit stands in one table. A reason is a sentence with its number; the lam
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
+
+from tuibench.core import format as fmt
 
 
 class Lamp(StrEnum):
@@ -101,9 +103,9 @@ def lamp_of(doubts: Iterable[Disturbance]) -> Lamp:
 def doubts_between(before: Conditions, after: Conditions) -> tuple[Disturbance, ...]:
     """Return what happened between two readings that a trial's figures may suffer from."""
     judged = [
-        _judge("others", others_share(before, after), "other processes used {:.0%} of the CPU"),
-        _judge("stolen", stolen_share(before, after), "CPU time stolen by the hypervisor: {:.1%}"),
-        _judge("observer", observer_share(before, after), "dashboard and samplers used {:.1%} of the CPU"),
+        _judge("others", others_share(before, after), "other processes used {} of the CPU", fmt.percent),
+        _judge("stolen", stolen_share(before, after), "CPU time stolen by the hypervisor: {}", fmt.share),
+        _judge("observer", observer_share(before, after), "dashboard and samplers used {} of the CPU", fmt.share),
         _throttled(before, after),
         _clock(before, after),
         _judge(
@@ -205,12 +207,15 @@ def _capacity_cpus(reading: Conditions) -> float:
     return reading.n_cpus if reading.capacity_cpus is None else reading.capacity_cpus
 
 
-def _judge(name: str, value: float | None, sentence: str) -> Disturbance | None:
+def _judge(
+    name: str, value: float | None, sentence: str, written: Callable[[float], object] = float
+) -> Disturbance | None:
+    """Return what a value amounts to by its limits; the sentence is formatted with the value as it is written."""
     limits = LIMITS[name]
     if value is None or value < limits.yellow:
         return None
     lamp = Lamp.RED if limits.red is not None and value >= limits.red else Lamp.YELLOW
-    return Disturbance(lamp, sentence.format(value).replace("%", " %"))  # as everywhere
+    return Disturbance(lamp, sentence.format(written(value)))
 
 
 def _rise(before: int | None, after: int | None) -> int | None:
@@ -227,7 +232,9 @@ def _clock(before: Conditions, after: Conditions) -> Disturbance | None:
     if not before.clock_khz or not after.clock_khz:
         return None
     rates = f"{after.clock_khz / 1e6:.2f} GHz, {before.clock_khz / 1e6:.2f} before"
-    return _judge("clock", 1 - after.clock_khz / before.clock_khz, "the clock rate fell by {:.0%} (" + rates + ")")
+    return _judge(
+        "clock", 1 - after.clock_khz / before.clock_khz, "the clock rate fell by {} (" + rates + ")", fmt.percent
+    )
 
 
 def _suspended_s(before: Conditions, after: Conditions) -> float | None:

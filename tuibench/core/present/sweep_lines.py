@@ -119,9 +119,11 @@ def _map(comparison: Comparison, metric: Metric) -> SweepMap | None:
 def untried_words(comparison: Comparison, runs: Sequence[int]) -> str:
     """Return how many of some runs a stopped session did not come to; empty where it came to all."""
     n_left_out = len(runs) - len(comparison.tried(runs))
+    if not n_left_out:
+        return ""
     kind = run_names(comparison.runs, runs).kind
     what = "parts" if LABEL_PARTS in kind else f"{kind}s"
-    return f"{n_left_out} of {len(runs)} {what} not measured" if n_left_out else ""
+    return f"{n_left_out} of {len(runs)} {what} not measured"
 
 
 def _cell(comparison: Comparison, run: int, method: str, metric: Metric, *, best: bool, sure: bool) -> MapCell:

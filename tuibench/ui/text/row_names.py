@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import cached_property
 
 from tuibench.core import format as fmt
 from tuibench.core.present.run_labels import run_names
@@ -29,8 +30,12 @@ class RowNames:
     def __init__(self, comparison: Comparison, rows: Sequence[Row]) -> None:
         self.runs = run_names(comparison.runs, dict.fromkeys(row.run for row in rows))
         self._of_shapes = self.runs.own != self.runs.brief
-        self._n_called = Counter(name for row in rows for name in dict.fromkeys(self._forms(row)))
-        """How many rows each form of a name would do for."""
+        self._rows = rows
+
+    @cached_property
+    def _n_called(self) -> Counter[str]:
+        """How many rows each form of a name would do for; tables and bars need not know."""
+        return Counter(name for row in self._rows for name in dict.fromkeys(self._forms(row)))
 
     def own(self, row: Row) -> str:
         """Return what tells a row's run from the others."""
