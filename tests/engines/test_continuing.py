@@ -18,7 +18,12 @@ def gone_on(engine):
     engine.prefill(FIRST, ROOM)
     for token_id in (31, 8, 8, 77, 5):  # so often that the guessing methods have guessed
         engine.decode(token_id)
-    return following(engine, engine.continue_from(N_KEPT, AGAIN))
+    return following(engine, read_again(engine))
+
+
+def read_again(engine):
+    assert engine.keep(N_KEPT, ROOM)
+    return engine.extend(AGAIN)
 
 
 def following(engine, logits):
@@ -42,7 +47,7 @@ def test_a_quantised_method_goes_on_as_if_it_had_never_decoded_what_it_forgot(me
     assert isinstance(engine, ContinuingEngine)
     found = gone_on(engine)
     engine.prefill(FIRST, ROOM)
-    expected = following(engine, engine.continue_from(N_KEPT, AGAIN))
+    expected = following(engine, read_again(engine))
     np.testing.assert_allclose(found, expected, atol=1e-5)
     engine.close()
 
@@ -51,7 +56,20 @@ def test_a_cache_that_has_overwritten_older_tokens_says_that_it_cannot(tmp_path)
     model_dir = _save_llama_like(tmp_path / "model", "mistral", sliding_window=4)
     engine, _ = loaded("kv-cache", model_dir)
     engine.prefill(FIRST, ROOM)
-    assert engine.continue_from(N_KEPT, AGAIN) is None
+    assert not engine.keep(N_KEPT, ROOM)
+
+
+@pytest.mark.parametrize("method", EXACT)
+def test_what_has_no_room_for_a_longer_text_says_so_and_what_can_grow_has_it(method, tiny_llama):
+    engine, _ = loaded(method, tiny_llama.directory)
+    engine.prefill(FIRST, 16)
+    if not engine.keep(N_KEPT, 200):
+        assert method != "onnx"  # whose buffers grow as they are needed
+        engine.prefill(FIRST[:N_KEPT], 200)
+    text = [*FIRST[:N_KEPT], *range(3, 190)]
+    expected = transformers_logits(tiny_llama.directory, text)[-1]
+    np.testing.assert_allclose(engine.extend(text[N_KEPT:]), expected, atol=2e-4)
+    engine.close()
 
 
 def test_without_a_cache_there_is_nothing_to_go_on_from(tiny_llama):

@@ -90,7 +90,9 @@ def test_the_compiled_step_is_the_model_at_every_length_without_being_compiled_a
             assert abs(row - theirs).max() < 1e-4
         engine.prefill(TEXT[:3], 200)
         assert abs(engine.decode(TEXT[3]) - expected[3]).max() < 1e-4
-        assert abs(engine.continue_from(2, TEXT[2:6]) - expected[5]).max() < 1e-4
+        assert not engine.keep(2, 100)  # steps would read 200 positions
+        assert engine.keep(2, 200)
+        assert abs(engine.extend(TEXT[2:6]) - expected[5]).max() < 1e-4
     finally:
         engine.close()
 

@@ -10,7 +10,8 @@ from tuibench.core.run.run_events import TrialObserved, TrialStarted, TurnsAdded
 from tuibench.core.run.shape import Shape, Sweep
 from tuibench.core.run.spec import EvalText
 from tuibench.core.run.state import MethodStatus
-from tuibench.measure.run.sweep_cells import why_impossible
+from tuibench.measure.run.sweep_cells import spare_tokens, why_impossible
+from tuibench.measure.run.trial_under_way import TrialUnderWay
 from tuibench.store.export.facts import measured_runs
 from tuibench.store.replay import stored_state
 from tuibench.store.session import load
@@ -133,3 +134,33 @@ def test_one_cache_cannot_be_filled_for_several_users_beforehand():
         why_impossible(shape, "m", EngineReady(at_ns=0, shares_steps=each), None) for each in (False, True)
     )
     assert (alone[0], shared) == (FailureKind.UNSUPPORTED, None)
+
+
+@pytest.mark.parametrize(
+    ("depth", "window", "free_bytes", "spare"),
+    [
+        (20, None, None, 50),
+        (20, 60, None, 6),  # 20 + 56 + 4 are beyond it
+        (20, None, 3_600, 6),  # as they are beyond memory
+        (0, None, None, 0),  # nothing is kept from one prompt to the next
+    ],
+)
+def test_room_is_made_for_the_longest_prompt_that_can_be_read_behind_the_same_depth(depth, window, free_bytes, spare):
+    sweep = Sweep(prompt_tokens=(6, 12, 56), depth_tokens=(0, 20, 900), max_new_tokens=(4,), n_threads=(1, 2))
+    shape = Shape(prompt_tokens=6, depth_tokens=depth, max_new_tokens=4, n_threads=1)
+    ready = EngineReady(at_ns=0, kv_cache=CACHE, context_window=window)
+    assert spare_tokens(shape, sweep, "m", ready, free_bytes) == spare
+
+
+async def test_a_worker_is_told_how_much_room_the_prompts_behind_a_depth_need(tmp_path, monkeypatch):
+    asked = []
+    begin = TrialUnderWay.begin
+
+    async def noting(trial, request, **options):
+        asked.append((request.prompt_tokens, request.depth_tokens, request.spare_tokens))
+        await begin(trial, request, **options)
+
+    monkeypatch.setattr(TrialUnderWay, "begin", noting)
+    sweep = Sweep(prompt_tokens=(3, 8), depth_tokens=(0, 5), max_new_tokens=(4,), n_threads=(1,))
+    await collect(swept(tmp_path, sweep, methods=("a",), n_trials=1))
+    assert asked == [(3, 0, 0), (3, 0, 0), (8, 0, 0), (3, 5, 5), (8, 5, 0)]  # the first is the warm-up

@@ -19,11 +19,15 @@ class Noting:
 
 
 class Continuing(Noting):
-    can = True
+    can, spare_room = True, True
 
-    def continue_from(self, n_kept, token_ids):
-        self.calls.append(("continue", n_kept, list(token_ids)))
-        return "logits" if self.can else None
+    def keep(self, n_kept, max_length):
+        self.calls.append(("keep", n_kept, max_length))
+        return self.can
+
+    def extend(self, token_ids):
+        self.calls.append(("extend", list(token_ids)))
+        return "logits"
 
 
 def held(engine, window=None, text=range(10), decoded=(77, 78)):
@@ -39,14 +43,14 @@ def test_what_was_read_and_written_is_kept_and_only_the_rest_is_read():
     engine = Continuing()
     text = held(engine)
     text.read([*range(10), 77, 78, 5, 6], 5, reuse=True)
-    assert engine.calls == [("continue", 12, [5, 6])]
+    assert engine.calls == [("keep", 12, 1034), ("extend", [5, 6])]
     assert text.n_reused == 12
 
 
 def test_a_text_that_was_read_already_has_its_last_token_read_again():
     engine = Continuing()
     held(engine).read(list(range(10)), 5, reuse=True)
-    assert engine.calls == [("continue", 9, [9])]
+    assert engine.calls == [("keep", 9, 1034), ("extend", [9])]
 
 
 @pytest.mark.parametrize(
@@ -69,7 +73,7 @@ def test_a_cache_that_cannot_forget_is_read_anew():
     engine.can = False
     text = held(engine)
     text.read([*range(10), 1], 5, reuse=True)
-    assert [call[0] for call in engine.calls] == ["continue", "prefill"]
+    assert [call[0] for call in engine.calls] == ["keep", "prefill"]
     assert text.n_reused == 0
 
 

@@ -24,6 +24,7 @@ from tuibench.worker import timed_part
 from tuibench.worker.generate import generate
 from tuibench.worker.memory import own_memory
 from tuibench.worker.pipe import UnexpectedRequestError
+from tuibench.worker.prompt import PromptReader
 from tuibench.worker.stall_detector import StallDetector
 from tuibench.worker.turns import Turns
 
@@ -61,7 +62,7 @@ def run(tokenizer, tokens, window=None, prompt="hello", **request):
     events = []
     request = {"max_new_tokens": 5, **request}
     generate(
-        engine,
+        PromptReader(engine),
         tokenizer,
         window,
         TrialRequest(prompt=prompt, **request),
@@ -168,7 +169,7 @@ def test_an_engine_that_guesses_is_asked_how_it_went(tokenizer):
 
     events = []
     generate(
-        GuessingScript(text_tokens(tokenizer, "abc"), tokenizer.vocab_size),
+        PromptReader(GuessingScript(text_tokens(tokenizer, "abc"), tokenizer.vocab_size)),
         tokenizer,
         None,
         TrialRequest(prompt="hello", max_new_tokens=3),
@@ -236,7 +237,7 @@ def test_what_a_waiting_trial_does_not_expect_ends_its_worker(tokenizer):
     engine = ScriptedEngine(text_tokens(tokenizer, "abc"), tokenizer.vocab_size)
     request = TrialRequest(prompt="hello", max_new_tokens=3, turn_tokens=1)
     with pytest.raises(UnexpectedRequestError, match="go on"):
-        generate(engine, tokenizer, None, request, events.append, StallDetector(1), turns)
+        generate(PromptReader(engine), tokenizer, None, request, events.append, StallDetector(1), turns)
 
 
 def tokens_of(events):

@@ -262,16 +262,20 @@ class GuessingEngine(Protocol):
 
 
 @runtime_checkable
-class ContinuingEngine(Protocol):
-    """What an engine has besides if its KV-cache can go on from a text that was read before, or from its beginning."""
+class ContinuingEngine(ExtendingEngine, Protocol):
+    """What an engine has besides if it can go back to the beginning of a text, and read others behind it."""
 
-    def continue_from(self, n_kept: int, token_ids: Sequence[int]) -> Logits | None:
-        """Forget all but the first tokens of the text so far, append others, and return the logits that follow.
+    spare_room: ClassVar[bool]
+    """Whether room in its KV-cache that a text does not need costs neither time nor memory that is in use."""
+
+    def keep(self, n_kept: int, max_length: int) -> bool:
+        """Forget all but the first tokens of the text so far; an `extend` follows.
 
         Args:
-            n_kept: Tokens to keep, those of `prefill` and `decode` counted together.
-            token_ids: At least one; the whole text stays within the `max_length` of the latest `prefill`.
+            n_kept: Tokens to keep, all that were processed since the latest `prefill` counted together.
+            max_length: Most tokens, kept ones included, that the text will have.
 
         Returns:
-            None where this model's cache cannot forget single tokens: a `prefill` of the whole text has to follow.
+            False where this model's cache cannot forget single tokens, or has too little room: a `prefill` of the
+            whole text has to follow.
         """

@@ -168,10 +168,9 @@ class Drafter:
             self._lookup.append(token_id)
         self._length += len(token_ids)
 
-    def gone_on(self, n_kept: int, token_ids: Sequence[int]) -> Drafter:
-        """Return the drafter of a text that begins as this one; `steps` has read the rest, and forgot all guesses."""
-        text = [*self._lookup.tokens[:n_kept], *token_ids]
-        return Drafter(self._steps, text, self._max_length, self._most_at_once, self._clock)
+    def kept(self, n_kept: int, max_length: int) -> Drafter:
+        """Return the drafter of this text's beginning; `steps` has forgotten the rest, and has room for more."""
+        return Drafter(self._steps, self._lookup.tokens[:n_kept], max_length, self._most_at_once, self._clock)
 
     def decode(self, token_id: int) -> Logits:
         """Append one token and return the logits that follow it; they may be there already."""

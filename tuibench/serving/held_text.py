@@ -43,11 +43,11 @@ class HeldText:
         """
         n_common = min(_n_common(self._held, prompt_ids), len(prompt_ids) - 1) if reuse else 0
         self._held, self.n_reused = list(prompt_ids), 0
-        if 2 * n_common >= len(prompt_ids) < self._capacity and isinstance(self._engine, ContinuingEngine):
-            logits = self._engine.continue_from(n_common, prompt_ids[n_common:])
-            if logits is not None:
-                self.n_reused = n_common
-                return logits
+        engine = self._engine
+        worth_it = 2 * n_common >= len(prompt_ids) < self._capacity
+        if worth_it and isinstance(engine, ContinuingEngine) and engine.keep(n_common, self._capacity):
+            self.n_reused = n_common
+            return engine.extend(prompt_ids[n_common:])
         return self._read_all(len(prompt_ids) + n_new, reuse=reuse)
 
     def decode(self, token_id: int) -> Logits:

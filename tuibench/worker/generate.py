@@ -19,7 +19,7 @@ from tuibench.core.run.spec import TrialRequest
 from tuibench.engines.base import Engine, GuessingEngine
 from tuibench.models.text.tokenizer import PromptError, PromptTokenizer, TooLongError
 from tuibench.worker.memory import peak_rss_bytes
-from tuibench.worker.prompt import Prompt, fill, read
+from tuibench.worker.prompt import Prompt, PromptReader
 from tuibench.worker.sampling import Sampler
 from tuibench.worker.self_picking import tell_sampling
 from tuibench.worker.stall_detector import StallDetector
@@ -40,7 +40,7 @@ def no_collection() -> Iterator[None]:
 
 @no_collection()
 def generate(
-    engine: Engine,
+    reader: PromptReader,
     tokenizer: PromptTokenizer,
     window: int | None,
     request: TrialRequest,
@@ -60,13 +60,13 @@ def generate(
         ModelError: The chat template refuses it.
         UnsupportedModelError: The method cannot pick tokens so, or read a prompt behind others.
     """
-    prompt = Prompt(tokenizer, request)
+    engine, prompt = reader.engine, Prompt(tokenizer, request)
     reading = prompt.reading
     n_allowed = room(len(prompt.ids), window, request.max_new_tokens, request.depth_tokens)
     eos_ids = tokenizer.eos_ids
     forced = request.sampling.greedy
     tell_sampling(engine, request.sampling, eos_ids if forced else ())
-    fill(engine, prompt, n_allowed)
+    reader.fill(prompt, n_allowed, request.spare_tokens)
     timed = TimedPart(emit, standstill, turns)
     emit(TrialAccepted(at_ns=perf_counter_ns()))
     prompt_ids = prompt.tokenised()
@@ -79,7 +79,7 @@ def generate(
             at_ns=prefill_start_ns, n_prompt=len(prompt_ids), text_sha256=reading.text_sha256, doubt=reading.doubt
         )
     )
-    logits = read(engine, prompt, n_allowed)
+    logits = reader.read(prompt, n_allowed)
     prefill_ns = perf_counter_ns() - prefill_start_ns
     prefill_peak_bytes = peak_rss_bytes()
 

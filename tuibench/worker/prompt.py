@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tuibench.core.run.spec import TrialRequest
-from tuibench.engines.base import Engine, ExtendingEngine, UnsupportedModelError
+from tuibench.engines.base import ContinuingEngine, Engine, ExtendingEngine, UnsupportedModelError
 from tuibench.models.text.prompt_reading import PromptReading, read_prompt
 from tuibench.models.text.running_text import Cut, cut
 from tuibench.models.text.tokenizer import PromptTokenizer
@@ -54,21 +54,48 @@ class Prompt:
         return self._tokenizer.encode(self.text, raw=self.raw, today=self._request.prompt_date)
 
 
-def fill(engine: Engine, prompt: Prompt, n_new: int) -> None:
-    """Have the engine's KV-cache hold what stands before the prompt.
+class PromptReader:
+    """Has an engine read prompts; what stands before several of them is read once, if its KV-cache can go back."""
 
-    Raises:
-        UnsupportedModelError: It cannot read a prompt behind that.
-    """
-    if not prompt.before:
-        return
-    if not isinstance(engine, ExtendingEngine):
-        raise UnsupportedModelError("the method cannot read a prompt behind tokens that its KV-cache holds already")
-    engine.prefill(prompt.before, len(prompt.before) + len(prompt.ids) + n_new)
+    def __init__(self, engine: Engine) -> None:
+        """Take a loaded engine; whoever else has it read something calls `forget`."""
+        self.engine = engine
+        self._before: Sequence[int] = ()
+        """What the text in its KV-cache begins with, if that is what stood before a prompt."""
 
+    def forget(self) -> None:
+        """Take nothing for read."""
+        self._before = ()
 
-def read(engine: Engine, prompt: Prompt, n_new: int) -> Logits:
-    """Have the engine read the prompt, behind what `fill` has read, and return the logits that follow."""
-    if prompt.before and isinstance(engine, ExtendingEngine):
-        return engine.extend(prompt.ids)
-    return engine.prefill(prompt.ids, len(prompt.ids) + n_new)
+    def fill(self, prompt: Prompt, n_new: int, spare_tokens: int = 0) -> None:
+        """Have the KV-cache hold what stands before the prompt, and nothing else.
+
+        Args:
+            prompt: What `read` comes to read.
+            n_new: Tokens that will be generated behind it.
+            spare_tokens: How much more room the prompts to come will need behind the same tokens.
+
+        Raises:
+            UnsupportedModelError: The engine cannot read a prompt behind that.
+        """
+        engine, before = self.engine, prompt.before
+        held, self._before = self._before, ()  # an error on the way leaves who knows what
+        if not before:
+            return
+        if not isinstance(engine, ExtendingEngine):
+            raise UnsupportedModelError("the method cannot read a prompt behind tokens that its KV-cache holds already")
+        length = len(before) + len(prompt.ids) + n_new
+        if not isinstance(engine, ContinuingEngine):
+            engine.prefill(before, length)
+        elif held != before or not engine.keep(len(before), length):
+            spare_tokens *= engine.spare_room
+            engine.prefill(before, length + spare_tokens)
+            if spare_tokens and not engine.keep(len(before), length):
+                engine.prefill(before, length)
+        self._before = before
+
+    def read(self, prompt: Prompt, n_new: int) -> Logits:
+        """Read the prompt, behind what `fill` has read, and return the logits that follow."""
+        if prompt.before and isinstance(self.engine, ExtendingEngine):
+            return self.engine.extend(prompt.ids)
+        return self.engine.prefill(prompt.ids, len(prompt.ids) + n_new)

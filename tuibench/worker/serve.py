@@ -42,6 +42,7 @@ from tuibench.worker.batch_check import Sharing, check_sharing
 from tuibench.worker.generate import generate
 from tuibench.worker.memory import own_memory
 from tuibench.worker.pipe import EventWriter, RequestReader, UnexpectedRequestError
+from tuibench.worker.prompt import PromptReader
 from tuibench.worker.score import MissingReferenceError, score
 from tuibench.worker.self_check import SelfCheck, WrongModelError
 from tuibench.worker.stall_detector import StallDetector
@@ -73,16 +74,18 @@ def serve(
         return
     told_ns = _tell_machine(emit)
     info, sharing = _load(engine, load, tokenizer.vocab_size, emit, started_ns + told_ns)
-    turns = Turns(requests.next, emit)
+    turns, reader = Turns(requests.next, emit), PromptReader(engine)
     for request in requests:
         match request:
             case TrialRequest() if request.n_users > 1:
                 shared = sharing is not None and sharing.shared
                 window = info.context_window
+                reader.forget()
                 generate_for_users(engine, tokenizer, window, request, emit, standstill, turns, shared=shared)
             case TrialRequest():
-                generate(engine, tokenizer, info.context_window, request, emit, standstill, turns)
+                generate(reader, tokenizer, info.context_window, request, emit, standstill, turns)
             case QualityRequest():
+                reader.forget()
                 score(engine, tokenizer, Path(load.model_dir), info.context_window, request, emit)
             case LoadRequest():
                 raise UnexpectedRequestError("the model is loaded already")

@@ -24,7 +24,8 @@ def test_a_text_goes_on_from_what_is_kept_of_another(tiny_model, expected):
     engine.prefill([*TEXT[:20], 9, 9, 9], 80)
     for token in (7, 8, 7, 8):
         engine.decode(token)
-    np.testing.assert_allclose(engine.continue_from(20, TEXT[20:30]), expected[29], atol=2e-4)
+    assert engine.keep(20, 80)
+    np.testing.assert_allclose(engine.extend(TEXT[20:30]), expected[29], atol=2e-4)
     np.testing.assert_allclose(engine.decode(TEXT[30]), expected[30], atol=2e-4)
     decoder = read_decoder(tiny_model(KIND))
     assert info.kv_cache.bytes_per_token == 4 * (2 * 2 * 16 + 3 * 64)

@@ -125,6 +125,8 @@ class TrialRequest(msgspec.Struct, frozen=True, kw_only=True, tag_field="request
     """Take so many tokens of the running text for a prompt, instead of `prompt`."""
     depth_tokens: int = 0
     """Fill the KV-cache with so many tokens of the running text, which the prompt follows, before the clock starts."""
+    spare_tokens: int = 0
+    """Room that trials to come need in the KV-cache beyond this one's, behind the same depth."""
     running_text: str = ""
     """Repeated where it is too short; no chat template is put around what is cut from it."""
     turn_tokens: int | None = None

@@ -10,7 +10,7 @@ class Model:
         engine = engine_class(settings["method"])()
         engine.prepare(folder, self._progress)
         engine.load(folder, threads, self._progress)
-        self._engine = engine  # `score`, too, and `continue_from` to go on from an earlier text
+        self._engine = engine  # `score`, too; `keep` and `extend` to go on from an earlier text
 
     def prefill(self, token_ids, max_length):
         """Forget everything, read a prompt, and return the logits that follow; `max_length` counts new tokens, too."""

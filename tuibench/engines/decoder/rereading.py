@@ -22,7 +22,7 @@ class Session(Protocol):
 
     def prefill(self, token_ids: Sequence[int], max_length: int) -> Logits: ...
     def extend(self, token_ids: Sequence[int]) -> Logits: ...
-    def keep(self, n_tokens: int) -> None: ...
+    def keep(self, n_tokens: int, max_length: int) -> bool: ...
     def decode(self, token_id: int) -> Logits: ...
     def score(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]: ...
 
@@ -52,10 +52,13 @@ class Rereading:
         self._text += token_ids
         return self._session.extend(token_ids) if self._is_right(len(self._text)) else self._read()
 
-    def keep(self, n_tokens: int) -> None:
+    def keep(self, n_tokens: int, max_length: int) -> bool:
         """Forget all but the first tokens; those that stay are read again if what follows asks for other angles."""
-        del self._text[n_tokens:]
-        self._session.keep(n_tokens)
+        kept = self._session.keep(n_tokens, max_length)
+        if kept:
+            del self._text[n_tokens:]
+            self._max_length = max_length
+        return kept
 
     def decode(self, token_id: int) -> Logits:
         self._text.append(token_id)

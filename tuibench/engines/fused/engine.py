@@ -26,6 +26,7 @@ class _FusedEngine:
     """The same for all precisions: kernels are chosen by how the matrices are stored."""
 
     method: ClassVar[Method]
+    spare_room = True
 
     def __init__(self) -> None:
         self._session: FusedSession | None = None
@@ -92,10 +93,10 @@ class _FusedEngine:
         assert self._steps is not None  # noqa: S101 - the protocol loads first
         return self._steps.decode(token_id)
 
-    def continue_from(self, n_kept: int, token_ids: Sequence[int]) -> Logits:
+    def keep(self, n_kept: int, max_length: int) -> bool:
+        """See `ContinuingEngine`."""
         assert self._steps is not None  # noqa: S101 - the protocol prefills first
-        self._steps.keep(n_kept)
-        return self._steps.extend(token_ids)
+        return self._steps.keep(n_kept, max_length)
 
     @property
     def why_alone(self) -> str | None:
@@ -201,11 +202,12 @@ class FusedInt8Lookup(FusedInt8):
     def decode(self, token_id: int) -> Logits:
         return self._guesser.decode(token_id)
 
-    def continue_from(self, n_kept: int, token_ids: Sequence[int]) -> Logits:
-        drafter = self._guesser.gone_on(n_kept, token_ids)
-        logits = super().continue_from(n_kept, token_ids)
-        self._guesser = drafter
-        return logits
+    def keep(self, n_kept: int, max_length: int) -> bool:
+        """See `ContinuingEngine`."""
+        kept = super().keep(n_kept, max_length)
+        if kept:
+            self._guesser = self._guesser.kept(n_kept, max_length)
+        return kept
 
     @property
     def guesses(self) -> Guesses:

@@ -134,9 +134,16 @@ class FusedSession:
         """Forget the last tokens; the next ones take their places in the cache."""
         self._lengths[0] -= n_tokens
 
-    def keep(self, n_tokens: int) -> None:
-        """Forget all but the first tokens; the next ones take the places of those behind them."""
-        self._lengths[0] = n_tokens
+    def keep(self, n_tokens: int, max_length: int) -> bool:
+        """Forget all but the first tokens; the next ones take the places of those behind them.
+
+        Returns:
+            Whether there is room for so long a text; nothing is forgotten otherwise.
+        """
+        if self._cache is None or max_length > capacity_of(self._cache.store):
+            return False
+        self._lengths[0], self._max_length = n_tokens, max_length
+        return True
 
     @property
     def _matrices_of_a_sequence(self) -> int:

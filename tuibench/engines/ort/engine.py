@@ -31,6 +31,7 @@ class _GraphEngine:
     """A graph from the artifact cache under ONNX Runtime."""
 
     method: ClassVar[Method]
+    spare_room = True
     cache_fact: ClassVar[str] = "past and present share one buffer; a step writes its own row"
 
     def __init__(self) -> None:
@@ -98,10 +99,10 @@ class _GraphEngine:
         assert self._session is not None  # noqa: S101 - the protocol loads first
         return self._session.decode(token_id)
 
-    def continue_from(self, n_kept: int, token_ids: Sequence[int]) -> Logits:
+    def keep(self, n_kept: int, max_length: int) -> bool:
+        """See `ContinuingEngine`."""
         assert self._session is not None  # noqa: S101 - the protocol prefills first
-        self._session.keep(n_kept)
-        return self._session.extend(token_ids)
+        return self._session.keep(n_kept, max_length)
 
     @property
     def why_alone(self) -> str | None:

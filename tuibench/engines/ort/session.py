@@ -113,9 +113,12 @@ class DecoderSession:
         """Return caches for several sequences, apart from this one's."""
         return SequenceBatch(self._session, self._decoder, n_sequences, max_length)
 
-    def keep(self, n_tokens: int) -> None:
-        """Forget all but the first tokens; the next ones take the places of those behind them."""
+    def keep(self, n_tokens: int, max_length: int) -> bool:
+        """Forget all but the first tokens, if there is room for so long a text; the next ones take their places."""
+        if max_length > self._capacity:
+            return False
         self._length = n_tokens
+        return True
 
     def score(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
         """Yield the logits at every position of a text, a block of positions at a time.

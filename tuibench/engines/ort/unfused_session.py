@@ -76,9 +76,11 @@ class UnfusedSession:
         self._session.run_with_iobinding(self._step)
         return self._last
 
-    def keep(self, n_tokens: int) -> None:
-        """Forget all but the first tokens; the next ones take the places of those behind them."""
-        self._length = n_tokens
+    def keep(self, n_tokens: int, max_length: int) -> bool:
+        """Forget all but the first tokens, and have the room that a prompt of these alone would have left."""
+        self._length, self._most = n_tokens, max_length
+        self._resize(self._roomy(n_tokens + 1))
+        return True
 
     def score(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
         """Yield the logits at every position of a text, a block of positions at a time."""
@@ -116,10 +118,14 @@ class UnfusedSession:
         """Grow the buffers unless `length` positions have room: a copy, but one for many steps."""
         if length <= self._capacity:
             return
-        self._capacity = max(length, min(length + _ROOM, self._most))
-        self._cache = [
-            _grown(buffer, 3 if index % 2 else 4, self._capacity) for index, buffer in enumerate(self._cache)
-        ]
+        self._resize(self._roomy(length))
+
+    def _roomy(self, length: int) -> int:
+        return max(length, min(length + _ROOM, self._most))
+
+    def _resize(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._cache = [_resized(buffer, 3 if index % 2 else 4, capacity) for index, buffer in enumerate(self._cache)]
         self._step = self._bind(self._token, self._position, self._kept, self._logits)
 
     def _append(self, tokens: NDArray[np.int64], kept: NDArray[np.int64], logits: NDArray[np.float32]) -> None:
@@ -149,10 +155,11 @@ def _tokens_at_once(decoder: Decoder) -> int | None:
     return max(1, _GATHERED_BYTES // (4 * largest))
 
 
-def _grown(buffer: NDArray[np.float32], axis: int, capacity: int) -> NDArray[np.float32]:
-    """Return a buffer with room for more positions, which are zeros: a product with what is masked has to be finite."""
+def _resized(buffer: NDArray[np.float32], axis: int, capacity: int) -> NDArray[np.float32]:
+    """Return a buffer of other capacity; new positions are zeros: a product with what is masked has to be finite."""
     shape = list(buffer.shape)
-    filled, shape[axis] = shape[axis], capacity
-    grown = np.zeros(shape, np.float32)
-    grown[(slice(None),) * axis + (slice(filled),)] = buffer
-    return grown
+    shape[axis] = capacity
+    resized = np.zeros(shape, np.float32)
+    both = (slice(None),) * axis + (slice(min(buffer.shape[axis], capacity)),)
+    resized[both] = buffer[both]
+    return resized

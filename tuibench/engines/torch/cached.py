@@ -116,10 +116,13 @@ class CachedText:
         self.cache.crop(-n_tokens)
         self._length -= n_tokens
 
-    def keep(self, n_tokens: int) -> None:
-        """Forget all but the first tokens, and whatever stands behind them."""
+    def keep(self, n_tokens: int, max_length: int) -> bool:
+        """Forget all but the first tokens, if there is room for so long a text; return whether there is."""
+        if max_length > self._max_length:
+            return False
         if behind := self._length - n_tokens:
             self.rollback(behind)
+        return True
 
     def _pass(self, end: int, options: dict[str, Any]) -> Any:  # noqa: ANN401 - transformers' own
         start = self._length

@@ -40,6 +40,8 @@ class KvCacheCompiled(KvCache):
         named_only=True,  # PyTorch traces the step again in each worker: minutes that nobody asked for
     )
 
+    spare_room = False  # a step masks what is not in use, and reads it
+
     _length: int
 
     def prepare(self, model_dir: Path, progress: Progress) -> bool:
@@ -78,11 +80,14 @@ class KvCacheCompiled(KvCache):
         with torch.inference_mode():
             return self._last_logits(self._pass(torch.tensor([list(token_ids)]), positions, self._cache))
 
-    def continue_from(self, n_kept: int, token_ids: Sequence[int]) -> Logits | None:
+    def keep(self, n_kept: int, max_length: int) -> bool:
+        """See `ContinuingEngine`."""
+        if max_length != self._max_length:
+            return False
         if behind := self._length - n_kept:
             self._cache.crop(-behind)
             self._length = n_kept
-        return self.extend(token_ids)
+        return True
 
     @property
     def why_alone(self) -> str | None:
@@ -137,7 +142,7 @@ class KvCacheCompiled(KvCache):
     def _begin_static(self, max_length: int) -> None:
         from transformers.cache_utils import StaticCache
 
-        self._length = 0
+        self._length, self._max_length = 0, max_length
         self._cache: Any = StaticCache(config=self._model.config, max_cache_len=max(max_length, 2))
 
     def _pass(self, token_ids: Any, positions: Any, cache: Any) -> Any:  # noqa: ANN401 - PyTorch's and transformers' own

@@ -95,6 +95,7 @@ class KvCache(TorchEager):
     )
 
     scored_tokens: ClassVar[int] = SCORED_TOKENS
+    spare_room = True
     _batch: TextBatch
 
     def _adapted(self, info: EngineInfo, progress: Progress) -> EngineInfo:  # noqa: ARG002
@@ -133,19 +134,12 @@ class KvCache(TorchEager):
         with torch.inference_mode():
             return self._last_logits(self._text.append(token_ids, **self._forward_options))
 
-    def continue_from(self, n_kept: int, token_ids: Sequence[int]) -> Logits | None:
-        import torch
-
+    def keep(self, n_kept: int, max_length: int) -> bool:
+        """See `ContinuingEngine`."""
         from tuibench.engines.torch.cache import layers_that_keep_all
 
-        if self._rotation is not None or self._states or layers_that_keep_all(self._text.cache):
-            return None
-        self._text.keep(n_kept)
-        n_tokens = len(token_ids) if self._block > 1 else 1
-        with torch.inference_mode():
-            for start in range(0, len(token_ids), n_tokens):
-                output = self._text.append(token_ids[start : start + n_tokens], **self._forward_options)
-        return self._last_logits(output)
+        lasting = self._rotation is not None or self._states or layers_that_keep_all(self._text.cache)
+        return not lasting and self._text.keep(n_kept, max_length)
 
     @property
     def why_alone(self) -> str | None:

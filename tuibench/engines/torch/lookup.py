@@ -68,11 +68,12 @@ class KvCacheLookup(KvCache):
     def decode(self, token_id: int) -> Logits:
         return self._guesser.decode(token_id)
 
-    def continue_from(self, n_kept: int, token_ids: Sequence[int]) -> Logits | None:
-        logits = super().continue_from(n_kept, token_ids)
-        if logits is not None:
-            self._guesser = self._guesser.gone_on(n_kept, token_ids)
-        return logits
+    def keep(self, n_kept: int, max_length: int) -> bool:
+        """See `ContinuingEngine`."""
+        kept = super().keep(n_kept, max_length)
+        if kept:
+            self._guesser = self._guesser.kept(n_kept, max_length)
+        return kept
 
     def append(self, token_ids: Sequence[int]) -> NDArray[np.float32]:
         """Process tokens in one pass; see `lookup.Steps`."""

@@ -21,9 +21,9 @@ from tuibench.core.run.run_events import (
     TrialStarted,
     TurnsAdded,
 )
-from tuibench.core.run.spec import RunSpec
+from tuibench.core.run.spec import RunSpec, TrialRequest
 from tuibench.measure.run.refusal import refuse
-from tuibench.measure.run.sweep_cells import SharedWorkers, why_impossible
+from tuibench.measure.run.sweep_cells import SharedWorkers, spare_tokens, why_impossible
 from tuibench.measure.run.tally import Tally
 from tuibench.measure.run.telling import Telling
 from tuibench.measure.run.trial_requests import TrialRequests
@@ -181,9 +181,7 @@ class Rounds:
             return
         else:
             trial = trials[turn.method] = self._trial(turn, turn.index, fresh=True)
-            request = self._requests.measured(
-                turn.shape, turn_tokens=self._turn_tokens.get(turn.method, MOST_TURN_TOKENS)
-            )
+            request = await self._request(turn, turn_tokens=self._turn_tokens.get(turn.method, MOST_TURN_TOKENS))
             await trial.begin(request, anew=False, beside=True)
         if trial.over:
             await self._keep(turn, trial.record())
@@ -204,7 +202,7 @@ class Rounds:
             return
         anew = fresh and not self._spec.n_warmup
         trial = self._trial(turn, turn.index, fresh=fresh or self._shared is not None, anew=anew)
-        await trial.begin(self._requests.measured(turn.shape), anew=anew)
+        await trial.begin(await self._request(turn), anew=anew)
         await self._keep(turn, trial.record())
 
     async def _warm_up(self, turn: Turn, *, beside: bool = False) -> bool:
@@ -254,6 +252,15 @@ class Rounds:
         failure = Failure(kind=kind, phase=Phase.IDLE, message=why)
         self.tally.give_up_if_final(turn, refuse(turn, failure, self._telling, self._save))
         return True
+
+    async def _request(self, turn: Turn, turn_tokens: int | None = None) -> TrialRequest:
+        request = self._requests.measured(turn.shape, turn_tokens)
+        if turn.shape is None or self._spec.sweep is None or not turn.shape.depth_tokens:
+            return request
+        free_bytes = await self._workers.host.free_memory_bytes()
+        ready = self._workers.ready(turn.method)
+        spare = spare_tokens(turn.shape, self._spec.sweep, turn.method, ready, free_bytes)
+        return msgspec.structs.replace(request, spare_tokens=spare)
 
     def _trial(self, turn: Turn, index: int, *, fresh: bool, warmup: bool = False, anew: bool = False) -> TrialUnderWay:
         shape, method = turn.shape, turn.method

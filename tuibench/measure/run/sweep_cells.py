@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 import msgspec
 
 from tuibench.core import format as fmt
@@ -9,7 +11,7 @@ from tuibench.core.run.events import EngineReady, FailureKind
 from tuibench.core.run.needs import Need, lacks
 from tuibench.core.run.plan import Turn
 from tuibench.core.run.record import TrialRecord
-from tuibench.core.run.shape import Shape
+from tuibench.core.run.shape import Shape, Sweep
 from tuibench.measure.run.workers import Workers
 
 
@@ -53,6 +55,24 @@ class SharedWorkers:
         if longest <= length:
             return record
         return msgspec.structs.replace(record, peak_rss_bytes=None, prefill_peak_bytes=None)
+
+
+def spare_tokens(shape: Shape, sweep: Sweep, method: str, ready: EngineReady | None, free_bytes: int | None) -> int:
+    """Return by how much the longest text of a sweep that a method can read behind this depth is longer than the shape.
+
+    Args:
+        shape: What is asked of the method now.
+        sweep: All that is asked of it.
+        method: Its name.
+        ready: What its worker said; None where it is not loaded.
+        free_bytes: What is free of its machine's memory; None where that is not known.
+    """
+    if not shape.depth_tokens or shape.n_users > 1:
+        return 0
+    axes = attrgetter("depth_tokens", "n_threads", "n_users")
+    behind = [each for each in sweep.shapes() if axes(each) == axes(shape)]
+    lengths = [each.known_tokens for each in behind if why_impossible(each, method, ready, free_bytes) is None]
+    return max([*lengths, shape.known_tokens]) - shape.known_tokens
 
 
 def why_impossible(

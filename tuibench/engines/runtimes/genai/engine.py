@@ -27,6 +27,7 @@ _ROOM_TOKENS = 256
 class _Genai(ABC):
     method: ClassVar[Method]
     precision: ClassVar[Precision]
+    spare_room = False  # onnxruntime-genai sets a whole cache aside, and fills it
 
     def __init__(self) -> None:
         self._model: Any = None
@@ -76,6 +77,17 @@ class _Genai(ABC):
     def prefill(self, token_ids: Sequence[int], max_length: int) -> Logits:
         self._reset(max(max_length, len(token_ids)))
         return self._append(token_ids)
+
+    def extend(self, token_ids: Sequence[int]) -> Logits:
+        """See `ExtendingEngine`."""
+        return self._append(token_ids)
+
+    def keep(self, n_kept: int, max_length: int) -> bool:
+        """See `ContinuingEngine`."""
+        if max_length > self._room:
+            return False
+        self._generator.rewind_to(n_kept)
+        return True
 
     def decode(self, token_id: int) -> Logits:
         return self._append((token_id,))

@@ -63,9 +63,16 @@ class Decoding:
             MemoryError: There is not enough memory for them.
         """
         if self._context is None or n_tokens > self._n_context:
-            self._open(-(-n_tokens // self.N_STEP) * self.N_STEP)
+            self._open(self._stepped(n_tokens))
         else:
             self._functions.llama_memory_clear(self._functions.llama_get_memory(self._context), False)
+
+    def keep(self, n_kept: int, n_tokens: int) -> bool:
+        """Forget all but the first tokens; return whether the cache can, and was made for about so many in all."""
+        if self._stepped(n_tokens) != self._n_context:
+            return False
+        memory = self._functions.llama_get_memory(self._context)
+        return bool(self._functions.llama_memory_seq_rm(memory, 0, n_kept, -1))
 
     def begin_sequences(self, n_sequences: int, n_tokens: int) -> None:
         """Forget everything, and have room for so many sequences of so many tokens each.
@@ -73,7 +80,7 @@ class Decoding:
         Raises:
             MemoryError: There is not enough memory for them.
         """
-        of_each = -(-n_tokens // self.N_STEP) * self.N_STEP
+        of_each = self._stepped(n_tokens)
         self._open(n_sequences * of_each, n_sequences)
         self._n_context = 0  # what follows for one sequence has a context of its own
 
@@ -109,6 +116,9 @@ class Decoding:
         """Free the model."""
         self._close_context()
         self._functions.llama_model_free(self._model)
+
+    def _stepped(self, n_tokens: int) -> int:
+        return -(-n_tokens // self.N_STEP) * self.N_STEP
 
     def _close_context(self) -> None:
         if self._context is not None:

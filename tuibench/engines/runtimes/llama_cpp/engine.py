@@ -34,6 +34,7 @@ class _LlamaCpp(ABC):
     method: ClassVar[Method]
     weights: ClassVar[str]
     """Whose they are, in words."""
+    spare_room = False  # llama.cpp writes to all of a context when it makes it
 
     def __init__(self) -> None:
         self._decoding: Decoding | None = None
@@ -65,11 +66,19 @@ class _LlamaCpp(ABC):
         )
 
     def prefill(self, token_ids: Sequence[int], max_length: int) -> Logits:
+        self._loaded().begin(max(max_length, len(token_ids)))
+        return self.extend(token_ids)
+
+    def extend(self, token_ids: Sequence[int]) -> Logits:
+        """See `ExtendingEngine`."""
         decoding = self._loaded()
-        decoding.begin(max(max_length, len(token_ids)))
         starts = range(0, len(token_ids), decoding.n_batch)
         addresses = [decoding.append(token_ids[start : start + decoding.n_batch]) for start in starts]
         return _logits(addresses[-1], decoding.vocabulary)
+
+    def keep(self, n_kept: int, max_length: int) -> bool:
+        """See `ContinuingEngine`."""
+        return self._loaded().keep(n_kept, max_length)
 
     def decode(self, token_id: int) -> Logits:
         decoding = self._loaded()

@@ -72,12 +72,15 @@ class _OpenVino(ABC):
     def prefill(self, token_ids: Sequence[int], max_length: int) -> Logits:
         del max_length  # its cache grows
         self._forget()
+        return self.extend(token_ids)
+
+    def extend(self, token_ids: Sequence[int]) -> Logits:
+        """See `ExtendingEngine`."""
         last: Logits = self._append(token_ids)[-1]
         return last
 
     def decode(self, token_id: int) -> Logits:
-        last: Logits = self._append((token_id,))[-1]
-        return last
+        return self.extend((token_id,))
 
     def score(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:
         if self.precision != "fp32":
