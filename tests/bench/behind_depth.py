@@ -28,7 +28,7 @@ def at_once(session, token_ids) -> None:
 
 
 def timed_ns(session, way, depth: int, token_ids) -> int:
-    session.keep(depth)
+    assert session.keep(depth, depth + max(PROMPTS))
     start_ns = perf_counter_ns()
     way(session, token_ids)
     return perf_counter_ns() - start_ns
