@@ -285,6 +285,7 @@ class Program:
             sessions=lambda *_wanted: self.sessions,
             load_session=lambda _path: session(),
             clock_s=lambda: self.now_s,
+            own_cpu_s=lambda: 0.0,
             costs=lambda _model: self.costs,
             fits=self._told_fits,
             cached_models=lambda: self.cached,

@@ -3,10 +3,41 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from tuibench.core.run.state import Folded, RunState
+
+_MOST_SHARE = 0.017
+"""Of the CPUs that this process aims to use: watching is to cost less than 2 %, what samples the machine included."""
+_LONGEST_INTERVAL_S = 2.0
+
+
+class Pace:
+    """How long to wait from one snapshot to the next: longer where showing them would cost too much of this machine."""
+
+    def __init__(self, interval_s: float, n_cpus: float, cpu_s: Callable[[], float] = time.process_time) -> None:
+        """Begin with the shortest wait.
+
+        Args:
+            interval_s: The shortest.
+            n_cpus: CPUs' worth of time that the program may use.
+            cpu_s: Tells how much this process has used so far.
+        """
+        self.interval_s = self._shortest_s = interval_s
+        self._n_cpus = n_cpus
+        self._cpu_s = cpu_s
+        self._latest: tuple[float, float] | None = None
+
+    def published(self, at_s: float) -> None:
+        """Take note of a snapshot, which has not been painted yet: its cost shows with the next one."""
+        used_s = self._cpu_s()
+        if self._latest is not None and at_s > self._latest[0]:
+            share = (used_s - self._latest[1]) / ((at_s - self._latest[0]) * self._n_cpus)
+            wanted_s = self.interval_s * share / _MOST_SHARE
+            self.interval_s = max(self._shortest_s, min(wanted_s, _LONGEST_INTERVAL_S))
+        self._latest = at_s, used_s
 
 
 class Feed:
@@ -19,13 +50,12 @@ class Feed:
         self,
         events: AsyncGenerator[Folded, None],
         publish: Callable[[RunState], object],
-        *,
-        interval_s: float,
+        pace: Pace,
     ) -> None:
         self.state = RunState()
         self._events = events
         self._publish = publish
-        self._interval_s = interval_s
+        self._pace = pace
         self._published_s: float | None = None
         self._scheduled: asyncio.TimerHandle | None = None
 
@@ -46,12 +76,13 @@ class Feed:
         if self._scheduled is not None:
             return
         loop = asyncio.get_running_loop()
-        if self._published_s is None or loop.time() - self._published_s >= self._interval_s:
+        if self._published_s is None or loop.time() - self._published_s >= self._pace.interval_s:
             self._flush()
         else:
-            self._scheduled = loop.call_at(self._published_s + self._interval_s, self._flush)
+            self._scheduled = loop.call_at(self._published_s + self._pace.interval_s, self._flush)
 
     def _flush(self) -> None:
         self._scheduled = None
         self._published_s = asyncio.get_running_loop().time()
+        self._pace.published(self._published_s)
         self._publish(self.state)

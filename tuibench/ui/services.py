@@ -287,3 +287,7 @@ class Services:
     def clock_s(self) -> float:
         """Return a time that only goes forward."""
         return time.monotonic()
+
+    def own_cpu_s(self) -> float:
+        """Return the CPU time of this process."""
+        return time.process_time()

@@ -12,7 +12,7 @@ from tuibench.core.run.spec import RunSpec
 from tuibench.core.run.state import RunState
 from tuibench.models.local import LocalModel, ModelError
 from tuibench.store.schema import SessionError
-from tuibench.ui.feed import Feed
+from tuibench.ui.feed import Feed, Pace
 from tuibench.ui.messages import ComparisonWanted, FeedEnded, ResumeWanted, SessionChosen
 from tuibench.ui.screens.base import RunScreen
 from tuibench.ui.text import describe
@@ -59,20 +59,22 @@ class MeasuringScreen(RunScreen):
     @work(exclusive=True, group="run")
     async def measure(self, spec: RunSpec, model: LocalModel, resume: Continuation | None = None) -> None:
         """Measure, and show it as it goes on; `FeedEnded` says how it ended."""
-        self._live = live = self.context.services.measure(spec, model, resume)
-        self._started_s, self._ended_s = self.context.services.clock_s(), None
+        services = self.context.services
+        self._live = live = services.measure(spec, model, resume)
+        self._started_s, self._ended_s = services.clock_s(), None
         self._chosen_by_user = False
         self.limits = spec.limits
         self._session = None
         problem = None
-        feed = Feed(live.events(), self.publisher(live), interval_s=self.context.snapshot_s)
+        pace = Pace(self.context.snapshot_s, services.cpus().n_usable, services.own_cpu_s)
+        feed = Feed(live.events(), self.publisher(live), pace)
         try:
             await feed.run()
         except (OSError, ModelError, SessionError) as error:
             problem = str(error)
         finally:
             self._live = None
-            self._ended_s = self.context.services.clock_s()
+            self._ended_s = services.clock_s()
             self._session = live.session_path
         self.post_message(FeedEnded(feed.state, live.session_path, problem))
 
