@@ -117,3 +117,10 @@ def test_a_size_that_was_typed_comes_back_in_its_unit(asked_bytes, asked, beside
 def test_a_size_just_above_another_is_not_written_like_it():
     assert fmt.size_beside(600_400_000, 600_000_000) == "600.4 MB"
     assert fmt.size_beside(600_000_000, 600_000_000) == "600 MB"
+
+
+@pytest.mark.parametrize(
+    ("p", "text"), [(0.0, "p < 0.001"), (0.00099, "p < 0.001"), (0.001, "p = 0.001"), (0.0421, "p = 0.042")]
+)
+def test_chance_is_never_shown_as_impossible(p, text):
+    assert fmt.p_value(p) == text

@@ -119,6 +119,11 @@ def percent(fraction: float, n_decimals: int = 0) -> str:
     return f"{100 * fraction:.{n_decimals}f} %"
 
 
+def p_value(p: float) -> str:
+    """Return how likely chance alone is to do as much: never 0, which no finite sample shows."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"  # noqa: PLR2004 - three decimals, as it is shown
+
+
 def divergence(nats: float | None, standard_error: float | None = None) -> str:
     """Return a KL divergence, with its standard error where there is one; what rounds to nothing is 0."""
     if nats is None:

@@ -35,6 +35,6 @@ def verdict_lines(comparison: Comparison, run: int = 0) -> list[str]:
         faster = "faster" if drifted.change > 0 else "slower"
         lines.append(
             f"drift: the machine became {fmt.percent(abs(drifted.change))} {faster} during the run "
-            f"(p = {drifted.p_value:.3f}), most of it at trial {drifted.at_trial} of {drifted.n_trials}"
+            f"({fmt.p_value(drifted.p_value)}), most of it at trial {drifted.at_trial} of {drifted.n_trials}"
         )
     return lines
