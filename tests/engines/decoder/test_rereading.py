@@ -38,6 +38,10 @@ class RotatesByPrompt:
     def rollback(self, n_tokens):
         del self.text[len(self.text) - n_tokens :]
 
+    def keep(self, n_tokens, max_length):
+        del self.text[n_tokens:]
+        return True
+
     def score(self, token_ids):
         for end in range(1, len(token_ids) + 1):
             self.text, self.long = token_ids[:end], len(token_ids) > SWITCH
@@ -73,6 +77,20 @@ def test_a_prompt_that_comes_in_pieces(prompt, pieces):
     session.prefill(prompt, 2 * MOST)
     for piece in pieces:
         text += piece
+        np.testing.assert_array_equal(session.extend(piece), fresh(text))
+
+
+@given(prompt=tokens, going_back=st.lists(st.tuples(st.integers(1, 9), tokens), max_size=4))
+def test_who_goes_back_reads_no_kept_token_again_and_has_the_predictions_of_a_fresh_text(prompt, going_back):
+    session, text = RereadingSteps(RotatesByPrompt(), SWITCH), list(prompt)
+    session.prefill(prompt, 2 * MOST)
+    for n_kept, piece in going_back:
+        kept = text[:n_kept]
+        same_angles = (len(text) > SWITCH) == (len(kept) > SWITCH)
+        assert session.keep(len(kept), 2 * MOST) == same_angles
+        if not same_angles:
+            session.prefill(kept, 2 * MOST)
+        text = kept + piece
         np.testing.assert_array_equal(session.extend(piece), fresh(text))
 
 

@@ -53,8 +53,8 @@ class Rereading:
         return self._session.extend(token_ids) if self._is_right(len(self._text)) else self._read()
 
     def keep(self, n_tokens: int, max_length: int) -> bool:
-        """Forget all but the first tokens; those that stay are read again if what follows asks for other angles."""
-        kept = self._session.keep(n_tokens, max_length)
+        """Forget all but the first tokens, unless these would have to be read again: their keys have other angles."""
+        kept = self._is_right(n_tokens) and self._session.keep(n_tokens, max_length)
         if kept:
             del self._text[n_tokens:]
             self._max_length = max_length
