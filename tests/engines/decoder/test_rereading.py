@@ -39,6 +39,7 @@ class RotatesByPrompt:
         del self.text[len(self.text) - n_tokens :]
 
     def keep(self, n_tokens, max_length):
+        assert n_tokens <= max_length
         del self.text[n_tokens:]
         return True
 
