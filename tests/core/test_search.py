@@ -34,14 +34,19 @@ class Bench:
 
     def __init__(self, methods, seed=0, noise=0.03):
         self.methods, self.noise, self.source = methods, noise, random.Random(seed)
-        self.trials, self.scores, self.counts = [], [], Counter()
+        self.trials, self.scores, self.counts, self.n_rounds = [], [], Counter(), 0
         self.measure(tuple(methods), 1)
 
     def measure(self, names, n_rounds):
         for _ in range(n_rounds):
-            shared = self.source.lognormvariate(0, 0.1)
+            shared = self.machine(self.n_rounds)
             for name in names:
                 self._trial(name, shared)
+            self.n_rounds += 1
+
+    def machine(self, index):  # noqa: ARG002 - the same in all rounds, but for noise
+        """Return by how much the machine is slower than usual in a round."""
+        return self.source.lognormvariate(0, 0.1)
 
     def _trial(self, name, shared):
         method = self.methods[name]
@@ -52,7 +57,7 @@ class Bench:
         self.trials.append(
             record(
                 name,
-                index=self.counts[name],
+                index=self.n_rounds,
                 step_ns=(step_ns,) * 8,
                 token_ids=tuple(range(9)),
                 piece_chars=(),
@@ -89,6 +94,22 @@ LADDER = {
     "int4": Method(200, 0.08, peak_rss_bytes=GIB // 4),
     "broken": None,
 }
+
+
+class Slowing(Bench):
+    """On a machine that is slower from the second round on."""
+
+    def machine(self, index):
+        return 1.25 if index else 1.0
+
+
+def test_who_fell_out_does_not_come_back_because_the_machine_became_slower_without_it():
+    methods = {"fused": Method(130, 0.005), "twin": Method(130, 0.005), "half": Method(60, 0.004)}
+    bench = Slowing(methods, noise=0.01)
+    answer = bench.find(Limits(max_kld=0.05))
+    assert bench.counts["half"] == 1
+    assert "half" not in {each.method for each in bench.scores}
+    assert {answer.method, *answer.rivals} <= {"fused", "twin"}
 
 
 @pytest.mark.parametrize(

@@ -77,16 +77,21 @@ def _trials_of(records: Sequence[TrialRecord], resumed: Sequence[datetime]) -> M
 def ratio_within_run(ours: MethodTrials, theirs: MethodTrials) -> Ratio | None:
     """Return the ratio of decode speeds of two methods of one run, round by round where they share enough rounds.
 
-    A round that an interruption tore apart pairs nothing across it: the machine of another day stands between.
+    A round that an interruption tore apart pairs nothing across it: the machine of another day stands between. Of a
+    method that left after a round or two, these are held against the same rounds: later ones may have found another
+    machine.
     """
     if ours.rounds == theirs.rounds and ours.sittings == theirs.sittings and len(ours.rounds) >= MIN_TRIALS:
         return ratio_by_round(ours.speeds, theirs.speeds)
     by_round = dict(zip(zip(theirs.rounds, theirs.sittings, strict=True), theirs.speeds, strict=True))
     timed = zip(zip(ours.rounds, ours.sittings, strict=True), ours.speeds, strict=True)
     pairs = [(speed, by_round[taken]) for taken, speed in timed if taken in by_round]
-    if len(pairs) < MIN_TRIALS:
-        return ratio_between_runs(ours, theirs)
-    return ratio_by_round([a for a, _ in pairs], [b for _, b in pairs])
+    shared = [a for a, _ in pairs], [b for _, b in pairs]
+    if len(pairs) >= MIN_TRIALS:
+        return ratio_by_round(*shared)
+    if pairs and len(pairs) == min(len(ours.rounds), len(theirs.rounds)):
+        return ratio_of_medians(*shared)
+    return ratio_between_runs(ours, theirs)
 
 
 def ratio_between_runs(ours: MethodTrials, theirs: MethodTrials) -> Ratio | None:
