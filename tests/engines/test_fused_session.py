@@ -278,6 +278,34 @@ def test_tokens_at_once_have_the_bits_of_decoding(directory, engine_class, n_at_
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize(
+    ("engine_class", "n_before", "n_tokens", "at_once"),
+    [
+        (FusedFp32, 20, 10, False), (FusedFp32, 20, 11, True), (FusedFp32, 200, 11, False), (FusedFp32, 200, 12, True),
+        (FusedInt8, 20, 10, False), (FusedInt8, 20, 11, True), (FusedInt8, 200, 14, False), (FusedInt8, 200, 15, True),
+        (FusedInt4, 200, 14, False), (FusedInt4, 200, 15, True),
+    ],
+)  # fmt: skip
+def test_few_tokens_behind_many_are_read_in_steps_and_more_of_them_at_once(
+    tiny_llama, engine_class, n_before, n_tokens, at_once, monkeypatch
+):
+    tokens = [int(token) for token in np.random.default_rng(5).integers(3, 380, n_before + n_tokens)]
+    engine = engine_class()
+    engine.load(tiny_llama.directory, 2, no_progress)
+    engine.prefill(tokens[:n_before], len(tokens))
+    expected = [engine.decode(token).copy() for token in tokens[n_before:]][-1]
+    engine.prefill(tokens[:n_before], len(tokens))
+    reads, read = [], engine._session.read
+    monkeypatch.setattr(engine._session, "read", lambda *asked: reads.append(asked) or read(*asked))
+    found = engine.extend(tokens[n_before:]).copy()
+    engine.close()
+    assert bool(reads) == at_once
+    if at_once:
+        np.testing.assert_allclose(found, expected, atol=2e-3 if engine_class is FusedFp32 else 0.05)
+    else:
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_tokens_taken_back_leave_no_trace(tiny_llama):
     engine = FusedInt8()
     engine.load(tiny_llama.directory, 2, no_progress)

@@ -26,6 +26,9 @@ from tuibench.engines.fused.matrices import LANES, Matrix
 from tuibench.engines.fused.model import Model
 from tuibench.engines.fused.reference import by_reference
 
+_FEW_BLOCKS = 2
+"""Blocks a worker, below which one may have twice as much to do as another: heads are finer, at one barrier more."""
+
 
 @kernel
 def _final_head(layer: int, token: int, index: int, model: Model, cache: Cache, prompt: Prompt, space: Vector) -> None:
@@ -127,6 +130,45 @@ def _norm_and_project_qkv(
 
 
 @kernel
+def _attend_head(layer: int, worker: int, head: int, block: int, model: Model, prompt: Prompt) -> None:
+    limits = model.vectors.attention_scales[layer], model.shape.softcap, model.vectors.windows[layer]
+    column = head * model.shape.head_dim
+    attend_block(prompt.heads, worker, head, block, prompt.n_before, limits, prompt.inputs.values, column)
+
+
+@kernel
+def _prepare_attended(first: int, last: int, model: Model, prompt: Prompt) -> None:
+    width = model.shape.n_heads * model.shape.head_dim
+    for t in range(first, last):
+        prepare_group_inputs(model.attention_out, prompt.inputs, prompt.groups, t, width)
+
+
+@kernel
+def _attend_by_blocks(layer: int, worker: int, n_workers: int, model: Model, prompt: Prompt) -> None:
+    """Attention, a block of queries to a worker: later blocks see more, so that who was last is first next time."""
+    n_blocks, n_tokens = prompt.heads.queries.shape[1], prompt.residual.shape[0]
+    for turn in range((n_blocks + n_workers - 1) // n_workers):
+        block = turn * n_workers + (n_workers - 1 - worker if turn % 2 else worker)
+        for head in range(model.shape.n_heads if block < n_blocks else 0):
+            _attend_head(layer, worker, head, block, model, prompt)
+        _prepare_attended(block * QUERY_BLOCK, min((block + 1) * QUERY_BLOCK, n_tokens), model, prompt)
+
+
+@kernel
+def _attend_by_heads(
+    layer: int, worker: int, n_workers: int, team: NDArray[np.int64], model: Model, prompt: Prompt
+) -> None:
+    """The same, a head of a block to a worker."""
+    n_blocks = prompt.heads.queries.shape[1]
+    first, last = share(n_blocks * model.shape.n_heads, worker, n_workers)
+    for task in range(first, last):
+        _attend_head(layer, worker, task // n_blocks, task % n_blocks, model, prompt)
+    barrier(team, n_workers)
+    first, last = share(prompt.residual.shape[0], worker, n_workers)
+    _prepare_attended(first, last, model, prompt)
+
+
+@kernel
 def _attend(
     layer: int,
     worker: int,
@@ -137,22 +179,15 @@ def _attend(
     prompt: Prompt,
     space: Vector,
 ) -> None:
-    """Attention of all heads over blocks of queries; later blocks see more, so that who was last is first next time."""
-    shape, n_tokens = model.shape, prompt.residual.shape[0]
-    first, last = share(n_tokens, worker, n_workers)
+    first, last = share(prompt.residual.shape[0], worker, n_workers)
     _place_heads(layer, first, last, model, cache, prompt, space)
     if prompt.n_before:
         _recall_heads(layer, worker, n_workers, model, cache, prompt, space)
     barrier(team, n_workers)
-    limits = model.vectors.attention_scales[layer], shape.softcap, model.vectors.windows[layer]
-    n_blocks = prompt.heads.queries.shape[1]
-    for turn in range((n_blocks + n_workers - 1) // n_workers):
-        block = turn * n_workers + (n_workers - 1 - worker if turn % 2 else worker)
-        for head in range(shape.n_heads if block < n_blocks else 0):
-            column = head * shape.head_dim
-            attend_block(prompt.heads, worker, head, block, prompt.n_before, limits, prompt.inputs.values, column)
-        for t in range(block * QUERY_BLOCK, min((block + 1) * QUERY_BLOCK, n_tokens)):
-            prepare_group_inputs(model.attention_out, prompt.inputs, prompt.groups, t, shape.n_heads * shape.head_dim)
+    if prompt.heads.queries.shape[1] < _FEW_BLOCKS * n_workers:
+        _attend_by_heads(layer, worker, n_workers, team, model, prompt)
+    else:
+        _attend_by_blocks(layer, worker, n_workers, model, prompt)
     barrier(team, n_workers)
 
 
