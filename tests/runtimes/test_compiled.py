@@ -89,6 +89,17 @@ def test_it_is_compiled_where_a_wheel_would_do_and_says_so(index, monkeypatch, c
     assert "was installed already, compiled on this machine" in capsys.readouterr().err
 
 
+def test_what_was_compiled_before_is_compiled_anew(index, monkeypatch, tmp_path):
+    """pip keeps what it compiled, and takes it again, though it was for another processor or of other options."""
+    del index
+    monkeypatch.setenv("PIP_CACHE_DIR", str(tmp_path / "pip"))
+    for options in ("-DONE=ON", "-DANOTHER=ON"):
+        monkeypatch.setenv("CMAKE_ARGS", options)
+        assert main(["runtimes", "add", NAME, "--build"]) == 0
+        assert what_was_built().endswith(f"{options}'")
+        assert main(["runtimes", "rm", NAME]) == 0
+
+
 def test_what_the_compiler_says_is_the_reason(index, monkeypatch, capsys):
     del index
     monkeypatch.setenv("SCRIPTED", "fails")

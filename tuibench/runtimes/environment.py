@@ -228,7 +228,8 @@ def _install(runtime: Runtime, on_progress: OnProgress, source: Source | None) -
         else:
             on_progress("compiling it, which takes minutes")
             # Verbose: it is what the compiler says that tells how far it is, and why it fails.
-            compiled = [*pip, "--no-binary", source.package, "--verbose"]
+            # pip keeps what it compiled, whatever it was compiled for: another processor, other options.
+            compiled = [*pip, "--no-binary", source.package, "--no-cache-dir", "--verbose"]
             run_step([*compiled, *runtime.requirements], on_progress, source.variables)
         on_progress("trying it")
         probe(runtime, _python(staging))

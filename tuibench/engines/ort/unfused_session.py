@@ -79,7 +79,8 @@ class UnfusedSession:
     def keep(self, n_tokens: int, max_length: int) -> bool:
         """Forget all but the first tokens, and have the room that a prompt of these alone would have left."""
         self._length, self._most = n_tokens, max_length
-        self._resize(self._roomy(n_tokens + 1))
+        if (capacity := self._roomy(n_tokens + 1)) != self._capacity:
+            self._resize(capacity)
         return True
 
     def score(self, token_ids: Sequence[int]) -> Iterator[NDArray[np.float32]]:

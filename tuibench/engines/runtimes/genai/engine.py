@@ -27,7 +27,7 @@ _ROOM_TOKENS = 256
 class _Genai(ABC):
     method: ClassVar[Method]
     precision: ClassVar[Precision]
-    spare_room = False  # onnxruntime-genai sets a whole cache aside, and fills it
+    spare_room = False  # it sets a whole cache aside; that it leaves what is not needed alone is not known
 
     def __init__(self) -> None:
         self._model: Any = None
