@@ -341,3 +341,15 @@ def test_more_tokens_than_were_asked_for_are_refused(tiny_llama):
     with pytest.raises(IndexError, match="room for 3 positions"):
         engine.decode(8)
     engine.close()
+
+
+def test_of_too_many_tokens_none_is_taken(tiny_llama):
+    engine = FusedFp32()
+    engine.load(tiny_llama.directory, 1, no_progress)
+    engine.prefill([5, 6], 11)
+    with pytest.raises(IndexError, match="room for 11 positions"):
+        engine.extend(range(7, 17))  # in steps, of which the first would fit
+    expected = engine.decode(7).copy()
+    engine.prefill([5, 6], 11)
+    np.testing.assert_array_equal(engine.decode(7), expected)
+    engine.close()

@@ -19,7 +19,7 @@ def folded(events):
 async def test_the_last_state_is_published_and_equals_the_fold_of_all_events():
     script = whole_run(n_trials=2)
     published = []
-    last = await Feed(ScriptedRun(script).events(), published.append, Pace(0.25, 2)).run()
+    last = await Feed(ScriptedRun(script).events(), published.append, Pace(0.25, 2, lambda: 0.0)).run()
     assert last == published[-1]
     assert list(last.records) == list(folded(script).records)
     assert not last.running
@@ -27,7 +27,7 @@ async def test_the_last_state_is_published_and_equals_the_fold_of_all_events():
 
 async def test_a_burst_of_events_becomes_two_snapshots():
     published = []
-    await Feed(ScriptedRun(whole_run(n_trials=3)).events(), published.append, Pace(60, 2)).run()
+    await Feed(ScriptedRun(whole_run(n_trials=3)).events(), published.append, Pace(60, 2, lambda: 0.0)).run()
     assert len(published) == 2
 
 
@@ -42,7 +42,7 @@ async def test_what_came_within_the_interval_is_published_when_it_is_over():
         if state.methods["kv-cache"].trial and state.methods["kv-cache"].trial.n_gen == 7:
             seen.set()
 
-    task = asyncio.create_task(Feed(run.events(), publish, Pace(0.02, 2)).run())
+    task = asyncio.create_task(Feed(run.events(), publish, Pace(0.02, 2, lambda: 0.0)).run())
     await asyncio.wait_for(seen.wait(), 120)
     assert len(published) == 2
     run.go_on()
@@ -52,7 +52,7 @@ async def test_what_came_within_the_interval_is_published_when_it_is_over():
 async def test_cancelling_closes_the_source_at_once():
     run = ScriptedRun([RunStarted((), ()), HOLD])
     started = asyncio.Event()
-    task = asyncio.create_task(Feed(run.events(), lambda _: started.set(), Pace(0.25, 2)).run())
+    task = asyncio.create_task(Feed(run.events(), lambda _: started.set(), Pace(0.25, 2, lambda: 0.0)).run())
     await started.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -68,7 +68,7 @@ async def test_a_broken_source_still_shows_what_it_gave():
 
     published = []
     with pytest.raises(OSError, match="disk full"):
-        await Feed(broken(), published.append, Pace(60, 2)).run()
+        await Feed(broken(), published.append, Pace(60, 2, lambda: 0.0)).run()
     assert "kv-cache" in published[-1].methods
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
@@ -17,7 +16,7 @@ _LONGEST_INTERVAL_S = 2.0
 class Pace:
     """How long to wait from one snapshot to the next: longer where showing them would cost too much of this machine."""
 
-    def __init__(self, interval_s: float, n_cpus: float, cpu_s: Callable[[], float] = time.process_time) -> None:
+    def __init__(self, interval_s: float, n_cpus: float, cpu_s: Callable[[], float]) -> None:
         """Begin with the shortest wait.
 
         Args:

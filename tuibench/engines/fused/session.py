@@ -133,6 +133,7 @@ class FusedSession:
         apart, most = self._steps_pay
         if len(token_ids) > min(10 + int(self._lengths[0]) // apart, most):
             return self.read(0, token_ids)
+        self._refuse_more_than(int(self._lengths[0]) + len(token_ids))  # all of them, or none
         for start in range(0, len(token_ids), MOST_AT_ONCE):
             logits: NDArray[np.float32] = self.append(token_ids[start : start + MOST_AT_ONCE])[-1]
         return logits

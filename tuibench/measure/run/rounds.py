@@ -177,11 +177,11 @@ class Rounds:
         elif self._is_stopped():
             self.tally.drop(turn.method)
             return
-        elif await self._refused(turn):
-            return
         else:
+            request = await self._request(turn, self._turn_tokens.get(turn.method, MOST_TURN_TOKENS))
+            if request is None:
+                return
             trial = trials[turn.method] = self._trial(turn, turn.index, fresh=True)
-            request = await self._request(turn, turn_tokens=self._turn_tokens.get(turn.method, MOST_TURN_TOKENS))
             await trial.begin(request, anew=False, beside=True)
         if trial.over:
             await self._keep(turn, trial.record())
@@ -198,11 +198,12 @@ class Rounds:
         fresh = not alone or self._workers.ready(turn.method) is None
         if fresh and not await self._warm_up(turn):
             return
-        if await self._refused(turn):
+        request = await self._request(turn)
+        if request is None:
             return
         anew = fresh and not self._spec.n_warmup
         trial = self._trial(turn, turn.index, fresh=fresh or self._shared is not None, anew=anew)
-        await trial.begin(await self._request(turn), anew=anew)
+        await trial.begin(request, anew=anew)
         await self._keep(turn, trial.record())
 
     async def _warm_up(self, turn: Turn, *, beside: bool = False) -> bool:
@@ -240,27 +241,20 @@ class Rounds:
         spec = self._spec
         return msgspec.structs.replace(record, ttft_limit_ns=spec.ttft_limit_ns, tpot_limit_ns=spec.tpot_limit_ns)
 
-    async def _refused(self, turn: Turn) -> bool:
-        """Return whether a method cannot be asked for this shape; that is recorded then, and its worker left alone."""
-        if turn.shape is None:
-            return False
-        free_bytes = await self._workers.host.free_memory_bytes()
-        found = why_impossible(turn.shape, turn.method, self._workers.ready(turn.method), free_bytes)
+    async def _request(self, turn: Turn, turn_tokens: int | None = None) -> TrialRequest | None:
+        """Return what to ask of a method; None where it cannot be: that is recorded then, and its worker left alone."""
+        request, sweep = self._requests.measured(turn.shape, turn_tokens), self._spec.sweep
+        if turn.shape is None or sweep is None:
+            return request
+        ready, free_bytes = self._workers.ready(turn.method), await self._workers.host.free_memory_bytes()
+        found = why_impossible(turn.shape, turn.method, ready, free_bytes)
         if found is None:
-            return False
+            spare = spare_tokens(turn.shape, sweep, turn.method, ready, free_bytes)
+            return msgspec.structs.replace(request, spare_tokens=spare)
         kind, why = found
         failure = Failure(kind=kind, phase=Phase.IDLE, message=why)
         self.tally.give_up_if_final(turn, refuse(turn, failure, self._telling, self._save))
-        return True
-
-    async def _request(self, turn: Turn, turn_tokens: int | None = None) -> TrialRequest:
-        request = self._requests.measured(turn.shape, turn_tokens)
-        if turn.shape is None or self._spec.sweep is None or not turn.shape.depth_tokens:
-            return request
-        free_bytes = await self._workers.host.free_memory_bytes()
-        ready = self._workers.ready(turn.method)
-        spare = spare_tokens(turn.shape, self._spec.sweep, turn.method, ready, free_bytes)
-        return msgspec.structs.replace(request, spare_tokens=spare)
+        return None
 
     def _trial(self, turn: Turn, index: int, *, fresh: bool, warmup: bool = False, anew: bool = False) -> TrialUnderWay:
         shape, method = turn.shape, turn.method
