@@ -1,4 +1,6 @@
 import os
+import time
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -37,6 +39,17 @@ def test_duration(ns, text):
 )
 def test_size(n_bytes, text):
     assert fmt.size(n_bytes) == text
+
+
+def test_a_moment_is_told_by_the_clock_of_the_place(monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert fmt.moment(datetime(2026, 3, 1, 20, 5, tzinfo=UTC)) == "2026-03-02 05:05"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert fmt.moment(None) == "–"
 
 
 @pytest.mark.parametrize(("n", "text"), [(0, "0 threads"), (1, "1 thread"), ("1", "1 thread"), ("?", "? threads")])

@@ -35,6 +35,7 @@ from tuibench.models.cache import CachedModel
 from tuibench.models.origin.pull_process import PullProgress
 from tuibench.store.catalogue import SessionSummary
 from tuibench.store.side_by_side import SideBySide
+from tuibench.topics import Topic
 from tuibench.ui.screens.compare import CompareScreen
 from tuibench.ui.screens.pull import PullScreen
 from tuibench.ui.screens.replay import ReplayScreen
@@ -194,8 +195,20 @@ def test_first_run(snap_compare, size):
     assert snap_compare(program.app(), terminal_size=size, run_before=welcomed)
 
 
+MANUAL = {
+    "numbers": "# What the numbers mean\n\nEach trial is kept whole in the session, to be read again.\n",
+    "sessions": "# Sessions: stored, replayed, compared\n\nOne TOML document a run.\n",
+    "keys": "# Keys\n\nEvery view answers to the arrows.\n",
+}
+"""Pages of the palette's picture: the real manual's change with every sentence that is written into it."""
+
+
 @SIZES
-def test_palette(snap_compare, size):
+def test_palette(snap_compare, size, monkeypatch):
+    pages = tuple(Topic(name, page.partition("\n")[0].removeprefix("# ")) for name, page in MANUAL.items())
+    monkeypatch.setattr("tuibench.ui.commands.topics", lambda: pages)
+    monkeypatch.setattr("tuibench.ui.commands.text", MANUAL.__getitem__)
+
     async def searched(pilot):
         await idle(pilot)
         await pilot.press("ctrl+p")

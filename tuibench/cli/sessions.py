@@ -61,6 +61,6 @@ def _row(session: SessionSummary) -> tuple[str, str, str, str]:
     what = f"{session.model}: {', '.join(session.methods)}"
     if session.problem:
         what = session.problem if not session.model else f"{what}; {session.problem}"
-    created = f"{session.created:%Y-%m-%d %H:%M}" if session.created else fmt.MISSING
     tags = "".join(f" #{tag}" for tag in session.tags)
-    return fmt.printable_line(session.path.stem), created, str(session.n_trials), fmt.printable_line(what + tags)
+    name, created = fmt.printable_line(session.path.stem), fmt.moment(session.created)
+    return name, created, str(session.n_trials), fmt.printable_line(what + tags)

@@ -6,6 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from tuibench.core.results.metrics import Metric, Summary
     from tuibench.core.statistics.stats import Ratio
 
@@ -142,6 +144,11 @@ def clock(seconds: float | None) -> str:
         return MISSING
     whole = max(0, round(seconds))
     return f"{whole // 60}:{whole % 60:02d}"
+
+
+def moment(when: datetime | None) -> str:
+    """Return day and time as the clock of the reader's place shows them."""
+    return MISSING if when is None else f"{when.astimezone():%Y-%m-%d %H:%M}"
 
 
 def metric(declared: Metric, value: float | None) -> str:

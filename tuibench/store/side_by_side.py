@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tuibench.core.format import as_text, counted
+from tuibench.core.format import as_text, counted, moment
 from tuibench.core.machine.fingerprint import Difference, differences
 from tuibench.core.results.comparison import Comparison, compare
 from tuibench.core.results.measured_run import MeasuredRun
@@ -65,7 +65,7 @@ def _labels(opened: Sequence[tuple[Path, Session]]) -> list[str]:
     What comes twice even so is numbered.
     """
     named = Counter(session.name for _, session in opened)
-    began = [f"{session.header.created.astimezone():%Y-%m-%d %H:%M}" for _, session in opened]
+    began = [moment(session.header.created) for _, session in opened]
     labels = [session.name if named[session.name] == 1 else "" for _, session in opened]
     times = Counter(time for time, label in zip(began, labels, strict=True) if not label)
     for number, (path, _) in enumerate(opened):

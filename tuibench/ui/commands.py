@@ -89,7 +89,7 @@ class SessionCommands(Provider):
             label = f"Session: {fmt.printable(session.title)}"
             if (score := matcher.match(label)) > 0:
                 open_it = partial(self.app.post_message, SessionChosen(session.path))
-                yield Hit(score, matcher.highlight(label), open_it, help=f"{session.created:%Y-%m-%d %H:%M}")
+                yield Hit(score, matcher.highlight(label), open_it, help=fmt.moment(session.created))
 
 
 class ManualCommands(Provider):

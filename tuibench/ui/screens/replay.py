@@ -200,7 +200,7 @@ class ReplayScreen(RunScreen):
         parts = (
             describe_shape(shape, swept_axes(sweep.axes.shapes())) if sweep and shape else "",
             "● being measured" if self._under_way else "",
-            f"{self._session.header.created:%Y-%m-%d %H:%M}",
+            fmt.moment(self._session.header.created),
         )
         self.status.state = " · ".join(filter(None, parts))
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from tuibench.core import format as fmt
+
 if TYPE_CHECKING:
     from tuibench.store.catalogue import SessionSummary
 
@@ -68,7 +70,7 @@ def search(sessions: Iterable[SessionSummary], query: str) -> list[SessionSummar
 
 
 def _has_all(session: SessionSummary, words: list[str]) -> bool:
-    created = f"{session.created.astimezone():%Y-%m-%d %H:%M}" if session.created else "damaged"
+    created = fmt.moment(session.created) if session.created else "damaged"
     facts = (session.model, session.cpu, *session.methods, created, session.path.stem)
     parts = (session.name, session.prompt, session.note, *facts)
     tags = " ".join(f"#{tag}" for tag in session.tags)

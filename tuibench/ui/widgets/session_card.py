@@ -68,6 +68,5 @@ class SessionCard(Static):
     @staticmethod
     def _facts(session: SessionSummary) -> list[Content]:
         trials = fmt.counted(session.n_trials, "trial") if session.complete else "reading…"
-        created = f"{session.created.astimezone():%Y-%m-%d %H:%M}" if session.created else fmt.MISSING
-        facts = (fmt.printable(session.model), fmt.printable(session.cpu), f"{created} · {trials}")
+        facts = (fmt.printable(session.model), fmt.printable(session.cpu), f"{fmt.moment(session.created)} · {trials}")
         return [Content.styled(fact, "$muted") for fact in facts if fact]

@@ -108,12 +108,11 @@ class SessionRows(RowList):
         return Content("  ").join(shown)
 
     def _cells(self, session: SessionSummary) -> dict[str, Content]:
-        created = f"{session.created.astimezone():%Y-%m-%d %H:%M}" if session.created else fmt.MISSING
         doubt = ("$warning" if session.readable else "$error") if session.problem else ""
         n_trials = str(session.n_trials) if session.complete else _READING
         return {
             "mark": Content.styled("●" if str(session.path) in self._marked else " ", "$accent"),
-            "recorded": Content.styled(created, "$muted"),
+            "recorded": Content.styled(fmt.moment(session.created), "$muted"),
             "name": Content.styled(_name(session), doubt),
             "fastest": self._fastest(session),
             "trials": Content(n_trials.rjust(self._widths.get("trials", 0))),
