@@ -30,15 +30,16 @@ def write_llama(model_dir, path, matrices=None):
 
 
 @contextmanager
-def llama_server(path, *keys, n_slots=1):
+def llama_server(path, *keys, n_slots=1, cache="f32"):
     """Yield the address of a server of a GGUF file, which calls its model `tiny`.
 
     Args:
         path: The file.
         keys: That it takes; none where it wants none.
         n_slots: Requests that it serves together, with a context of 256 tokens each.
+        cache: Type of its KV-cache; of FP16, it has flash attention, too, as llama.cpp does by default.
     """
-    command = [sys.executable, "-m", "tests.llama_server", str(path), str(n_slots), *keys]
+    command = [sys.executable, "-m", "tests.llama_server", str(path), str(n_slots), cache, *keys]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen(command, text=True, cwd=_ROOT, **pipes)
     try:
@@ -54,7 +55,7 @@ def llama_server(path, *keys, n_slots=1):
 def main():
     import xllamacpp
 
-    path, n_slots, *keys = sys.argv[1:]
+    path, n_slots, cache, *keys = sys.argv[1:]
     params = xllamacpp.CommonParams()
     params.model.path = path
     params.model_alias = {"tiny"}
@@ -64,8 +65,9 @@ def main():
     params.n_ctx, params.warmup, params.fit_params = 256 * params.n_parallel, False, False
     # One thread: two wait for each other, on a busy machine for minutes.
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
-    params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
-    params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+    if cache == "f32":
+        params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
     params.cache_ram_mib, params.verbosity = 0, 0
     server = xllamacpp.Server(params)
     print(server.listening_address, flush=True)

@@ -106,7 +106,8 @@ def test_its_row_has_transformers_text_and_as_many_tokens(server, model_dir, exp
     assert [(trial.n_cached, len(trial.step_ns), trial.validity) for trial in theirs] == [(0, N_TOKENS - 1, ())] * 2
     assert all(f"predicted_n: {N_TOKENS}" in trial.server_timings for trial in theirs)
     facts = next(trial.facts for trial in load(path).trials if trial.method == "endpoint")
-    assert facts == (f"address: {server}", "server: llamacpp", "served model: tiny", f"API: {api}")
+    build = next(fact for fact in facts if fact.startswith("build: b"))
+    assert facts == (f"address: {server}", "server: llamacpp", "served model: tiny", build, f"API: {api}")
     assert "text identical · its machine was not watched" in done.stdout
     assert "left out: endpoint (not judged: quality cannot be measured through an endpoint)" in done.stdout
 

@@ -70,6 +70,24 @@ def test_counts_that_come_with_each_piece_belong_to_it(server):
     assert generated(engine) == [(" a b", 2), (" c d", 2)]
 
 
+def test_a_count_of_nothing_is_no_count(server):
+    script, url = server
+    engine, _ = loaded(url)
+    nothing = {"prompt_tokens": 0, "completion_tokens": 0}  # what Ollama sends with each piece
+    script.events = lambda _: [completion(" a", usage=nothing), completion(" b", usage=nothing), finish(), usage(5, 2)]
+    assert generated(engine) == [(" a", None), (" b", None)]
+    assert engine.outcome.n_gen == 2
+
+
+def test_a_model_may_be_named_without_the_tag_that_ollama_lists(server):
+    script, url = server
+    script.models["data"][0] |= {"id": "tiny:latest", "owned_by": "library"}
+    assert loaded(url)[1]["server"] == "library"
+    script.models["data"][0]["id"] = "tiny:q8"
+    with pytest.raises(StreamRefusedError, match="has no model 'tiny'; it has tiny:q8"):
+        loaded(url)
+
+
 def test_a_chat_begins_with_a_role_and_may_think_first(server):
     script, url = server
     script.events = lambda _: [

@@ -119,6 +119,8 @@ class StreamOutcome:
     """As the model's own side counted; None where it does not tell."""
     n_cached: int | None = None
     """Tokens of the prompt that were kept from an earlier request, and not computed."""
+    prompt_kept: bool | None = None
+    """Where that is not told: whether a prompt that came again was seen to be kept; None if that cannot be seen."""
     stopped: bool = False
     """Whether the model ended it, and not the length that was asked for."""
     timings: tuple[str, ...] = ()

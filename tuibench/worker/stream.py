@@ -82,6 +82,7 @@ def stream(
             n_prompt=outcome.n_prompt,
             n_gen=n_gen,
             n_cached=outcome.n_cached,
+            prompt_kept=bool(outcome.prompt_kept),
             server_timings=outcome.timings,
             doubts=tuple(doubts_of(outcome, n_pieces=len(texts), n_gen=n_gen, n_prompt=n_prompt)),
         )
@@ -131,9 +132,17 @@ def doubts_of(outcome: StreamOutcome, *, n_pieces: int, n_gen: int, n_prompt: in
     if n_pieces != n_gen:
         found.append(f"{n_gen} tokens came in {n_pieces} pieces: gaps are between pieces, not between tokens")
     if outcome.n_prompt is not None and outcome.n_prompt != n_prompt:
-        found.append(f"the server read {outcome.n_prompt} tokens where this model's prompt has {n_prompt}")
+        found.append(
+            f"the server read {outcome.n_prompt} tokens where this model's prompt has {n_prompt}: it cut it, put "
+            "its own template around it, or has another model"
+        )
     if outcome.reasoned:
         found.append("part of its text is what the model thought before it answered")
-    if outcome.n_cached is None:
+    if outcome.n_cached is None and outcome.prompt_kept:
+        found.append(
+            "the server keeps prompts and does not tell, as one sent twice showed: its TTFT may be of less work; "
+            "switch off its prompt cache"
+        )
+    if outcome.n_cached is None and outcome.prompt_kept is None:
         found.append("the server does not tell whether it had the prompt in its cache")
     return found

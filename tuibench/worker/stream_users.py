@@ -164,6 +164,7 @@ def _finished(
         n_prompt=_sum(outcome.n_prompt for outcome in outcomes),
         n_gen=_sum(outcome.n_gen for outcome in outcomes),
         n_cached=_sum(outcome.n_cached for outcome in outcomes),
+        prompt_kept=_kept(outcomes),
         stopped=any(outcome.stopped for outcome in outcomes),
         reasoned=any(outcome.reasoned for outcome in outcomes),
     )
@@ -174,8 +175,15 @@ def _finished(
         n_gen=sum(n_gen),
         users_n_gen=tuple(n_gen),
         n_cached=together.n_cached,
+        prompt_kept=bool(together.prompt_kept),
         doubts=tuple(doubts_of(together, n_pieces=n_pieces, n_gen=sum(n_gen), n_prompt=n_prompt)),
     )
+
+
+def _kept(outcomes: Sequence[StreamOutcome]) -> bool | None:
+    """Return whether a prompt was kept; None where that cannot be seen of all."""
+    kept = {outcome.prompt_kept for outcome in outcomes}
+    return True if True in kept else None if None in kept else False
 
 
 def _sum(counts: Iterator[int | None]) -> int | None:

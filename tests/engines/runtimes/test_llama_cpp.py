@@ -72,6 +72,16 @@ def test_f16_predicts_what_transformers_does(family, request):
     engine.close()
 
 
+def test_a_text_of_several_blocks_is_scored_as_it_is_decoded(tiny_llama, monkeypatch):
+    monkeypatch.setattr("tuibench.engines.runtimes.llama_cpp.engine._SCORED_AT_ONCE", 4)
+    engine, _ = loaded(LlamaCppF16, tiny_llama.directory)
+    engine.prefill(TOKENS[::-1], 20)  # forgotten
+    blocks = [np.array(block) for block in engine.score(TOKENS)]
+    assert [len(block) for block in blocks] == [4] * (len(TOKENS) // 4) + [len(TOKENS) % 4] * (len(TOKENS) % 4 > 0)
+    assert divergence(log_probabilities(tiny_llama.directory), np.concatenate(blocks)) < 1e-4
+    engine.close()
+
+
 def test_a_new_prompt_forgets_the_old_one_and_a_longer_one_finds_room(tiny_llama):
     engine, _ = loaded(LlamaCppF16, tiny_llama.directory)
     first = np.array(engine.prefill(TOKENS, 20))

@@ -223,6 +223,8 @@ class TrialFinished(_Event, frozen=True, kw_only=True, tag="trial_finished"):
     """The same of each of several users."""
     n_cached: int | None = None
     """Tokens of the prompt that were not computed, since an earlier request had them."""
+    prompt_kept: bool = False
+    """Whether some were not, of a server that does not tell how many."""
     server_timings: tuple[str, ...] = ()
     """As `TrialRecord` says."""
     doubts: tuple[str, ...] = ()

@@ -26,6 +26,8 @@ class Answer:
         """Whether any event was one of this API."""
         self.served_model: str | None = None
         """The model as the server calls it."""
+        self.build: str | None = None
+        """What it calls itself."""
 
     @property
     def finished(self) -> bool:
@@ -47,15 +49,16 @@ class Answer:
         """Take an event, and return its text and the tokens in it; None where that is not told."""
         before = self._n_gen or 0
         counted = self._count(event)
-        model = event.get("model")
-        self.served_model = model if isinstance(model, str) else self.served_model
+        self.served_model = _string(event.get("model")) or self.served_model
+        self.build = _string(event.get("system_fingerprint")) or self.build
         text = ""
         self.understood |= isinstance(event.get("choices"), list)
         for choice in _list(event.get("choices")):
             text += self._text(_table(choice))
             finish = _table(choice).get("finish_reason")
             self._finish = finish if isinstance(finish, str) else self._finish
-        return text, (self._n_gen or 0) - before if counted and text else None
+        n_tokens = (self._n_gen or 0) - before if counted else 0
+        return text, n_tokens if text and n_tokens > 0 else None  # Ollama sends a count of 0 with each piece
 
     def _text(self, choice: dict[str, Any]) -> str:
         if self._api == "completions":

@@ -7,7 +7,9 @@ import json
 import secrets
 from collections.abc import Iterator
 from copy import copy
+from dataclasses import replace
 from pathlib import Path
+from time import perf_counter_ns
 from typing import Any
 
 from tuibench.core.run.endpoint import Endpoint
@@ -22,6 +24,7 @@ from tuibench.engines.base import (
 )
 from tuibench.engines.endpoint.answer import Answer
 from tuibench.engines.endpoint.event_stream import BrokenStreamError, events
+from tuibench.engines.endpoint.prompt_cache import PromptCache, another_prompt, observe
 from tuibench.engines.endpoint.server import READ_S, Server, StatusError
 
 _PATHS = {"completions": "/completions", "chat": "/chat/completions"}
@@ -29,6 +32,8 @@ _DONE = "[DONE]"
 _EVENTS_PER_TOKEN, _MORE_EVENTS = 8, 64
 """More than any server sends: one that goes on does not stop at the length that was asked for."""
 _N_NAMED = 5
+_OLLAMAS_TAG = ":latest"
+"""What Ollama lists behind a name that it takes without it."""
 
 
 class EndpointEngine:
@@ -36,7 +41,8 @@ class EndpointEngine:
 
     It is asked for the length that is measured (`ignore_eos` for llama-server, `min_tokens` for vLLM and SGLang), for
     its count of tokens (`stream_options`), and to compute the whole prompt (`cache_prompt` for llama-server,
-    `cache_salt` for vLLM). A server that refuses one of these by name is asked without it.
+    `cache_salt` for vLLM). A server that refuses one of these by name is asked without it; whether one that tells
+    nothing of its cache reads a prompt again is tried out.
     """
 
     method: Method
@@ -53,6 +59,7 @@ class EndpointEngine:
         self._read_s = read_s
         self._server: Server | None = None
         self._left_out: set[str] = set()
+        self._prompt_cache: PromptCache | None = None
         self._outcome = StreamOutcome()
 
     def prepare(self, model_dir: Path, progress: Progress) -> bool:
@@ -64,10 +71,19 @@ class EndpointEngine:
         progress("asking the server", 0, None)
         self._server = Server(self._endpoint, self._read_s)
         served_by = self._check_model(self._server)
-        served_model = self._find_parameters()
-        facts = {"address": self._endpoint.url, "server": served_by, "served model": served_model}
-        facts["API"] = self._endpoint.api
-        facts["not taken"] = ", ".join(sorted(self._left_out))
+        answer = self._find_parameters()
+        if answer.outcome().n_cached is None:
+            progress("seeing whether it reads a prompt again", 0, None)
+            self._prompt_cache = observe(self._first_token_ns)
+        facts = {
+            "address": self._endpoint.url,
+            "server": served_by,
+            "served model": self._server.shown(answer.served_model or ""),
+            "build": self._server.shown(answer.build or ""),
+            "API": self._endpoint.api,
+            "not taken": ", ".join(sorted(self._left_out)),
+            "prompts": self._prompt_cache.value if self._prompt_cache else "",
+        }
         return {name: text for name, text in facts.items() if text}
 
     @property
@@ -81,12 +97,17 @@ class EndpointEngine:
 
     def stream(self, request: StreamRequest) -> Iterator[Piece]:
         server = self._loaded()
+        if self._prompt_cache is PromptCache.UNTIL_ANOTHER:
+            self._ask(_probe(another_prompt()))
         return self._pieces(server, server.connect(), request, Answer(self._endpoint.api))
 
     def beside(self) -> EndpointEngine:
         """See `ConcurrentEngine`: the same server, and an outcome of its own."""
         self._loaded()
-        return copy(self)
+        other = copy(self)
+        if self._prompt_cache is PromptCache.UNTIL_ANOTHER:
+            other._prompt_cache = PromptCache.KEPT  # noqa: SLF001 - its own kind; nothing comes between them
+        return other
 
     def close(self) -> None:
         self._server = None
@@ -108,33 +129,43 @@ class EndpointEngine:
         found = {
             each["id"]: each for each in entries or () if isinstance(each, dict) and isinstance(each.get("id"), str)
         }
-        if found and self._endpoint.model not in found:
+        asked = self._endpoint.model
+        named = asked if asked in found else f"{asked}{_OLLAMAS_TAG}"
+        if found and named not in found:
             names = ", ".join([server.shown(name) for name in found][:_N_NAMED])
             more = f" and {len(found) - _N_NAMED} more" if len(found) > _N_NAMED else ""
             raise StreamRefusedError(
-                f"{self._endpoint.url} has no model {server.shown(self._endpoint.model)!r}; it has {names}{more}: name "
+                f"{self._endpoint.url} has no model {server.shown(asked)!r}; it has {names}{more}: name "
                 "one with --endpoint-model"
             )
-        owner = found.get(self._endpoint.model, {}).get("owned_by")
+        owner = found.get(named, {}).get("owned_by")
         return server.shown(owner) if isinstance(owner, str) else ""
 
-    def _find_parameters(self) -> str:
-        """Have a token generated, leaving out what the server refuses; return what it calls its model."""
-        server = self._loaded()
-        request = StreamRequest(prompt="Hello", text="Hello", max_new_tokens=1, sampling=Sampling())
-        answer = Answer(self._endpoint.api)
+    def _find_parameters(self) -> Answer:
+        """Have a token generated, leaving out what the server refuses; return its answer."""
+        server, request = self._loaded(), _probe("Hello")
         while True:
-            answer = Answer(self._endpoint.api)
             try:
-                for _ in self._pieces(server, server.connect(), request, answer, probe=True):
-                    pass
+                return self._ask(request)
             except StatusError as error:
                 refused = {name for name in self._asked_besides(request) if name in error.body}
                 if error.status not in {400, 422} or not refused:
                     raise server.refusal(error) from None
                 self._left_out |= refused
-            else:
-                return server.shown(answer.served_model or "")
+
+    def _ask(self, request: StreamRequest) -> Answer:
+        """Ask for something that is not measured."""
+        server, answer = self._loaded(), Answer(self._endpoint.api)
+        for _ in self._pieces(server, server.connect(), request, answer, probe=True):
+            pass
+        return answer
+
+    def _first_token_ns(self, text: str) -> int:
+        server = self._loaded()
+        connection = server.connect()
+        asked_ns = perf_counter_ns()
+        stamps = [each.at_ns for each in self._pieces(server, connection, _probe(text), Answer(self._endpoint.api))]
+        return (stamps[0] if stamps else perf_counter_ns()) - asked_ns
 
     def _pieces(
         self,
@@ -169,7 +200,8 @@ class EndpointEngine:
             raise server.refusal(error) from None
         finally:
             connection.close()
-        self._outcome = answer.outcome()
+        kept = None if self._prompt_cache is None else self._prompt_cache is PromptCache.KEPT
+        self._outcome = replace(answer.outcome(), prompt_kept=kept)
 
     def _body(self, request: StreamRequest) -> dict[str, Any]:
         asked: dict[str, Any] = {
@@ -199,6 +231,10 @@ class EndpointEngine:
         return found | {"top_k": sampling.top_k} if sampling.top_k else found
 
 
+def _probe(text: str) -> StreamRequest:
+    return StreamRequest(prompt=text, text=text, max_new_tokens=1, sampling=Sampling())
+
+
 def _check_end(url: str, answer: Answer) -> None:
     """Check a stream that ended without a word.
 
@@ -211,7 +247,10 @@ def _check_end(url: str, answer: Answer) -> None:
             f"{url} streams something else than completions: the address ends in /v1 with most servers"
         )
     if not answer.finished:
-        raise StreamError(f"{url} broke off in the middle of a stream: its own log says why")
+        raise StreamError(
+            f"{url} broke off in the middle of a stream: its own log says why; Ollama ends a text so that repeats a "
+            "token 31 times, and logs nothing"
+        )
 
 
 def _event(server: Server, url: str, data: str) -> dict[str, Any]:

@@ -86,6 +86,17 @@ class Decoding:
 
     def append_to(self, sequences: Sequence[int], positions: Sequence[int], token_ids: Sequence[int]) -> None:
         """Process one token of each of some sequences, or several of one, in one step; `logits_at` has what follows."""
+        self._process(sequences, positions, token_ids, _wanted(sequences))
+
+    def append_scored(self, start: int, token_ids: Sequence[int]) -> int:
+        """Process tokens from a position on; return the address of the logits that follow each, row by row."""
+        n_tokens = len(token_ids)
+        self._process([0] * n_tokens, range(start, start + n_tokens), token_ids, [True] * n_tokens)
+        return self.logits_at(0)
+
+    def _process(
+        self, sequences: Sequence[int], positions: Sequence[int], token_ids: Sequence[int], wanted: Sequence[bool]
+    ) -> None:
         n_tokens = len(token_ids)
         ids = [(c_int32 * 1)(sequence) for sequence in sequences]
         batch = Batch(
@@ -94,7 +105,7 @@ class Decoding:
             pos=(c_int32 * n_tokens)(*positions),
             n_seq_id=(c_int32 * n_tokens)(*[1] * n_tokens),
             seq_id=(POINTER(c_int32) * n_tokens)(*[ctypes.cast(each, POINTER(c_int32)) for each in ids]),
-            logits=(c_int8 * n_tokens)(*_wanted(sequences)),
+            logits=(c_int8 * n_tokens)(*wanted),
         )
         code = self._functions.llama_decode(self._context, batch)
         if code:
