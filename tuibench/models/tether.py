@@ -1,7 +1,7 @@
-"""A child process that cannot outlive its parent: `python -m tuibench.models.tether PARENT_PID COMMAND …`.
+"""A child process that cannot outlive its parent: `python tether.py PARENT_PID COMMAND …`.
 
 The kernel kills it when the parent dies, also by SIGKILL. (`preexec_fn` would do the same, but may deadlock in a
-program with threads.)
+program with threads.) It is run as a file: a child may have an environment in which no interpreter finds tuibench.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _PR_SET_PDEATHSIG = 1
 
 def tethered(command: Sequence[str]) -> list[str]:
     """Return the command that runs `command` tied to this process."""
-    return [sys.executable, "-m", "tuibench.models.tether", str(os.getpid()), *command]
+    return [sys.executable, "-I", __file__, str(os.getpid()), *command]
 
 
 def main() -> None:
