@@ -1,4 +1,5 @@
 import asyncio
+import dataclasses
 import errno
 import os
 import sys
@@ -39,10 +40,10 @@ def _own_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("TUIBENCH_CACHE", str(tmp_path / "cache"))
 
 
-def measurement(tmp_path, behaviour="good", methods=("a", "b"), n_trials=2, bandwidth=None, **changes):
+def measurement(tmp_path, behaviour="good", methods=("a", "b"), n_trials=2, bandwidth=None, model=MODEL, **changes):
     spec = RunSpec(model="toy", methods=methods, prompt="p", n_trials=n_trials, **{"max_new_tokens": 6, **changes})
     return Measurement(
-        spec, MODEL, tmp_path / "sessions",
+        spec, model, tmp_path / "sessions",
         limits=LIMITS, worker_command=command(tmp_path, behaviour), bandwidth=bandwidth,
     )  # fmt: skip
 
@@ -123,6 +124,22 @@ async def test_workers_that_do_not_fit_into_memory_together_run_one_after_the_ot
     assert [method for method, _ in groupby(token_methods(events))] == ["a", "b"]
     assert {method.status for method in state.methods.values()} == {MethodStatus.DONE}
     assert [notice for notice in state.notices if "one after the other" in notice]
+
+
+@pytest.mark.parametrize(
+    ("methods", "n_times_each"), [(("a", "b"), 1), (("fused-int8", "fused-int4"), 3)], ids=["unknown", "known"]
+)
+async def test_methods_that_are_known_to_fit_take_turns_from_the_first_round_on(
+    tmp_path, monkeypatch, tiny_llama, methods, n_times_each
+):
+    free = SimpleNamespace(available=20 << 30, total=20 << 30)
+    monkeypatch.setattr(memory_room.psutil, "virtual_memory", lambda: free)
+    # It is said to be large: where nothing is known, as much as 1.5 times its FP32 weights is taken to be needed each.
+    large = dataclasses.replace(MODEL, directory=tiny_llama.directory, parameters=1_100_000_000)
+    events, _ = await collect(measurement(tmp_path, methods=methods, n_trials=1, max_new_tokens=40, model=large))
+    runs = [method for method, _ in groupby(token_methods(events))]
+    assert runs.count(methods[0]) >= n_times_each
+    assert (len(runs) == len(methods)) is (n_times_each == 1)
 
 
 async def test_beside_others_every_turn_of_every_method_loads_anew(tmp_path):

@@ -69,7 +69,7 @@ def test_methods_beyond_the_limit_are_named_as_faster_and_are_no_runners_up():
     found = compare([measured_run(stored, "run")], parents={"fused-int8": "kv-cache"})
     leader, sentence, _ = said(found)
     assert leader == "fused-int8"
-    assert "× llama-cpp-q8_0 [" in sentence
+    assert "× int8-dynamic [" in sentence
     assert sentence.endswith("Faster, but beyond KLD 0.05: fused-int4 (KLD 0.0701).")
 
 

@@ -12,7 +12,7 @@ from tuibench.machine.cgroup import free_bytes, own_groups
 _SHARE = 0.9
 """Of what is free: the machine lives on the rest."""
 _UNKNOWN_WEIGHTS, _PREPARING_WEIGHTS = 1.5, 3.0
-"""What a worker that was not seen yet takes, and what making its files takes, in times the FP32 weights."""
+"""What a worker of which nothing is known takes, and what making its files takes, in times the FP32 weights."""
 _LIBRARIES_BYTES = 512 << 20
 
 
@@ -20,7 +20,8 @@ def too_little_memory(peaks_bytes: Sequence[int | None], parameters: int) -> str
     """Return why workers are not to be at hand together; None where they fit.
 
     Args:
-        peaks_bytes: What each took before; None for one that was not seen yet, which may have files to make.
+        peaks_bytes: What each took before, or will; None for one of which nothing is known, which may have files to
+            make.
         parameters: Of the model.
     """
     weights_bytes = 4 * parameters

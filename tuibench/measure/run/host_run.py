@@ -30,6 +30,7 @@ from tuibench.measure.run.quality_turns import QualityTurns
 from tuibench.measure.run.refusal import refuse
 from tuibench.measure.run.rounds import Rounds
 from tuibench.measure.run.telling import Telling
+from tuibench.measure.run.worker_room import WorkerRoom
 from tuibench.measure.run.workers import Workers
 from tuibench.methods import exact_methods, ladder_parents
 from tuibench.models.local import LocalModel
@@ -178,7 +179,7 @@ class HostRun:
             spec,
             self._turns,
             workers,
-            parameters=self._model.parameters,
+            room=WorkerRoom(self._host, self._model, spec),
             prompt_date=self._header.prompt_date,
             save=self._outlet.save,
             telling=self._outlet.telling,

@@ -29,6 +29,7 @@ from tuibench.measure.run.telling import Telling
 from tuibench.measure.run.trial_requests import TrialRequests
 from tuibench.measure.run.trial_under_way import TrialUnderWay
 from tuibench.measure.run.watch import Watch
+from tuibench.measure.run.worker_room import WorkerRoom
 from tuibench.measure.run.workers import Workers
 
 _WHOLE_TURNS = (
@@ -46,7 +47,7 @@ class Rounds:
         turns: Sequence[Turn],
         workers: Workers,
         *,
-        parameters: int,
+        room: WorkerRoom,
         prompt_date: date,
         save: Callable[[TrialRecord], None],
         telling: Telling,
@@ -58,7 +59,7 @@ class Rounds:
             spec: The comparison.
             turns: That are planned.
             workers: The run's.
-            parameters: Of the model.
+            room: Theirs in memory.
             prompt_date: The day that the prompt's template is told.
             save: Called with each trial's record.
             telling: Told what happens.
@@ -67,7 +68,7 @@ class Rounds:
         self._spec = spec
         self._planned_rounds = by_round(turns)
         self._workers = workers
-        self._parameters = parameters
+        self._room = room
         self._requests = TrialRequests(spec, prompt_date)
         self._save = save
         self._telling = telling
@@ -139,8 +140,7 @@ class Rounds:
 
     async def _together(self, turns: Sequence[Turn]) -> bool:
         local = [turn.method for turn in turns if not lacks(turn.method, Need.OWN_PROCESS)]
-        peaks_bytes = [self.tally.peaks_bytes.get(method) for method in local]
-        why_not = await self._workers.host.too_little_memory(peaks_bytes, self._parameters)
+        why_not = await self._room.lacking(local, self.tally.peaks_bytes)
         if why_not is not None:
             self._tell_once(why_not)
         elif len(local) < len(turns):
