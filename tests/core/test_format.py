@@ -46,6 +46,7 @@ def test_a_moment_is_told_by_the_clock_of_the_place(monkeypatch):
     time.tzset()
     try:
         assert fmt.moment(datetime(2026, 3, 1, 20, 5, tzinfo=UTC)) == "2026-03-02 05:05"
+        assert fmt.moment(datetime(9999, 12, 31, 23, tzinfo=UTC)) == "9999-12-31 23:00"  # Tokyo has no such moment
     finally:
         monkeypatch.undo()
         time.tzset()

@@ -1,5 +1,6 @@
 """Whether a server reads a prompt again is seen by the time it takes."""
 
+import itertools
 import time
 
 import pytest
@@ -7,57 +8,71 @@ import pytest
 from tests.openai_server import completion, finish, openai_server, usage
 from tuibench.core.run.endpoint import Endpoint
 from tuibench.core.run.spec import Sampling
-from tuibench.engines.base import StreamRequest
+from tuibench.engines.base import StreamError, StreamRequest
 from tuibench.engines.endpoint.engine import EndpointEngine
 from tuibench.engines.endpoint.prompt_cache import PromptCache, observe
 from tuibench.worker.stream import doubts_of
 
-REQUEST = StreamRequest(prompt="Hello", text="Hello", max_new_tokens=2, sampling=Sampling())
+PROMPT = "What is said here is read once, and then again. " * 12
+REQUEST = StreamRequest(prompt=PROMPT[:150], text=PROMPT[:150], max_new_tokens=2, sampling=Sampling())
 
 
 class Reader:
-    """What reading takes where prompts are kept, as many as `n_kept`."""
+    """What reading takes where prompts are kept, as many as `n_kept`; `slow` are requests that take 60 ms more."""
 
-    def __init__(self, n_kept, least_ns=20_000_000, word_ns=2_000_000):
-        self.n_kept, self.least_ns, self.word_ns = n_kept, least_ns, word_ns
-        self.kept = []
-        self.n_words = 0
+    def __init__(self, n_kept, least_ns=20_000_000, char_ns=200_000, slow=()):
+        self.n_kept, self.least_ns, self.char_ns, self.slow = n_kept, least_ns, char_ns, slow
+        self.kept, self.asked = [], []
 
     def __call__(self, text):
-        n_words = 0 if text in self.kept else len(text.split())
+        n_chars = 0 if text in self.kept else len(text)
         self.kept = [*self.kept, text][-self.n_kept :] if self.n_kept else []
-        self.n_words += len(text.split())
-        return self.least_ns + n_words * self.word_ns
+        self.asked.append(text)
+        return self.least_ns + n_chars * self.char_ns + (60_000_000 if len(self.asked) in self.slow else 0)
 
 
-@pytest.mark.parametrize(
-    ("n_kept", "seen"),
-    [(0, PromptCache.READ_ANEW), (1, PromptCache.UNTIL_ANOTHER), (9, PromptCache.KEPT)],
-)
+SEEN = [(0, PromptCache.READ_ANEW), (1, PromptCache.UNTIL_ANOTHER), (9, PromptCache.KEPT)]
+
+
+@pytest.mark.parametrize(("n_kept", "seen"), SEEN)
 def test_a_text_that_comes_again_shows_what_becomes_of_prompts(n_kept, seen):
-    assert observe(Reader(n_kept)) is seen
+    reader = Reader(n_kept)
+    assert observe(PROMPT, reader) is seen
+    assert all(len(text) < 520 for text in reader.asked)
+    assert PROMPT not in reader.asked
 
 
-def test_a_quick_server_is_given_longer_texts():
-    quick = Reader(9, word_ns=200_000)
-    assert observe(quick) is PromptCache.KEPT
-    assert quick.n_words > 1000
+@pytest.mark.parametrize(("n_kept", "seen"), SEEN)
+@pytest.mark.parametrize("number", range(1, 12))
+def test_one_reading_that_is_disturbed_changes_nothing(n_kept, seen, number):
+    assert observe(PROMPT, Reader(n_kept, slow=(number,))) is seen
 
 
-def test_where_texts_of_any_length_take_the_same_nothing_is_said():
-    assert observe(Reader(9, word_ns=0)) is None
+@pytest.mark.parametrize("char_ns", [0, 20_000])
+def test_where_texts_take_hardly_more_than_none_nothing_is_said(char_ns):
+    assert observe(PROMPT, Reader(9, char_ns=char_ns)) is None
+
+
+def test_a_server_that_takes_too_long_is_left_alone(monkeypatch):
+    now_s = itertools.count(step=20.0)
+    monkeypatch.setattr("tuibench.engines.endpoint.prompt_cache.time.monotonic", lambda: next(now_s))
+    reader = Reader(9)
+    assert observe(PROMPT, reader) is None
+    assert len(reader.asked) == 2
 
 
 @pytest.fixture
 def server():
-    """A server that needs 5 ms a word, tells nothing of its cache, and keeps `script.n_kept` prompts."""
+    """A server that needs 1 ms a letter, tells nothing of its cache, and keeps `script.n_kept` prompts."""
     with openai_server() as (script, url):
-        script.n_kept, script.kept = 0, []
+        script.n_kept, script.kept, script.fails_from = 0, [], None
 
         def events(asked):
             text = asked["prompt"]
+            if script.fails_from is not None and len(script.asked) >= script.fails_from:
+                return ["{broken"]
             if text not in script.kept:
-                time.sleep(0.005 * len(text.split()))
+                time.sleep(0.001 * len(text))
             script.kept = [*script.kept, text][-script.n_kept :] if script.n_kept else []
             words = [completion(" a")] * asked["max_tokens"]
             return [*words, finish(), usage(1, asked["max_tokens"], n_cached=None), "[DONE]"]
@@ -68,9 +83,9 @@ def server():
 
 def outcome_of(url):
     engine = EndpointEngine(Endpoint(url=url, model="tiny"))
-    facts = engine.load(None, 1, lambda *_: None)
+    engine.load(None, 1, lambda *_: None)
     list(engine.stream(REQUEST))
-    return engine.outcome, facts
+    return engine.outcome, engine
 
 
 def doubts(outcome):
@@ -80,39 +95,66 @@ def doubts(outcome):
 def test_a_prompt_that_is_kept_and_not_told_is_told_here(server):
     script, url = server
     script.n_kept = 20
-    outcome, facts = outcome_of(url)
+    outcome, engine = outcome_of(url)
     assert outcome.prompt_kept is True
-    assert facts["prompts"] == "kept, as seen"
+    n_asked = len(script.asked)
+    list(engine.stream(REQUEST))
+    assert len(script.asked) == n_asked + 1  # it was seen already
     assert any("keeps prompts and does not tell" in doubt for doubt in doubts(outcome))
 
 
 def test_a_server_that_reads_all_again_is_not_doubted(server):
     _, url = server
-    outcome, facts = outcome_of(url)
+    outcome, _ = outcome_of(url)
     assert outcome.prompt_kept is False
-    assert facts["prompts"].startswith("read anew")
     assert doubts(outcome) == []
 
 
 def test_a_prompt_that_is_kept_until_another_comes_is_displaced_before_each_trial(server):
     script, url = server
     script.n_kept = 1
-    outcome, _ = outcome_of(url)
+    outcome, engine = outcome_of(url)
     assert outcome.prompt_kept is False
     *_, between, measured = script.asked
-    assert between["prompt"] != "Hello"
-    assert measured["prompt"] == "Hello"
-    engine = EndpointEngine(Endpoint(url=url, model="tiny"))
-    engine.load(None, 1, lambda *_: None)
+    assert between["prompt"] != measured["prompt"] == REQUEST.text
     beside = engine.beside()
     list(beside.stream(REQUEST))
-    assert script.asked[-2]["max_tokens"] == 1  # nothing is sent between what is asked at once
+    assert script.asked[-2]["max_tokens"] == 2  # nothing is sent between what is asked at once
     assert beside.outcome.prompt_kept is True
+
+
+def test_what_fails_while_a_prompt_is_displaced_is_one_line(server):
+    script, url = server
+    script.n_kept = 1
+    _, engine = outcome_of(url)
+    script.status = (429, '{"error": {"message": "slow down"}}', {"Retry_After": "20"})
+    with pytest.raises(StreamError, match=r"too many requests \(429\), it says: slow down: leave it alone for 20 s"):
+        engine.stream(REQUEST)
+
+
+def test_what_fails_while_a_prompt_is_tried_leaves_it_open(server):
+    script, url = server
+    engine = EndpointEngine(Endpoint(url=url, model="tiny"))
+    engine.load(None, 1, lambda *_: None)
+    script.fails_from = len(script.asked) + 3
+    pieces = engine.stream(REQUEST)
+    script.fails_from = None
+    list(pieces)
+    assert engine.outcome.prompt_kept is None
+
+
+def test_what_a_server_tells_of_a_trial_goes_before_what_was_seen(server):
+    script, url = server
+    script.n_kept = 20
+    outcome, engine = outcome_of(url)
+    assert outcome.prompt_kept is True
+    script.events = lambda asked: [completion(" a"), finish(), usage(1, asked["max_tokens"], n_cached=0), "[DONE]"]
+    list(engine.stream(REQUEST))
+    assert (engine.outcome.n_cached, engine.outcome.prompt_kept) == (0, None)
 
 
 def test_a_server_that_tells_what_was_cached_is_not_tried():
     with openai_server() as (script, url):
-        outcome, facts = outcome_of(url)
+        outcome, _ = outcome_of(url)
         assert (outcome.n_cached, outcome.prompt_kept) == (0, None)
-        assert "prompts" not in facts
         assert len(script.asked) == 2

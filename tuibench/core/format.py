@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -148,7 +149,11 @@ def clock(seconds: float | None) -> str:
 
 def moment(when: datetime | None) -> str:
     """Return day and time as the clock of the reader's place shows them."""
-    return MISSING if when is None else f"{when.astimezone():%Y-%m-%d %H:%M}"
+    if when is None:
+        return MISSING
+    with suppress(OverflowError, ValueError):  # of the first or the last year, which elsewhere is another
+        when = when.astimezone()
+    return f"{when:%Y-%m-%d %H:%M}"
 
 
 def metric(declared: Metric, value: float | None) -> str:

@@ -6,8 +6,9 @@ import http.client
 import json
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
@@ -36,6 +37,14 @@ _OLLAMAS_TAG = ":latest"
 """What Ollama lists behind a name that it takes without it."""
 
 
+@dataclass(slots=True)
+class _Seen:
+    """What was seen of the server's cache of prompts; one for all who ask it at once."""
+
+    sought: bool = False
+    cache: PromptCache | None = None
+
+
 class EndpointEngine:
     """One server, asked fairly.
 
@@ -59,7 +68,8 @@ class EndpointEngine:
         self._read_s = read_s
         self._server: Server | None = None
         self._left_out: set[str] = set()
-        self._prompt_cache: PromptCache | None = None
+        self._seen = _Seen()
+        self._is_alone = True
         self._outcome = StreamOutcome()
 
     def prepare(self, model_dir: Path, progress: Progress) -> bool:
@@ -72,9 +82,7 @@ class EndpointEngine:
         self._server = Server(self._endpoint, self._read_s)
         served_by = self._check_model(self._server)
         answer = self._find_parameters()
-        if answer.outcome().n_cached is None:
-            progress("seeing whether it reads a prompt again", 0, None)
-            self._prompt_cache = observe(self._first_token_ns)
+        self._seen = _Seen(sought=answer.outcome().n_cached is not None)
         facts = {
             "address": self._endpoint.url,
             "server": served_by,
@@ -82,7 +90,6 @@ class EndpointEngine:
             "build": self._server.shown(answer.build or ""),
             "API": self._endpoint.api,
             "not taken": ", ".join(sorted(self._left_out)),
-            "prompts": self._prompt_cache.value if self._prompt_cache else "",
         }
         return {name: text for name, text in facts.items() if text}
 
@@ -97,16 +104,15 @@ class EndpointEngine:
 
     def stream(self, request: StreamRequest) -> Iterator[Piece]:
         server = self._loaded()
-        if self._prompt_cache is PromptCache.UNTIL_ANOTHER:
-            self._ask(_probe(another_prompt()))
+        if self._is_alone:
+            self._watch_cache(request)
         return self._pieces(server, server.connect(), request, Answer(self._endpoint.api))
 
     def beside(self) -> EndpointEngine:
         """See `ConcurrentEngine`: the same server, and an outcome of its own."""
         self._loaded()
         other = copy(self)
-        if self._prompt_cache is PromptCache.UNTIL_ANOTHER:
-            other._prompt_cache = PromptCache.KEPT  # noqa: SLF001 - its own kind; nothing comes between them
+        other._is_alone = False  # noqa: SLF001 - its own kind
         return other
 
     def close(self) -> None:
@@ -160,6 +166,18 @@ class EndpointEngine:
             pass
         return answer
 
+    def _watch_cache(self, request: StreamRequest) -> None:
+        """See once what becomes of a prompt that comes again, and have another one displace it where that helps."""
+        if not self._seen.sought:
+            self._seen.sought = True
+            with suppress(StatusError, StreamError, StreamRefusedError):  # the trial will say what is wrong
+                self._seen.cache = observe(request.text if self.reads_text else request.prompt, self._first_token_ns)
+        if self._seen.cache is PromptCache.UNTIL_ANOTHER:
+            try:
+                self._ask(_probe(another_prompt()))
+            except StatusError as error:
+                raise self._loaded().refusal(error) from None
+
     def _first_token_ns(self, text: str) -> int:
         server = self._loaded()
         connection = server.connect()
@@ -200,8 +218,14 @@ class EndpointEngine:
             raise server.refusal(error) from None
         finally:
             connection.close()
-        kept = None if self._prompt_cache is None else self._prompt_cache is PromptCache.KEPT
-        self._outcome = replace(answer.outcome(), prompt_kept=kept)
+        outcome = answer.outcome()
+        self._outcome = replace(outcome, prompt_kept=self._keeps_prompts() if outcome.n_cached is None else None)
+
+    def _keeps_prompts(self) -> bool | None:
+        """Return whether the prompt was kept, if it came before; nothing comes between what is asked at once."""
+        cache = self._seen.cache
+        kept = cache is PromptCache.KEPT or (cache is PromptCache.UNTIL_ANOTHER and not self._is_alone)
+        return None if cache is None else kept
 
     def _body(self, request: StreamRequest) -> dict[str, Any]:
         asked: dict[str, Any] = {
@@ -248,8 +272,8 @@ def _check_end(url: str, answer: Answer) -> None:
         )
     if not answer.finished:
         raise StreamError(
-            f"{url} broke off in the middle of a stream: its own log says why; Ollama ends a text so that repeats a "
-            "token 31 times, and logs nothing"
+            f"{url} broke off in the middle of a stream: its own log says why (Ollama does this, and logs nothing, "
+            "where a text repeats a token 31 times)"
         )
 
 

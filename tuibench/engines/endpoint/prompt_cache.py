@@ -3,46 +3,68 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable
-from enum import Enum
+from enum import Enum, auto
 
-_WORDS = (24, 240)
-"""About 70 tokens; where reading them is too quick to be told from the way there and back, ten times as many."""
-_LEAST_RATIO = 2
+_MOST_CHARS = 500
+"""Of the text that is tried: about 120 tokens, more than a block of most caches."""
+_LEAST_RATIO, _LEAST_GAP_NS = 2, 20_000_000
+"""By how much reading the text must exceed reading next to nothing, to be told from it."""
+_MOST_S = 30.0
+"""That trying may take; it is given up as soon as it has taken so long."""
 
 
 class PromptCache(Enum):
-    """What it does with a prompt that comes again; the value is a sentence's end."""
+    """What a server does with a prompt that comes again."""
 
-    READ_ANEW = "read anew each time, as seen"
-    UNTIL_ANOTHER = "kept until another comes, as seen: one is sent before each trial"
-    KEPT = "kept, as seen"
+    READ_ANEW = auto()
+    UNTIL_ANOTHER = auto()
+    KEPT = auto()
 
 
-def observe(first_token_ns: Callable[[str], int]) -> PromptCache | None:
-    """Have a few texts read, some of them twice; return None where the times tell nothing.
+class _TooSlowError(Exception):
+    """Trying takes too long."""
+
+
+def observe(prompt: str, first_token_ns: Callable[[str], int]) -> PromptCache | None:
+    """Have texts like a prompt read, one of them again and again; return None where the times tell nothing.
+
+    Of each reading the quicker of two counts: nothing makes a server quicker than what it has to do.
 
     Args:
+        prompt: What is to be measured.
         first_token_ns: Has the server read a text, and returns the time until its first token.
     """
-    for n_words in _WORDS:
-        least_ns = min(first_token_ns(_new_text(1)) for _ in range(2))
-        text = _new_text(n_words)
-        fresh_ns = min(first_token_ns(_new_text(n_words)), first_token_ns(text))
-        if fresh_ns < _LEAST_RATIO * least_ns:
-            continue
+    until_s = time.monotonic() + _MOST_S
+
+    def quickest_ns(text: Callable[[], str], before: Callable[[], str] | None = None) -> int:
+        found = []
+        for _ in range(2):
+            if before is not None:
+                first_token_ns(before())
+            found.append(first_token_ns(text()))
+            if time.monotonic() > until_s:
+                raise _TooSlowError
+        return min(found)
+
+    def new_text() -> str:
+        return f"{another_prompt()} {prompt[:_MOST_CHARS]}"
+
+    text = new_text()
+    try:
+        least_ns, fresh_ns = quickest_ns(another_prompt), min(quickest_ns(new_text), first_token_ns(text))
+        if fresh_ns < _LEAST_RATIO * least_ns or fresh_ns - least_ns < _LEAST_GAP_NS:
+            return None
         between_ns = (least_ns + fresh_ns) / 2
-        if first_token_ns(text) > between_ns:
+        if quickest_ns(lambda: text) > between_ns:
             return PromptCache.READ_ANEW
-        first_token_ns(_new_text(n_words))
-        return PromptCache.UNTIL_ANOTHER if first_token_ns(text) > between_ns else PromptCache.KEPT
-    return None
+        displaced = quickest_ns(lambda: text, before=another_prompt) > between_ns
+    except _TooSlowError:
+        return None
+    return PromptCache.UNTIL_ANOTHER if displaced else PromptCache.KEPT
 
 
 def another_prompt() -> str:
     """Return a short text that no server has read before."""
-    return _new_text(1)
-
-
-def _new_text(n_words: int) -> str:
-    return " ".join(secrets.token_hex(4) for _ in range(n_words))
+    return secrets.token_hex(4)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
+from tuibench.core.run.shape import Shape
 from tuibench.core.run.spec import RunSpec
 from tuibench.measure.hosts.host import MeasuringHost
 from tuibench.models.local import LocalModel, ModelError
 from tuibench.models.memory_needs import need_of, size_of
+
+_CHARS_PER_TOKEN = 3
+"""Fewer than most texts have."""
 
 
 class WorkerRoom:
@@ -26,10 +31,24 @@ class WorkerRoom:
 
 
 def _expected_peaks_bytes(model: LocalModel, spec: RunSpec) -> dict[str, int]:
-    """Return what workers will take, their files made or not, by method where that is known."""
+    """Return what workers will take, by method where that is known, and that of one that may make its files first."""
     try:
         size = size_of(model.directory)
     except ModelError:
         return {}  # each worker says what is wrong with it
-    needs = {method: need_of(method, size, spec.max_new_tokens) for method in spec.methods}
-    return {method: max(need.run, need.prepare or 0) for method, need in needs.items() if need is not None}
+    n_tokens = max(map(partial(_n_held, spec), spec.sweep.shapes() if spec.sweep else (None,)))
+    needs = {method: need_of(method, size, n_tokens) for method in spec.methods}
+    peaks_bytes = {method: need.run for method, need in needs.items() if need is not None}
+    made_bytes = {method: need.prepare or 0 for method, need in needs.items() if need is not None}
+    if made_bytes:
+        largest = max(made_bytes, key=made_bytes.__getitem__)  # files are made one after the other
+        peaks_bytes[largest] += made_bytes[largest]
+    return peaks_bytes
+
+
+def _n_held(spec: RunSpec, shape: Shape | None) -> int:
+    """Return about how many tokens the KV-caches of a trial hold."""
+    n_written = len(spec.prompt) // _CHARS_PER_TOKEN
+    if shape is None:
+        return n_written + spec.max_new_tokens
+    return shape.n_users * (shape.known_tokens + (n_written if shape.prompt_tokens is None else 0))
