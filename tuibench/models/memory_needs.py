@@ -6,7 +6,6 @@ which all of it is held by `tests/campaigns/memory_estimates.py`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,8 +20,6 @@ from tuibench.models.text_part import text_settings
 _MB = 1_000_000
 _TIGHT = 0.9
 """Of what is free: what takes more may not fit after all."""
-_N_FACTORS = 3
-"""Layers, heads and their width: what a token adds to a KV-cache."""
 _MATRIX = 2
 """Dimensions of a table."""
 
@@ -161,14 +158,16 @@ def _count(shape: tuple[int, ...]) -> int:
 
 
 def _kv_bytes_per_token(config: Mapping[str, Any]) -> int:
-    layers = config.get("num_hidden_layers") or config.get("n_layer")
-    heads = config.get("num_attention_heads") or config.get("n_head")
-    hidden = config.get("hidden_size") or config.get("n_embd")
-    kv_heads, width = config.get("num_key_value_heads") or heads, config.get("head_dim")
-    if width is None and type(hidden) is int and type(heads) is int and heads > 0:
-        width = hidden // heads
-    counts = [each for each in (layers, kv_heads, width) if type(each) is int and each > 0]
-    return 2 * 4 * math.prod(counts) if len(counts) == _N_FACTORS else 0
+    layers = _whole(config.get("num_hidden_layers") or config.get("n_layer"))
+    heads = _whole(config.get("num_attention_heads") or config.get("n_head"))
+    hidden = _whole(config.get("hidden_size") or config.get("n_embd"))
+    width = _whole(config.get("head_dim") or (hidden // heads if heads else 0))
+    return 2 * 4 * layers * _whole(config.get("num_key_value_heads") or heads) * width
+
+
+def _whole(value: object) -> int:
+    """Return a count; 0 for anything else."""
+    return value if type(value) is int and value > 0 else 0
 
 
 def _fp32_torch(size: ModelSize) -> Need:

@@ -138,11 +138,11 @@ def doubts_of(outcome: StreamOutcome, *, n_pieces: int, n_gen: int, n_prompt: in
         )
     if outcome.reasoned:
         found.append("part of its text is what the model thought before it answered")
-    if outcome.n_cached is None and outcome.prompt_kept:
+    if outcome.prompt_kept:
         found.append(
             "the server keeps prompts and does not tell, as one sent twice showed: its TTFT may be of less work; "
             "switch off its prompt cache"
         )
-    if outcome.n_cached is None and outcome.prompt_kept is None:
+    elif outcome.n_cached is None and outcome.prompt_kept is None:
         found.append("the server does not tell whether it had the prompt in its cache")
     return found

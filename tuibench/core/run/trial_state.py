@@ -298,7 +298,7 @@ def trial_record(
         n_guessed_right=guesses.n_accepted if guesses else None,
         facts=tuple(f"{name}: {value}" for name, value in ready.facts.items()) if ready else (),
         validity=(*_told_doubts(trial), *validity),
-        lamp=Lamp.RED if done and (done.n_cached or (done.n_cached is None and done.prompt_kept)) else lamp,
+        lamp=Lamp.RED if done and (done.n_cached or done.prompt_kept) else lamp,
         energy_uj=energy_uj,
         finished=finished,
     )

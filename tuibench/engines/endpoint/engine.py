@@ -151,34 +151,29 @@ class EndpointEngine:
         """Have a token generated, leaving out what the server refuses; return its answer."""
         server, request = self._loaded(), _probe("Hello")
         while True:
+            answer = Answer(self._endpoint.api)
             try:
-                return self._ask(request)
+                for _ in self._pieces(server, server.connect(), request, answer, probe=True):
+                    pass
             except StatusError as error:
                 refused = {name for name in self._asked_besides(request) if name in error.body}
                 if error.status not in {400, 422} or not refused:
                     raise server.refusal(error) from None
                 self._left_out |= refused
-
-    def _ask(self, request: StreamRequest) -> Answer:
-        """Ask for something that is not measured."""
-        server, answer = self._loaded(), Answer(self._endpoint.api)
-        for _ in self._pieces(server, server.connect(), request, answer, probe=True):
-            pass
-        return answer
+            else:
+                return answer
 
     def _watch_cache(self, request: StreamRequest) -> None:
         """See once what becomes of a prompt that comes again, and have another one displace it where that helps."""
         if not self._seen.sought:
             self._seen.sought = True
-            with suppress(StatusError, StreamError, StreamRefusedError):  # the trial will say what is wrong
+            with suppress(StreamError, StreamRefusedError):  # the trial will say what is wrong
                 self._seen.cache = observe(request.text if self.reads_text else request.prompt, self._first_token_ns)
         if self._seen.cache is PromptCache.UNTIL_ANOTHER:
-            try:
-                self._ask(_probe(another_prompt()))
-            except StatusError as error:
-                raise self._loaded().refusal(error) from None
+            self._first_token_ns(another_prompt())
 
     def _first_token_ns(self, text: str) -> int:
+        """Have the server read a text; return the time until its first token."""
         server = self._loaded()
         connection = server.connect()
         asked_ns = perf_counter_ns()

@@ -37,12 +37,12 @@ def _expected_peaks_bytes(model: LocalModel, spec: RunSpec) -> dict[str, int]:
     except ModelError:
         return {}  # each worker says what is wrong with it
     n_tokens = max(map(partial(_n_held, spec), spec.sweep.shapes() if spec.sweep else (None,)))
-    needs = {method: need_of(method, size, n_tokens) for method in spec.methods}
-    peaks_bytes = {method: need.run for method, need in needs.items() if need is not None}
-    made_bytes = {method: need.prepare or 0 for method, need in needs.items() if need is not None}
+    needs = {method: need for method in spec.methods if (need := need_of(method, size, n_tokens)) is not None}
+    peaks_bytes = {method: need.run for method, need in needs.items()}
+    # Files are made one after the other.
+    made_bytes, method = max(((need.prepare or 0, method) for method, need in needs.items()), default=(0, ""))
     if made_bytes:
-        largest = max(made_bytes, key=made_bytes.__getitem__)  # files are made one after the other
-        peaks_bytes[largest] += made_bytes[largest]
+        peaks_bytes[method] += made_bytes
     return peaks_bytes
 
 
