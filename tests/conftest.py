@@ -6,6 +6,7 @@ import contextlib
 import gc
 import os
 import signal
+import sys
 
 import hypothesis
 import psutil
@@ -54,6 +55,16 @@ def _made(save, directory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TUIBENCH_CACHE", str(directory / "cache"))  # the user's own does not hear of test models
         return open_folder(save(directory / f"tiny-{save.__name__.removeprefix('save_')}"))
+
+
+@pytest.fixture(autouse=True)
+def _denormal_numbers():
+    """ONNX Runtime makes the thread that opens a session flush denormal numbers to zero, for good: not for others."""
+    yield
+    if "onnxruntime" in sys.modules:
+        import torch
+
+        torch.set_flush_denormal(False)
 
 
 @pytest.fixture(autouse=True)
