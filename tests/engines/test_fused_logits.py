@@ -135,7 +135,8 @@ def test_most_quantised_logits_are_those_of_the_rounded_weights_where_experts_ar
 def test_prefill_and_decode_agree(steady_model_dir, engine_of, engine_class):
     engine = engine_of(engine_class, steady_model_dir)
     at_once, one_by_one = logits_of(engine, len(TOKENS))[-1], logits_of(engine, 1)[-1]
-    np.testing.assert_allclose(at_once, one_by_one, rtol=0, atol=5e-3 * np.abs(at_once).max())
+    tolerance = 1e-2 if engine_class is FusedInt4 else 5e-3  # where it is expanded, prompts round no activation
+    np.testing.assert_allclose(at_once, one_by_one, rtol=0, atol=tolerance * np.abs(at_once).max())
 
 
 def test_a_second_prompt_forgets_the_first(model_dir):
@@ -154,8 +155,8 @@ def test_a_scored_text_has_the_logits_of_decoding(steady_model_dir, engine_of, e
     one_by_one = [engine.prefill(text[:1], len(text)).copy()] + [engine.decode(token).copy() for token in text[1:]]
     scored = np.concatenate([block.copy() for block in engine.score(text)])
     # Sums in another order, which may round an activation of the quantised methods to the next of 2^15 steps, and so
-    # one key or value in a few hundred to the next of 2^8.
-    tolerance = FP32_TOLERANCE if engine_class is FusedFp32 else 1e-2
+    # one key or value in a few hundred to the next of 2^8. INT4 that is expanded for blocks rounds no activation there.
+    tolerance = {FusedFp32: FP32_TOLERANCE, FusedInt8: 1e-2, FusedInt4: 2e-2}[engine_class]
     np.testing.assert_allclose(scored, one_by_one, rtol=0, atol=tolerance * np.abs(scored).max())
 
 

@@ -43,9 +43,12 @@ Then, for the prompt alone, thread time of one core on 512 tokens, before and af
 | no reference counts: INT8 inputs rounded; heads turned | 104; 54 ms | 21; 13 ms |
 
 FP32 products then run at 150 to 160 GFLOPS a core, MKL's speed there. INT4 gains nothing from the second step, since
-its codes are unpacked for every group. Without reference counts a decoded INT8 token takes 0.9 of the time.
-Against llama.cpp in one run, the first token then came at 1.36 and 1.44 times its speed after 64 and 512 tokens in
-FP32, at 2.8 and 2.8 in INT8, at 1.6 and 1.8 in INT4.
+its codes are unpacked for every group. On a Zen 1 (AVX2, where FP32 is as fast as INT8) they are expanded to FP32 once
+for all tokens, too: the first token after 64 and 512 came in 213 and 1,807 ms for 310 and 2,696, two cores, in turns;
+after 4 in 32 for 22. INT8 would gain a tenth at 512, nothing at 64, and lose a third below 12, and is left.
+
+Without reference counts a decoded INT8 token takes 0.9 of the time. Against llama.cpp in one run, the first token then
+came at 1.36 and 1.44 times its speed after 64 and 512 tokens in FP32, at 2.8 and 2.8 in INT8, at 1.6 and 1.8 in INT4.
 
 A decoded FP32 token is bound by memory, as llama.cpp's is: with all four bytes of a weight it was read at 86 to 94 % of
 the speed at which two cores add up an array, so that only fewer bytes help. Of the default model's 538 MB, all that is

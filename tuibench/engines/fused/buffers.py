@@ -212,7 +212,7 @@ class Prompt(NamedTuple):
     """The same, ready for it."""
     heads: Heads
     expanded: NDArray[np.float32]
-    """`[workers, inputs, 32]`: FP32 weights of two panels."""
+    """`[workers, inputs, rounded up to whole blocks, 32]`: weights of two panels in FP32."""
     routing: Routing
     """Of tokens to experts."""
 
@@ -232,6 +232,6 @@ def new_prompt(model: Model, embedded: Tokens, n_workers: int, n_before: int = 0
         inputs=inputs,
         groups=new_groups(inputs),
         heads=new_heads(shape.n_heads, shape.n_kv_heads, shape.head_dim, n_tokens, n_workers, n_before),
-        expanded=np.zeros((n_workers, widest_in, TILE_COLUMNS), np.float32),
+        expanded=np.zeros((n_workers, padded(widest_in, INT4_BLOCK), TILE_COLUMNS), np.float32),
         routing=new_routing(shape, n_workers, n_tokens),
     )

@@ -13,10 +13,13 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from tuibench.engines.fused.kernels.vector_ir import F32, FLOATS, INDEX, Emitter, fp32_vectors
-from tuibench.engines.fused.matrices import FP32_BYTES, LANES
+from tuibench.engines.fused.kernels.vector_ir import F32, FLOATS, INDEX, Emitter, fp32_vectors, int4_vectors
+from tuibench.engines.fused.matrices import FP32_BYTES, INT4_BLOCK, LANES, Fp32Matrix, Int4Matrix
 
 _NARROW_ROWS = 6
+_VECTORS = {Fp32Matrix: fp32_vectors, Int4Matrix: int4_vectors}
+_STEPS = {Fp32Matrix: 1, Int4Matrix: INT4_BLOCK}
+"""Inputs of one step, by what is stored."""
 
 
 class _Matrix:
@@ -88,14 +91,19 @@ def multiply_tile(
 
 @intrinsic  # type: ignore[untyped-decorator]  # Numba carries no types
 def expand_panel(_context: Any, matrix: Any, layer: Any, panel: Any, out: Any, column: Any) -> Any:
-    """`out[k, column + lane] = w[16 · panel + lane, k]` for an `Fp32Matrix`: all four bytes of each weight."""
+    """`out[k, column + lane] = w[16 · panel + lane, k]`, all four bytes of each weight; return how many k there are.
+
+    Those of an `Fp32Matrix` are its inputs, those of an `Int4Matrix` go on to a whole block.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        emitter = Emitter(context, builder)
-        matrix, layer, panel, given_out, column = arguments
+        emitter, kind, stored = Emitter(context, builder), signature.args[0], matrix.instance_class
+        values, layer, panel, given_out, column = arguments
         out = _Matrix(emitter, signature.args[3], given_out, INDEX(0), column)
-        for index, _, weights in fp32_vectors(emitter, signature.args[0], matrix, layer, panel):
+        for index, _, weights in _VECTORS[stored](emitter, kind, values, layer, panel):
             emitter.store(weights, *out.place(index, 0))
-        return context.get_dummy_value()
+        view = context.make_array(kind.types[0])(context, builder, builder.extract_value(values, 0))
+        n_steps = cgutils.unpack_tuple(builder, view.shape)[2]
+        return builder.mul(n_steps, INDEX(_STEPS[stored]))
 
-    return types.void(matrix, types.intp, types.intp, out, types.intp), generate
+    return types.intp(matrix, types.intp, types.intp, out, types.intp), generate

@@ -12,11 +12,13 @@ it is named here; elsewhere the same is said in plain operations.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
 from tuibench.engines.fused.buffers import GROUP
@@ -31,7 +33,14 @@ _I8, _I16, _I32, _F16, F32 = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.H
 INDEX = ir.IntType(64)
 FLOATS, _INTS = ir.VectorType(F32, LANES), ir.VectorType(_I32, LANES)
 _ROWS = 2
+_INT4_BYTES, _LEVEL_BYTES = INT4_BLOCK * LANES // 2, 2 * LANES
+"""Of a block: its codes, and the scales or the minima behind them."""
 _PAIRS, _BYTES = ir.VectorType(_I16, 2 * LANES), ir.VectorType(_I8, FP32_BYTES * LANES)
+
+
+def cpu_features() -> list[str]:
+    """Return what the processor that is compiled for has and lacks, in LLVM's words, as `+avx2`."""
+    return cpu_target.target_context.codegen().magic_tuple()[-1].split(",")  # type: ignore[no-any-return]
 
 
 class Emitter:
@@ -39,7 +48,7 @@ class Emitter:
 
     def __init__(self, context: Any, builder: Any) -> None:
         self.context, self.builder = context, builder
-        self.features = context.codegen().magic_tuple()[-1].split(",")
+        self.features = cpu_features()
 
     def address(self, kind: Any, array: Any, *indices: Any) -> Any:
         """Return the address of an element, or of a part of an array, in bytes."""
@@ -201,6 +210,37 @@ def fp32_vectors(emitter: Emitter, kind: Any, matrix: Any, layer: Any, panel: An
             yield loop.index, place, emitter.load_floats(place, n)
 
 
+def int4_vectors(emitter: Emitter, kind: Any, matrix: Any, layer: Any, panel: Any) -> Iterator[tuple[Any, Any, Any]]:
+    """Emit a loop over the blocks of one panel of an `Int4Matrix`; what follows is in its body, once for each input.
+
+    Yield the input's number, the address of the block and the 16 weights for that input, in FP32.
+    """
+    builder = emitter.builder
+    blocks = builder.extract_value(matrix, 0)
+    view = emitter.context.make_array(kind.types[0])(emitter.context, builder, blocks)
+    panel_start = emitter.address(kind.types[0], blocks, layer, panel)
+    with cgutils.for_range(builder, cgutils.unpack_tuple(builder, view.shape)[2]) as loop:
+        block = builder.gep(panel_start, [builder.mul(loop.index, INDEX(_INT4_BYTES + 2 * _LEVEL_BYTES))])
+        scales, minima = _int4_levels(emitter, block, INDEX(0))
+        for vector in range(INT4_BLOCK // 8):
+            words = emitter.load(block, INDEX(vector * 4 * LANES), _INTS)
+            for half, plane in product(range(2), range(4)):
+                shift = ir.Constant(_INTS, [16 * half + 4 * plane] * LANES)
+                codes = builder.and_(builder.lshr(words, shift), ir.Constant(_INTS, [15] * LANES))
+                scaled = builder.fmul(builder.uitofp(codes, FLOATS), scales, flags=("contract",))
+                number = INDEX(8 * vector + 2 * plane + half)
+                index = builder.add(builder.mul(loop.index, INDEX(INT4_BLOCK)), number)
+                yield index, block, builder.fadd(scaled, minima, flags=("contract",))
+
+
+def _int4_levels(emitter: Emitter, weights: Any, block: Any) -> tuple[Any, Any]:
+    """Return scale and minimum of the 16 rows of a block, which begins `block` bytes after `weights`."""
+    halves, first = ir.VectorType(_F16, LANES), emitter.builder.add(block, INDEX(_INT4_BYTES))
+    scales = emitter.load(weights, first, halves)
+    minima = emitter.load(weights, emitter.builder.add(first, INDEX(_LEVEL_BYTES)), halves)
+    return emitter.builder.fpext(scales, FLOATS), emitter.builder.fpext(minima, FLOATS)
+
+
 def _emit_fp32(panel: _Panel) -> None:
     """2 to 4 bytes a weight, see `Fp32Matrix`; the bytes that are not stored come back as zeros, in one shuffle."""
     emitter, builder = panel.emitter, panel.emitter.builder
@@ -243,11 +283,10 @@ def _emit_int4(panel: _Panel) -> None:
     emitter, builder = panel.emitter, panel.emitter.builder
     totals, chains = [emitter.new_sum(FLOATS) for _ in panel.tokens], panel.chains(_INTS)
     sums = panel.inputs(3)
-    mask, halves = ir.Constant(_PAIRS, [15] * 2 * LANES), ir.VectorType(_F16, LANES)
-    n_bytes, level_bytes = INT4_BLOCK * LANES // 2, 2 * LANES
+    mask, block_bytes = ir.Constant(_PAIRS, [15] * 2 * LANES), _INT4_BYTES + 2 * _LEVEL_BYTES
     with cgutils.for_range(builder, panel.n_steps) as loop:
-        block = builder.mul(loop.index, INDEX(n_bytes + 2 * level_bytes))
-        panel.prefetch(panel.weights, block, (n_bytes + 2 * level_bytes) // _CACHE_LINE_BYTES)
+        block = builder.mul(loop.index, INDEX(block_bytes))
+        panel.prefetch(panel.weights, block, block_bytes // _CACHE_LINE_BYTES)
         for chain in chains:
             for total in chain:
                 emitter.clear(total)
@@ -259,12 +298,7 @@ def _emit_int4(panel: _Panel) -> None:
                 step = builder.add(builder.mul(loop.index, INDEX(INT4_BLOCK // 2)), INDEX(4 * vector + plane))
                 for chain, pair in zip(chains, panel.input(1, step, _I32), strict=True):
                     emitter.add_pairs(chain[plane % len(chain)], weights, pair)
-        scales, minima = (
-            builder.fpext(
-                emitter.load(panel.weights, builder.add(block, INDEX(n_bytes + i * level_bytes)), halves), FLOATS
-            )
-            for i in range(2)
-        )
+        scales, minima = _int4_levels(emitter, panel.weights, block)
         for total, chain, place in zip(totals, chains, sums, strict=True):
             emitter.add_product(total, builder.sitofp(emitter.add_up(chain), FLOATS), scales)
             value = emitter.load(place, builder.mul(loop.index, INDEX(4)), F32)
