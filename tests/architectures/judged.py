@@ -31,7 +31,7 @@ from tuibench.quality.reference import StaleReferenceError, open_reference
 _STEPPED = ("kv-cache", "kv-cache-lookup")
 """Methods with a torch cache: their logits are compared step by step, too."""
 _EXACT_KLD = 1e-4
-_PLAUSIBLE_KLD = {"bf16": 0.1, "int8": 0.5, "int4": 3.0}
+_PLAUSIBLE_KLD = {"fp16": 0.01, "bf16": 0.1, "int8": 0.5, "int4": 3.0}
 _PICKED_OTHERWISE, _PICKED_KLD = 0.05, 0.02
 _TIE = 1e-3
 _NOT_FOR_USERS = ("trust_remote_code", "look at the above report", "Traceback", "IndexError")

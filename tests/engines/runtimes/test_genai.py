@@ -76,5 +76,31 @@ def test_a_scaling_that_was_not_seen_to_be_kept_is_refused_where_weights_are_rou
         GenaiInt4().prepare(tmp_path / "qwen2", lambda *_: None)
 
 
+@pytest.mark.parametrize("name", ["gemma2", "qwen2 (sliding window)"])
+def test_where_some_layers_have_a_window_long_texts_are_right_one_after_the_other(name, tmp_path):
+    save_folder(name, tmp_path / "model")
+    engine, info = loaded(GenaiFp32, tmp_path / "model")
+    text = TOKENS * 6
+    expected = log_probabilities(tmp_path / "model", text)
+    for _ in range(2):
+        assert divergence(expected, np.concatenate([np.array(block) for block in engine.score(text)])) < 1e-6
+    assert (
+        divergence(expected[59:61], [np.array(engine.prefill(text[:60], 80)), np.array(engine.decode(text[60]))]) < 1e-6
+    )
+    assert not engine.keep(4, 80)
+    assert info.context_window == 256
+    # Of two layers one holds its window only: K and V, KV heads, width, bytes.
+    assert info.kv_cache.at(100) == 2 * 2 * 16 * 4 * (100 + 16)
+
+
+def test_where_all_layers_have_a_window_a_text_has_to_fit_into_it(tmp_path):
+    save_folder("mistral", tmp_path / "model")
+    engine, info = loaded(GenaiFp32, tmp_path / "model")
+    assert info.context_window == 16
+    expected = log_probabilities(tmp_path / "model")
+    for _ in range(2):
+        assert divergence(expected[4:], decoded(engine, 5)) < 1e-6
+
+
 def test_what_is_tested_here_is_what_the_managed_environment_gets():
     assert f"onnxruntime-genai=={version('onnxruntime-genai')}" in RUNTIMES["genai"].packages

@@ -68,5 +68,14 @@ def test_what_is_not_laid_out_says_so(model_type, why, tmp_path):
         OpenVinoFp32().prepare(tmp_path / model_type, lambda *_: None)
 
 
+def test_a_text_ends_where_its_angles_would_change(tmp_path):
+    save_folder("phi3 (longrope)", tmp_path / "model")
+    engine, info = loaded(OpenVinoFp32, tmp_path / "model")
+    assert info.context_window == 48
+    text = TOKENS * 4
+    expected = log_probabilities(tmp_path / "model", text)
+    assert divergence(expected, np.concatenate([np.array(block) for block in engine.score(text)])) < 1e-9
+
+
 def test_what_is_tested_here_is_what_the_managed_environment_gets():
     assert f"openvino=={version('openvino').partition('-')[0]}" in RUNTIMES["openvino"].packages

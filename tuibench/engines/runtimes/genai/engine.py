@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tuibench.engines.base import Logits
+    from tuibench.engines.decoder.description import Decoder
     from tuibench.engines.runtimes.genai.graphs import Precision
 
 RUNTIME = "genai"
@@ -33,7 +34,8 @@ class _Genai(ABC):
         self._model: Any = None
         self._generator: Any = None
         self._room = 0
-        self._window: int | None = None
+        self._context_window: int | None = None
+        self._rewinds = True
 
     def prepare(self, model_dir: Path, progress: Progress) -> bool:
         from tuibench.engines.runtimes.genai.graphs import prepare_graph
@@ -57,21 +59,22 @@ class _Genai(ABC):
         except RuntimeError as error:  # its only exception
             raise UnsupportedModelError(f"onnxruntime-genai cannot load what its builder wrote: {error}") from error
         decoder = read_decoder(model_dir)
-        self._window = decoder.context_window
+        self._context_window = _context_window(decoder)
+        self._rewinds = all(attention.window is None for attention in decoder.caching.values())
         self._reset(_ROOM_TOKENS)
         dtype = self._generator.get_input("past_key_values.0.key").dtype
         return EngineInfo(
             parameters=Checkpoint(model_dir, decoder).parameters,
             artifact_bytes=graph.disk_bytes,
             weight_bytes=sizes.weight_bytes,
-            context_window=decoder.context_window,
+            context_window=self._context_window,
             facts={
                 "weights": "the model's, in the graph that onnxruntime-genai's own builder writes, with its defaults",
                 "products": sizes.products,
                 "KV-cache": f"K {_type_name(dtype)}, V {_type_name(dtype)}",
                 **_facts(n_threads),
             },
-            kv_cache=decoder.kv_cache(dtype.itemsize, by_window=False),
+            kv_cache=decoder.kv_cache(dtype.itemsize),
         )
 
     def prefill(self, token_ids: Sequence[int], max_length: int) -> Logits:
@@ -84,7 +87,7 @@ class _Genai(ABC):
 
     def keep(self, n_kept: int, max_length: int) -> bool:
         """See `ContinuingEngine`."""
-        if max_length > self._room:
+        if max_length > self._room or not self._rewinds:
             return False
         self._generator.rewind_to(n_kept)
         return True
@@ -108,13 +111,13 @@ class _Genai(ABC):
 
     def _reset(self, n_tokens: int) -> None:
         """Forget everything, and see that there is room for so many tokens."""
-        if self._generator is not None and n_tokens <= self._room:
+        if self._generator is not None and n_tokens <= self._room and self._rewinds:
             self._generator.rewind_to(0)
             return
         import onnxruntime_genai as genai
 
         room = -(-n_tokens // _ROOM_TOKENS) * _ROOM_TOKENS
-        self._room = room if self._window is None else max(min(room, self._window), n_tokens)
+        self._room = room if self._context_window is None else max(min(room, self._context_window), n_tokens)
         parameters = genai.GeneratorParams(self._model)
         parameters.set_search_options(do_sample=False, max_length=self._room)
         self._generator = genai.Generator(self._model, parameters)
@@ -125,6 +128,16 @@ class _Genai(ABC):
         self._generator.append_tokens(np.asarray(token_ids, dtype=np.int32))
         found: Logits = self._generator.get_logits()[0, -1]
         return found
+
+
+def _context_window(decoder: Decoder) -> int | None:
+    """Return the longest text that it computes: where all layers have a window, one that fits into it.
+
+    Such a cache then slides as a whole, and onnxruntime-genai 0.18 gives other logits from the next token on.
+    """
+    windows = [attention.window for attention in decoder.caching.values()]
+    limits = [decoder.context_window] if None in windows else [decoder.context_window, *windows]
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _facts(n_threads: int) -> dict[str, str]:
