@@ -93,6 +93,13 @@ def test_where_some_layers_have_a_window_long_texts_are_right_one_after_the_othe
     assert info.kv_cache.at(100) == 2 * 2 * 16 * 4 * (100 + 16)
 
 
+def test_layers_without_keys_and_values_may_come_first(tmp_path):
+    save_folder("lfm2", tmp_path / "model")
+    engine, _ = loaded(GenaiFp32, tmp_path / "model")
+    for _ in range(2):
+        assert divergence(log_probabilities(tmp_path / "model")[4:], decoded(engine, 5)) < 1e-6
+
+
 def test_where_all_layers_have_a_window_a_text_has_to_fit_into_it(tmp_path):
     save_folder("mistral", tmp_path / "model")
     engine, info = loaded(GenaiFp32, tmp_path / "model")

@@ -75,7 +75,8 @@ class _CTranslate2(ABC):
             parameters=Checkpoint(model_dir, decoder).parameters,
             artifact_bytes=files.disk_bytes,
             weight_bytes=sizes.weight_bytes,
-            context_window=decoder.context_window,
+            # Of a prompt longer than a window it computes something else, token by token it does not.
+            context_window=decoder.text_limit(by_window=True),
             facts={
                 "weights": "the model's, in the file that CTranslate2's own converter writes",
                 "KV-cache": "K FP32, V FP32",

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tuibench.engines.base import Logits
-    from tuibench.engines.decoder.description import Decoder
     from tuibench.engines.runtimes.genai.graphs import Precision
 
 RUNTIME = "genai"
@@ -59,10 +58,12 @@ class _Genai(ABC):
         except RuntimeError as error:  # its only exception
             raise UnsupportedModelError(f"onnxruntime-genai cannot load what its builder wrote: {error}") from error
         decoder = read_decoder(model_dir)
-        self._context_window = _context_window(decoder)
-        self._rewinds = all(attention.window is None for attention in decoder.caching.values())
+        windows = [attention.window for attention in decoder.caching.values()]
+        # Where all layers have one, its cache slides as a whole, and logits are others from the next token on.
+        self._context_window = decoder.text_limit(by_window=None not in windows)
+        self._rewinds = not any(windows) and not decoder.convolving
         self._reset(_ROOM_TOKENS)
-        dtype = self._generator.get_input("past_key_values.0.key").dtype
+        dtype = self._generator.get_input(f"past_key_values.{next(iter(decoder.caching))}.key").dtype
         return EngineInfo(
             parameters=Checkpoint(model_dir, decoder).parameters,
             artifact_bytes=graph.disk_bytes,
@@ -128,16 +129,6 @@ class _Genai(ABC):
         self._generator.append_tokens(np.asarray(token_ids, dtype=np.int32))
         found: Logits = self._generator.get_logits()[0, -1]
         return found
-
-
-def _context_window(decoder: Decoder) -> int | None:
-    """Return the longest text that it computes: where all layers have a window, one that fits into it.
-
-    Such a cache then slides as a whole, and onnxruntime-genai 0.18 gives other logits from the next token on.
-    """
-    windows = [attention.window for attention in decoder.caching.values()]
-    limits = [decoder.context_window] if None in windows else [decoder.context_window, *windows]
-    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _facts(n_threads: int) -> dict[str, str]:
