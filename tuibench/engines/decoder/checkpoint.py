@@ -130,6 +130,14 @@ class Checkpoint:
         other._changes = changes  # noqa: SLF001 - the same class
         return other
 
+    def shape(self, name: str) -> tuple[int, ...] | None:
+        """Return the shape of a tensor in the files; None where they have none of that name."""
+        return self._places[name].shape if name in self._places else None
+
+    def stored(self, name: str) -> Matrix:
+        """Return a tensor as the files have it, whatever reads it."""
+        return np.asarray(self._places[name].mapped(), dtype=np.float32)
+
     def parts(self, weights: Weights, role: str) -> list[Matrix]:
         """Return the tensors of a role, each with a row an output; none where the model lacks it."""
         return [self.part(stored) for stored in weights.get(role, ())]

@@ -15,20 +15,18 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import torch
-from transformers import AutoModelForCausalLM
 
 from tuibench.engines.base import Progress
 from tuibench.engines.decoder.description import Decoder
-from tuibench.engines.decoder.in_transformers import text_part_options
 from tuibench.engines.decoder.read import read_decoder
-from tuibench.engines.ort.export.cache import ATTENTION, buffered_cache
+from tuibench.engines.ort.export.cache import buffered_cache
 from tuibench.engines.ort.export.trial import try_plain
+from tuibench.engines.ort.export.unloaded import ReadWeight, module_to_trace
 from tuibench.engines.ort.graph.info import MODEL_FILE, GraphInfo
 from tuibench.engines.ort.graph.weights_file import WEIGHTS_FILE, WeightsFile
 from tuibench.engines.ort.recipes import Exported
 from tuibench.engines.ort.unfused_session import cache_names
 from tuibench.models.artifacts import ArtifactError
-from tuibench.models.folder import read_config
 
 _aten = torch.ops.aten
 _IDENTITIES = frozenset({_aten.detach_.default, _aten.detach.default, _aten.lift_fresh_copy.default})
@@ -36,6 +34,8 @@ _CONVERSIONS = frozenset({_aten.to.dtype, _aten.to.device, _aten.to.dtype_layout
 _CAPACITY, _N_TOKENS, _N_KEPT = 7, 3, 2
 """Example lengths; neither 0 nor 1, which torch.export would take for constants."""
 _INLINE_ELEMENTS = 256
+_MODEL = "model."
+"""What `_Step` puts before its parameters' names."""
 
 
 class _Step(torch.nn.Module):  # type: ignore[misc]  # torch ships no types that are followed here
@@ -61,19 +61,8 @@ def write_plain(options: Exported, model_dir: Path, directory: Path, progress: P
         ArtifactError: The export failed, or the exported graph gives no finite numbers.
     """
     decoder = read_decoder(model_dir)
-    progress("loading the PyTorch model", 0, 5)
-    model = AutoModelForCausalLM.from_pretrained(
-        model_dir,
-        dtype=torch.float32,
-        attn_implementation=ATTENTION,
-        local_files_only=True,
-        use_safetensors=True,
-        trust_remote_code=False,
-        # Matrices of the experts that a token goes to, one after the other: others loop over those that are hit, which
-        # no graph can say.
-        **({"experts_implementation": "batched_mm"} if decoder.experts else {}),
-        **text_part_options(read_config(model_dir, model_dir.name)),
-    ).eval()
+    progress("making the PyTorch model", 0, 5)
+    model, read_weight = module_to_trace(model_dir, decoder)
     parameters = model.num_parameters()
     try:
         exported = _export(model, decoder, options.opset, progress)
@@ -82,7 +71,7 @@ def write_plain(options: Exported, model_dir: Path, directory: Path, progress: P
         raise ArtifactError(f"torch.onnx cannot export {decoder.model_type}: {reason}") from error
     del model
     progress("writing weights", 3, 5)
-    _write(exported, directory, parameters, decoder).save(directory)
+    _write(exported, read_weight, directory, parameters, decoder).save(directory)
     writing_nodes = [_producer(value) for value in exported.graph.outputs[1:]]
     del exported
     gc.collect()  # traces are full of cycles; the weights they hold would lie beside those of the session
@@ -172,17 +161,18 @@ def _producer(value: ir.Value) -> str:
     return (node.name if node is not None else None) or ""
 
 
-def _write(model: ir.Model, directory: Path, parameters: int, decoder: Decoder) -> GraphInfo:
+def _write(model: ir.Model, read_weight: ReadWeight, directory: Path, parameters: int, decoder: Decoder) -> GraphInfo:
     graph = model.graph
     for node in graph:
         node.metadata_props.clear()  # a stack trace each: most of the file
     with WeightsFile(directory) as file:
-        _store_transposed(graph, file)
+        _store_transposed(graph, read_weight, file)
         for value in graph.initializers.values():
-            tensor = value.const_value
-            assert tensor is not None  # noqa: S101 - an initializer has one
-            if tensor.size > _INLINE_ELEMENTS and not isinstance(tensor, ir.ExternalTensor):
-                value.const_value = _stored(value, tensor.numpy(), file)
+            if isinstance(value.const_value, ir.ExternalTensor):
+                continue
+            values = _values(value, read_weight)
+            small = values.size <= _INLINE_ELEMENTS
+            value.const_value = ir.tensor(values, name=value.name) if small else _stored(value, values, file)
     (directory / MODEL_FILE).write_bytes(ir.to_proto(model).SerializeToString())
     seconds = [node.inputs[1] for node in graph if node.op_type in {"MatMul", "Gemm"}]
     weights = [value.const_value for value in seconds if value is not None and value.is_initializer()]
@@ -209,7 +199,15 @@ def _expert_weights(decoder: Decoder) -> tuple[int, int]:
     return n_expert, n_active
 
 
-def _store_transposed(graph: ir.Graph, file: WeightsFile) -> None:
+def _values(value: ir.Value, read_weight: ReadWeight) -> np.ndarray[Any, Any]:
+    """Return the values of an initializer, whose name is that of a parameter of `_Step` if it is one."""
+    assert value.name is not None  # noqa: S101 - initializers have names
+    assert value.const_value is not None  # noqa: S101 - and values
+    weight = read_weight(value.name.removeprefix(_MODEL))
+    return value.const_value.numpy() if weight is None else weight
+
+
+def _store_transposed(graph: ir.Graph, read_weight: ReadWeight, file: WeightsFile) -> None:
     """Replace each `Transpose` of a weight by the transposed weight, and remove those that change nothing."""
     done: dict[str, ir.Value] = {}
     for node in list(graph):
@@ -224,10 +222,8 @@ def _store_transposed(graph: ir.Graph, file: WeightsFile) -> None:
         if not source.is_initializer() or source.name is None:
             continue
         if source.name not in done:
-            tensor = source.const_value
-            assert tensor is not None  # noqa: S101 - an initializer has one
             value = ir.Value(name=f"{source.name}.transposed", type=source.type)
-            value.const_value = _stored(value, tensor.numpy().transpose(axes), file)
+            value.const_value = _stored(value, _values(source, read_weight).transpose(axes), file)
             value.shape = value.const_value.shape
             graph.initializers.add(value)
             done[source.name] = value
