@@ -22,6 +22,9 @@ from tuibench.models.local import DEFAULT_MODEL
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 gc.disable()  # until all is imported
+# Tests run side by side, so that PyTorch's threads outnumber the cores: those that wait for each other by spinning take
+# the time of those they wait for. Read as PyTorch is imported, here and in the processes that tests start.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # The same examples every time, as long as they take: whether tests pass depends on neither luck nor the machine.
 # `--hypothesis-profile default` looks for new ones.
 hypothesis.settings.load_profile("ci")
