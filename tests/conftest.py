@@ -34,7 +34,9 @@ SLOWEST = (
     "engines/test_fused_logits", "engines/test_fused_session", "cli/test_run_faults", "test_end_to_end",
     "serving/test_serve_model", "hosts/test_runs", "test_ssh", "engines/ort/test_checkpoint",
     "measure/test_quality_turns", "engines/ort/test_score", "engines/test_architectures", "engines/test_fused_kernels",
-    "engines/ort/test_graph_facts", "store/test_append",
+    "engines/ort/test_graph_facts", "store/test_append", "engines/test_torch_bf16_and_compiled", "ui/test_snapshots",
+    "ui/test_bench", "ui/test_replay", "ui/test_resume", "measure/test_faults", "hosts/test_detached",
+    "cli/test_pick",
 )  # fmt: skip
 """Files that would keep everybody waiting if they were begun last."""
 
