@@ -22,6 +22,9 @@ from tuibench.models.local import DEFAULT_MODEL
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 gc.disable()  # until all is imported
+# Tests run side by side, so that PyTorch's threads outnumber the cores: those that wait for each other by spinning take
+# the time of those they wait for. Read as PyTorch is imported, here and in the processes that tests start.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # The same examples every time, as long as they take: whether tests pass depends on neither luck nor the machine.
 # `--hypothesis-profile default` looks for new ones.
 hypothesis.settings.load_profile("ci")
@@ -31,7 +34,9 @@ SLOWEST = (
     "engines/test_fused_logits", "engines/test_fused_session", "cli/test_run_faults", "test_end_to_end",
     "serving/test_serve_model", "hosts/test_runs", "test_ssh", "engines/ort/test_checkpoint",
     "measure/test_quality_turns", "engines/ort/test_score", "engines/test_architectures", "engines/test_fused_kernels",
-    "engines/ort/test_graph_facts", "store/test_append",
+    "engines/ort/test_graph_facts", "store/test_append", "engines/test_torch_bf16_and_compiled", "ui/test_snapshots",
+    "ui/test_bench", "ui/test_replay", "ui/test_resume", "measure/test_faults", "hosts/test_detached",
+    "cli/test_pick",
 )  # fmt: skip
 """Files that would keep everybody waiting if they were begun last."""
 

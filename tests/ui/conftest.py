@@ -1,7 +1,25 @@
 import pytest
+from textual.css.stylesheet import Stylesheet
 from textual.notifications import Notification
 
 from tests.ui.idle import Idle
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _styles_parsed_once():
+    """Every application reads the same styles twice, in Textual's colours and in ours; rules are only looked up."""
+    parsed = {}
+    parse_rules = Stylesheet._parse_rules
+
+    def _parse_rules(sheet, *args, **options):
+        key = frozenset(sheet._variables.items()), args, *options.items()
+        if key not in parsed:
+            parsed[key] = parse_rules(sheet, *args, **options)
+        return parsed[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Stylesheet, "_parse_rules", _parse_rules)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -45,7 +45,7 @@ def _change(options: argparse.Namespace) -> int:
 
 
 def _list(output: str) -> int:
-    sessions = list_sessions(session_folders(), index=paths.session_index())
+    sessions = list_sessions(session_folders(), index=paths.session_index(), at_once=True)
     if output != "table":
         encoder = msgspec.json.Encoder(enc_hook=lambda path: fmt.as_text(str(path)))
         whole = encoder.encode_lines(sessions) if output == "jsonl" else msgspec.json.format(encoder.encode(sessions))

@@ -15,10 +15,12 @@ from typing import NamedTuple
 
 from tuibench.core.format import as_text
 from tuibench.core.results.metrics import DECODE, summarise
+from tuibench.core.run.record import TrialRecord
 from tuibench.paths import expanded
 from tuibench.store.index import Facts, SessionIndex
 from tuibench.store.schema import Annotation, Session, SessionError, SessionHeader
 from tuibench.store.session import load_header, load_outline
+from tuibench.store.shared_out import read_at_once
 
 _SHOWN_PROMPT = 80
 """Characters; a list has no room for more."""
@@ -73,7 +75,12 @@ class SessionSummary:
 
 
 def list_sessions(
-    folders: Iterable[Path], *, index: Path | None = None, n_read: int | None = None, n_headers: int | None = None
+    folders: Iterable[Path],
+    *,
+    index: Path | None = None,
+    n_read: int | None = None,
+    n_headers: int | None = None,
+    at_once: bool = False,
 ) -> list[SessionSummary]:
     """Return the sessions of these folders, newest first; a damaged file is listed with its problem.
 
@@ -82,9 +89,13 @@ def list_sessions(
         index: A file that remembers what was read of each session, so that only new ones need to be read.
         n_read: How many files to read whole at most (2 ms each); of further ones only the header is read (0.4 ms).
         n_headers: How many headers to read at most, those of the files changed last; further ones stay unread.
+        at_once: Read all files by several processes, see `shared_out`; not beside a measurement, which they would
+            disturb.
     """
     known = SessionIndex(index, SessionSummary)
     found = _found(folders)
+    if at_once:
+        _read_at_once(found, known)
     sessions = []
     for file in found:
         summary = known.get(file.path, file.facts)
@@ -100,6 +111,14 @@ def list_sessions(
         sessions.append(summary)
     known.save(keep={file.path for file in found})
     return sorted(sessions, key=_newest_first)
+
+
+def _read_at_once(found: Iterable[_File], known: SessionIndex[SessionSummary]) -> None:
+    remembered = {file: known.get(file.path, file.facts) for file in found}
+    files = [file for file, summary in remembered.items() if summary is None or not summary.complete]
+    read = read_at_once(_summary, [Path(file.path) for file in files], SessionSummary)
+    for file, summary in zip(files, read, strict=True):
+        known.put(file.path, file.facts, summary)
 
 
 def _found(folders: Iterable[Path]) -> list[_File]:
@@ -158,10 +177,11 @@ def summarise_session(path: Path, session: Session) -> SessionSummary:
     measured = [trial for trial in session.trials if not trial.warmup and not trial.failed]
     sweep = header.settings.sweep
     shape = sweep.axes.shapes()[0] if sweep else None  # speeds of different shapes have no median
-    speeds = {
-        method: summarise(DECODE, [trial for trial in measured if trial.method == method and trial.shape == shape])
-        for method in header.settings.methods
-    }
+    of_methods: dict[str, list[TrialRecord]] = {method: [] for method in header.settings.methods}
+    for trial in measured:
+        if trial.method in of_methods and trial.shape == shape:
+            of_methods[trial.method].append(trial)
+    speeds = {method: summarise(DECODE, trials) for method, trials in of_methods.items()}
     return replace(
         _of_header(path, header),
         name=session.name or as_text(path.stem),

@@ -10,7 +10,7 @@ import contextlib
 import os
 from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import msgspec
 
@@ -49,11 +49,11 @@ class SessionIndex(Generic[T]):
     def _read(self) -> dict[str, tuple[Facts, T]]:
         if self._path is None:
             return {}
-        try:
-            version, entries = msgspec.json.decode(self._path.read_bytes(), type=self._format, dec_hook=_as_path)
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-            return {}
-        return entries if version == _VERSION else {}
+        with contextlib.suppress(OSError):
+            version, entries = from_json(self._path.read_bytes(), self._format) or (None, {})
+            if version == _VERSION:
+                return cast("dict[str, tuple[Facts, T]]", entries)
+        return {}
 
     def get(self, path: str, facts: Facts) -> T | None:
         """Return what is known of a file; None if nothing is, or it has changed."""
@@ -79,8 +79,25 @@ class SessionIndex(Generic[T]):
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             temporary = self._path.with_suffix(f".{os.getpid()}.tmp")
-            temporary.write_bytes(msgspec.json.encode((_VERSION, entries), enc_hook=str))
+            temporary.write_bytes(to_json((_VERSION, entries)))
             temporary.replace(self._path)
+
+
+def to_json(value: object) -> bytes:
+    """Return what is known of files as `from_json` reads it.
+
+    Raises:
+        UnicodeEncodeError: A name is no Unicode.
+    """
+    return msgspec.json.encode(value, enc_hook=str)
+
+
+def from_json(content: bytes, kind: Any) -> Any:  # noqa: ANN401 - any kind, given as msgspec takes it
+    """Return what was written; None if it is anything else."""
+    try:
+        return msgspec.json.decode(content, type=kind, dec_hook=_as_path)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def _folder(path: str) -> str:

@@ -8,7 +8,7 @@ other table is read in full.
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable
 from datetime import datetime
 from functools import cache
 from typing import Annotated, Any, NamedTuple, cast
@@ -24,6 +24,7 @@ _SHAPE = ("prompt_tokens", "depth_tokens", "max_new_tokens", "n_threads", "n_use
 _USERS = ("users_ttft_ns", "users_n_gen", "users_first", "step_users")
 _NEEDED = ("method", "index", "warmup", *_SHAPE, "ttft_ns", "step_ns", *_USERS, "finished")
 """In the order in which a record has them."""
+_SHAPE_AT, _TIMES_AT, _USERS_AT = slice(3, 8), slice(8, 10), slice(10, 14)
 _SAID = ("token_ids", "piece_chars", "text")
 """Neighbours in the file: a greedy method says the same in every trial."""
 _OF_OTHERS = frozenset({
@@ -80,7 +81,9 @@ class Outlines:
         self._content = content
         self._as_written = b"\r" not in content  # which JSON takes for a blank between numbers, and TOML does not
         self._trial, self._quality = _trial(), _quality()
-        self._said: dict[tuple[bytes, bool], tuple[bytes, tuple[int, ...]]] = {}
+        self._methods: dict[bytes, str] = {}
+        """As they stand in the file."""
+        self._said: dict[tuple[bytes, bytes | None], tuple[bytes, tuple[int, ...]]] = {}
         """What each method said last, and any of them last said anew, as it stands in the file, and its tokens; warm-up
         trials are shorter."""
         self._facts: set[bytes] = set()
@@ -106,25 +109,30 @@ class Outlines:
         before = self._trial.before.match(self._content, start)
         if before is None:
             return None
-        method, index, warmup, *shape, ttft, steps, users_ttft, users_n_gen, users_first, step_users = before.groups()
-        said, token_ids = self._read_said((method, warmup is None), before.end())
-        after = self._trial.after.match(self._content, before.end() + len(said))
-        if after is None or not self._are_strings(after.group(*_FACTS)):
+        groups = before.groups()
+        method, index, warmup = groups[:3]
+        shape, (ttft, steps), users = groups[_SHAPE_AT], groups[_TIMES_AT], groups[_USERS_AT]
+        end = before.end()
+        said, token_ids = self._read_said((method, warmup), end)
+        after = self._trial.after.match(self._content, end + len(said))
+        if after is None:
+            return None
+        facts, validity, finished = after.groups()
+        if not (self._is_strings(facts) and self._is_strings(validity)):
             return None
         several: dict[str, Any] = {}
         if any(shape):
             several = {name: int(value) for name, value in zip(_SHAPE, shape, strict=True) if value}
-        users = (users_ttft, users_n_gen, users_first, step_users)
         if any(users):
             several |= zip(_USERS, map(_counts, users), strict=True)
         record = TrialRecord(
-            method=_read_string(method),
+            method=self._method(method),
             index=int(index),
             warmup=warmup == b"true",
             ttft_ns=int(ttft) if ttft else None,
             step_ns=_counts(steps),
             token_ids=token_ids,
-            finished=datetime.fromisoformat(after["finished"].decode()),
+            finished=datetime.fromisoformat(finished.decode()),
             **several,
         )
         if any(users):
@@ -133,13 +141,21 @@ class Outlines:
             return None  # the rest of what `check_times` asks of one user's times follows from how they are spelled
         return Outlined(record, after.end())
 
-    def _read_said(self, who: tuple[bytes, bool], start: int) -> tuple[bytes, tuple[int, ...]]:
+    def _method(self, name: bytes) -> str:
+        method = self._methods.get(name)
+        if method is None:
+            method = self._methods[name] = _read_string(name)
+        return method
+
+    def _read_said(self, who: tuple[bytes, bytes | None], start: int) -> tuple[bytes, tuple[int, ...]]:
+        known = self._said.get(who)
+        if known is not None and self._content.startswith(known[0], start):
+            return known
         anybody = b"", who[1]
-        for name in (who, anybody):
-            known = self._said.get(name)
-            if known is not None and self._content.startswith(known[0], start):
-                self._said[who] = known
-                return known
+        known = self._said.get(anybody)
+        if known is not None and self._content.startswith(known[0], start):
+            self._said[who] = known
+            return known
         match = cast("re.Match[bytes]", self._trial.said.match(self._content, start))  # it matches nothing, too
         ids, piece_chars, text = match.groups()
         token_ids = _counts(ids)
@@ -151,10 +167,13 @@ class Outlines:
             self._said[who] = self._said[anybody] = said
         return said
 
-    def _are_strings(self, arrays: Sequence[bytes | None]) -> bool:
-        new = [array for array in arrays if array and array not in self._facts]
-        self._facts.update(filter(_as_strings, new))
-        return self._facts.issuperset(new)
+    def _is_strings(self, array: bytes | None) -> bool:
+        if array is None or array in self._facts:
+            return True
+        if _as_strings(array) is None:
+            return False
+        self._facts.add(array)
+        return True
 
 
 def _counts(array: bytes | None) -> tuple[int, ...]:
