@@ -79,5 +79,7 @@ def _cell(verdict: str | None, name: str, reasons: dict[str, int]) -> str:
 
 def _without_names(reason: str, name: str) -> str:
     """Replace what differs from type to type, so that one reason is listed once."""
+    if "…" in reason:  # from the page; the name may stand once more, in a list of those that are known
+        return reason
     model_type = re.escape(name.split(" ", maxsplit=1)[0])
     return re.sub(rf"(?<![\w-])'?{model_type}'?(?![\w-])", "…", reason)

@@ -18,7 +18,7 @@ from tuibench.engines.torch.eager import KvCache
 TOKENS = [int(token) for token in np.random.default_rng(1).integers(3, 380, 40)]
 FP32_TOLERANCE = 1e-5  # of the largest logit: sums in another order
 ROUNDED_TOLERANCE = 5e-2  # of the same: keys and values in INT8, activations in INT16
-WITH_EXPERTS = ("granite-moe", "mixtral-window", "olmoe", "qwen3-moe")
+WITH_EXPERTS = ("gpt-oss", "granite-moe", "mixtral-window", "olmoe", "qwen3-moe")
 
 
 def no_progress(label, done, total):

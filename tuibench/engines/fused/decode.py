@@ -21,7 +21,7 @@ from tuibench.engines.fused.cache import Cache
 from tuibench.engines.fused.compiler import entry, kernel
 from tuibench.engines.fused.experts import feed_experts
 from tuibench.engines.fused.kernels.attention import attend_chunk, chunks_of, combine_chunks
-from tuibench.engines.fused.kernels.heads import finish_head, normalise_together
+from tuibench.engines.fused.kernels.heads import finish_head, normalise_together, sink_of
 from tuibench.engines.fused.kernels.matrix import multiply, part_of, prepare_inputs
 from tuibench.engines.fused.kernels.store import put_key, put_value
 from tuibench.engines.fused.kernels.team import barrier, panel_share, share, task_of, wait_for_task
@@ -157,7 +157,7 @@ def _project_attention(
         n_chunks = chunks_of(max(0, end - model.vectors.windows[layer]), end, step.n_workers)[1]
         for head in range(shape.n_heads):
             out = inputs.values[t][head * shape.head_dim : (head + 1) * shape.head_dim]
-            combine_chunks(scratch.parts[t, head][:n_chunks], out)
+            combine_chunks(scratch.parts[t, head][:n_chunks], sink_of(vectors.sinks[layer], head), out)
         prepare_inputs(model.attention_out, inputs, t, shape.n_heads * shape.head_dim)
     weight, bias = vectors.attention_out_norm[layer], vectors.attention_out_norm_bias[layer]
     if weight.size:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from tuibench.engines.decoder.checkpoint import Checkpoint
 from tuibench.engines.decoder.description import Activation, Decoder, Layer
-from tuibench.engines.fused.activations import GELU, GELU_TANH, RELU, RELU_SQUARED, SILU
+from tuibench.engines.fused.activations import GELU, GELU_TANH, LIMITED_SILU, RELU, RELU_SQUARED, SILU
 from tuibench.engines.fused.matrices import LANES, Matrix, padded, stored_bytes
 
 Array = NDArray[np.float32]
@@ -30,7 +31,7 @@ _LAYER_VECTORS = (
     *(f"{name}_bias" for name in LAYER_MATRICES),
     *_RESIDUAL_NORMS,
     *(f"{name}_bias" for name in _RESIDUAL_NORMS),
-    *("query_norm", "key_norm"),
+    *("query_norm", "key_norm", "sinks", "router_bias"),
 )
 
 
@@ -61,6 +62,10 @@ class Shape(NamedTuple):
     """To how many experts a token goes."""
     normalised: bool
     """Whether their weights add up to 1."""
+    slope: float
+    """This and the next two: of a SiLU with limits; see `limited_silu_gate`."""
+    offset: float
+    limit: float
 
 
 class Vectors(NamedTuple):
@@ -73,9 +78,12 @@ class Vectors(NamedTuple):
     rotations: NDArray[np.int64]
     """For each layer, by which of the cache's tables."""
     attention_scales: Array
+    sinks: Array
+    """A score for each head."""
     qkv_bias: Array
     attention_out_bias: Array
     mlp_up_bias: Array
+    """As the rows of `mlp_up`; of all experts, one after the other, as in the next."""
     mlp_down_bias: Array
     attention_norm: Array
     attention_norm_bias: Array
@@ -93,6 +101,7 @@ class Vectors(NamedTuple):
     """Whole panels, or nothing."""
     router: Array
     """`[layers, experts, hidden]`"""
+    router_bias: Array
 
 
 class Model(NamedTuple):
@@ -117,7 +126,7 @@ def read_role(weights: Checkpoint, layer: Layer, name: str) -> Array | None:
     """Return what a role of a layer is packed from, a row an output; None where the model has no such weight."""
     if layer.feed.gated and name.startswith("mlp_up"):
         parts = weights.parts(layer.weights, name)
-        return _side_by_side(parts) if parts else None
+        return np.concatenate([_side_by_side(parts[i : i + 2]) for i in range(0, len(parts), 2)]) if parts else None
     return weights.get(layer.weights, name)
 
 
@@ -172,6 +181,7 @@ def _vectors(decoder: Decoder, weights: Checkpoint) -> Vectors:
 
 def _shape(decoder: Decoder) -> Shape:
     layer, experts = decoder.layers[0], decoder.experts
+    limited = experts is not None and (experts.slope, experts.offset, experts.limit) != (1.0, 0.0, None)
     return Shape(
         hidden=decoder.hidden,
         n_heads=layer.attention.n_heads,
@@ -181,7 +191,7 @@ def _shape(decoder: Decoder) -> Shape:
         qkv_rows=layer.attention.query_width + 2 * layer.attention.key_width,
         gated=layer.feed.gated,
         parallel=decoder.parallel,
-        activation=ACTIVATIONS[layer.feed.activation],
+        activation=LIMITED_SILU if limited else ACTIVATIONS[layer.feed.activation],
         norm_after_rotation=layer.attention.norm_after_rotation,
         softcap=layer.attention.softcap or 0.0,
         logit_softcap=decoder.logit_softcap or 0.0,
@@ -189,6 +199,9 @@ def _shape(decoder: Decoder) -> Shape:
         n_experts=experts.n_experts if experts else 0,
         n_active=experts.n_active if experts else 0,
         normalised=experts is not None and experts.normalised,
+        slope=experts.slope if experts else 1.0,
+        offset=experts.offset if experts else 0.0,
+        limit=inf if experts is None or experts.limit is None else experts.limit,
     )
 
 
@@ -216,6 +229,9 @@ def toy_model(empty: Callable[[int, int, int], Matrix]) -> Model:
         n_experts=0,
         n_active=0,
         normalised=False,
+        slope=1.0,
+        offset=0.0,
+        limit=inf,
     )
     return Model(
         shape,

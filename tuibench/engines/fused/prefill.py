@@ -16,7 +16,7 @@ from tuibench.engines.fused.compiler import entry, kernel
 from tuibench.engines.fused.decode import Step, finish_logits, normalise_all_heads, project_logits
 from tuibench.engines.fused.experts import feed_experts
 from tuibench.engines.fused.kernels.groups import multiply_groups, prepare_group_inputs
-from tuibench.engines.fused.kernels.heads import finish_head
+from tuibench.engines.fused.kernels.heads import finish_head, sink_of
 from tuibench.engines.fused.kernels.matrix import part_of
 from tuibench.engines.fused.kernels.prompt_attention import attend_block
 from tuibench.engines.fused.kernels.store import get_key, get_value, put_key, put_value
@@ -132,8 +132,8 @@ def _norm_and_project_qkv(
 @kernel
 def _attend_head(layer: int, worker: int, head: int, block: int, model: Model, prompt: Prompt) -> None:
     limits = model.vectors.attention_scales[layer], model.shape.softcap, model.vectors.windows[layer]
-    column = head * model.shape.head_dim
-    attend_block(prompt.heads, worker, head, block, prompt.n_before, limits, prompt.inputs.values, column)
+    column, sink = head * model.shape.head_dim, sink_of(model.vectors.sinks[layer], head)
+    attend_block(prompt.heads, worker, head, block, prompt.n_before, limits, sink, prompt.inputs.values, column)
 
 
 @kernel

@@ -24,11 +24,10 @@ def _unknown(decoder: Decoder) -> str | None:
         return "the kernels have no RMS norm with a bias"
     if attention.value_norm or "layer_scale" in decoder.layers[0].weights:
         return "the kernels have no norms of values and no scale of layers"
-    if attention.sinks:
-        return "the kernels have no attention sinks"
     experts = feed.experts
-    if experts is not None and (experts.slope, experts.offset, experts.limit, feed.bias) != (1.0, 0.0, None, False):
-        return "the kernels have no experts with biases, offsets or limits"
+    limited = experts is not None and (experts.slope, experts.offset, experts.limit) != (1.0, 0.0, None)
+    if limited and (feed.activation, feed.gated) != ("silu", True):
+        return "the kernels have slopes, offsets and limits of experts with a SiLU, and of no other activation"
     if experts is not None and (decoder.parallel or "mlp_down_norm" in decoder.layers[0].weights):
         return "the kernels have experts in layers only that normalise what they read, and nothing else"
     if (feed.activation, feed.gated) not in _FEEDS:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tuibench.engines.fused.buffers import CHUNK, Inputs, Tokens
 from tuibench.engines.fused.cache import Store
 from tuibench.engines.fused.compiler import kernel
+from tuibench.engines.fused.kernels.heads import NO_SINK
 from tuibench.engines.fused.kernels.matrix import multiply, prepare_inputs
 from tuibench.engines.fused.kernels.store import keys_of, scale_weights, values_of
 from tuibench.engines.fused.kernels.vector import Vector, cap, exponential, largest_of
@@ -87,14 +88,19 @@ def attend_chunk(
 
 
 @kernel
-def combine_chunks(parts: NDArray[np.float32], out: Vector) -> None:
-    """Put one head together from the rows, one a chunk, that `attend_chunk` left; empty chunks have `z = 0`."""
+def combine_chunks(parts: NDArray[np.float32], sink: np.float32, out: Vector) -> None:
+    """Put one head together from the rows, one a chunk, that `attend_chunk` left; empty chunks have `z = 0`.
+
+    A sink is a score that takes its share and adds nothing; see `sink_of`.
+    """
     head_dim, z = out.size, parts.shape[1] - 1
-    largest = np.float32(-np.inf)
+    largest = sink
     for c in range(parts.shape[0]):
         if parts[c, z] > 0:
             largest = max(largest, parts[c, z - 1])
     total = np.float32(0)
+    if sink > NO_SINK:
+        total = exponential(sink - largest)
     for i in range(head_dim):
         out[i] = np.float32(0)
     for c in range(parts.shape[0]):
