@@ -52,7 +52,8 @@ def prompt_attention(heads, n_before, scale, softcap, window, sinks, out):
     for head in range(n_heads):
         for block in range(n_blocks):
             limits, sink = (scale, softcap, window), sink_of(sinks, head)
-            attend_block(heads, 0, head, block, n_before, limits, sink, out, head * head_dim)
+            sizes = heads.keys.shape[0], head_dim
+            attend_block(heads, 0, head, block, sizes, n_before, limits, sink, out, head * head_dim)
 
 
 @entry
@@ -77,7 +78,8 @@ def attention(place, given, memory, out):
         first, last = share(n_panels, c, n_chunks)
         positions = (max(start, (start // LANES + first) * LANES), min(end, (start // LANES + last) * LANES))
         scale, softcap = np.float32(0.3), np.float32(cap)
-        attend_chunk(store, index, positions, queries, n_queries, scale, softcap, weights, parts[:, c])
+        out_width = vectors.shape[1]
+        attend_chunk(store, index, positions, queries, n_queries, scale, softcap, weights, out_width, parts[:, c])
     for head in range(n_queries):
         combine_chunks(parts[head, :n_chunks], sink_of(sinks, head), out[head])
 

@@ -59,6 +59,7 @@ def attend_chunk(
     scale: np.float32,
     softcap: np.float32,
     weights: Inputs,
+    head_dim: int,
     out: Tokens,
 ) -> None:
     """Leave `o[head_dim], …, m, z` of query heads that share one KV head, in the rows of `out`.
@@ -72,7 +73,8 @@ def attend_chunk(
         scale: Of the scores, above 0.
         softcap: What they then stay below; 0 where they may be of any size.
         weights: Memory for scores, a row a head.
-        out: `[heads, whole panels of head_dim, then m and z at the end]`
+        head_dim: Width of the heads.
+        out: `[heads, whole panels of the widest heads, then m and z at the end]`
     """
     panel, n_panels = positions[0] // LANES, (positions[1] + LANES - 1) // LANES - positions[0] // LANES
     n_positions = positions[1] - panel * LANES
@@ -84,7 +86,7 @@ def attend_chunk(
         scale_weights(store, index, panel, scores)
         prepare_inputs(values, weights, head, n_positions)
         out[head, out.shape[1] - 2], out[head, out.shape[1] - 1] = largest, total
-    multiply(values, index, 0, out.shape[1] // LANES, weights, n_queries, out)
+    multiply(values, index, 0, (head_dim + LANES - 1) // LANES, weights, n_queries, out)
 
 
 @kernel

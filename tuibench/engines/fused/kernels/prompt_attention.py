@@ -67,6 +67,7 @@ def attend_block(
     worker: int,
     head: int,
     block: int,
+    sizes: tuple[int, int],
     n_before: int,
     limits: tuple[float, float, int],
     sink: np.float32,
@@ -80,15 +81,16 @@ def attend_block(
         worker: Whose memory is used.
         head: Of the queries.
         block: Of the queries.
+        sizes: How many KV heads there are, and their width.
         n_before: Positions before that of the first query.
         limits: Scale and cap of the scores, and how many positions a query sees.
         sink: See `sink_of`.
         out: `[tokens, …]`
         column: Of the head's first element.
     """
-    n_heads, _, head_dim, _ = heads.queries.shape
-    kv_head = head // (n_heads // heads.keys.shape[0])
-    n_positions, depth = heads.values.shape[1:]
+    n_kv_heads, head_dim = sizes
+    kv_head = head // (heads.queries.shape[0] // n_kv_heads)
+    n_positions, depth = heads.values.shape[1], (head_dim + FEW - 1) // FEW * FEW
     scale, softcap, window = limits
     first_row = block * QUERY_BLOCK
     start = n_before + first_row

@@ -270,6 +270,20 @@ def add(x: Vector, update: Vector) -> None:
 
 
 @kernel
+def multiply_by(x: Vector, factors: Vector) -> None:
+    """`x *= factors`"""
+    for i in range(x.size):
+        x[i] *= factors[i]
+
+
+@kernel
+def scale_by(x: Vector, factor: np.float32) -> None:
+    """`x *= factor`"""
+    for i in range(x.size):
+        x[i] *= factor
+
+
+@kernel
 def weighted_add(x: Vector, factor: np.float32, update: Vector) -> None:
     """`x += factor · update`"""
     for i in range(x.size):
