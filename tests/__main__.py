@@ -19,6 +19,7 @@ COMPILE = """
 from tuibench.engines.fused.machine_code import compile_missing, parts_of
 for precision in ("fp32", "int8", "int4"):
     compile_missing(parts_of(precision))
+    compile_missing(parts_of(precision, varied=True))
 """
 """Once, on all cores: else every process that runs tests compiles the same kernels at the same time."""
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}

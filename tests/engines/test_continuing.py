@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.engines.ort.generation import loaded, transformers_logits
-from tests.tiny_onnx_models import _save_llama_like
+from tests.tiny_onnx_models import MAKERS, _save_llama_like
 from tuibench.engines.base import ContinuingEngine
 
 FIRST, AGAIN = [5, 9, 200, 31, 8, 8, 77, 5, 9, 200], [31, 8, 4, 90, 91, 92, 5, 9, 200, 31, 8]
@@ -37,6 +37,17 @@ def test_an_exact_method_goes_on_as_transformers_reads_the_whole_text(method, ti
     text = [*FIRST[:N_KEPT], *AGAIN, 8, 77, 5, 9]
     expected = transformers_logits(tiny_llama.directory, text)[-5:]
     np.testing.assert_allclose(gone_on(engine), expected, atol=2e-4)
+    engine.close()
+
+
+@pytest.mark.parametrize("kind", ["gemma4-keys-as-values", "gemma4-told-again", "gpt-oss"])
+def test_kernels_go_on_where_layers_differ(kind, tmp_path):
+    """Beyond their windows, too."""
+    directory = MAKERS[kind](tmp_path / kind)
+    engine, _ = loaded("fused-fp32", directory)
+    text = [*FIRST[:N_KEPT], *AGAIN, 8, 77, 5, 9]
+    expected = transformers_logits(directory, text)[-5:]
+    np.testing.assert_allclose(gone_on(engine), expected, atol=1e-5 * np.abs(expected).max())
     engine.close()
 
 

@@ -20,6 +20,7 @@ from tuibench.engines.fused.cache import new_store
 from tuibench.engines.fused.compiler import entry
 from tuibench.engines.fused.kernels.attention import attend_chunk, chunks_of, combine_chunks
 from tuibench.engines.fused.kernels.groups import multiply_groups, prepare_group_inputs
+from tuibench.engines.fused.kernels.heads import sink_of
 from tuibench.engines.fused.kernels.matrix import multiply, prepare_inputs
 from tuibench.engines.fused.kernels.prompt_attention import attend_block
 from tuibench.engines.fused.kernels.store import put_key, put_value
@@ -46,11 +47,13 @@ def product_in_groups(matrix, panels, inputs, groups, n_tokens, n_in, space, out
 
 
 @entry
-def prompt_attention(heads, n_before, scale, softcap, window, out):
+def prompt_attention(heads, n_before, scale, softcap, window, sinks, out):
     n_heads, n_blocks, head_dim, _ = heads.queries.shape
     for head in range(n_heads):
         for block in range(n_blocks):
-            attend_block(heads, 0, head, block, n_before, (scale, softcap, window), out, head * head_dim)
+            limits, sink = (scale, softcap, window), sink_of(sinks, head)
+            sizes = heads.keys.shape[0], head_dim
+            attend_block(heads, 0, head, block, sizes, n_before, limits, sink, out, head * head_dim)
 
 
 @entry
@@ -61,7 +64,8 @@ def exponentials(x, out):
 
 @entry
 def attention(place, given, memory, out):
-    (store, index, start, n_workers), (keys, values, vectors), (queries, weights, parts, cap) = place, given, memory
+    (store, index, start, n_workers), (keys, values, vectors) = place, given
+    queries, weights, parts, cap, sinks = memory
     end, n_queries = len(keys), vectors.shape[0]
     for p in range(end):
         put_key(store, index, p, keys[p])
@@ -74,9 +78,21 @@ def attention(place, given, memory, out):
         first, last = share(n_panels, c, n_chunks)
         positions = (max(start, (start // LANES + first) * LANES), min(end, (start // LANES + last) * LANES))
         scale, softcap = np.float32(0.3), np.float32(cap)
-        attend_chunk(store, index, positions, queries, n_queries, scale, softcap, weights, parts[:, c])
+        out_width = vectors.shape[1]
+        attend_chunk(store, index, positions, queries, n_queries, scale, softcap, weights, out_width, parts[:, c])
     for head in range(n_queries):
-        combine_chunks(parts[head, :n_chunks], out[head])
+        combine_chunks(parts[head, :n_chunks], sink_of(sinks, head), out[head])
+
+
+def sinks_of(rng, n_heads, spread, wanted):
+    return (rng.standard_normal(n_heads if wanted else 0) * spread).astype(np.float32)
+
+
+def softmax_with_sinks(scores, sinks):
+    """Return the shares of scores, a row a query; a sink, one for all rows or none, has taken its own."""
+    with_sink = np.concatenate([scores, np.broadcast_to(sinks, (len(scores), sinks.shape[-1]))], axis=1)
+    weights = np.exp(with_sink - with_sink.max(axis=1, keepdims=True))
+    return (weights / weights.sum(axis=1, keepdims=True))[:, : scores.shape[1]]
 
 
 def times(matrix, vectors, n_out):
@@ -287,27 +303,27 @@ def test_a_cap_of_what_is_not_a_number_is_none():
     window=st.integers(1, 300) | st.just(2000),
     n_workers=st.integers(1, 5),
     seed=st.integers(0, 2**32 - 1),
-    spread_and_cap=st.tuples(st.sampled_from([0.1, 1.0, 30.0]), st.sampled_from([0.0, 1.5, 50.0])),
+    spread_cap_sinks=st.tuples(st.sampled_from([0.1, 1.0, 30.0]), st.sampled_from([0.0, 1.5, 50.0]), st.booleans()),
 )
 def test_attention_in_chunks_is_softmax_over_what_is_stored(
-    precision, head_dim, n_queries, length, window, n_workers, seed, spread_and_cap
+    precision, head_dim, n_queries, length, window, n_workers, seed, spread_cap_sinks
 ):
-    spread, softcap = spread_and_cap
+    spread, softcap, with_sinks = spread_cap_sinks
     rng = np.random.default_rng(seed)
     vectors = (rng.standard_normal((n_queries, head_dim)) * spread).astype(np.float32)
     keys, values = rng.standard_normal((2, length, head_dim)).astype(np.float32)
     exact = keys.copy(), values.copy()
+    sinks = sinks_of(rng, n_queries, spread, with_sinks)
     store = new_store(matrix_of(precision, np.zeros((1, 1), np.float32)), 2, length, head_dim)
     start = max(0, length - window)
     parts = np.full((n_queries, 2 * (length // CHUNK + n_workers), padded(head_dim, LANES) + 2), np.nan, np.float32)
     queries, weights, out = new_inputs(n_queries, head_dim), new_inputs(n_queries, CHUNK), np.empty_like(vectors)
-    attention((store, 1, start, n_workers), (keys, values, vectors), (queries, weights, parts, softcap), out)
+    attention((store, 1, start, n_workers), (keys, values, vectors), (queries, weights, parts, softcap, sinks), out)
     for whole, kept in zip(exact, (keys, values), strict=True):
         step = 0 if precision == "fp32" else np.abs(whole).max(axis=1, keepdims=True) / 127
         assert (np.abs(whole - kept) <= step * 0.501).all()
     scores = capped(keys[start:].astype(np.float64) @ vectors.T * 0.3, softcap)
-    probabilities = np.exp(scores - scores.max(axis=0))
-    expected = (probabilities / probabilities.sum(axis=0)).T @ values[start:]
+    expected = softmax_with_sinks(scores.T, sinks.reshape(n_queries, -1)) @ values[start:]
     # INT8 keys are multiplied by queries, INT8 values by weights, that are rounded to 2^-15 of the largest.
     coarseness = 0 if precision == "fp32" else np.abs(vectors).max() / 32767 * np.abs(keys).sum(axis=1).max() * 0.3
     np.testing.assert_allclose(out, expected, rtol=0, atol=2e-4 + 4 * coarseness)
@@ -319,7 +335,7 @@ def test_keys_and_values_that_are_not_numbers_show(precision):
     keys, values, vectors = np.ones((4, 16), np.float32), np.ones((4, 16), np.float32), np.ones((1, 16), np.float32)
     keys[2, 3] = np.nan
     parts, out = np.zeros((1, 2, 18), np.float32), np.empty_like(vectors)
-    memory = new_inputs(1, 16), new_inputs(1, CHUNK), parts, 0.0
+    memory = new_inputs(1, 16), new_inputs(1, CHUNK), parts, 0.0, np.zeros(0, np.float32)
     attention((store, 0, 0, 1), (keys, values, vectors), memory, out)
     assert np.isnan(out).all()
 
@@ -333,12 +349,12 @@ def test_keys_and_values_that_are_not_numbers_show(precision):
     window=st.integers(1, 60) | st.just(2**31 - 1),
     seed=st.integers(0, 2**32 - 1),
     spread=st.sampled_from([0.1, 1.0, 30.0]),
-    softcap=st.sampled_from([0.0, 1.5, 50.0]),
+    cap_and_sinks=st.tuples(st.sampled_from([0.0, 1.5, 50.0]), st.booleans()),
 )
 def test_attention_of_a_prompt_is_causal_softmax(
-    n_kv_heads, group, head_dim, n_tokens_and_before, window, seed, spread, softcap
+    n_kv_heads, group, head_dim, n_tokens_and_before, window, seed, spread, cap_and_sinks
 ):
-    n_tokens, n_before = n_tokens_and_before
+    (softcap, with_sinks), (n_tokens, n_before) = cap_and_sinks, n_tokens_and_before
     rng = np.random.default_rng(seed)
     queries = (rng.standard_normal((n_kv_heads * group, n_tokens, head_dim)) * spread).astype(np.float32)
     keys, values = rng.standard_normal((2, n_kv_heads, n_before + n_tokens, head_dim)).astype(np.float32)
@@ -349,12 +365,12 @@ def test_attention_of_a_prompt_is_causal_softmax(
         heads.keys[:, t // GROUP, :, t % GROUP] = keys[:, t]
     heads.values[..., :head_dim] = values
     out = np.full((n_tokens, len(queries) * head_dim), np.nan, np.float32)
-    prompt_attention(heads, n_before, 0.3, softcap, window, out)
+    sinks = sinks_of(rng, len(queries), spread, with_sinks)
+    prompt_attention(heads, n_before, 0.3, softcap, window, sinks, out)
     behind = n_before + np.arange(n_tokens)[:, None] - np.arange(n_before + n_tokens)
     for head, query in enumerate(queries):
         scores = capped(query.astype(np.float64) @ keys[head // group].T * 0.3, softcap)
         scores[(behind < 0) | (behind >= window)] = -np.inf
-        weights = np.exp(scores - scores.max(axis=1, keepdims=True))
-        expected = weights / weights.sum(axis=1, keepdims=True) @ values[head // group]
+        expected = softmax_with_sinks(scores, sinks[head : head + 1]) @ values[head // group]
         found = out[:, head * head_dim : (head + 1) * head_dim]
         np.testing.assert_allclose(found, expected, rtol=0, atol=2e-4)

@@ -10,15 +10,16 @@ from tests.engines.stored_weights import stored_weights
 from tests.tiny_onnx_models import MAKERS, WITHOUT_KERNELS
 from tuibench.engines.decoder.rereading import RereadingSteps
 from tuibench.engines.fused.engine import FusedFp32, FusedInt4, FusedInt8
-from tuibench.engines.fused.matrices import Fp32Matrix
+from tuibench.engines.fused.matrices import Absent, Fp32Matrix
 from tuibench.engines.fused.packing import PACKINGS
 from tuibench.engines.fused.session import FusedSession
+from tuibench.engines.fused.weights import stack_sizes
 from tuibench.engines.torch.eager import KvCache
 
 TOKENS = [int(token) for token in np.random.default_rng(1).integers(3, 380, 40)]
 FP32_TOLERANCE = 1e-5  # of the largest logit: sums in another order
-ROUNDED_TOLERANCE = 5e-2  # of the same: keys and values in INT8, activations in INT16
-WITH_EXPERTS = ("granite-moe", "mixtral-window", "olmoe", "qwen3-moe")
+ROUNDED_TOLERANCE = 6e-2  # of the same: keys and values in INT8, activations in INT16; most where scores have no factor
+WITH_EXPERTS = ("gpt-oss", "granite-moe", "mixtral-window", "olmoe", "qwen3-moe")
 
 
 def no_progress(label, done, total):
@@ -89,16 +90,13 @@ def test_fp32_logits_are_those_of_transformers(model_dir, expected, engine_of, n
 
 def with_expanded_weights(session):
     """Return a session that computes in FP32 with the weights that rounding left of another's."""
-    model, shape = session.model, session.model.shape
-    widths = {"attention_out": shape.n_heads * shape.head_dim, "mlp_down": shape.intermediate}
-    heights = {
-        "qkv": shape.qkv_rows,
-        "mlp_up": (2 if shape.gated else 1) * shape.intermediate,
-        "head": session.decoder.vocabulary,
-    }
-    matrices = {}
-    for name in ("qkv", "attention_out", "mlp_up", "mlp_down", "head"):  # of experts all, one after the other
-        size = heights.get(name, shape.hidden), widths.get(name, shape.hidden)
+    model, matrices = session.model, {}
+    for name, (n_matrices, *size) in stack_sizes(session.decoder).items():  # of experts all, one after the other
+        if isinstance(getattr(model, name), Absent):
+            continue
+        if n_matrices == 0:
+            matrices[name] = PACKINGS["fp32"].empty(0, *size)
+            continue
         weights = stored_weights(getattr(model, name), *size)
         packed = [PACKINGS["fp32"].pack(matrix) for matrix in weights]
         matrices[name] = Fp32Matrix(*(np.concatenate(arrays) for arrays in zip(*packed, strict=True)))

@@ -33,9 +33,14 @@ def tiny_experts(tmp_path_factory):
     return MAKERS["olmoe"](tmp_path_factory.mktemp("models") / "olmoe")
 
 
-@pytest.fixture(scope="module", params=["llama", "experts"])
-def directory(request, tiny_llama, tiny_experts):
-    return tiny_llama.directory if request.param == "llama" else tiny_experts
+@pytest.fixture(scope="module")
+def tiny_varied(tmp_path_factory):
+    return MAKERS["gemma4-told-again"](tmp_path_factory.mktemp("models") / "gemma4")
+
+
+@pytest.fixture(scope="module", params=["llama", "experts", "varied"])
+def directory(request, tiny_llama, tiny_experts, tiny_varied):
+    return {"llama": tiny_llama.directory, "experts": tiny_experts, "varied": tiny_varied}[request.param]
 
 
 def last_logits(engine, directory, n_threads, tokens, n_prompt):

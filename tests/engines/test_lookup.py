@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.tiny_onnx_models import MAKERS
 from tuibench.engines.base import GuessingEngine
 from tuibench.engines.fused.engine import FusedInt8, FusedInt8Lookup
 from tuibench.engines.lookup import Drafter, Policy, PromptLookup
@@ -152,6 +153,16 @@ def greedy(engine, model_dir, prompt, n_tokens):
         made.append(int(logits.argmax()))
         logits = engine.decode(made[-1])
     return made
+
+
+@pytest.mark.parametrize("kind", ["gemma4-told-again", "gpt-oss"])
+def test_lookup_makes_the_same_tokens_where_layers_differ(kind, tmp_path, monkeypatch):
+    monkeypatch.setattr(Policy, "n_guesses", lambda _self, most: most)  # whatever steps take on this machine
+    directory, prompt = MAKERS[kind](tmp_path / kind), [5, 9, 7, 5, 9, 7, 5]
+    engine = FusedInt8Lookup()
+    assert greedy(engine, directory, prompt, 48) == greedy(FusedInt8(), directory, prompt, 48)
+    assert engine.guesses.n_guessed > 0
+    engine.close()
 
 
 @pytest.mark.parametrize(("plain", "guessing"), [(FusedInt8, FusedInt8Lookup), (KvCache, KvCacheLookup)])

@@ -5,6 +5,8 @@ import shutil
 
 import pytest
 
+from tests.tiny_onnx_models import MAKERS
+from tuibench.engines.decoder.read import read_decoder
 from tuibench.models.memory_needs import size_of
 
 
@@ -20,3 +22,18 @@ def test_a_configuration_in_unusual_words_leaves_the_cache_unknown(tiny_llama, t
     (folder / "config.json").write_text(json.dumps(config | odd))
     found = size_of(folder)
     assert (found.kv_bytes_per_token, found.parameters) == (0, usual.parameters)
+
+
+@pytest.mark.parametrize("kind", ["gemma4-keys-as-values", "gemma4-told-again", "gpt-oss", "mistral-window"])
+def test_a_cache_counts_the_heads_that_each_layer_keeps(kind, tmp_path):
+    directory = MAKERS[kind](tmp_path / kind)
+    assert size_of(directory).kv_bytes_per_token == read_decoder(directory).kv_cache(by_window=False).bytes_per_token
+
+
+def test_older_files_tell_the_heads_of_layers_by_kind(tmp_path):
+    directory = MAKERS["gemma4-keys-as-values"](tmp_path / "model")
+    config = json.loads((directory / "config.json").read_text())
+    assert config.pop("per_layer_config")
+    by_kind = {"global_head_dim": 48, "num_global_key_value_heads": 1, "attention_k_eq_v": True}
+    (directory / "config.json").write_text(json.dumps(config | by_kind))
+    assert size_of(directory).kv_bytes_per_token == read_decoder(directory).kv_cache(by_window=False).bytes_per_token

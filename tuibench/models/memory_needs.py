@@ -162,7 +162,23 @@ def _kv_bytes_per_token(config: Mapping[str, Any]) -> int:
     heads = _whole(config.get("num_attention_heads") or config.get("n_head"))
     hidden = _whole(config.get("hidden_size") or config.get("n_embd"))
     width = _whole(config.get("head_dim") or (hidden // heads if heads else 0))
-    return 2 * 4 * layers * _whole(config.get("num_key_value_heads") or heads) * width
+    layers = max(0, layers - _whole(config.get("num_kv_shared_layers")))  # those read an earlier one's
+    usual = {"head_dim": width, "num_key_value_heads": config.get("num_key_value_heads") or heads}
+    kept = (usual | _heads_of_layer(config, index) for index in range(layers))
+    return 2 * 4 * sum(_whole(each["head_dim"]) * _whole(each["num_key_value_heads"]) for each in kept)
+
+
+def _heads_of_layer(config: Mapping[str, Any], index: int) -> dict[str, Any]:
+    """Return what a layer's heads are if not the usual ones (Gemma 4): layer by layer, in older files by kind."""
+    by_layer, kinds = config.get("per_layer_config"), config.get("layer_types")
+    if isinstance(by_layer, dict):
+        given = by_layer.get(str(index))
+        return given if isinstance(given, dict) else {}
+    wide = config.get("global_head_dim")
+    if not wide or not isinstance(kinds, list) or kinds[index : index + 1] != ["full_attention"]:
+        return {}
+    few = config.get("num_global_key_value_heads") if config.get("attention_k_eq_v") else None
+    return {"head_dim": wide} | ({"num_key_value_heads": few} if few else {})
 
 
 def _whole(value: object) -> int:

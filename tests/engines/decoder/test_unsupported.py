@@ -63,9 +63,28 @@ def test_layer_norms_may_lack_their_biases(tmp_path):
     assert unsupported_export(decoder) is None
 
 
-def test_layers_of_several_sizes_have_graphs_only(tmp_path):
+def test_layers_of_more_than_two_sizes_or_of_several_kinds_have_graphs_only(tmp_path):
     decoder = read_decoder(save_llama(tmp_path / "model"))
-    uneven = with_feed(decoder, {0}, width=2 * decoder.layers[0].feed.width)
-    assert "differ in their sizes" in unsupported_kernels(uneven)
-    assert unsupported_graph(uneven) is None
-    assert unsupported_export(uneven) is None
+    width = decoder.layers[0].feed.width
+    uneven = with_feed(decoder, {0}, width=2 * width)
+    assert unsupported_kernels(uneven) is None
+    three = with_feed(replace(uneven, layers=(*uneven.layers, uneven.layers[1])), {1}, width=3 * width)
+    kinds = with_feed(decoder, {0}, activation="gelu_tanh")
+    for other, told in ((three, "differ in their sizes"), (kinds, "differ in their kinds")):
+        assert told in unsupported_kernels(other)
+        assert unsupported_graph(other) is None
+        assert unsupported_export(other) is None
+
+
+def test_what_the_kernels_lack_of_layers_that_are_told_more_is_named(tmp_path):
+    decoder = read_decoder(MAKERS["gemma4-told-again"](tmp_path / "model"))
+    assert unsupported_kernels(decoder) is None
+    other = with_feed(decoder, range(decoder.n_layers), activation="silu")
+    assert "the token again with gelu_tanh, and not with silu" in unsupported_kernels(other)
+
+
+def test_limits_of_experts_are_those_of_a_silu(tmp_path):
+    decoder = read_decoder(MAKERS["gpt-oss"](tmp_path / "model"))
+    assert unsupported_kernels(decoder) is None
+    other = with_feed(decoder, range(decoder.n_layers), activation="gelu_tanh")
+    assert "limits of experts with a SiLU" in unsupported_kernels(other)

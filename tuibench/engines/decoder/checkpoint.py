@@ -97,7 +97,18 @@ class Checkpoint:
         Raises:
             IndexError: A token is not in the vocabulary.
         """
-        place = self._embedding_place
+        return self._rows_of(self._embedding_place, token_ids)
+
+    def rows(self, table: Stored, token_ids: Sequence[int]) -> Matrix:
+        """Return rows of another table with a row a token, likewise.
+
+        Raises:
+            IndexError: A token is not in the vocabulary.
+        """
+        return self._rows_of(self._places[table.name], token_ids)
+
+    @staticmethod
+    def _rows_of(place: _Place, token_ids: Sequence[int]) -> Matrix:
         if not all(0 <= token_id < place.shape[0] for token_id in token_ids):
             raise IndexError(f"a token is not among the {place.shape[0]} of the vocabulary")
         return np.asarray(place.rows(token_ids), dtype=np.float32)

@@ -9,6 +9,7 @@ vector_ir       the inner loop: 16 rows of weights times a few vectors, in LLVM'
 tile_ir         the other one: a tile of a product of two FP32 matrices
 lowering        how kernels become code, once, within the entry that calls them
 reference       tuples of arrays handed on as an address
+layers          what differs from layer to layer
 model           the arrays that one model needs, in the order in which a token streams them
 kernels_matrix  a matrix times vectors: rounding the vectors, sharing out the panels
 kernels_vector  norms, rotation, activations: everything that touches one vector
@@ -17,8 +18,11 @@ kernels_attention  one token's queries against the cache, in chunks of positions
 kernels_groups  a matrix times many vectors
 kernels_prompt_attention  many queries against a prompt
 team            threads that meet at a barrier instead of being started for every product
+places          where a layer's matrices, heads, keys and values are
+products        what a token adds to the residual
+told            layers that are told the token again, which few models have
 decode          the token, start to end; or a few tokens at once
-prefill         the prompt, as products of matrices
+prefill         the prompt, as products of matrices; with prompt_products and prompt_told
 ```
 
 What the larger steps gained: SmolLM2-135M on two cores with AVX-512 and VNNI, versions in turns within one run, medians

@@ -2,5 +2,5 @@
 
 from __future__ import annotations
 
-SILU, GELU_TANH, RELU_SQUARED, GELU, RELU = range(5)
-"""Activations; gates have the first two, and the first is that of a gate only."""
+SILU, GELU_TANH, RELU_SQUARED, GELU, RELU, LIMITED_SILU = range(6)
+"""Activations; gates have the first two and, of experts, the last; the first and the last are those of a gate only."""

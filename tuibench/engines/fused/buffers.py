@@ -83,14 +83,18 @@ def new_routing(shape: Shape, n_workers: int, n_tokens: int) -> Routing:
 
 
 class Scratch(NamedTuple):
-    """Memory between the steps of up to n tokens. The first seven are shared; others have one part per worker."""
+    """Memory between the steps of up to n tokens. The first nine are shared; others have one part per worker."""
 
     positions: NDArray[np.int64]
     """Of each token in its sequence."""
-    first_matrices: NDArray[np.int64]
-    """Of each token, where the matrices of its sequence begin in the cache's store."""
+    sequences: NDArray[np.int64]
+    """Of each token, which of those in the cache."""
     residual: Tokens
     """`[n, hidden]`"""
+    told: Tokens
+    """`[n, layers · width]`: what the layers are told of the token besides, see `Decoder.layer_input`."""
+    projected: Tokens
+    """What the token's part in that is made of."""
     qkv: Tokens
     hidden: Tokens
     update: Tokens
@@ -114,29 +118,40 @@ class Scratch(NamedTuple):
 def new_scratch(model: Model, n_workers: int, capacity: int, n_tokens: int = 1) -> Scratch:
     """Return scratch memory for contexts up to `capacity` positions and `n_tokens` at once."""
     shape = model.shape
-    widest_in = max(shape.hidden, shape.n_heads * shape.head_dim, shape.intermediate)
-    widest_out = max((2 if shape.gated else 1) * shape.intermediate, shape.hidden, shape.qkv_rows)
+    widest_in, widest_out = _widest(model)
+    head_dim, group = int(model.layers.head_dims.max()), shape.n_heads // int(model.layers.n_kv_heads.min())
     # One panel more: a window need not begin with one.
-    n_chunks, group = n_workers * (1 + (capacity + LANES) // (CHUNK * n_workers)), shape.n_heads // shape.n_kv_heads
+    n_chunks = n_workers * (1 + (capacity + LANES) // (CHUNK * n_workers))
+    all_told = shape.layer_input * len(model.layers.widths)
 
     def zeros(*size: int) -> NDArray[np.float32]:
         return np.zeros(size, np.float32)
 
     return Scratch(
         positions=np.zeros(n_tokens, np.int64),
-        first_matrices=np.zeros(n_tokens, np.int64),
+        sequences=np.zeros(n_tokens, np.int64),
         residual=zeros(n_tokens, shape.hidden),
-        qkv=zeros(n_tokens, padded(shape.qkv_rows, LANES)),
-        hidden=zeros(n_tokens, shape.intermediate),
+        told=zeros(n_tokens, all_told),
+        projected=zeros(n_tokens, padded(all_told, LANES)),
+        qkv=zeros(n_tokens, padded(int(model.layers.qkv_rows.max()), LANES)),
+        hidden=zeros(n_tokens, padded(max(shape.intermediate, shape.layer_input), LANES)),
         update=zeros(n_tokens, shape.hidden),
-        parts=zeros(n_tokens, shape.n_heads, n_chunks, padded(shape.head_dim, LANES) + 2),
+        parts=zeros(n_tokens, shape.n_heads, n_chunks, padded(head_dim, LANES) + 2),
         inputs=new_inputs(n_workers * n_tokens, widest_in),
-        queries=new_inputs(n_workers * group, shape.head_dim),
+        queries=new_inputs(n_workers * group, head_dim),
         weights=new_inputs(n_workers * group, CHUNK),
-        heads=zeros(n_workers, 2 * shape.head_dim),
+        heads=zeros(n_workers, 2 * head_dim),
         outputs=zeros(n_workers, n_tokens, padded(widest_out, LANES)),
         routing=new_routing(shape, n_workers, n_tokens),
     )
+
+
+def _widest(model: Model) -> tuple[int, int]:
+    """Return the inputs and the outputs of the widest matrices, the head and the projection excepted."""
+    shape, layers = model.shape, model.layers
+    attended = shape.n_heads * int(layers.head_dims.max())
+    outputs = max((2 if shape.gated else 1) * shape.intermediate, shape.hidden, int(layers.qkv_rows.max()))
+    return max(shape.hidden, attended, shape.intermediate, shape.layer_input), max(outputs, shape.layer_input)
 
 
 class Groups(NamedTuple):
@@ -201,9 +216,11 @@ class Prompt(NamedTuple):
 
     n_before: int
     """Tokens of its sequence that the cache holds already."""
-    first_matrix: int
-    """Where the matrices of its sequence begin in the cache's store."""
+    sequence: int
+    """Which of those in the cache."""
     residual: Tokens
+    told: Tokens
+    """See `Scratch`."""
     outputs: Tokens
     """What the last product gave, `[tokens, rounded up to 4, outputs of the widest matrix]`."""
     inputs: Inputs
@@ -217,21 +234,24 @@ class Prompt(NamedTuple):
     """Of tokens to experts."""
 
 
-def new_prompt(model: Model, embedded: Tokens, n_workers: int, n_before: int = 0, first_matrix: int = 0) -> Prompt:
+def new_prompt(
+    model: Model, embedded: Tokens, told: Tokens, n_workers: int, n_before: int = 0, sequence: int = 0
+) -> Prompt:
     """Return memory for a prompt whose embedded tokens are given; see `Prompt` for its place."""
-    shape, n_tokens = model.shape, len(embedded)
-    widest_in = max(shape.hidden, shape.n_heads * shape.head_dim, shape.intermediate)
-    widest_out = max((2 if shape.gated else 1) * shape.intermediate, shape.hidden, shape.qkv_rows)
+    shape, n_tokens, (widest_in, widest_out) = model.shape, len(embedded), _widest(model)
+    layers, widest_out = model.layers, max(widest_out, told.shape[1])
+    n_kv_heads, head_dim = int(layers.n_kv_heads.max()), int(layers.head_dims.max())
     inputs = new_inputs(padded(n_tokens, FEW), widest_in)
     return Prompt(
         n_before=n_before,
-        first_matrix=first_matrix,
+        sequence=sequence,
         residual=np.ascontiguousarray(embedded),
+        told=np.ascontiguousarray(told),
         # Staggered like the inputs, see there.
         outputs=np.zeros((padded(n_tokens, FEW), padded(widest_out, LANES) + _STAGGER), np.float32),
         inputs=inputs,
         groups=new_groups(inputs),
-        heads=new_heads(shape.n_heads, shape.n_kv_heads, shape.head_dim, n_tokens, n_workers, n_before),
+        heads=new_heads(shape.n_heads, n_kv_heads, head_dim, n_tokens, n_workers, n_before),
         expanded=np.zeros((n_workers, padded(widest_in, INT4_BLOCK), TILE_COLUMNS), np.float32),
         routing=new_routing(shape, n_workers, n_tokens),
     )

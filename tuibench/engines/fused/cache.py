@@ -23,6 +23,7 @@ from tuibench.engines.fused.matrices import (
     FP32_BYTES,
     INT8_STEP,
     LANES,
+    Absent,
     Fp32Matrix,
     Int8Matrix,
     Matrix,
@@ -58,8 +59,10 @@ class Cache(NamedTuple):
     """Keys (rotated) and values, and the angles."""
 
     store: Store
+    wide_store: Store | Absent
+    """Of the layers with wider heads, see `layers`."""
     cosine: NDArray[np.float32]
-    """`[tables, capacity, head_dim / 2]`; no columns where positions are learned."""
+    """`[tables, capacity, head_dim / 2]`, of the widest heads; no columns where positions are learned."""
     sine: NDArray[np.float32]
 
 

@@ -20,6 +20,7 @@ from tuibench.engines.fused.kernels.packing import block_ranges, bytes_in_use, p
 from tuibench.engines.fused.kernels.team import give_order, next_parked
 from tuibench.engines.fused.layout import kind_of
 from tuibench.engines.fused.machine_code import Content, write_code
+from tuibench.engines.fused.matrices import Absent
 from tuibench.engines.fused.model import TOY_WIDTH, toy_model
 from tuibench.engines.fused.packing import EMPTY
 from tuibench.engines.fused.prefill import prefill_prompt, score_block
@@ -47,14 +48,15 @@ def _zeros(dtype: type[Any], n_dimensions: int) -> NDArray[Any]:
     return np.zeros((1,) * n_dimensions, dtype)
 
 
-def _of_a_precision(precision: str, part: str) -> _Entries:
-    model = toy_model(EMPTY[precision])
+def _of_a_precision(precision: str, part: str, models: str = "") -> _Entries:
+    model = toy_model(EMPTY[precision], varied=bool(models))
     angles = np.zeros((1, 2, TOY_WIDTH // 2), np.float32)
-    cache = Cache(new_store(model.qkv, 1, 2, TOY_WIDTH), angles, angles)
+    store = new_store(model.qkv, 1, 2, TOY_WIDTH)
+    cache = Cache(store, store if models else Absent(), angles, angles)
     scratch, logits = new_scratch(model, 1, 2), np.zeros((1, TOY_WIDTH), np.float32)
     if part == "tokens":
         return [(decode_tokens, (0, 1, _TEAM, 0, model, cache, scratch, logits))]
-    prompt = new_prompt(model, np.zeros((1, TOY_WIDTH), np.float32), 1)
+    prompt = new_prompt(model, np.zeros((1, TOY_WIDTH), np.float32), np.zeros((1, 0), np.float32), 1)
     return [
         (prefill_prompt, (0, 1, _TEAM, 0, model, cache, scratch, logits, prompt)),
         (score_block, (0, 1, _TEAM, 0, model, prompt, 1, np.zeros((FEW, TOY_WIDTH), np.float32))),

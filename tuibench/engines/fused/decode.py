@@ -11,8 +11,6 @@ and attention is each token's own, over the part of the cache that `scratch` nam
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,34 +19,37 @@ from tuibench.engines.fused.cache import Cache
 from tuibench.engines.fused.compiler import entry, kernel
 from tuibench.engines.fused.experts import feed_experts
 from tuibench.engines.fused.kernels.attention import attend_chunk, chunks_of, combine_chunks
-from tuibench.engines.fused.kernels.heads import finish_head, normalise_together
+from tuibench.engines.fused.kernels.heads import sink_of
 from tuibench.engines.fused.kernels.matrix import multiply, part_of, prepare_inputs
 from tuibench.engines.fused.kernels.store import put_key, put_value
 from tuibench.engines.fused.kernels.team import barrier, panel_share, share, task_of, wait_for_task
-from tuibench.engines.fused.kernels.vector import Vector, activate, add, cap, copy, norm
-from tuibench.engines.fused.matrices import LANES, Matrix
+from tuibench.engines.fused.kernels.vector import (
+    Vector,
+    activate,
+    add,
+    cap,
+    copy,
+    norm,
+)
+from tuibench.engines.fused.matrices import LANES
 from tuibench.engines.fused.model import Model
+from tuibench.engines.fused.places import finish_value, head_of, matrix_of, normalise_all_heads, of_width
+from tuibench.engines.fused.products import Step, add_norm, add_product, write_product
 from tuibench.engines.fused.reference import by_reference
-
-
-class Step(NamedTuple):
-    """How many tokens are worked on, and whose share."""
-
-    worker: int
-    n_workers: int
-    n_tokens: int
+from tuibench.engines.fused.told import begin_layers, end_layer
 
 
 @kernel
 def _project_qkv(layer: int, step: Step, model: Model, scratch: Scratch, inputs: Inputs) -> None:
     """`qkv = W · norm(x) + b`: queries, keys and values in one product."""
-    shape, vectors = model.shape, model.vectors
+    shape, layers, vectors = model.shape, model.layers, model.vectors
     for t in range(step.n_tokens):
         out = inputs.values[t][: shape.hidden]
         norm(scratch.residual[t], vectors.attention_norm[layer], vectors.attention_norm_bias[layer], shape.epsilon, out)
         prepare_inputs(model.qkv, inputs, t, shape.hidden)
-    first, last, begin, end = panel_share(shape.qkv_rows, step.worker, step.n_workers)
-    multiply(model.qkv, layer, first, last, inputs, step.n_tokens, scratch.qkv)
+    matrix = of_width(layers.wide_heads[layer], model.qkv, model.wide_qkv)
+    first, last, begin, end = panel_share(layers.qkv_rows[layer], step.worker, step.n_workers)
+    multiply(matrix, layers.places[layer], first, last, inputs, step.n_tokens, scratch.qkv)
     bias = vectors.qkv_bias[layer]
     if bias.size:
         for t in range(step.n_tokens):
@@ -56,31 +57,9 @@ def _project_qkv(layer: int, step: Step, model: Model, scratch: Scratch, inputs:
 
 
 @kernel
-def _head(
-    layer: int, qkv: Vector, index: int, model: Model, cache: Cache, position: int, space: Vector, out: Vector
-) -> None:
-    """Bring one head of queries or keys into its final form."""
-    shape, vectors = model.shape, model.vectors
-    head = qkv[index * shape.head_dim : (index + 1) * shape.head_dim]
-    norms = vectors.query_norm[layer] if index < shape.n_heads else vectors.key_norm[layer]
-    n_pairs, table = vectors.rotated_pairs[layer], vectors.rotations[layer]
-    cosine, sine = cache.cosine[table, position][:n_pairs], cache.sine[table, position][:n_pairs]
-    finish_head(head, norms, shape.norm_after_rotation, shape.epsilon, cosine, sine, space, out)
-
-
-@kernel
-def normalise_all_heads(layer: int, qkv: Vector, model: Model) -> None:
-    """Normalise the queries, and the keys, of all heads together, where a model does that."""
-    shape, vectors = model.shape, model.vectors
-    n_queries, n_keys = shape.n_heads * shape.head_dim, shape.n_kv_heads * shape.head_dim
-    normalise_together(qkv[:n_queries], vectors.query_norm[layer], shape.head_dim, shape.epsilon)
-    normalise_together(qkv[n_queries : n_queries + n_keys], vectors.key_norm[layer], shape.head_dim, shape.epsilon)
-
-
-@kernel
 def _normalise_tokens(layer: int, step: Step, team: NDArray[np.int64], model: Model, scratch: Scratch) -> None:
     """Do that, token by token, before any head is used."""
-    if model.vectors.query_norm[layer].size > model.shape.head_dim:
+    if model.layers.query_norms[layer] > model.layers.head_dims[layer]:
         first, last = share(step.n_tokens, step.worker, step.n_workers)
         for t in range(first, last):
             normalise_all_heads(layer, scratch.qkv[t], model)
@@ -88,28 +67,23 @@ def _normalise_tokens(layer: int, step: Step, team: NDArray[np.int64], model: Mo
 
 
 @kernel
-def _matrix_of(layer: int, kv_head: int, token: int, model: Model, scratch: Scratch) -> int:
-    """Return which of the store's matrices a token's sequence has for a KV head of a layer."""
-    return int(scratch.first_matrices[token] + layer * model.shape.n_kv_heads + kv_head)
-
-
-@kernel
 def _store_key_and_value(
     layer: int, kv_head: int, token: int, model: Model, cache: Cache, scratch: Scratch, space: Vector
 ) -> None:
-    shape, position, qkv = model.shape, scratch.positions[token], scratch.qkv[token]
-    index, key = _matrix_of(layer, kv_head, token, model, scratch), space[: shape.head_dim]
-    _head(layer, qkv, shape.n_heads + kv_head, model, cache, position, space[shape.head_dim :], key)
-    put_key(cache.store, index, position, key)
-    value = (shape.n_heads + shape.n_kv_heads + kv_head) * shape.head_dim
-    put_value(cache.store, index, position, qkv[value : value + shape.head_dim])
+    head_dim, position, qkv = model.layers.head_dims[layer], scratch.positions[token], scratch.qkv[token]
+    index, key = matrix_of(layer, kv_head, scratch.sequences[token], model), space[:head_dim]
+    store = of_width(model.layers.wide_heads[layer], cache.store, cache.wide_store)
+    head_of(layer, qkv, model.shape.n_heads + kv_head, model, cache, position, space[head_dim:], key)
+    put_key(store, index, position, key)
+    start = finish_value(layer, qkv, kv_head, model)
+    put_value(store, index, position, qkv[start : start + head_dim])
 
 
 @kernel
 def _store_all(layer: int, step: Step, team: NDArray[np.int64], model: Model, cache: Cache, scratch: Scratch) -> None:
     """Store the keys and values of several tokens, before any is attended to."""
     space = scratch.heads[step.worker]
-    first, last = share(model.shape.n_kv_heads, step.worker, step.n_workers)
+    first, last = share(model.layers.n_kv_heads[layer], step.worker, step.n_workers)
     for kv_head in range(first, last):
         for t in range(step.n_tokens):
             _store_key_and_value(layer, kv_head, t, model, cache, scratch, space)
@@ -124,26 +98,28 @@ def _attend(layer: int, step: Step, token: int, model: Model, cache: Cache, scra
     only one that reads them.
     """
     shape, position, qkv = model.shape, scratch.positions[token], scratch.qkv[token]
-    group = shape.n_heads // shape.n_kv_heads
+    head_dim, n_kv_heads = model.layers.head_dims[layer], model.layers.n_kv_heads[layer]
+    store = of_width(model.layers.wide_heads[layer], cache.store, cache.wide_store)
+    group, stores = shape.n_heads // n_kv_heads, step.n_tokens == 1 and model.layers.own_keys[layer] != 0
     start, end = max(0, position + 1 - model.vectors.windows[layer]), position + 1
     n_panels, n_chunks = chunks_of(start, end, step.n_workers)
     queries, weights = part_of(scratch.queries, step.worker, group), part_of(scratch.weights, step.worker, group)
     space, scale = scratch.heads[step.worker], model.vectors.attention_scales[layer]
-    first, last = share(shape.n_kv_heads * n_chunks, step.worker, step.n_workers)
+    first, last = share(n_kv_heads * n_chunks, step.worker, step.n_workers)
     for unit in range(first, last):
         kv_head, chunk = unit // n_chunks, unit % n_chunks
-        index, heads = _matrix_of(layer, kv_head, token, model, scratch), kv_head * group
-        if step.n_tokens == 1 and chunk == n_chunks - 1:
+        index, heads = matrix_of(layer, kv_head, scratch.sequences[token], model), kv_head * group
+        if stores and chunk == n_chunks - 1:
             _store_key_and_value(layer, kv_head, token, model, cache, scratch, space)
         if unit == first or chunk == 0:
             for i in range(group):
-                query = queries.values[i][: shape.head_dim]
-                _head(layer, qkv, heads + i, model, cache, position, space[shape.head_dim :], query)
-                prepare_inputs(cache.store.keys, queries, i, shape.head_dim)
+                query = queries.values[i][:head_dim]
+                head_of(layer, qkv, heads + i, model, cache, position, space[head_dim:], query)
+                prepare_inputs(store.keys, queries, i, head_dim)
         begin, behind = share(n_panels, chunk, n_chunks)
         positions = (max(start, (start // LANES + begin) * LANES), min(end, (start // LANES + behind) * LANES))
         out = scratch.parts[token, heads : heads + group, chunk]
-        attend_chunk(cache.store, index, positions, queries, group, scale, np.float32(shape.softcap), weights, out)
+        attend_chunk(store, index, positions, queries, group, scale, np.float32(shape.softcap), weights, head_dim, out)
 
 
 @kernel
@@ -151,71 +127,40 @@ def _project_attention(
     layer: int, step: Step, team: NDArray[np.int64], model: Model, scratch: Scratch, inputs: Inputs
 ) -> None:
     """`x += W · attention + b`, or its norm; where the feed-forward is yet to read `x`, that is left in `update`."""
-    shape, vectors = model.shape, model.vectors
+    shape, vectors, head_dim = model.shape, model.vectors, model.layers.head_dims[layer]
+    matrix = of_width(model.layers.wide_heads[layer], model.attention_out, model.wide_attention_out)
+    place = model.layers.places[layer]
     for t in range(step.n_tokens):
         end = scratch.positions[t] + 1
         n_chunks = chunks_of(max(0, end - model.vectors.windows[layer]), end, step.n_workers)[1]
         for head in range(shape.n_heads):
-            out = inputs.values[t][head * shape.head_dim : (head + 1) * shape.head_dim]
-            combine_chunks(scratch.parts[t, head][:n_chunks], out)
-        prepare_inputs(model.attention_out, inputs, t, shape.n_heads * shape.head_dim)
+            out = inputs.values[t][head * head_dim : (head + 1) * head_dim]
+            combine_chunks(scratch.parts[t, head][:n_chunks], sink_of(vectors.sinks[layer], head), out)
+        prepare_inputs(model.attention_out, inputs, t, shape.n_heads * head_dim)
     weight, bias = vectors.attention_out_norm[layer], vectors.attention_out_norm_bias[layer]
     if weight.size:
-        _write_product(model.attention_out, vectors.attention_out_bias[layer], layer, step, scratch, inputs)
+        write_product(matrix, vectors.attention_out_bias[layer], place, step, scratch, inputs)
         barrier(team, step.n_workers)
-        _add_norm(weight, bias, shape.epsilon, step, scratch)
+        add_norm(weight, bias, shape.epsilon, step, scratch)
     elif shape.parallel:
-        _write_product(model.attention_out, vectors.attention_out_bias[layer], layer, step, scratch, inputs)
+        write_product(matrix, vectors.attention_out_bias[layer], place, step, scratch, inputs)
     else:
-        _add_product(model.attention_out, vectors.attention_out_bias[layer], layer, step, scratch, inputs)
-
-
-@kernel
-def _add_product(matrix: Matrix, bias: Vector, layer: int, step: Step, scratch: Scratch, inputs: Inputs) -> None:
-    """`x += W · inputs + b`, on the rows of this worker."""
-    first, last, begin, end = panel_share(scratch.residual.shape[1], step.worker, step.n_workers)
-    outputs = scratch.outputs[step.worker]
-    multiply(matrix, layer, first, last, inputs, step.n_tokens, outputs)
-    for t in range(step.n_tokens):
-        add(scratch.residual[t][begin:end], outputs[t][begin:end])
-        if bias.size:
-            add(scratch.residual[t][begin:end], bias[begin:end])
-
-
-@kernel
-def _write_product(matrix: Matrix, bias: Vector, layer: int, step: Step, scratch: Scratch, inputs: Inputs) -> None:
-    """`update = W · inputs + b`, on the rows of this worker."""
-    first, last, begin, end = panel_share(scratch.residual.shape[1], step.worker, step.n_workers)
-    outputs = scratch.outputs[step.worker]
-    multiply(matrix, layer, first, last, inputs, step.n_tokens, outputs)
-    for t in range(step.n_tokens):
-        copy(outputs[t][begin:end], scratch.update[t][begin:end])
-        if bias.size:
-            add(scratch.update[t][begin:end], bias[begin:end])
-
-
-@kernel
-def _add_norm(weight: Vector, bias: Vector, epsilon: float, step: Step, scratch: Scratch) -> None:
-    """`x += norm(update)`, on the rows of this worker; each computes all of the norm for itself."""
-    begin, end = panel_share(scratch.residual.shape[1], step.worker, step.n_workers)[2:]
-    for t in range(step.n_tokens):
-        normed = scratch.outputs[step.worker, t][: weight.size]
-        norm(scratch.update[t], weight, bias, epsilon, normed)
-        add(scratch.residual[t][begin:end], normed[begin:end])
+        add_product(matrix, vectors.attention_out_bias[layer], place, step, scratch, inputs)
 
 
 @kernel
 def _feed_in(layer: int, step: Step, model: Model, scratch: Scratch, inputs: Inputs) -> None:
     """`hidden = act(W_gate · n + b) · (W_up · n + b)` or `act(W · n + b)`, with `n = norm(x)`."""
-    shape, vectors = model.shape, model.vectors
+    shape, layers, vectors = model.shape, model.layers, model.vectors
     for t in range(step.n_tokens):
         out = inputs.values[t][: shape.hidden]
         norm(scratch.residual[t], vectors.feed_norm[layer], vectors.feed_norm_bias[layer], shape.epsilon, out)
         prepare_inputs(model.mlp_up, inputs, t, shape.hidden)
     rows = 2 if shape.gated else 1
-    first, last, begin, end = panel_share(rows * shape.intermediate, step.worker, step.n_workers)
+    matrix = of_width(layers.wide_feeds[layer], model.mlp_up, model.wide_mlp_up)
+    first, last, begin, end = panel_share(rows * layers.widths[layer], step.worker, step.n_workers)
     outputs = scratch.outputs[step.worker]
-    multiply(model.mlp_up, layer, first, last, inputs, step.n_tokens, outputs)
+    multiply(matrix, layers.feed_places[layer], first, last, inputs, step.n_tokens, outputs)
     bias = vectors.mlp_up_bias[layer]
     for t in range(step.n_tokens):
         mine, hidden = outputs[t][begin:end], scratch.hidden[t]
@@ -227,17 +172,19 @@ def _feed_in(layer: int, step: Step, model: Model, scratch: Scratch, inputs: Inp
 @kernel
 def _feed_out(layer: int, step: Step, team: NDArray[np.int64], model: Model, scratch: Scratch, inputs: Inputs) -> None:
     """`x += W · hidden + b`, or its norm; and what attention left in `update`."""
-    n_hidden, vectors = model.shape.intermediate, model.vectors
+    layers, vectors = model.layers, model.vectors
+    n_hidden, place = layers.widths[layer], layers.feed_places[layer]
+    matrix = of_width(layers.wide_feeds[layer], model.mlp_down, model.wide_mlp_down)
     for t in range(step.n_tokens):
-        copy(scratch.hidden[t], inputs.values[t])
+        copy(scratch.hidden[t][:n_hidden], inputs.values[t])
         prepare_inputs(model.mlp_down, inputs, t, n_hidden)
     weight, bias = vectors.mlp_down_norm[layer], vectors.mlp_down_norm_bias[layer]
     if weight.size:
-        _write_product(model.mlp_down, vectors.mlp_down_bias[layer], layer, step, scratch, inputs)
+        write_product(matrix, vectors.mlp_down_bias[layer], place, step, scratch, inputs)
         barrier(team, step.n_workers)
-        _add_norm(weight, bias, model.shape.epsilon, step, scratch)
+        add_norm(weight, bias, model.shape.epsilon, step, scratch)
     else:
-        _add_product(model.mlp_down, vectors.mlp_down_bias[layer], layer, step, scratch, inputs)
+        add_product(matrix, vectors.mlp_down_bias[layer], place, step, scratch, inputs)
         if model.shape.parallel:
             begin, end = panel_share(scratch.residual.shape[1], step.worker, step.n_workers)[2:]
             for t in range(step.n_tokens):
@@ -288,11 +235,12 @@ def _through_layers(
     step: Step, team: NDArray[np.int64], model: Model, cache: Cache, scratch: Scratch, inputs: Inputs
 ) -> None:
     """Take the vectors in `scratch.residual` through all layers."""
+    begin_layers(model.layer_projection, step, team, model, scratch, inputs)
     for layer in range(model.vectors.windows.size):
         _project_qkv(layer, step, model, scratch, inputs)
         barrier(team, step.n_workers)
         _normalise_tokens(layer, step, team, model, scratch)
-        if step.n_tokens > 1:
+        if step.n_tokens > 1 and model.layers.own_keys[layer]:
             _store_all(layer, step, team, model, cache, scratch)
         for t in range(step.n_tokens):
             _attend(layer, step, t, model, cache, scratch)
@@ -305,6 +253,7 @@ def _through_layers(
             _feed_in(layer, step, model, scratch, inputs)
             barrier(team, step.n_workers)
             _feed_out(layer, step, team, model, scratch, inputs)
+        end_layer(model.input_gate, layer, step, team, model, scratch, inputs)
         barrier(team, step.n_workers)
 
 

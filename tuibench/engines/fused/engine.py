@@ -45,12 +45,13 @@ class _FusedEngine:
         checkpoint = Checkpoint(model_dir, decoder)
         if reason := unsupported(decoder):
             raise UnsupportedModelError(reason)
+        from tuibench.engines.fused.layers import is_varied
         from tuibench.engines.fused.machine_code import compile_missing, parts_of
         from tuibench.engines.fused.weights import keep_packed
         from tuibench.models.artifacts import ArtifactError
 
         progress("compiling kernels", 0, None)
-        compiled = compile_missing(parts_of(self.method.precision))
+        compiled = compile_missing(parts_of(self.method.precision, varied=is_varied(decoder)))
         try:
             packed = keep_packed(
                 decoder, checkpoint, model_dir, self.method.precision, len(os.sched_getaffinity(0)), progress

@@ -9,11 +9,20 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from tuibench.engines.fused.activations import LIMITED_SILU
 from tuibench.engines.fused.buffers import EXPERT_TOKENS, Routing, Tokens
 from tuibench.engines.fused.compiler import kernel
 from tuibench.engines.fused.kernels.matrix import multiply, part_of, prepare_inputs
 from tuibench.engines.fused.kernels.team import barrier, panel_share, share
-from tuibench.engines.fused.kernels.vector import Vector, activate, copy, exponential, weighted_add
+from tuibench.engines.fused.kernels.vector import (
+    Vector,
+    activate,
+    add,
+    copy,
+    exponential,
+    limited_silu_gate,
+    weighted_add,
+)
 from tuibench.engines.fused.model import Model, Shape
 
 _LOWEST = np.float32(-3e38)
@@ -53,11 +62,13 @@ def _route(
     layer: int, worker: int, n_workers: int, model: Model, normed: Tokens, n_tokens: int, routing: Routing
 ) -> None:
     """Fill the router's logits of this worker's experts, for all tokens; in FP32, whatever experts are stored in."""
-    router, hidden = model.vectors.router[layer], model.shape.hidden
+    router, bias, hidden = model.vectors.router[layer], model.vectors.router_bias[layer], model.shape.hidden
     first, last = share(model.shape.n_experts, worker, n_workers)
     for expert in range(first, last):
         for t in range(n_tokens):
             routing.logits[t, expert] = _dot(router[expert], normed[t][:hidden])
+            if bias.size:
+                routing.logits[t, expert] += bias[expert]
 
 
 @kernel
@@ -104,8 +115,9 @@ def _next_pairs(expert: int, start: int, n_pairs: int, picks: NDArray[np.int64],
 def _experts_in(
     layer: int, worker: int, n_workers: int, model: Model, normed: Tokens, n_tokens: int, routing: Routing
 ) -> None:
-    """`hidden = act(W_gate · n) · (W_up · n)` of every pair, on the rows of this worker."""
+    """`hidden = act(W_gate · n + b) · (W_up · n + b)` of every pair, on the rows of this worker."""
     shape, picks, chosen = model.shape, routing.picks[worker], routing.chosen[worker]
+    biases = model.vectors.mlp_up_bias[layer]
     inputs, outputs = part_of(routing.inputs, worker, EXPERT_TOKENS), routing.outputs[worker]
     first, last, begin, end = panel_share(2 * shape.intermediate, worker, n_workers)
     for expert in range(shape.n_experts):
@@ -117,8 +129,14 @@ def _experts_in(
                 prepare_inputs(model.mlp_up, inputs, i, shape.hidden)
             multiply(model.mlp_up, layer * shape.n_experts + expert, first, last, inputs, count, outputs)
             for i in range(count):
-                hidden = routing.hidden[chosen[i]][begin // 2 : end // 2]
-                activate(outputs[i][begin:end], shape.activation, shape.gated, hidden)
+                mine, hidden = outputs[i][begin:end], routing.hidden[chosen[i]][begin // 2 : end // 2]
+                if biases.size:
+                    add(mine, biases[2 * shape.intermediate * expert + begin : 2 * shape.intermediate * expert + end])
+                if shape.activation == LIMITED_SILU:
+                    slope, offset, limit = np.float32(shape.slope), np.float32(shape.offset), np.float32(shape.limit)
+                    limited_silu_gate(mine, slope, offset, limit, hidden)
+                else:
+                    activate(mine, shape.activation, shape.gated, hidden)
             start = chosen[count - 1] + 1
             count = _next_pairs(expert, start, n_pairs, picks, chosen)
 
@@ -127,8 +145,9 @@ def _experts_in(
 def _experts_out(
     layer: int, worker: int, n_workers: int, model: Model, residual: Tokens, n_tokens: int, routing: Routing
 ) -> None:
-    """`x += weight · W_down · hidden` for every pair, on the rows of this worker."""
+    """`x += weight · (W_down · hidden + b)` for every pair, on the rows of this worker."""
     shape, picks, chosen = model.shape, routing.picks[worker], routing.chosen[worker]
+    biases = model.vectors.mlp_down_bias[layer]
     inputs, outputs = part_of(routing.inputs, worker, EXPERT_TOKENS), routing.outputs[worker]
     first, last, begin, end = panel_share(shape.hidden, worker, n_workers)
     for expert in range(shape.n_experts):
@@ -140,7 +159,9 @@ def _experts_out(
                 prepare_inputs(model.mlp_down, inputs, i, shape.intermediate)
             multiply(model.mlp_down, layer * shape.n_experts + expert, first, last, inputs, count, outputs)
             for i in range(count):
-                factor = routing.factors[worker, chosen[i]]
-                weighted_add(residual[chosen[i] // shape.n_active][begin:end], factor, outputs[i][begin:end])
+                mine, factor = outputs[i][begin:end], routing.factors[worker, chosen[i]]
+                if biases.size:
+                    add(mine, biases[shape.hidden * expert + begin : shape.hidden * expert + end])
+                weighted_add(residual[chosen[i] // shape.n_active][begin:end], factor, mine)
             start = chosen[count - 1] + 1
             count = _next_pairs(expert, start, n_pairs, picks, chosen)

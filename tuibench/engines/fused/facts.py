@@ -50,6 +50,7 @@ def describe(method: Method, session: FusedSession, parameters: int, model_dir: 
 
 def _barriers(session: FusedSession) -> int:
     """Return how often workers wait for each other in a layer of a decoded token; see `decode`."""
-    vectors, shape = session.model.vectors, session.model.shape
+    vectors, shape, layers = session.model.vectors, session.model.shape, session.model.layers
     extra = [norm.size > 0 for norm in (vectors.attention_out_norm, vectors.mlp_down_norm)]
-    return 5 + sum(extra) + int(vectors.query_norm.shape[1] > shape.head_dim) + int(shape.n_experts > 0)
+    extra += [bool((layers.query_norms > layers.head_dims).any()), shape.n_experts > 0]
+    return 5 + sum(extra) + (3 if shape.layer_input else 0)

@@ -85,9 +85,10 @@ def cache_folder() -> Path | None:
     return folder
 
 
-def parts_of(precision: str) -> list[str]:
-    """Return the names of what is compiled for a precision, each in a process of its own."""
-    return ["common", f"{precision}-tokens", f"{precision}-prompts"]
+def parts_of(precision: str, *, varied: bool = False) -> list[str]:
+    """Return the names of what is compiled for a precision, each in a process of its own; see `layers.is_varied`."""
+    models = "-varied" if varied else ""
+    return ["common", f"{precision}-tokens{models}", f"{precision}-prompts{models}"]
 
 
 def compile_missing(parts: list[str]) -> bool:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator
+from math import prod
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -64,6 +65,12 @@ class Int4Matrix(NamedTuple):
 Matrix = Fp32Matrix | Int8Matrix | Int4Matrix
 
 
+class Absent(NamedTuple):
+    """In place of what most models lack: code for them is compiled without what would read it."""
+
+    nothing: int = 0
+
+
 def precision_of(matrix: Matrix) -> str:
     """Return the name of how a matrix is stored."""
     return {Fp32Matrix: "fp32", Int8Matrix: "int8", Int4Matrix: "int4"}[type(matrix)]
@@ -96,7 +103,7 @@ def used_parts(matrix: Matrix, layer: int) -> Iterator[tuple[str, NDArray[np.uin
 def stored_bytes(matrix: Matrix) -> int:
     """Return the bytes that one pass over all layers reads."""
     if isinstance(matrix, Fp32Matrix):
-        n_weights = int(matrix.high_bytes[0].size) // FP32_BYTES
+        n_weights = prod(matrix.high_bytes.shape[1:]) // FP32_BYTES
         return int(matrix.n_bytes.sum()) * n_weights
     return sum(int(array.nbytes) for array in matrix)
 

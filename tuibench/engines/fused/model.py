@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable
+from math import inf
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tuibench.engines.decoder.checkpoint import Checkpoint
 from tuibench.engines.decoder.description import Activation, Decoder, Layer
-from tuibench.engines.fused.activations import GELU, GELU_TANH, RELU, RELU_SQUARED, SILU
-from tuibench.engines.fused.matrices import LANES, Matrix, padded, stored_bytes
+from tuibench.engines.fused.activations import GELU, GELU_TANH, LIMITED_SILU, RELU, RELU_SQUARED, SILU
+from tuibench.engines.fused.layers import Layers, is_varied, new_layers, toy_layers
+from tuibench.engines.fused.matrices import LANES, Absent, Matrix, n_panels, padded, stored_bytes
 
 Array = NDArray[np.float32]
 ACTIVATIONS: dict[Activation, int] = {
@@ -25,12 +27,18 @@ _UNLIMITED = 2**31 - 1
 TOY_WIDTH = 32
 _NONE = np.zeros(0, np.float32)
 LAYER_MATRICES = ("qkv", "attention_out", "mlp_up", "mlp_down")
+INPUT_MATRICES = ("input_gate", "input_out")
+"""Those of layers that are told the token again."""
+WIDE = "wide_"
+"""Prefix of the stacks of the wider layers, see `layers`."""
+_OF_VARIED = (*(f"{WIDE}{name}" for name in LAYER_MATRICES), "layer_projection", *INPUT_MATRICES)
+_ABSENT = dict.fromkeys(_OF_VARIED, Absent())
 _RESIDUAL_NORMS = ("attention_norm", "attention_out_norm", "feed_norm", "mlp_down_norm")
 _LAYER_VECTORS = (
     *(f"{name}_bias" for name in LAYER_MATRICES),
     *_RESIDUAL_NORMS,
     *(f"{name}_bias" for name in _RESIDUAL_NORMS),
-    *("query_norm", "key_norm"),
+    *("query_norm", "key_norm", "sinks", "router_bias", "layer_scale", "input_out_norm"),
 )
 
 
@@ -39,10 +47,8 @@ class Shape(NamedTuple):
 
     hidden: int
     n_heads: int
-    n_kv_heads: int
-    head_dim: int
     intermediate: int
-    qkv_rows: int
+    """The largest; see `Layers`, which has the other sizes, too."""
     gated: bool
     """Whether the feed-forward has a gate."""
     parallel: bool
@@ -61,10 +67,19 @@ class Shape(NamedTuple):
     """To how many experts a token goes."""
     normalised: bool
     """Whether their weights add up to 1."""
+    slope: float
+    """This and the next two: of a SiLU with limits; see `limited_silu_gate`."""
+    offset: float
+    limit: float
+    layer_input: int
+    """Width of what each layer is told of the token besides; 0 where that is nothing."""
 
 
 class Vectors(NamedTuple):
-    """One row per layer, the final norm excepted; a bias or norm that the model lacks has no columns."""
+    """One row per layer, but of what stands outside of them; a bias or norm that the model lacks has no columns.
+
+    A row is as long as the longest layer's.
+    """
 
     windows: NDArray[np.int64]
     """For each layer, how many positions it sees."""
@@ -73,9 +88,12 @@ class Vectors(NamedTuple):
     rotations: NDArray[np.int64]
     """For each layer, by which of the cache's tables."""
     attention_scales: Array
+    sinks: Array
+    """A score for each head."""
     qkv_bias: Array
     attention_out_bias: Array
     mlp_up_bias: Array
+    """As the rows of `mlp_up`; of all experts, one after the other, as in the next."""
     mlp_down_bias: Array
     attention_norm: Array
     attention_norm_bias: Array
@@ -87,37 +105,56 @@ class Vectors(NamedTuple):
     mlp_down_norm_bias: Array
     query_norm: Array
     key_norm: Array
+    value_norm: Array
+    """Ones."""
+    layer_scale: Array
+    """One number, by which what leaves the layer is multiplied."""
+    input_out_norm: Array
+    layer_projection_norm: Array
+    """Of each layer's part."""
     final_norm: Array
     final_norm_bias: Array
     head_bias: Array
     """Whole panels, or nothing."""
     router: Array
     """`[layers, experts, hidden]`"""
+    router_bias: Array
 
 
 class Model(NamedTuple):
     """All weights."""
 
     shape: Shape
+    layers: Layers
     vectors: Vectors
     qkv: Matrix
+    wide_qkv: Matrix | Absent
+    """This and others of this prefix: of the wider layers, see `layers`; absent unless a model `is_varied`."""
     attention_out: Matrix
+    wide_attention_out: Matrix | Absent
     mlp_up: Matrix
     """Gated: row 2i is the gate of hidden unit i, row 2i + 1 its up projection. A matrix for each expert of a layer."""
+    wide_mlp_up: Matrix | Absent
     mlp_down: Matrix
+    wide_mlp_down: Matrix | Absent
     head: Matrix
+    layer_projection: Matrix
+    """This and the next two: of layers that are told the token again, see `Decoder.layer_input`; absent likewise."""
+    input_gate: Matrix
+    input_out: Matrix
 
 
-def new_model(decoder: Decoder, weights: Checkpoint, matrices: Mapping[str, Matrix]) -> Model:
+def new_model(decoder: Decoder, weights: Checkpoint, matrices: dict[str, Matrix]) -> Model:
     """Return a model of packed matrices; everything else is read from the checkpoint."""
-    return Model(_shape(decoder), _vectors(decoder, weights), **matrices)
+    found: dict[str, Any] = dict(matrices) if is_varied(decoder) else matrices | _ABSENT
+    return Model(_shape(decoder), new_layers(decoder), _vectors(decoder, weights), **found)
 
 
 def read_role(weights: Checkpoint, layer: Layer, name: str) -> Array | None:
     """Return what a role of a layer is packed from, a row an output; None where the model has no such weight."""
     if layer.feed.gated and name.startswith("mlp_up"):
         parts = weights.parts(layer.weights, name)
-        return _side_by_side(parts) if parts else None
+        return np.concatenate([_side_by_side(parts[i : i + 2]) for i in range(0, len(parts), 2)]) if parts else None
     return weights.get(layer.weights, name)
 
 
@@ -153,7 +190,8 @@ def _vectors(decoder: Decoder, weights: Checkpoint) -> Vectors:
     attentions = [layer.attention for layer in decoder.layers]
     tables = [None, *decoder.rotations]
     rotations = [max(0, tables.index(decoder.rotation_of(each)) - 1) for each in attentions]
-    outside = {role: weights.get(decoder.weights, role) for role in ("final_norm", "final_norm_bias", "head_bias")}
+    roles = ("final_norm", "final_norm_bias", "head_bias", "layer_projection_norm")
+    outside = {role: weights.get(decoder.weights, role) for role in roles}
     found = _with_norm_biases(decoder, {role: vector for role, vector in outside.items() if vector is not None})
     head_bias = found.get("head_bias", _NONE)
     found["head_bias"] = np.pad(head_bias, (0, padded(head_bias.size, LANES) - head_bias.size))
@@ -166,22 +204,27 @@ def _vectors(decoder: Decoder, weights: Checkpoint) -> Vectors:
         rotations=np.array(rotations, np.int64),
         attention_scales=np.array([each.scale for each in attentions], np.float32),
         **{role: np.array(found.get(role, _NONE)) for role in outside},
-        **{name: np.stack([vectors[name] for vectors in layers]) for name in layers[0]},
+        value_norm=_stacked([np.ones(each.head_dim if each.value_norm else 0, np.float32) for each in attentions]),
+        **{name: _stacked([vectors[name] for vectors in layers]) for name in layers[0]},
     )
+
+
+def _stacked(rows: list[Array]) -> Array:
+    """Return rows as one table; what shorter ones lack is zeros, which nobody reads."""
+    longest = max(row.size for row in rows)
+    return np.stack([np.pad(row, (0, longest - row.size)) for row in rows])
 
 
 def _shape(decoder: Decoder) -> Shape:
     layer, experts = decoder.layers[0], decoder.experts
+    limited = experts is not None and (experts.slope, experts.offset, experts.limit) != (1.0, 0.0, None)
     return Shape(
         hidden=decoder.hidden,
         n_heads=layer.attention.n_heads,
-        n_kv_heads=layer.attention.n_kv_heads,
-        head_dim=layer.attention.head_dim,
-        intermediate=layer.feed.width,
-        qkv_rows=layer.attention.query_width + 2 * layer.attention.key_width,
+        intermediate=max(each.feed.width for each in decoder.layers),
         gated=layer.feed.gated,
         parallel=decoder.parallel,
-        activation=ACTIVATIONS[layer.feed.activation],
+        activation=LIMITED_SILU if limited else ACTIVATIONS[layer.feed.activation],
         norm_after_rotation=layer.attention.norm_after_rotation,
         softcap=layer.attention.softcap or 0.0,
         logit_softcap=decoder.logit_softcap or 0.0,
@@ -189,10 +232,14 @@ def _shape(decoder: Decoder) -> Shape:
         n_experts=experts.n_experts if experts else 0,
         n_active=experts.n_active if experts else 0,
         normalised=experts is not None and experts.normalised,
+        slope=experts.slope if experts else 1.0,
+        offset=experts.offset if experts else 0.0,
+        limit=inf if experts is None or experts.limit is None else experts.limit,
+        layer_input=decoder.layer_input,
     )
 
 
-def toy_model(empty: Callable[[int, int, int], Matrix]) -> Model:
+def toy_model(empty: Callable[[int, int, int], Matrix], *, varied: bool = False) -> Model:
     """Return a model of almost no size: compiled code depends on the kinds of arrays, not on their lengths."""
     width = TOY_WIDTH
 
@@ -202,10 +249,7 @@ def toy_model(empty: Callable[[int, int, int], Matrix]) -> Model:
     shape = Shape(
         hidden=width,
         n_heads=1,
-        n_kv_heads=1,
-        head_dim=width,
         intermediate=width,
-        qkv_rows=3 * width,
         gated=True,
         parallel=False,
         activation=SILU,
@@ -216,16 +260,13 @@ def toy_model(empty: Callable[[int, int, int], Matrix]) -> Model:
         n_experts=0,
         n_active=0,
         normalised=False,
+        slope=1.0,
+        offset=0.0,
+        limit=inf,
+        layer_input=0,
     )
-    return Model(
-        shape,
-        _toy_vectors(),
-        qkv=matrix(3 * width, width),
-        attention_out=matrix(width, width),
-        mlp_up=matrix(2 * width, width),
-        mlp_down=matrix(width, width),
-        head=matrix(width, width),
-    )
+    found: dict[str, Any] = {name: matrix(3 * width, width) for name in Model._fields[3:]}
+    return Model(shape, toy_layers(width), _toy_vectors(), **found | ({} if varied else _ABSENT))
 
 
 def _toy_vectors() -> Vectors:
@@ -239,6 +280,8 @@ def _toy_vectors() -> Vectors:
         final_norm=row[0],
         final_norm_bias=_NONE,
         head_bias=_NONE,
+        layer_projection_norm=_NONE,
+        value_norm=no_row,
         router=np.zeros((1, 0, TOY_WIDTH), np.float32),
         **{name: present.get(name, no_row) for name in _LAYER_VECTORS},
     )
@@ -246,8 +289,21 @@ def _toy_vectors() -> Vectors:
 
 def weight_bytes(model: Model) -> int:
     """Return the bytes of weights that one token reads: all of them, once; of experts those that it goes to."""
-    always = sum(stored_bytes(matrix) for matrix in (model.qkv, model.attention_out, model.head))
-    feed = stored_bytes(model.mlp_up) + stored_bytes(model.mlp_down)
+    feeds = {"mlp_up", "mlp_down", f"{WIDE}mlp_up", f"{WIDE}mlp_down"}
+    named = zip(Model._fields[3:], model[3:], strict=True)
+    stored = {name: stored_bytes(matrix) for name, matrix in named if not isinstance(matrix, Absent)}
+    always = sum(n_bytes for name, n_bytes in stored.items() if name not in feeds)
+    always -= sum(_unread_bytes(model.layers, qkv, wide) for wide, qkv in enumerate((model.qkv, model.wide_qkv)))
+    feed = sum(n_bytes for name, n_bytes in stored.items() if name in feeds)
     if model.shape.n_experts:
         feed = feed // model.shape.n_experts * model.shape.n_active
-    return sum(vector.nbytes for vector in model.vectors) + always + feed
+    return sum(int(vector.nbytes) for vector in model.vectors) + always + feed
+
+
+def _unread_bytes(layers: Layers, qkv: Matrix | Absent, wide: int) -> int:
+    """Return the bytes of rows that a stack of `qkv` has for layers without keys of their own."""
+    if isinstance(qkv, Absent):
+        return 0
+    rows = layers.qkv_rows[layers.wide_heads == wide]
+    unread = sum(1 - n_panels(int(n)) / qkv[0].shape[1] for n in rows)
+    return round(stored_bytes(qkv) / max(1, len(rows)) * float(unread))

@@ -13,17 +13,26 @@ from numpy.typing import NDArray
 from tuibench.engines.fused.buffers import GROUP, QUERY_BLOCK, Prompt, Scratch, Tokens
 from tuibench.engines.fused.cache import Cache
 from tuibench.engines.fused.compiler import entry, kernel
-from tuibench.engines.fused.decode import Step, finish_logits, normalise_all_heads, project_logits
+from tuibench.engines.fused.decode import finish_logits, project_logits
 from tuibench.engines.fused.experts import feed_experts
 from tuibench.engines.fused.kernels.groups import multiply_groups, prepare_group_inputs
-from tuibench.engines.fused.kernels.heads import finish_head
+from tuibench.engines.fused.kernels.heads import sink_of
 from tuibench.engines.fused.kernels.matrix import part_of
 from tuibench.engines.fused.kernels.prompt_attention import attend_block
 from tuibench.engines.fused.kernels.store import get_key, get_value, put_key, put_value
-from tuibench.engines.fused.kernels.team import barrier, panel_share, share, task_of, wait_for_task
-from tuibench.engines.fused.kernels.vector import Vector, activate, add, copy, norm
-from tuibench.engines.fused.matrices import LANES, Matrix
+from tuibench.engines.fused.kernels.team import barrier, share, task_of, wait_for_task
+from tuibench.engines.fused.kernels.vector import (
+    Vector,
+    activate,
+    copy,
+    norm,
+)
+from tuibench.engines.fused.matrices import LANES
 from tuibench.engines.fused.model import Model
+from tuibench.engines.fused.places import finish_value, head_of, matrix_of, normalise_all_heads, of_width
+from tuibench.engines.fused.products import Step
+from tuibench.engines.fused.prompt_products import add_outputs, add_update, norm_inputs, project
+from tuibench.engines.fused.prompt_told import begin_prompt, end_prompt_layer
 from tuibench.engines.fused.reference import by_reference
 
 _FEW_BLOCKS = 2
@@ -33,14 +42,8 @@ _FEW_BLOCKS = 2
 @kernel
 def _final_head(layer: int, token: int, index: int, model: Model, cache: Cache, prompt: Prompt, space: Vector) -> None:
     """Leave a head of queries or keys in its final form, in the first half of `space`."""
-    shape, vectors = model.shape, model.vectors
-    head = prompt.outputs[token][index * shape.head_dim : (index + 1) * shape.head_dim]
-    norms = vectors.query_norm[layer] if index < shape.n_heads else vectors.key_norm[layer]
-    n_pairs, table = vectors.rotated_pairs[layer], vectors.rotations[layer]
-    position = prompt.n_before + token
-    cosine, sine = cache.cosine[table, position][:n_pairs], cache.sine[table, position][:n_pairs]
-    out, space = space[: shape.head_dim], space[shape.head_dim :]
-    finish_head(head, norms, shape.norm_after_rotation, shape.epsilon, cosine, sine, space, out)
+    head_dim, position = model.layers.head_dims[layer], prompt.n_before + token
+    head_of(layer, prompt.outputs[token], index, model, cache, position, space[head_dim:], space[:head_dim])
 
 
 @kernel
@@ -49,26 +52,27 @@ def _place_heads(layer: int, first: int, last: int, model: Model, cache: Cache, 
 
     Head by head: what is written then stays in the first-level cache until it is whole.
     """
-    shape, heads = model.shape, prompt.heads
+    n_heads, head_dim, heads = model.shape.n_heads, model.layers.head_dims[layer], prompt.heads
     for token in range(first, last):
         normalise_all_heads(layer, prompt.outputs[token], model)
-    for head in range(shape.n_heads):
+    for head in range(n_heads):
         for token in range(first, last):
             _final_head(layer, token, head, model, cache, prompt, space)
             query = heads.queries[head, token // QUERY_BLOCK]
-            for i in range(shape.head_dim):
+            for i in range(head_dim):
                 query[i, token % QUERY_BLOCK] = space[i]
-    for head in range(shape.n_kv_heads):
-        start = (shape.n_heads + shape.n_kv_heads + head) * shape.head_dim
-        index = prompt.first_matrix + layer * shape.n_kv_heads + head
+    store = of_width(model.layers.wide_heads[layer], cache.store, cache.wide_store)
+    for head in range(model.layers.n_kv_heads[layer] if model.layers.own_keys[layer] else 0):
+        index = matrix_of(layer, head, prompt.sequence, model)
         for token in range(first, last):
             position = prompt.n_before + token
-            _final_head(layer, token, shape.n_heads + head, model, cache, prompt, space)
-            value = prompt.outputs[token][start : start + shape.head_dim]
-            put_key(cache.store, index, position, space[: shape.head_dim])
-            put_value(cache.store, index, position, value)
+            _final_head(layer, token, n_heads + head, model, cache, prompt, space)
+            start = finish_value(layer, prompt.outputs[token], head, model)
+            value = prompt.outputs[token][start : start + head_dim]
+            put_key(store, index, position, space[:head_dim])
+            put_value(store, index, position, value)
             keys = heads.keys[head, position // GROUP]
-            for i in range(shape.head_dim):
+            for i in range(head_dim):
                 keys[i, position % GROUP] = space[i]
             copy(value, heads.values[head, position])
 
@@ -77,68 +81,53 @@ def _place_heads(layer: int, first: int, last: int, model: Model, cache: Cache, 
 def _recall_heads(
     layer: int, worker: int, n_workers: int, model: Model, cache: Cache, prompt: Prompt, space: Vector
 ) -> None:
-    """Put what the cache holds of the tokens before the prompt, as far as it is seen, where attention wants it."""
-    shape, heads = model.shape, prompt.heads
+    """Put what the cache holds of the tokens before the prompt, as far as it is seen, where attention wants it.
+
+    Of the prompt itself, too, where a layer reads an earlier one's keys and values.
+    """
+    head_dim, heads = model.layers.head_dims[layer], prompt.heads
+    store = of_width(model.layers.wide_heads[layer], cache.store, cache.wide_store)
+    end = prompt.n_before if model.layers.own_keys[layer] else heads.values.shape[1]
     seen = max(0, prompt.n_before + 1 - model.vectors.windows[layer]) // GROUP * GROUP
-    first, last = share(prompt.n_before - seen, worker, n_workers)
-    for head in range(shape.n_kv_heads):
-        index = prompt.first_matrix + layer * shape.n_kv_heads + head
+    first, last = share(end - seen, worker, n_workers)
+    for head in range(model.layers.n_kv_heads[layer]):
+        index = matrix_of(layer, head, prompt.sequence, model)
         for position in range(seen + first, seen + last):
-            get_key(cache.store, index, position, space[: shape.head_dim])
+            get_key(store, index, position, space[:head_dim])
             keys = heads.keys[head, position // GROUP]
-            for i in range(shape.head_dim):
+            for i in range(head_dim):
                 keys[i, position % GROUP] = space[i]
-            get_value(cache.store, index, position, heads.values[head, position][: shape.head_dim])
-
-
-@kernel
-def _project(
-    matrix: Matrix, bias: Vector, layer: int, worker: int, n_workers: int, n_outputs: int, prompt: Prompt
-) -> tuple[int, int]:
-    """`outputs = W · x + b` for all tokens, on the rows of this worker; return which those are."""
-    first, last, begin, end = panel_share(n_outputs, worker, n_workers)
-    n_tokens = prompt.residual.shape[0]
-    multiply_groups(matrix, layer, first, last, prompt.groups, n_tokens, prompt.expanded[worker], prompt.outputs)
-    if bias.size:
-        for t in range(n_tokens):
-            add(prompt.outputs[t, begin:end], bias[begin:end])
-    return begin, end
-
-
-@kernel
-def _norm_inputs(
-    matrix: Matrix, weight: Vector, bias: Vector, epsilon: float, first: int, last: int, prompt: Prompt
-) -> None:
-    """Norms of some tokens, as inputs of a matrix."""
-    hidden = prompt.residual.shape[1]
-    for t in range(first, last):
-        norm(prompt.residual[t], weight, bias, epsilon, prompt.inputs.values[t][:hidden])
-        prepare_group_inputs(matrix, prompt.inputs, prompt.groups, t, hidden)
+            get_value(store, index, position, heads.values[head, position][:head_dim])
 
 
 @kernel
 def _norm_and_project_qkv(
     layer: int, worker: int, n_workers: int, team: NDArray[np.int64], model: Model, prompt: Prompt
 ) -> None:
-    shape, vectors = model.shape, model.vectors
+    shape, layers, vectors = model.shape, model.layers, model.vectors
     first, last = share(prompt.residual.shape[0], worker, n_workers)
     weight, bias = vectors.attention_norm[layer], vectors.attention_norm_bias[layer]
-    _norm_inputs(model.qkv, weight, bias, shape.epsilon, first, last, prompt)
+    norm_inputs(model.qkv, weight, bias, shape.epsilon, first, last, prompt)
     barrier(team, n_workers)
-    _project(model.qkv, vectors.qkv_bias[layer], layer, worker, n_workers, shape.qkv_rows, prompt)
+    matrix = of_width(layers.wide_heads[layer], model.qkv, model.wide_qkv)
+    project(matrix, vectors.qkv_bias[layer], layers.places[layer], worker, n_workers, layers.qkv_rows[layer], prompt)
     barrier(team, n_workers)
 
 
 @kernel
 def _attend_head(layer: int, worker: int, head: int, block: int, model: Model, prompt: Prompt) -> None:
     limits = model.vectors.attention_scales[layer], model.shape.softcap, model.vectors.windows[layer]
-    column = head * model.shape.head_dim
-    attend_block(prompt.heads, worker, head, block, prompt.n_before, limits, prompt.inputs.values, column)
+    sizes, sink = (
+        (model.layers.n_kv_heads[layer], model.layers.head_dims[layer]),
+        sink_of(model.vectors.sinks[layer], head),
+    )
+    out, column = prompt.inputs.values, head * sizes[1]
+    attend_block(prompt.heads, worker, head, block, sizes, prompt.n_before, limits, sink, out, column)
 
 
 @kernel
-def _prepare_attended(first: int, last: int, model: Model, prompt: Prompt) -> None:
-    width = model.shape.n_heads * model.shape.head_dim
+def _prepare_attended(layer: int, first: int, last: int, model: Model, prompt: Prompt) -> None:
+    width = model.shape.n_heads * model.layers.head_dims[layer]
     for t in range(first, last):
         prepare_group_inputs(model.attention_out, prompt.inputs, prompt.groups, t, width)
 
@@ -151,7 +140,7 @@ def _attend_by_blocks(layer: int, worker: int, n_workers: int, model: Model, pro
         block = turn * n_workers + (n_workers - 1 - worker if turn % 2 else worker)
         for head in range(model.shape.n_heads if block < n_blocks else 0):
             _attend_head(layer, worker, head, block, model, prompt)
-        _prepare_attended(block * QUERY_BLOCK, min((block + 1) * QUERY_BLOCK, n_tokens), model, prompt)
+        _prepare_attended(layer, block * QUERY_BLOCK, min((block + 1) * QUERY_BLOCK, n_tokens), model, prompt)
 
 
 @kernel
@@ -165,7 +154,7 @@ def _attend_by_heads(
         _attend_head(layer, worker, task // n_blocks, task % n_blocks, model, prompt)
     barrier(team, n_workers)
     first, last = share(prompt.residual.shape[0], worker, n_workers)
-    _prepare_attended(first, last, model, prompt)
+    _prepare_attended(layer, first, last, model, prompt)
 
 
 @kernel
@@ -181,7 +170,7 @@ def _attend(
 ) -> None:
     first, last = share(prompt.residual.shape[0], worker, n_workers)
     _place_heads(layer, first, last, model, cache, prompt, space)
-    if prompt.n_before:
+    if prompt.n_before or not model.layers.own_keys[layer]:
         _recall_heads(layer, worker, n_workers, model, cache, prompt, space)
     barrier(team, n_workers)
     if prompt.heads.queries.shape[1] < _FEW_BLOCKS * n_workers:
@@ -192,56 +181,25 @@ def _attend(
 
 
 @kernel
-def _add_outputs(prompt: Prompt, first: int, last: int) -> None:
-    """`x += outputs`, on some rows."""
-    for t in range(prompt.residual.shape[0]):
-        add(prompt.residual[t, first:last], prompt.outputs[t, first:last])
-
-
-@kernel
-def _add_update(
-    weight: Vector,
-    bias: Vector,
-    epsilon: float,
-    mine: tuple[int, int],
-    worker: int,
-    n_workers: int,
-    team: NDArray[np.int64],
-    prompt: Prompt,
-) -> None:
-    """`x += outputs`, on the rows that are this worker's, or `x += norm(outputs)` for its tokens."""
-    if weight.size == 0:
-        _add_outputs(prompt, mine[0], mine[1])
-    else:
-        barrier(team, n_workers)
-        first, last = share(prompt.residual.shape[0], worker, n_workers)
-        for t in range(first, last):
-            update = prompt.outputs[t][: weight.size]
-            norm(update, weight, bias, epsilon, update)
-            add(prompt.residual[t], update)
-    barrier(team, n_workers)
-
-
-@kernel
 def _add_attention(
     layer: int, worker: int, n_workers: int, team: NDArray[np.int64], model: Model, prompt: Prompt
 ) -> None:
     """`x += W · attention + b`, or its norm, and what the feed-forward reads: of `x` after that, or before it."""
     shape, vectors = model.shape, model.vectors
     first, last = share(prompt.residual.shape[0], worker, n_workers)
-    mine = _project(
-        model.attention_out, vectors.attention_out_bias[layer], layer, worker, n_workers, shape.hidden, prompt
-    )
+    matrix = of_width(model.layers.wide_heads[layer], model.attention_out, model.wide_attention_out)
+    bias, place = vectors.attention_out_bias[layer], model.layers.places[layer]
+    mine = project(matrix, bias, place, worker, n_workers, shape.hidden, prompt)
     feed_norm, feed_bias = vectors.feed_norm[layer], vectors.feed_norm_bias[layer]
     if shape.parallel:
         barrier(team, n_workers)
-        _norm_inputs(model.mlp_up, feed_norm, feed_bias, shape.epsilon, first, last, prompt)
+        norm_inputs(model.mlp_up, feed_norm, feed_bias, shape.epsilon, first, last, prompt)
         barrier(team, n_workers)
-        _add_outputs(prompt, mine[0], mine[1])
+        add_outputs(prompt, mine[0], mine[1])
     else:
         weight, bias = vectors.attention_out_norm[layer], vectors.attention_out_norm_bias[layer]
-        _add_update(weight, bias, shape.epsilon, mine, worker, n_workers, team, prompt)
-        _norm_inputs(model.mlp_up, feed_norm, feed_bias, shape.epsilon, first, last, prompt)
+        add_update(weight, bias, shape.epsilon, mine, worker, n_workers, team, prompt)
+        norm_inputs(model.mlp_up, feed_norm, feed_bias, shape.epsilon, first, last, prompt)
     barrier(team, n_workers)
 
 
@@ -250,19 +208,22 @@ def _feed_forward(
     layer: int, worker: int, n_workers: int, team: NDArray[np.int64], model: Model, prompt: Prompt
 ) -> None:
     """Add what the feed-forward makes of the inputs that `_add_attention` left."""
-    shape, vectors = model.shape, model.vectors
+    shape, layers, vectors = model.shape, model.layers, model.vectors
     first, last = share(prompt.residual.shape[0], worker, n_workers)
-    rows = 2 * shape.intermediate if shape.gated else shape.intermediate
-    _project(model.mlp_up, vectors.mlp_up_bias[layer], layer, worker, n_workers, rows, prompt)
+    width, place = layers.widths[layer], layers.feed_places[layer]
+    rows = 2 * width if shape.gated else width
+    matrix = of_width(layers.wide_feeds[layer], model.mlp_up, model.wide_mlp_up)
+    project(matrix, vectors.mlp_up_bias[layer], place, worker, n_workers, rows, prompt)
     barrier(team, n_workers)
     for t in range(first, last):
-        hidden = prompt.inputs.values[t][: shape.intermediate]
+        hidden = prompt.inputs.values[t][:width]
         activate(prompt.outputs[t][:rows], shape.activation, shape.gated, hidden)
-        prepare_group_inputs(model.mlp_down, prompt.inputs, prompt.groups, t, shape.intermediate)
+        prepare_group_inputs(model.mlp_down, prompt.inputs, prompt.groups, t, width)
     barrier(team, n_workers)
-    mine = _project(model.mlp_down, vectors.mlp_down_bias[layer], layer, worker, n_workers, shape.hidden, prompt)
+    matrix = of_width(layers.wide_feeds[layer], model.mlp_down, model.wide_mlp_down)
+    mine = project(matrix, vectors.mlp_down_bias[layer], place, worker, n_workers, shape.hidden, prompt)
     weight, bias = vectors.mlp_down_norm[layer], vectors.mlp_down_norm_bias[layer]
-    _add_update(weight, bias, shape.epsilon, mine, worker, n_workers, team, prompt)
+    add_update(weight, bias, shape.epsilon, mine, worker, n_workers, team, prompt)
 
 
 @entry
@@ -283,6 +244,7 @@ def prefill_prompt(
     while wait_for_task(team, worker, seen):
         seen += 1
         space = scratch.heads[worker]
+        begin_prompt(model.layer_projection, worker, n_workers, team, model, prompt)
         for layer in range(model.vectors.windows.size):
             _norm_and_project_qkv(layer, worker, n_workers, team, model, prompt)
             _attend(layer, worker, n_workers, team, model, cache, prompt, space)
@@ -293,6 +255,7 @@ def prefill_prompt(
                 barrier(team, n_workers)
             else:
                 _feed_forward(layer, worker, n_workers, team, model, prompt)
+            end_prompt_layer(model.input_gate, layer, worker, n_workers, team, model, prompt)
         if worker == 0:
             copy(prompt.residual[-1], scratch.residual[0])
         barrier(team, n_workers)

@@ -12,8 +12,9 @@ from tuibench.engines.decoder.description import SCORED_TOKENS, Decoder
 from tuibench.engines.decoder.rope import rope_tables, switching_length
 from tuibench.engines.fused.buffers import FEW, Prompt, Scratch, new_prompt, new_scratch
 from tuibench.engines.fused.cache import Cache, capacity_of, new_store
-from tuibench.engines.fused.machine_code import entry
-from tuibench.engines.fused.matrices import LANES, Matrix, padded, precision_of
+from tuibench.engines.fused.layers import head_widths, is_varied, matrices_by_width
+from tuibench.engines.fused.machine_code import entry, parts_of
+from tuibench.engines.fused.matrices import LANES, Absent, Matrix, padded, precision_of
 from tuibench.engines.fused.model import Model
 from tuibench.engines.fused.team import Team
 
@@ -32,6 +33,8 @@ class Embedding:
         self._token_rows = weights.embedding_rows
         self._scale = np.float32(decoder.embedding_scale)
         self._positions = weights.get(decoder.weights, "positions")
+        self._layer_rows, self._layer_tables = weights.rows, decoder.weights.get("layer_embedding", ())
+        self._layer_scale = np.float32(decoder.layer_embedding_scale)
 
     def rows(self, token_ids: Sequence[int], positions: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return `[tokens, hidden]` for tokens at some positions."""
@@ -40,6 +43,13 @@ class Embedding:
             rows = rows + self._positions[positions]
         return rows
 
+    def told(self, token_ids: Sequence[int]) -> NDArray[np.float32]:
+        """Return `[tokens, layers · width]`: what layers are told of tokens besides, which may be nothing."""
+        told = np.zeros((len(token_ids), 0), np.float32)
+        for table in self._layer_tables:  # one, or none
+            told = self._layer_rows(table, token_ids) * self._layer_scale
+        return told
+
 
 class FusedSession:
     """One sequence, or several at once, each in a part of the cache."""
@@ -47,9 +57,10 @@ class FusedSession:
     def __init__(self, decoder: Decoder, model: Model, embedding: Embedding, n_threads: int) -> None:
         precision = precision_of(model.qkv)
         self._steps_pay = _STEPS_PAY[precision]
-        self._decode = entry(f"{precision}-tokens", "decode_tokens")
-        self._prefill = entry(f"{precision}-prompts", "prefill_prompt")
-        self._score = entry(f"{precision}-prompts", "score_block")
+        _, tokens, prompts = parts_of(precision, varied=is_varied(decoder))
+        self._decode = entry(tokens, "decode_tokens")
+        self._prefill = entry(prompts, "prefill_prompt")
+        self._score = entry(prompts, "score_block")
         self.decoder = decoder
         self.model = model
         self._embedding = embedding
@@ -112,7 +123,7 @@ class FusedSession:
         """
         n_tokens, start = len(token_ids), int(self._lengths[0])
         self._refuse_more_than(start + n_tokens)
-        logits = self._step(token_ids, np.arange(start, start + n_tokens), np.zeros(n_tokens, np.int64))
+        logits = self._step(token_ids, np.arange(start, start + n_tokens), [0] * n_tokens)
         self._lengths[0] += n_tokens
         return logits
 
@@ -124,7 +135,7 @@ class FusedSession:
         """
         places = np.array(sequences, np.int64)
         self._refuse_more_than(int(self._lengths[places].max()) + 1)
-        logits = self._step(token_ids, self._lengths[places], places * self._matrices_of_a_sequence)
+        logits = self._step(token_ids, self._lengths[places], sequences)
         self._lengths[places] += 1
         return logits
 
@@ -153,22 +164,19 @@ class FusedSession:
         self._lengths[0], self._max_length = n_tokens, max_length
         return True
 
-    @property
-    def _matrices_of_a_sequence(self) -> int:
-        return self.decoder.n_layers * self.decoder.n_kv_heads
-
     def _refuse_more_than(self, length: int) -> None:
         if length > self._max_length:
             raise IndexError(f"the KV-cache has room for {self._max_length} positions")
 
     def _step(
-        self, token_ids: Sequence[int], positions: NDArray[np.int64], first_matrices: NDArray[np.int64]
+        self, token_ids: Sequence[int], positions: NDArray[np.int64], sequences: Sequence[int]
     ) -> NDArray[np.float32]:
         """Process a token for each place in the cache; return the logits that follow each."""
         scratch, n_tokens = self._scratch, len(token_ids)
         assert scratch is not None  # noqa: S101 - the protocol reads first
         scratch.residual[:n_tokens] = self._embedding.rows(token_ids, positions)
-        scratch.positions[:n_tokens], scratch.first_matrices[:n_tokens] = positions, first_matrices
+        scratch.told[:n_tokens] = self._embedding.told(token_ids)
+        scratch.positions[:n_tokens], scratch.sequences[:n_tokens] = positions, sequences
         self._team.submit(0, n_tokens)
         return self._logits[:n_tokens, : self.decoder.vocabulary]
 
@@ -180,7 +188,8 @@ class FusedSession:
         end = start + len(token_ids)
         self._turn(end, cache)
         embedded = self._embedding.rows(token_ids, np.arange(start, end))
-        prompt = new_prompt(self.model, embedded, self.n_workers, start, sequence * self._matrices_of_a_sequence)
+        told = self._embedding.told(token_ids)
+        prompt = new_prompt(self.model, embedded, told, self.n_workers, start, sequence)
         self._team.set_work(self._prefill, self.model, cache, scratch, self._logits, prompt)
         self._team.submit(0)
         return prompt
@@ -203,7 +212,7 @@ class FusedSession:
     def _make_room(self, max_length: int, n_sequences: int) -> None:
         """Have memory for texts up to a length, that of earlier texts if it is large enough."""
         capacity = padded(max_length, LANES)  # as the store rounds: all parts have room for as many positions
-        n_matrices, n_at_once = n_sequences * self._matrices_of_a_sequence, max(MOST_AT_ONCE, n_sequences)
+        n_matrices, n_at_once = n_sequences * matrices_by_width(self.decoder)[0], max(MOST_AT_ONCE, n_sequences)
         store = None if self._cache is None else self._cache.store
         if store is None or capacity_of(store) < capacity or len(store.keys[0]) < n_matrices:
             self._cache = new_cache(self.decoder, self.model.qkv, capacity, n_sequences)
@@ -214,15 +223,18 @@ class FusedSession:
 
 def new_cache(decoder: Decoder, weights: Matrix, capacity: int, n_sequences: int) -> Cache:
     """Return an empty cache of some sequences as it goes with such weights."""
-    n_tables, n_pairs = max(1, len(decoder.rotations)), decoder.head_dim // 2 if decoder.rope else 0
-    store = new_store(weights, n_sequences * decoder.n_layers * decoder.n_kv_heads, capacity, decoder.head_dim)
-    cache = Cache(store, *(np.empty((n_tables, capacity, n_pairs), np.float32) for _ in range(2)))
+    widths, counts = head_widths(decoder), matrices_by_width(decoder)
+    store, wide = (new_store(weights, n_sequences * n, capacity, widths[-index]) for index, n in enumerate(counts))
+    n_tables, n_pairs = max(1, len(decoder.rotations)), widths[-1] // 2 if decoder.rope else 0
+    cosine, sine = (np.empty((n_tables, capacity, n_pairs), np.float32) for _ in range(2))
+    cache = Cache(store, wide if is_varied(decoder) else Absent(), cosine, sine)
     write_angles(decoder, cache, long=False)
     return cache
 
 
 def write_angles(decoder: Decoder, cache: Cache, *, long: bool) -> None:
     """Fill the tables of a cache with the angles of texts that are, or are not, longer than the `switching_length`."""
-    for index, rope in enumerate(decoder.rotations.values()):
-        cosine, sine = rope_tables(rope, decoder.head_dim, cache.cosine.shape[1], long=long)
-        cache.cosine[index], cache.sine[index] = cosine, sine
+    for index, (prefix, rope) in enumerate(decoder.rotations.items()):
+        head_dim = decoder.rotated_head_dim(prefix)
+        cosine, sine = rope_tables(rope, head_dim, cache.cosine.shape[1], long=long)
+        cache.cosine[index, :, : head_dim // 2], cache.sine[index, :, : head_dim // 2] = cosine, sine

@@ -2,35 +2,68 @@
 
 from __future__ import annotations
 
-from tuibench.engines.decoder.description import Decoder
+from dataclasses import replace
+
+from tuibench.engines.decoder.description import Attention, Decoder, Layer
+from tuibench.engines.fused.layers import feed_widths, head_widths
 
 _FEEDS = {
     *((activation, True) for activation in ("silu", "gelu_tanh")),
     *((activation, False) for activation in ("gelu", "gelu_tanh", "relu", "relu_squared")),
 }
+_MOST_WIDTHS = 2
+_OF_KEYS = {"key_norm", "key_norm_bias"}
+"""Roles that layers lack which read another's keys."""
 
 
 def unsupported(decoder: Decoder) -> str | None:
     """Return why the kernels cannot run a decoder, or None."""
-    reason = _unknown(decoder)
+    reason = _unlike(decoder) or _unknown(decoder)
     return None if reason is None else f"{reason}; the method onnx-fused runs this model"
 
 
+def _unlike(decoder: Decoder) -> str | None:
+    """Return what the layers differ in, if it is more than the kernels can tell apart."""
+    if decoder.convolving:
+        return "the kernels have no convolutions, which this model has in place of attention"
+    if len({_kind(layer) for layer in decoder.layers}) > 1:
+        return "the layers of this model differ in their kinds, and the kernels have one"
+    experts = any(layer.feed.experts is not None for layer in decoder.layers)
+    if len(head_widths(decoder)) > _MOST_WIDTHS or len(feed_widths(decoder)) > (1 if experts else _MOST_WIDTHS):
+        return "the layers of this model differ in their sizes, and the kernels have two, of experts one"
+    shares = any(each.keys_of is not None or each.keys_as_values for each in decoder.attentions.values())
+    if shares and any(each.qk_norm == "all" for each in decoder.attentions.values()):
+        return "the kernels normalise all heads together only where each layer has keys and values of its own"
+    return None
+
+
+def _kind(layer: Layer) -> tuple[object, ...]:
+    """Return all that is the same in all layers."""
+    attention: Attention = replace(
+        layer.attention,
+        window=None,
+        scale=1.0,
+        rotated=False,
+        head_dim=2,
+        n_kv_heads=1,
+        keys_as_values=False,
+        keys_of=None,
+    )
+    return attention, replace(layer.feed, width=1), frozenset(layer.weights) - _OF_KEYS
+
+
 def _unknown(decoder: Decoder) -> str | None:
-    if not decoder.is_uniform:
-        return "the layers of this model differ in their sizes or kinds, and the kernels have one"
-    attention, feed = decoder.layers[0].attention, decoder.layers[0].feed
+    feed, roles = decoder.layers[0].feed, decoder.layers[0].weights
     if decoder.norm == "rms" and "final_norm_bias" in decoder.weights:
         return "the kernels have no RMS norm with a bias"
-    if attention.value_norm or "layer_scale" in decoder.layers[0].weights:
-        return "the kernels have no norms of values and no scale of layers"
-    if attention.sinks:
-        return "the kernels have no attention sinks"
     experts = feed.experts
-    if experts is not None and (experts.slope, experts.offset, experts.limit, feed.bias) != (1.0, 0.0, None, False):
-        return "the kernels have no experts with biases, offsets or limits"
-    if experts is not None and (decoder.parallel or "mlp_down_norm" in decoder.layers[0].weights):
+    limited = experts is not None and (experts.slope, experts.offset, experts.limit) != (1.0, 0.0, None)
+    if limited and (feed.activation, feed.gated) != ("silu", True):
+        return "the kernels have slopes, offsets and limits of experts with a SiLU, and of no other activation"
+    if experts is not None and (decoder.parallel or "mlp_down_norm" in roles):
         return "the kernels have experts in layers only that normalise what they read, and nothing else"
     if (feed.activation, feed.gated) not in _FEEDS:
         return f"the kernels have no feed-forward with {feed.activation} {'with' if feed.gated else 'without'} a gate"
+    if decoder.layer_input and feed.activation != "gelu_tanh":
+        return f"the kernels tell layers the token again with gelu_tanh, and not with {feed.activation}"
     return None

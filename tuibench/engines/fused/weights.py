@@ -19,17 +19,26 @@ from numpy.typing import NDArray
 
 from tuibench.engines.base import Progress
 from tuibench.engines.decoder.checkpoint import Checkpoint
-from tuibench.engines.decoder.description import Decoder, packed_shape
+from tuibench.engines.decoder.description import Decoder, Layer, packed_shape
+from tuibench.engines.fused.layers import by_width
 from tuibench.engines.fused.matrices import LANES, Matrix, padded, used_parts
-from tuibench.engines.fused.model import LAYER_MATRICES, read_expert, read_role
+from tuibench.engines.fused.model import INPUT_MATRICES, LAYER_MATRICES, WIDE, read_expert, read_role
 from tuibench.engines.fused.packing import PACKINGS
 from tuibench.models.artifacts import CachedArtifact, Recipe, find_artifact, make_artifact
 from tuibench.models.references import model_digest
 
-_HEAD = "head"
+_HEAD, _PROJECTION = "head", "layer_projection"
+_NO_LAYERS = (0, 1, 1)
 _HEAD_BYTES = 16_000_000
 """About as much of the output head, in FP32, as is packed at a time."""
-_SOURCES = ("fused/matrices.py", "fused/packing.py", "fused/model.py", "fused/weights.py", "decoder/*.py")
+_SOURCES = (
+    "fused/matrices.py",
+    "fused/packing.py",
+    "fused/model.py",
+    "fused/layers.py",
+    "fused/weights.py",
+    "decoder/*.py",
+)
 """What decides the files' contents, beside the model."""
 
 Stacks = dict[str, Matrix]
@@ -83,7 +92,7 @@ def keep_packed(
                 with (directory / f"{part.stack}.{name}").open("ab") as file:
                     file.write(content.data)
 
-    needed_bytes = sum(int(np.prod(size)) * _WEIGHT_BITS[precision] // 8 for size in _sizes(decoder).values())
+    needed_bytes = sum(int(np.prod(size)) * _WEIGHT_BITS[precision] // 8 for size in stack_sizes(decoder).values())
     make_artifact(recipe, model_dir.name, write, needed_bytes=needed_bytes)
     return True
 
@@ -96,7 +105,7 @@ def packed_matrices(
     decoder: Decoder, checkpoint: Checkpoint, model_dir: Path, precision: str, n_threads: int, progress: Progress
 ) -> Stacks:
     """Return a model's matrices from the files that `keep_packed` made; without them, they are packed here."""
-    stacks = {name: PACKINGS[precision].empty(*size) for name, size in _sizes(decoder).items()}
+    stacks = {name: PACKINGS[precision].empty(*size) for name, size in stack_sizes(decoder).items()}
     kept = find_artifact(packed_recipe(model_dir, precision), verify=False)
     if kept is None:
         for part in _packed(decoder, checkpoint, precision, n_threads, progress):
@@ -108,16 +117,25 @@ def packed_matrices(
     return stacks
 
 
-def _sizes(decoder: Decoder) -> dict[str, tuple[int, int, int]]:
+def stack_sizes(decoder: Decoder) -> dict[str, tuple[int, int, int]]:
     """Return layers, outputs and inputs of each stack, the largest first."""
-    described = decoder.layers[0].weights
-    layers: dict[str, tuple[int, int, int]] = {}
+    sizes = {_HEAD: (1, decoder.vocabulary, decoder.hidden)}
     for name in LAYER_MATRICES:
-        n_experts = _n_experts(decoder, name)
-        n_outputs, n_inputs = packed_shape(described[name])
-        layers[name] = (decoder.n_layers * n_experts, n_outputs // n_experts, n_inputs)
-    sizes = {_HEAD: (1, decoder.vocabulary, decoder.hidden)} | layers
+        for prefix, layers in zip(("", WIDE), by_width(decoder, name), strict=True):
+            sizes[f"{prefix}{name}"] = _stack_size(layers, name, _n_experts(decoder, name))
+    for name in INPUT_MATRICES:
+        sizes[name] = _stack_size([layer for layer in decoder.layers if name in layer.weights], name, 1)
+    projection = decoder.weights.get(_PROJECTION)
+    sizes[_PROJECTION] = (1, *packed_shape(projection)) if projection else _NO_LAYERS
     return dict(sorted(sizes.items(), key=lambda item: -int(np.prod(item[1]))))
+
+
+def _stack_size(layers: list[Layer], name: str, n_experts: int) -> tuple[int, int, int]:
+    """Return that of one stack: a layer has as many rows as the one that has most, which may have keys of its own."""
+    if not layers:
+        return _NO_LAYERS
+    shapes = [packed_shape(layer.weights[name]) for layer in layers]
+    return len(layers) * n_experts, max(n_outputs for n_outputs, _ in shapes) // n_experts, shapes[0][1]
 
 
 def _n_experts(decoder: Decoder, name: str) -> int:
@@ -127,6 +145,8 @@ def _n_experts(decoder: Decoder, name: str) -> int:
 
 def _read_stack(kept: CachedArtifact, named: tuple[str, Matrix]) -> None:
     name, stack = named
+    if len(stack[0]) == 0:
+        return
     files = {field: (kept.directory / f"{name}.{field}").open("rb", buffering=0) for field in stack._fields}
     try:
         for layer in range(len(stack[0])):
@@ -158,7 +178,11 @@ def _packed(
     decoder: Decoder, checkpoint: Checkpoint, precision: str, n_threads: int, progress: Progress
 ) -> Iterator[_Part]:
     """Yield all matrices packed, the rows and layers of a stack in order; one for each thread is held at a time."""
-    tasks = [*_head_tasks(decoder, checkpoint, precision), *_layer_tasks(decoder, checkpoint, precision)]
+    tasks = [
+        *_head_tasks(decoder, checkpoint, precision),
+        *_projection_tasks(decoder, checkpoint, precision),
+        *_layer_tasks(decoder, checkpoint, precision),
+    ]
     with ThreadPoolExecutor(n_threads) as pool:
         for first in range(0, len(tasks), n_threads):
             progress("packing weights", first, len(tasks))
@@ -178,17 +202,35 @@ def _head_tasks(decoder: Decoder, checkpoint: Checkpoint, precision: str) -> Ite
 
 
 def _layer_tasks(decoder: Decoder, checkpoint: Checkpoint, precision: str) -> Iterator[Callable[[], _Part]]:
-    def pack(index: int, name: str) -> _Part:
-        matrix = read_role(checkpoint, decoder.layers[index], name)
-        assert matrix is not None  # noqa: S101 - every decoder has these
-        return _Part(name, index, 0, PACKINGS[precision].pack(matrix))
+    sizes = stack_sizes(decoder)
 
-    def pack_expert(index: int, name: str, expert: int) -> _Part:
-        matrix = read_expert(checkpoint, decoder.layers[index], name, expert)
-        return _Part(name, index * _n_experts(decoder, name) + expert, 0, PACKINGS[precision].pack(matrix))
+    def pack(stack: str, place: int, layer: Layer, name: str) -> _Part:
+        matrix = read_role(checkpoint, layer, name)
+        assert matrix is not None  # noqa: S101 - the layer has it
+        if more_rows := sizes[stack][1] - len(matrix):
+            matrix = np.pad(matrix, ((0, more_rows), (0, 0)))
+        return _Part(stack, place, 0, PACKINGS[precision].pack(matrix))
 
-    for index in range(decoder.n_layers):
-        for name in LAYER_MATRICES:
+    def pack_expert(name: str, place: int, layer: Layer, expert: int) -> _Part:
+        matrix = read_expert(checkpoint, layer, name, expert)
+        return _Part(name, place * _n_experts(decoder, name) + expert, 0, PACKINGS[precision].pack(matrix))
+
+    places = {
+        (layer.name, name): (f"{prefix}{name}", place)
+        for name in (*LAYER_MATRICES, *INPUT_MATRICES)
+        for prefix, layers in zip(("", WIDE), by_width(decoder, name), strict=True)
+        for place, layer in enumerate(layers)
+        if name in layer.weights
+    }
+    for layer in decoder.layers:
+        for name in (name for name in (*LAYER_MATRICES, *INPUT_MATRICES) if name in layer.weights):
+            stack, place = places[layer.name, name]
             n_experts = _n_experts(decoder, name)
-            each = [partial(pack_expert, index, name, expert) for expert in range(n_experts)]
-            yield from each if n_experts > 1 else [partial(pack, index, name)]
+            each = [partial(pack_expert, name, place, layer, expert) for expert in range(n_experts)]
+            yield from each if n_experts > 1 else [partial(pack, stack, place, layer, name)]
+
+
+def _projection_tasks(decoder: Decoder, checkpoint: Checkpoint, precision: str) -> Iterator[Callable[[], _Part]]:
+    if _PROJECTION in decoder.weights:
+        projection = checkpoint.matrix(decoder.weights, _PROJECTION)
+        yield lambda: _Part(_PROJECTION, 0, 0, PACKINGS[precision].pack(projection))

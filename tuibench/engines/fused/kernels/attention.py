@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tuibench.engines.fused.buffers import CHUNK, Inputs, Tokens
 from tuibench.engines.fused.cache import Store
 from tuibench.engines.fused.compiler import kernel
+from tuibench.engines.fused.kernels.heads import NO_SINK
 from tuibench.engines.fused.kernels.matrix import multiply, prepare_inputs
 from tuibench.engines.fused.kernels.store import keys_of, scale_weights, values_of
 from tuibench.engines.fused.kernels.vector import Vector, cap, exponential, largest_of
@@ -58,6 +59,7 @@ def attend_chunk(
     scale: np.float32,
     softcap: np.float32,
     weights: Inputs,
+    head_dim: int,
     out: Tokens,
 ) -> None:
     """Leave `o[head_dim], …, m, z` of query heads that share one KV head, in the rows of `out`.
@@ -71,7 +73,8 @@ def attend_chunk(
         scale: Of the scores, above 0.
         softcap: What they then stay below; 0 where they may be of any size.
         weights: Memory for scores, a row a head.
-        out: `[heads, whole panels of head_dim, then m and z at the end]`
+        head_dim: Width of the heads.
+        out: `[heads, whole panels of the widest heads, then m and z at the end]`
     """
     panel, n_panels = positions[0] // LANES, (positions[1] + LANES - 1) // LANES - positions[0] // LANES
     n_positions = positions[1] - panel * LANES
@@ -83,18 +86,23 @@ def attend_chunk(
         scale_weights(store, index, panel, scores)
         prepare_inputs(values, weights, head, n_positions)
         out[head, out.shape[1] - 2], out[head, out.shape[1] - 1] = largest, total
-    multiply(values, index, 0, out.shape[1] // LANES, weights, n_queries, out)
+    multiply(values, index, 0, (head_dim + LANES - 1) // LANES, weights, n_queries, out)
 
 
 @kernel
-def combine_chunks(parts: NDArray[np.float32], out: Vector) -> None:
-    """Put one head together from the rows, one a chunk, that `attend_chunk` left; empty chunks have `z = 0`."""
+def combine_chunks(parts: NDArray[np.float32], sink: np.float32, out: Vector) -> None:
+    """Put one head together from the rows, one a chunk, that `attend_chunk` left; empty chunks have `z = 0`.
+
+    A sink is a score that takes its share and adds nothing; see `sink_of`.
+    """
     head_dim, z = out.size, parts.shape[1] - 1
-    largest = np.float32(-np.inf)
+    largest = sink
     for c in range(parts.shape[0]):
         if parts[c, z] > 0:
             largest = max(largest, parts[c, z - 1])
     total = np.float32(0)
+    if sink > NO_SINK:
+        total = exponential(sink - largest)
     for i in range(head_dim):
         out[i] = np.float32(0)
     for c in range(parts.shape[0]):

@@ -1,9 +1,19 @@
-"""Queries and keys, from what their product gave to what attention reads: normalised and rotated."""
+"""Queries and keys, from what their product gave to what attention reads: normalised and rotated; and sinks."""
 
 from __future__ import annotations
 
+import numpy as np
+
 from tuibench.engines.fused.compiler import kernel
 from tuibench.engines.fused.kernels.vector import Vector, norm, rms_norm, rotate
+
+NO_SINK = np.float32(-np.inf)
+
+
+@kernel
+def sink_of(sinks: Vector, head: int) -> np.float32:
+    """Return the score of a head's attention sink (GPT-OSS), of which no share comes where a layer has none."""
+    return sinks[head] if sinks.size else NO_SINK
 
 
 @kernel

@@ -10,6 +10,7 @@ import numpy as np
 
 from tuibench.engines.fused.buffers import FEW, GROUP, QUERY_BLOCK, Heads, Tokens
 from tuibench.engines.fused.compiler import kernel
+from tuibench.engines.fused.kernels.heads import NO_SINK
 from tuibench.engines.fused.kernels.tile_ir import multiply_tile
 from tuibench.engines.fused.kernels.vector import cap, exponential
 
@@ -18,7 +19,13 @@ _HIDDEN = np.float32(-np.inf)
 
 @kernel
 def _softmax_columns(
-    scores: Tokens, position: int, window: int, scale: np.float32, softcap: np.float32, columns: Tokens
+    scores: Tokens,
+    position: int,
+    window: int,
+    scale: np.float32,
+    softcap: np.float32,
+    sink: np.float32,
+    columns: Tokens,
 ) -> None:
     """Turn products, row p that of position p seen from `position`, into `e^(s − max)`; leave the sum of each column.
 
@@ -28,6 +35,7 @@ def _softmax_columns(
         window: How many positions a query sees.
         scale: Of the scores.
         softcap: What they then stay below; 0 where they may be of any size.
+        sink: A score more, of which only the share is left, in the sum; see `sink_of`.
         columns: See `Heads`.
     """
     if softcap > 0:
@@ -35,7 +43,7 @@ def _softmax_columns(
             cap(scores[p], scale, softcap)
         scale = np.float32(1)
     largest, totals = columns[0], columns[1]
-    largest[:] = _HIDDEN
+    largest[:] = sink
     for p in range(scores.shape[0]):
         row, behind = scores[p], position - p
         for q in range(QUERY_BLOCK):
@@ -43,6 +51,9 @@ def _softmax_columns(
             row[q] = row[q] * scale if seen else _HIDDEN
             largest[q] = max(largest[q], row[q])
     totals[:] = np.float32(0)
+    if sink > NO_SINK:
+        for q in range(QUERY_BLOCK):
+            totals[q] = exponential(sink - largest[q])
     for p in range(scores.shape[0]):
         row = scores[p]
         for q in range(QUERY_BLOCK):
@@ -56,8 +67,10 @@ def attend_block(
     worker: int,
     head: int,
     block: int,
+    sizes: tuple[int, int],
     n_before: int,
     limits: tuple[float, float, int],
+    sink: np.float32,
     out: Tokens,
     column: int,
 ) -> None:
@@ -68,14 +81,16 @@ def attend_block(
         worker: Whose memory is used.
         head: Of the queries.
         block: Of the queries.
+        sizes: How many KV heads there are, and their width.
         n_before: Positions before that of the first query.
         limits: Scale and cap of the scores, and how many positions a query sees.
+        sink: See `sink_of`.
         out: `[tokens, …]`
         column: Of the head's first element.
     """
-    n_heads, _, head_dim, _ = heads.queries.shape
-    kv_head = head // (n_heads // heads.keys.shape[0])
-    n_positions, depth = heads.values.shape[1:]
+    n_kv_heads, head_dim = sizes
+    kv_head = head // (heads.queries.shape[0] // n_kv_heads)
+    n_positions, depth = heads.values.shape[1], (head_dim + FEW - 1) // FEW * FEW
     scale, softcap, window = limits
     first_row = block * QUERY_BLOCK
     start = n_before + first_row
@@ -87,7 +102,8 @@ def attend_block(
         keys, row = heads.keys[kv_head, group], group * GROUP - begin
         multiply_tile(GROUP, QUERY_BLOCK, keys, 0, query, 0, head_dim, scores, row, 0)
     columns = heads.columns[worker]
-    _softmax_columns(scores[: end - begin], start - begin, window, np.float32(scale), np.float32(softcap), columns)
+    mine = scores[: end - begin]
+    _softmax_columns(mine, start - begin, window, np.float32(scale), np.float32(softcap), sink, columns)
     values, i = heads.values[kv_head, begin:end], 0
     while i + GROUP <= depth:
         multiply_tile(GROUP, QUERY_BLOCK, values, i, scores, 0, end - begin, mixed, i, 0)

@@ -198,6 +198,14 @@ def silu_gate(gate_up: Vector, out: Vector) -> None:
 
 
 @kernel
+def limited_silu_gate(gate_up: Vector, slope: np.float32, offset: np.float32, limit: np.float32, out: Vector) -> None:
+    """`out[i] = g / (1 + e^(−slope · g)) · (u + offset)` where `g ≤ limit`, `|u| ≤ limit`; see `silu_gate`."""
+    for i in range(out.size):
+        gate, up = min(gate_up[2 * i], limit), min(max(gate_up[2 * i + 1], -limit), limit)
+        out[i] = gate / (_ONE + exponential(-slope * gate)) * (up + offset)
+
+
+@kernel
 def gelu_gate(gate_up: Vector, out: Vector) -> None:
     """`out[i] = gelu(g) · u`, see `silu_gate` and `gelu_tanh`."""
     for i in range(out.size):
@@ -259,6 +267,20 @@ def add(x: Vector, update: Vector) -> None:
     """`x += update`"""
     for i in range(x.size):
         x[i] += update[i]
+
+
+@kernel
+def multiply_by(x: Vector, factors: Vector) -> None:
+    """`x *= factors`"""
+    for i in range(x.size):
+        x[i] *= factors[i]
+
+
+@kernel
+def scale_by(x: Vector, factor: np.float32) -> None:
+    """`x *= factor`"""
+    for i in range(x.size):
+        x[i] *= factor
 
 
 @kernel
