@@ -20,9 +20,9 @@ kernels_prompt_attention  many queries against a prompt
 team            threads that meet at a barrier instead of being started for every product
 places          where a layer's matrices, heads, keys and values are
 products        what a token adds to the residual
-told            layers that are told the token again, which few models have
+layer_inputs    layers that read the token again, which few models have
 decode          the token, start to end; or a few tokens at once
-prefill         the prompt, as products of matrices; with prompt_products and prompt_told
+prefill         the prompt, as products of matrices; with prompt_products and prompt_layer_inputs
 ```
 
 What the larger steps gained: SmolLM2-135M on two cores with AVX-512 and VNNI, versions in turns within one run, medians

@@ -91,8 +91,8 @@ class Scratch(NamedTuple):
     """Of each token, which of those in the cache."""
     residual: Tokens
     """`[n, hidden]`"""
-    told: Tokens
-    """`[n, layers · width]`: what the layers are told of the token besides, see `Decoder.layer_input`."""
+    layer_inputs: Tokens
+    """`[n, layers · width]`: what the layers read of the token besides, see `Decoder.layer_input`."""
     projected: Tokens
     """What the token's part in that is made of."""
     qkv: Tokens
@@ -122,7 +122,7 @@ def new_scratch(model: Model, n_workers: int, capacity: int, n_tokens: int = 1) 
     head_dim, group = int(model.layers.head_dims.max()), shape.n_heads // int(model.layers.n_kv_heads.min())
     # One panel more: a window need not begin with one.
     n_chunks = n_workers * (1 + (capacity + LANES) // (CHUNK * n_workers))
-    all_told = shape.layer_input * len(model.layers.widths)
+    n_layer_inputs = shape.layer_input * len(model.layers.widths)
 
     def zeros(*size: int) -> NDArray[np.float32]:
         return np.zeros(size, np.float32)
@@ -131,8 +131,8 @@ def new_scratch(model: Model, n_workers: int, capacity: int, n_tokens: int = 1) 
         positions=np.zeros(n_tokens, np.int64),
         sequences=np.zeros(n_tokens, np.int64),
         residual=zeros(n_tokens, shape.hidden),
-        told=zeros(n_tokens, all_told),
-        projected=zeros(n_tokens, padded(all_told, LANES)),
+        layer_inputs=zeros(n_tokens, n_layer_inputs),
+        projected=zeros(n_tokens, padded(n_layer_inputs, LANES)),
         qkv=zeros(n_tokens, padded(int(model.layers.qkv_rows.max()), LANES)),
         hidden=zeros(n_tokens, padded(max(shape.intermediate, shape.layer_input), LANES)),
         update=zeros(n_tokens, shape.hidden),
@@ -219,7 +219,7 @@ class Prompt(NamedTuple):
     sequence: int
     """Which of those in the cache."""
     residual: Tokens
-    told: Tokens
+    layer_inputs: Tokens
     """See `Scratch`."""
     outputs: Tokens
     """What the last product gave, `[tokens, rounded up to 4, outputs of the widest matrix]`."""
@@ -235,18 +235,18 @@ class Prompt(NamedTuple):
 
 
 def new_prompt(
-    model: Model, embedded: Tokens, told: Tokens, n_workers: int, n_before: int = 0, sequence: int = 0
+    model: Model, embedded: Tokens, layer_inputs: Tokens, n_workers: int, n_before: int = 0, sequence: int = 0
 ) -> Prompt:
     """Return memory for a prompt whose embedded tokens are given; see `Prompt` for its place."""
     shape, n_tokens, (widest_in, widest_out) = model.shape, len(embedded), _widest(model)
-    layers, widest_out = model.layers, max(widest_out, told.shape[1])
+    layers, widest_out = model.layers, max(widest_out, layer_inputs.shape[1])
     n_kv_heads, head_dim = int(layers.n_kv_heads.max()), int(layers.head_dims.max())
     inputs = new_inputs(padded(n_tokens, FEW), widest_in)
     return Prompt(
         n_before=n_before,
         sequence=sequence,
         residual=np.ascontiguousarray(embedded),
-        told=np.ascontiguousarray(told),
+        layer_inputs=np.ascontiguousarray(layer_inputs),
         # Staggered like the inputs, see there.
         outputs=np.zeros((padded(n_tokens, FEW), padded(widest_out, LANES) + _STAGGER), np.float32),
         inputs=inputs,

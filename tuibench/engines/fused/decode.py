@@ -31,12 +31,12 @@ from tuibench.engines.fused.kernels.vector import (
     copy,
     norm,
 )
+from tuibench.engines.fused.layer_inputs import begin_layers, end_layer
 from tuibench.engines.fused.matrices import LANES
 from tuibench.engines.fused.model import Model
 from tuibench.engines.fused.places import finish_value, head_of, matrix_of, normalise_all_heads, of_width
 from tuibench.engines.fused.products import Step, add_norm, add_product, write_product
 from tuibench.engines.fused.reference import by_reference
-from tuibench.engines.fused.told import begin_layers, end_layer
 
 
 @kernel

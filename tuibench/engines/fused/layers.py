@@ -57,7 +57,7 @@ def feed_widths(decoder: Decoder) -> list[int]:
 
 
 def is_varied(decoder: Decoder) -> bool:
-    """Return whether a model needs the kernels that know two widths and layers that are told the token again."""
+    """Return whether a model needs the kernels that know two widths and layers that read the token again."""
     one_width = len(head_widths(decoder)) == len(feed_widths(decoder)) == 1
     return not one_width or any(layer.weights.keys() & {"layer_scale", "input_gate"} for layer in decoder.layers)
 

@@ -28,7 +28,7 @@ TOY_WIDTH = 32
 _NONE = np.zeros(0, np.float32)
 LAYER_MATRICES = ("qkv", "attention_out", "mlp_up", "mlp_down")
 INPUT_MATRICES = ("input_gate", "input_out")
-"""Those of layers that are told the token again."""
+"""Those of layers that read the token again."""
 WIDE = "wide_"
 """Prefix of the stacks of the wider layers, see `layers`."""
 _OF_VARIED = (*(f"{WIDE}{name}" for name in LAYER_MATRICES), "layer_projection", *INPUT_MATRICES)
@@ -72,7 +72,7 @@ class Shape(NamedTuple):
     offset: float
     limit: float
     layer_input: int
-    """Width of what each layer is told of the token besides; 0 where that is nothing."""
+    """Width of what each layer reads of the token besides; 0 where that is nothing."""
 
 
 class Vectors(NamedTuple):
@@ -139,7 +139,7 @@ class Model(NamedTuple):
     wide_mlp_down: Matrix | Absent
     head: Matrix
     layer_projection: Matrix
-    """This and the next two: of layers that are told the token again, see `Decoder.layer_input`; absent likewise."""
+    """This and the next two: of layers that read the token again, see `Decoder.layer_input`; absent likewise."""
     input_gate: Matrix
     input_out: Matrix
 

@@ -31,8 +31,8 @@ from tuibench.engines.fused.matrices import LANES
 from tuibench.engines.fused.model import Model
 from tuibench.engines.fused.places import finish_value, head_of, matrix_of, normalise_all_heads, of_width
 from tuibench.engines.fused.products import Step
+from tuibench.engines.fused.prompt_layer_inputs import begin_prompt, end_prompt_layer
 from tuibench.engines.fused.prompt_products import add_outputs, add_update, norm_inputs, project
-from tuibench.engines.fused.prompt_told import begin_prompt, end_prompt_layer
 from tuibench.engines.fused.reference import by_reference
 
 _FEW_BLOCKS = 2

@@ -43,12 +43,12 @@ class Embedding:
             rows = rows + self._positions[positions]
         return rows
 
-    def told(self, token_ids: Sequence[int]) -> NDArray[np.float32]:
-        """Return `[tokens, layers · width]`: what layers are told of tokens besides, which may be nothing."""
-        told = np.zeros((len(token_ids), 0), np.float32)
+    def layer_inputs(self, token_ids: Sequence[int]) -> NDArray[np.float32]:
+        """Return `[tokens, layers · width]`: what layers read of tokens besides, which may be nothing."""
+        layer_inputs = np.zeros((len(token_ids), 0), np.float32)
         for table in self._layer_tables:  # one, or none
-            told = self._layer_rows(table, token_ids) * self._layer_scale
-        return told
+            layer_inputs = self._layer_rows(table, token_ids) * self._layer_scale
+        return layer_inputs
 
 
 class FusedSession:
@@ -175,7 +175,7 @@ class FusedSession:
         scratch, n_tokens = self._scratch, len(token_ids)
         assert scratch is not None  # noqa: S101 - the protocol reads first
         scratch.residual[:n_tokens] = self._embedding.rows(token_ids, positions)
-        scratch.told[:n_tokens] = self._embedding.told(token_ids)
+        scratch.layer_inputs[:n_tokens] = self._embedding.layer_inputs(token_ids)
         scratch.positions[:n_tokens], scratch.sequences[:n_tokens] = positions, sequences
         self._team.submit(0, n_tokens)
         return self._logits[:n_tokens, : self.decoder.vocabulary]
@@ -188,8 +188,8 @@ class FusedSession:
         end = start + len(token_ids)
         self._turn(end, cache)
         embedded = self._embedding.rows(token_ids, np.arange(start, end))
-        told = self._embedding.told(token_ids)
-        prompt = new_prompt(self.model, embedded, told, self.n_workers, start, sequence)
+        layer_inputs = self._embedding.layer_inputs(token_ids)
+        prompt = new_prompt(self.model, embedded, layer_inputs, self.n_workers, start, sequence)
         self._team.set_work(self._prefill, self.model, cache, scratch, self._logits, prompt)
         self._team.submit(0)
         return prompt

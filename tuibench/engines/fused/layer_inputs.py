@@ -1,4 +1,4 @@
-"""Layers of a decoded token that end otherwise: told the token again, and multiplied by a number (Gemma 4).
+"""Layers of a decoded token that end otherwise: they read the token again, and multiplied by a number (Gemma 4).
 
 Only models that need it get this code; see `layers.is_varied`.
 """
@@ -24,37 +24,40 @@ Team = NDArray[np.int64]
 
 
 def begin_layers(projection: Matrix, step: Step, team: Team, model: Model, scratch: Scratch, inputs: Inputs) -> None:
-    """Make what the layers are told of the token, where there is such a matrix."""
+    """Make what the layers read of the token besides, where there is such a matrix."""
     raise NotImplementedError  # this and the next are chosen by type, while compiling
 
 
 def end_layer(gate: Matrix, layer: int, step: Step, team: Team, model: Model, scratch: Scratch, inputs: Inputs) -> None:
-    """Tell a layer, and scale what leaves it, where there is such a matrix."""
+    """Add what a layer makes of its input of the token, and scale what leaves it, where there is such a matrix."""
     raise NotImplementedError
 
 
 @kernel
-def _project_told(step: Step, team: Team, model: Model, scratch: Scratch, inputs: Inputs) -> None:
-    """`told += norm(W · x)`, each layer's part normalised by itself: what the layers are told of the token besides."""
+def _project_layer_inputs(step: Step, team: Team, model: Model, scratch: Scratch, inputs: Inputs) -> None:
+    """`layer_inputs += norm(W · x)`, each layer's part normalised by itself."""
     shape, weight = model.shape, model.vectors.layer_projection_norm
     for t in range(step.n_tokens):
         copy(scratch.residual[t], inputs.values[t])
         prepare_inputs(model.layer_projection, inputs, t, shape.hidden)
-    first, last = panel_share(scratch.told.shape[1], step.worker, step.n_workers)[:2]
+    first, last = panel_share(scratch.layer_inputs.shape[1], step.worker, step.n_workers)[:2]
     multiply(model.layer_projection, 0, first, last, inputs, step.n_tokens, scratch.projected)
     barrier(team, step.n_workers)
-    first, last = share(scratch.told.shape[1] // shape.layer_input, step.worker, step.n_workers)
+    first, last = share(scratch.layer_inputs.shape[1] // shape.layer_input, step.worker, step.n_workers)
     for t in range(step.n_tokens):
         for part in range(first, last):
             begin, end = part * shape.layer_input, (part + 1) * shape.layer_input
             projected = scratch.projected[t][begin:end]
             rms_norm(projected, weight, shape.epsilon, projected)
-            add(scratch.told[t][begin:end], projected)
+            add(scratch.layer_inputs[t][begin:end], projected)
 
 
 @kernel
-def _add_told(layer: int, step: Step, team: Team, model: Model, scratch: Scratch, inputs: Inputs) -> None:
-    """`x += norm(W_out · (gelu(W_gate · x) · told))`; every worker has to have added its rows of the feed-forward."""
+def _add_layer_input(layer: int, step: Step, team: Team, model: Model, scratch: Scratch, inputs: Inputs) -> None:
+    """`x += norm(W_out · (gelu(W_gate · x) · layer_inputs))`.
+
+    Every worker has to have added its rows of the feed-forward.
+    """
     width, hidden = model.shape.layer_input, model.shape.hidden
     barrier(team, step.n_workers)
     for t in range(step.n_tokens):
@@ -66,7 +69,7 @@ def _add_told(layer: int, step: Step, team: Team, model: Model, scratch: Scratch
     for t in range(step.n_tokens):
         mine = scratch.hidden[t][begin:end]
         gelu_tanh(outputs[t][begin:end], mine)
-        multiply_by(mine, scratch.told[t][layer * width + begin : layer * width + end])
+        multiply_by(mine, scratch.layer_inputs[t][layer * width + begin : layer * width + end])
     barrier(team, step.n_workers)
     for t in range(step.n_tokens):
         copy(scratch.hidden[t][:width], inputs.values[t])
@@ -88,11 +91,11 @@ def _scale_layer(layer: int, step: Step, model: Model, scratch: Scratch) -> None
 @overload(begin_layers, **CHOICE)  # type: ignore[untyped-decorator]  # Numba carries no types
 def _choose_beginning(projection: Any, step: Any, team: Any, model: Any, scratch: Any, inputs: Any) -> Any:
     if holds(projection, Absent):
-        return lambda projection, step, team, model, scratch, inputs: None  # noqa: ARG005 - nothing is told
+        return lambda projection, step, team, model, scratch, inputs: None  # noqa: ARG005 - there are none
 
     def begin(projection, step, team, model, scratch, inputs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - compiled
         if model.shape.layer_input:
-            _project_told(step, team, model, scratch, inputs)
+            _project_layer_inputs(step, team, model, scratch, inputs)
 
     return begin
 
@@ -100,11 +103,11 @@ def _choose_beginning(projection: Any, step: Any, team: Any, model: Any, scratch
 @overload(end_layer, **CHOICE)  # type: ignore[untyped-decorator]
 def _choose_end(gate: Any, layer: Any, step: Any, team: Any, model: Any, scratch: Any, inputs: Any) -> Any:
     if holds(gate, Absent):
-        return lambda gate, layer, step, team, model, scratch, inputs: None  # noqa: ARG005 - nothing is told
+        return lambda gate, layer, step, team, model, scratch, inputs: None  # noqa: ARG005 - there are none
 
     def end(gate, layer, step, team, model, scratch, inputs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - compiled
         if model.shape.layer_input:
-            _add_told(layer, step, team, model, scratch, inputs)
+            _add_layer_input(layer, step, team, model, scratch, inputs)
         if model.vectors.layer_scale.shape[1]:
             _scale_layer(layer, step, model, scratch)
 
