@@ -2,8 +2,11 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.store.test_catalogue import save
@@ -60,6 +63,62 @@ def unwritable_elsewhere(path):
 def test_what_a_copy_does_not_bring_back_is_read_here(read, descendants):
     assert read_at_once(read, PATHS, ModelHeader) == [known(path) for path in PATHS]
     assert not descendants()
+
+
+def test_where_no_further_process_can_be_made_the_rest_is_read_here(monkeypatch, descendants):
+    fork, n_made = os.fork, []
+
+    def fork_once():
+        if n_made:
+            raise BlockingIOError("no more processes")
+        n_made.append(1)
+        return fork()
+
+    monkeypatch.setattr(os, "fork", fork_once)
+    found = read_at_once(by_whom, PATHS, ModelHeader)
+    assert [each.name for each in found] == [path.stem for path in PATHS]
+    assert len({each.source for each in found}) == 2
+    assert not descendants()
+
+
+def test_a_launcher_may_have_left_the_end_of_children_ignored(descendants):
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        found = read_at_once(by_whom, PATHS, ModelHeader)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert [each.name for each in found] == [path.stem for path in PATHS]
+    assert not descendants()
+
+
+LONG_ANSWERS = """
+import os, signal, sys
+from pathlib import Path
+os.sched_getaffinity = lambda _: {0, 1, 2}
+from tuibench.store.schema import ModelHeader
+from tuibench.store.shared_out import read_at_once
+
+parent = os.getpid()
+
+def read(path):
+    if os.getpid() == parent:
+        print(flush=True)
+        signal.pause()
+    return ModelHeader(name="x" * 2000, source="", digest="", parameters=0, weight_bytes=0, architecture="", dtype="")
+
+read_at_once(read, [Path(str(number)) for number in range(300)], ModelHeader)
+"""
+
+
+def test_who_is_killed_leaves_no_copy_that_waits_for_a_reader():
+    parent = subprocess.Popen([sys.executable, "-c", LONG_ANSWERS], stdout=subprocess.PIPE)
+    parent.stdout.readline()
+    copies = psutil.Process(parent.pid).children()
+    assert len(copies) == 2
+    parent.kill()
+    parent.wait()
+    _, alive = psutil.wait_procs(copies, timeout=10)
+    assert not alive
 
 
 def test_who_is_interrupted_leaves_no_copy_behind(descendants):

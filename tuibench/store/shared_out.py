@@ -31,9 +31,11 @@ def read_at_once(read: Callable[[Path], T], paths: Sequence[Path], kind: type[T]
     """
     n_processes = max(1, min(len(os.sched_getaffinity(0)), _MAX_PROCESSES, len(paths) // _WORTH_A_PROCESS))
     found: dict[Path, T] = {}
-    helpers = []
+    helpers: list[_Helper] = []
     try:
-        helpers = [_Helper(read, paths[number::n_processes]) for number in range(1, n_processes)]
+        with contextlib.suppress(OSError):  # no process or pipe to be had: what it would have read is read here
+            for number in range(1, n_processes):
+                helpers.append(_Helper(read, paths[number::n_processes], helpers))
         found |= {path: read(path) for path in paths[::n_processes]}
         for helper in helpers:
             found |= zip(helper.paths, helper.found(kind), strict=False)
@@ -46,11 +48,19 @@ def read_at_once(read: Callable[[Path], T], paths: Sequence[Path], kind: type[T]
 class _Helper:
     """A copy of this process that reads some of the files, and ends."""
 
-    def __init__(self, read: Callable[[Path], object], paths: Sequence[Path]) -> None:
+    def __init__(self, read: Callable[[Path], object], paths: Sequence[Path], earlier: Sequence[_Helper]) -> None:
         self.paths = paths
         self._answer, answer = os.pipe()
-        self._pid = os.fork()
+        try:
+            self._pid = os.fork()
+        except OSError:
+            os.close(self._answer)
+            os.close(answer)
+            raise
         if self._pid == 0:
+            # Only its parent reads it: whose parent was killed is to end, and not to wait for a reader.
+            for helper in (self, *earlier):
+                os.close(helper._answer)  # noqa: SLF001 - the same class
             # Nothing that the program does at its end may be done twice, whatever happens here.
             with contextlib.suppress(BaseException), os.fdopen(answer, "wb") as pipe:
                 pipe.write(to_json([read(path) for path in paths]))
@@ -65,5 +75,7 @@ class _Helper:
     def end(self) -> None:
         """Leave no process behind."""
         os.close(self._answer)
-        os.kill(self._pid, signal.SIGKILL)
-        os.waitpid(self._pid, 0)
+        # Where SIGCHLD is ignored, as some launchers leave it, the system has reaped it already.
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)

@@ -15,13 +15,17 @@ from tuibench.models.artifacts import CachedArtifact, find_artifact
 from tuibench.models.folder import weight_files
 from tuibench.models.references import reference_recipe
 from tuibench.models.text.tokenizer import PromptTokenizer
-from tuibench.quality.reference import Predict, ReferenceMaker, open_reference, told_of
+from tuibench.quality.reference import Predict, ReferenceMaker, StaleReferenceError, open_reference, told_of
 from tuibench.quality.scoring import score_text
 from tuibench.quality.windows import Windows, windows_of
 from tuibench.worker.memory import own_memory
 
 _REPORT_NS = 200_000_000
 """Between two reports of progress."""
+
+
+class WindowTooLongError(Exception):
+    """Windows are longer than what the method takes of a model that itself takes them; the message says so."""
 
 
 class MissingReferenceError(Exception):
@@ -42,6 +46,8 @@ def score(
         EvalTextError: The text is too short.
         PromptError: It has tokens that the model has no embedding of.
         MissingReferenceError: The reference is not in the cache, and this method may not make it.
+        WindowTooLongError: The reference is of windows that this method cannot read.
+        StaleReferenceError: It is of other windows for another reason.
         NotFiniteError: The method's logits are no numbers.
     """
     emit(PhaseStarted(at_ns=perf_counter_ns(), phase=Phase.QUALITY))
@@ -55,7 +61,15 @@ def score(
     )
     predict: Predict = engine.score if hasattr(engine, "score") else partial(score_by_decoding, engine)
     artifact = _reference(predict, engine, model_dir, request, windows, emit)
-    reference = open_reference(artifact, weight_files(model_dir, model_dir.name), windows)
+    try:
+        reference = open_reference(artifact, weight_files(model_dir, model_dir.name), windows)
+    except StaleReferenceError as error:
+        if windows.length != context_window:
+            raise
+        raise WindowTooLongError(
+            f"quality is scored in windows longer than {context_window} tokens, the longest text that this method "
+            "takes of this model"
+        ) from error
     started_ns = perf_counter_ns()
     figures = score_text(predict, windows, reference, _Reporter("scoring the text", emit))
     emit(

@@ -43,7 +43,7 @@ from tuibench.worker.generate import generate
 from tuibench.worker.memory import own_memory
 from tuibench.worker.pipe import EventWriter, RequestReader, UnexpectedRequestError
 from tuibench.worker.prompt import PromptReader
-from tuibench.worker.score import MissingReferenceError, score
+from tuibench.worker.score import MissingReferenceError, WindowTooLongError, score
 from tuibench.worker.self_check import SelfCheck, WrongModelError
 from tuibench.worker.stall_detector import StallDetector
 from tuibench.worker.stream import load_stream, stream
@@ -199,7 +199,9 @@ def explain(error: Exception) -> tuple[FailureKind, str]:
     """Return of what kind an error is, and what to say of it."""
     if isinstance(error, UnsupportedModelError | UnknownMethodError | UnusableMethodError):
         return FailureKind.UNSUPPORTED, str(error)
-    if isinstance(error, PromptError | ModelError | EvalTextError | CalibrationError | StreamRefusedError):
+    if isinstance(
+        error, PromptError | ModelError | EvalTextError | WindowTooLongError | CalibrationError | StreamRefusedError
+    ):
         return FailureKind.BAD_INPUT, str(error)
     if isinstance(
         error,

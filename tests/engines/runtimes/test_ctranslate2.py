@@ -158,7 +158,6 @@ def test_a_window_that_the_converter_drops_is_refused_where_weights_are_rounded(
 
 
 @pytest.mark.usefixtures("converts_here")
-@pytest.mark.usefixtures("converts_here")
 def test_a_text_has_to_fit_into_a_window(tmp_path):
     """Of a Mistral's prompt that is longer than that it would compute something else."""
     save_folder("mistral", tmp_path / "mistral")
@@ -167,6 +166,7 @@ def test_a_text_has_to_fit_into_a_window(tmp_path):
     assert divergence(log_probabilities(tmp_path / "mistral")[4:], decoded(engine, 5)) < 1e-6
 
 
+@pytest.mark.usefixtures("converts_here")
 def test_a_theta_that_is_not_the_usual_one_is_kept(tmp_path):
     model_dir = changed_llama(tmp_path / "llama", {"rope_parameters": {"rope_type": "default", "rope_theta": 100.0}})
     keep_reference(model_dir)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib.metadata import version
 
 import numpy as np
@@ -91,6 +92,21 @@ def test_where_some_layers_have_a_window_long_texts_are_right_one_after_the_othe
     assert info.context_window == 256
     # Of two layers one holds its window only: K and V, KV heads, width, bytes.
     assert info.kv_cache.at(100) == 2 * 2 * 16 * 4 * (100 + 16)
+
+
+def test_a_text_ends_where_its_angles_would_change(tmp_path):
+    save_folder("phi3 (longrope)", tmp_path / "model")
+    path = tmp_path / "model" / "config.json"
+    config = json.loads(path.read_text())
+    rope = config.pop("rope_parameters")
+    # As the files of Phi-3 and Phi-4-mini have it, and the builder asks for it.
+    scaling = {"type": "longrope", **{key: rope[key] for key in ("short_factor", "long_factor")}}
+    path.write_text(json.dumps(config | {"rope_theta": rope["rope_theta"], "rope_scaling": scaling}))
+    engine, info = loaded(GenaiFp32, tmp_path / "model")
+    assert info.context_window == 48
+    text = TOKENS * 4
+    expected = log_probabilities(tmp_path / "model", text)
+    assert divergence(expected, np.concatenate([np.array(block) for block in engine.score(text)])) < 1e-6
 
 
 def test_layers_without_keys_and_values_may_come_first(tmp_path):

@@ -318,14 +318,18 @@ class Decoder:
         everywhere = (self.weights, *(layer.weights for layer in self.layers))
         return {stored.name: stored.shape for weights in everywhere for parts in weights.values() for stored in parts}
 
-    def text_limit(self, *, by_window: bool) -> int | None:
+    def text_limit(self, *, by_window: bool = False, by_rotation: bool = False) -> int | None:
         """Return the longest text that a runtime takes.
 
         Args:
             by_window: Whether it computes this model only as long as no token has left the window of any layer.
+            by_rotation: Whether it does as long as the text is not so long that all of it is rotated otherwise.
         """
+        from tuibench.engines.decoder.rope import switching_length
+
         windows = [attention.window for attention in self.caching.values()] if by_window else []
-        return min((limit for limit in (self.context_window, *windows) if limit is not None), default=None)
+        switch = switching_length(self.rope) if by_rotation else None
+        return min((limit for limit in (self.context_window, switch, *windows) if limit is not None), default=None)
 
     def kv_cache(self, value_bytes: int = 4, scale_bytes: int = 0, *, by_window: bool = True) -> KvCacheSize:
         """Return the size of a KV-cache.

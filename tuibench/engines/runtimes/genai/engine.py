@@ -59,8 +59,9 @@ class _Genai(ABC):
             raise UnsupportedModelError(f"onnxruntime-genai cannot load what its builder wrote: {error}") from error
         decoder = read_decoder(model_dir)
         windows = [attention.window for attention in decoder.caching.values()]
-        # Where all layers have one, its cache slides as a whole, and logits are others from the next token on.
-        self._context_window = decoder.text_limit(by_window=None not in windows)
+        # Where all layers have one, its cache slides as a whole, and logits are others from the next token on. Keys
+        # that it has rotated stay as they are when a text becomes long enough to be rotated otherwise.
+        self._context_window = decoder.text_limit(by_window=None not in windows, by_rotation=True)
         self._rewinds = not any(windows) and not decoder.convolving
         self._reset(_ROOM_TOKENS)
         dtype = self._generator.get_input(f"past_key_values.{next(iter(decoder.caching))}.key").dtype

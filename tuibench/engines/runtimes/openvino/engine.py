@@ -64,7 +64,7 @@ class _OpenVino(ABC):
             parameters=weights.parameters,
             artifact_bytes=files.disk_bytes,
             weight_bytes=_weight_bytes(model),
-            context_window=_context_window(decoder),
+            context_window=decoder.text_limit(by_rotation=True),  # the graph has the angles of shorter texts
             facts={"weights": self.weights, **_facts(compiled, libraries(self.precision))},
             kv_cache=_kv_cache(compiled, decoder),
         )
@@ -165,14 +165,6 @@ def _is_table(node: ov.Node) -> bool:
         )
         for reader in readers
     )
-
-
-def _context_window(decoder: Decoder) -> int | None:
-    """Return the longest text that the graph computes: its angles are those of texts up to the switching length."""
-    from tuibench.engines.decoder.rope import switching_length
-
-    limits = (decoder.context_window, switching_length(decoder.rope))
-    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _kv_cache(compiled: ov.CompiledModel, decoder: Decoder) -> KvCacheSize | None:
