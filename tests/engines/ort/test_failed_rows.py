@@ -95,7 +95,7 @@ async def test_a_build_that_is_killed_in_the_middle(tmp_path, tiny_model, empty_
     try:
         events = worker.ready()
         async for event in events:
-            if isinstance(event, PhaseProgressed) and event.label == "loading the PyTorch model":
+            if isinstance(event, PhaseProgressed) and event.label == "making the PyTorch model":
                 break
         (child,) = psutil.Process(worker.pid).children()
         assert left_in(empty_cache, "onnx")

@@ -54,7 +54,9 @@ def _untouched(model_dir: Path) -> Any:  # noqa: ANN401 - transformers' own
     """Return the module with memory for its parameters that nothing has touched, so that it takes none."""
     config = AutoConfig.from_pretrained(model_dir, local_files_only=True, trust_remote_code=False)
     with no_init_weights():
-        module = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation=ATTENTION)
+        module = AutoModelForCausalLM.from_config(
+            config, dtype=torch.float32, attn_implementation=ATTENTION, trust_remote_code=False
+        )
     module.tie_weights()
     return module.eval()
 
