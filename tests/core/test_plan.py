@@ -76,8 +76,3 @@ def test_rounds_that_precision_adds_are_mirrored_pairs_of_what_is_left():
 @pytest.mark.parametrize(("step_ms", "n_tokens"), [(1000, 1), (35, 1), (10, 5), (0.1, 16)])
 def test_a_turn_takes_about_as_long_whatever_the_method(step_ms, n_tokens):
     assert turn_tokens([round(step_ms * 1e6)] * 7 + [10**10]) == n_tokens
-
-
-@pytest.mark.parametrize(("step_ms", "n_tokens"), [(1000, 1), (35, 3), (10, 10), (0.1, 32)])
-def test_a_turn_of_a_sweep_is_twice_as_long(step_ms, n_tokens):
-    assert turn_tokens([round(step_ms * 1e6)] * 7, in_sweep=True) == n_tokens

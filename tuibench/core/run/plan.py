@@ -16,8 +16,6 @@ _TURN_NS = 50_000_000
 """Short, so that a neighbour's burst or the machine's drift hits all methods alike: most noise is slower than a step of
 a model, and the shorter the turns, the less of it remains (`tests/campaigns/planted.py`). Long enough that what a turn
 begins with (cold caches, threads that sleep) is a small part of it."""
-_SWEEP_TURN_NS = 2 * _TURN_NS
-"""Of a sweep, whose cells are so many that the pauses between turns, some 5 ms each, count."""
 MOST_TURN_TOKENS = 16
 
 _LAST = 3
@@ -119,7 +117,6 @@ def _balanced_triple(n_methods: int) -> tuple[Sequence[int], Sequence[int], Sequ
     return first, second, third
 
 
-def turn_tokens(step_ns: Sequence[int], *, in_sweep: bool = False) -> int:
+def turn_tokens(step_ns: Sequence[int]) -> int:
     """Return how many tokens a method generates before another has its turn, given some of its steps."""
-    turn_ns, most = (_SWEEP_TURN_NS, 2 * MOST_TURN_TOKENS) if in_sweep else (_TURN_NS, MOST_TURN_TOKENS)
-    return min(max(1, round(turn_ns / median(step_ns))), most)
+    return min(max(1, round(_TURN_NS / median(step_ns))), MOST_TURN_TOKENS)

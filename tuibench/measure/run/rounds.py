@@ -227,7 +227,7 @@ class Rounds:
         self._save(record)
         self._telling.tell(TrialEnded(record))
         if record.step_ns:
-            self._turn_tokens[turn.method] = turn_tokens(record.step_ns, in_sweep=self._spec.sweep is not None)
+            self._turn_tokens[turn.method] = turn_tokens(record.step_ns)
         if record.failure_kind is not None:
             await self._workers.end(turn.method)
             self.tally.give_up_if_final(turn, record)
