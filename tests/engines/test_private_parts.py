@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -276,3 +277,20 @@ def test_what_a_worker_leaves_out_of_transformers_changes_no_logit(model, tiny_l
     with torch.inference_mode():
         expected = model(torch.arange(3, 40)[None]).logits
     assert torch.equal(torch.load(tmp_path / "logits"), expected)
+
+
+def test_a_module_that_transformers_does_not_initialise_takes_no_memory_for_its_weights_and_has_its_buffers(tmp_path):
+    """`transformers.initialization.no_init_weights`: what is exported is traced so."""
+    from transformers import AutoModelForCausalLM, LlamaConfig
+
+    from tuibench.engines.ort.export.unloaded import _untouched
+
+    sizes = {"vocab_size": 32_000, "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 4}
+    LlamaConfig(**sizes, num_attention_heads=8).save_pretrained(tmp_path)
+    small = LlamaConfig(**(sizes | {"num_hidden_layers": 1, "vocab_size": 10}), num_attention_heads=8)
+    expected = AutoModelForCausalLM.from_config(small).model.rotary_emb.inv_freq
+    before_bytes = psutil.Process().memory_info().rss
+    module = _untouched(tmp_path)
+    grown_bytes = psutil.Process().memory_info().rss - before_bytes
+    assert grown_bytes < 4 * module.num_parameters() / 10
+    assert torch.equal(module.model.rotary_emb.inv_freq, expected)
