@@ -23,14 +23,7 @@ from tuibench.engines.fused.kernels.heads import sink_of
 from tuibench.engines.fused.kernels.matrix import multiply, part_of, prepare_inputs
 from tuibench.engines.fused.kernels.store import put_key, put_value
 from tuibench.engines.fused.kernels.team import barrier, panel_share, share, task_of, wait_for_task
-from tuibench.engines.fused.kernels.vector import (
-    Vector,
-    activate,
-    add,
-    cap,
-    copy,
-    norm,
-)
+from tuibench.engines.fused.kernels.vector import Vector, activate, add, cap, copy, norm
 from tuibench.engines.fused.layer_inputs import begin_layers, end_layer
 from tuibench.engines.fused.matrices import LANES
 from tuibench.engines.fused.model import Model

@@ -21,12 +21,7 @@ from tuibench.engines.fused.kernels.matrix import part_of
 from tuibench.engines.fused.kernels.prompt_attention import attend_block
 from tuibench.engines.fused.kernels.store import get_key, get_value, put_key, put_value
 from tuibench.engines.fused.kernels.team import barrier, share, task_of, wait_for_task
-from tuibench.engines.fused.kernels.vector import (
-    Vector,
-    activate,
-    copy,
-    norm,
-)
+from tuibench.engines.fused.kernels.vector import Vector, activate, copy, norm
 from tuibench.engines.fused.matrices import LANES
 from tuibench.engines.fused.model import Model
 from tuibench.engines.fused.places import finish_value, head_of, matrix_of, normalise_all_heads, of_width
@@ -117,10 +112,8 @@ def _norm_and_project_qkv(
 @kernel
 def _attend_head(layer: int, worker: int, head: int, block: int, model: Model, prompt: Prompt) -> None:
     limits = model.vectors.attention_scales[layer], model.shape.softcap, model.vectors.windows[layer]
-    sizes, sink = (
-        (model.layers.n_kv_heads[layer], model.layers.head_dims[layer]),
-        sink_of(model.vectors.sinks[layer], head),
-    )
+    sizes = model.layers.n_kv_heads[layer], model.layers.head_dims[layer]
+    sink = sink_of(model.vectors.sinks[layer], head)
     out, column = prompt.inputs.values, head * sizes[1]
     attend_block(prompt.heads, worker, head, block, sizes, prompt.n_before, limits, sink, out, column)
 

@@ -23,11 +23,9 @@ class Step(NamedTuple):
 @kernel
 def add_product(matrix: Matrix, bias: Vector, place: int, step: Step, scratch: Scratch, inputs: Inputs) -> None:
     """`x += W · inputs + b`, on the rows of this worker."""
-    first, last, begin, end = panel_share(scratch.residual.shape[1], step.worker, step.n_workers)
-    outputs = scratch.outputs[step.worker]
-    multiply(matrix, place, first, last, inputs, step.n_tokens, outputs)
+    begin, end = _product(matrix, place, step, scratch, inputs)
     for t in range(step.n_tokens):
-        add(scratch.residual[t][begin:end], outputs[t][begin:end])
+        add(scratch.residual[t][begin:end], scratch.outputs[step.worker, t][begin:end])
         if bias.size:
             add(scratch.residual[t][begin:end], bias[begin:end])
 
@@ -35,13 +33,19 @@ def add_product(matrix: Matrix, bias: Vector, place: int, step: Step, scratch: S
 @kernel
 def write_product(matrix: Matrix, bias: Vector, place: int, step: Step, scratch: Scratch, inputs: Inputs) -> None:
     """`update = W · inputs + b`, on the rows of this worker."""
-    first, last, begin, end = panel_share(scratch.residual.shape[1], step.worker, step.n_workers)
-    outputs = scratch.outputs[step.worker]
-    multiply(matrix, place, first, last, inputs, step.n_tokens, outputs)
+    begin, end = _product(matrix, place, step, scratch, inputs)
     for t in range(step.n_tokens):
-        copy(outputs[t][begin:end], scratch.update[t][begin:end])
+        copy(scratch.outputs[step.worker, t][begin:end], scratch.update[t][begin:end])
         if bias.size:
             add(scratch.update[t][begin:end], bias[begin:end])
+
+
+@kernel
+def _product(matrix: Matrix, place: int, step: Step, scratch: Scratch, inputs: Inputs) -> tuple[int, int]:
+    """`outputs = W · inputs`, on the rows of this worker; return which those are."""
+    first, last, begin, end = panel_share(scratch.residual.shape[1], step.worker, step.n_workers)
+    multiply(matrix, place, first, last, inputs, step.n_tokens, scratch.outputs[step.worker])
+    return begin, end
 
 
 @kernel
