@@ -20,6 +20,7 @@ from tuibench.engines.base import Progress
 from tuibench.engines.decoder.description import Decoder
 from tuibench.engines.decoder.read import read_decoder
 from tuibench.engines.ort.export.cache import buffered_cache
+from tuibench.engines.ort.export.simplify import simplify
 from tuibench.engines.ort.export.trial import try_plain
 from tuibench.engines.ort.export.unloaded import ReadWeight, module_to_trace
 from tuibench.engines.ort.graph.info import MODEL_FILE, GraphInfo
@@ -28,9 +29,6 @@ from tuibench.engines.ort.recipes import Exported
 from tuibench.engines.ort.unfused_session import cache_names
 from tuibench.models.artifacts import ArtifactError
 
-_aten = torch.ops.aten
-_IDENTITIES = frozenset({_aten.detach_.default, _aten.detach.default, _aten.lift_fresh_copy.default})
-_CONVERSIONS = frozenset({_aten.to.dtype, _aten.to.device, _aten.to.dtype_layout, _aten.to.other})
 _CAPACITY, _N_TOKENS, _N_KEPT = 7, 3, 2
 """Example lengths; neither 0 nor 1, which torch.export would take for constants."""
 _INLINE_ELEMENTS = 256
@@ -101,7 +99,7 @@ def _export(model: Any, decoder: Decoder, opset: int, progress: Progress) -> ir.
                 [{4: capacity}, {3: capacity}] * len(decoder.caching),
             ),
         )
-    _simplify(program)
+    simplify(program)
     progress("translating to ONNX", 2, 5)
     try:
         with _without_decomposition(program):
@@ -137,22 +135,6 @@ def _without_decomposition(program: torch.export.ExportedProgram) -> Iterator[No
         yield
     finally:
         del program.run_decompositions
-
-
-def _simplify(program: torch.export.ExportedProgram) -> None:
-    """Remove what means nothing without training, and write conversions in the one way that can be translated."""
-    for node in list(program.graph.nodes):
-        if node.op != "call_function":
-            continue
-        same_type = node.target in _CONVERSIONS and node.args[0].meta["val"].dtype == node.meta["val"].dtype
-        if node.target in _IDENTITIES or same_type:
-            node.replace_all_uses_with(node.args[0])
-            program.graph.erase_node(node)
-        elif node.target is _aten._assert_tensor_metadata.default:  # noqa: SLF001 - the operator's name
-            program.graph.erase_node(node)
-        elif node.target in _CONVERSIONS:
-            node.target = _aten._to_copy.default  # noqa: SLF001 - the operator's name
-            node.args, node.kwargs = node.args[:1], {"dtype": node.meta["val"].dtype}
 
 
 def _producer(value: ir.Value) -> str:
