@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from tuibench.engines.fused.buffers import Prompt, Scratch, Tokens
 from tuibench.engines.fused.cache import Cache
 from tuibench.engines.fused.compiler import CHOICE, kernel
+from tuibench.engines.fused.convolution_weights import Convolutions
 from tuibench.engines.fused.kernels.groups import prepare_group_inputs
 from tuibench.engines.fused.kernels.matrix import holds
 from tuibench.engines.fused.kernels.team import barrier, panel_share, share
 from tuibench.engines.fused.kernels.vector import Vector, add, add_products, multiply_by, products
 from tuibench.engines.fused.matrices import Absent
-from tuibench.engines.fused.model import Convolutions, Model
+from tuibench.engines.fused.model import Model
 from tuibench.engines.fused.products import Step
 
 Team = NDArray[np.int64]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tuibench.engines.decoder.checkpoint import Checkpoint
 from tuibench.engines.decoder.description import Activation, Decoder, Layer
 from tuibench.engines.fused.activations import GELU, GELU_TANH, LIMITED_SILU, RELU, RELU_SQUARED, SILU
+from tuibench.engines.fused.convolution_weights import Convolutions, new_convolutions, toy_convolutions
 from tuibench.engines.fused.layers import Layers, is_varied, new_layers, role_of, toy_layers
 from tuibench.engines.fused.matrices import LANES, Absent, Matrix, n_panels, padded, stored_bytes
 
@@ -121,15 +122,6 @@ class Vectors(NamedTuple):
     router_bias: Array
 
 
-class Convolutions(NamedTuple):
-    """Of the layers that have one in place of attention, in their order; there may be none."""
-
-    kernels: Array
-    """`[convolutions, width, hidden]`, that of the position itself last."""
-    biases: Array
-    """`[convolutions, hidden]`, or no columns."""
-
-
 class Model(NamedTuple):
     """All weights."""
 
@@ -161,7 +153,7 @@ _MATRICES = Model._fields[3:-1]
 def new_model(decoder: Decoder, weights: Checkpoint, matrices: dict[str, Matrix]) -> Model:
     """Return a model of packed matrices; everything else is read from the checkpoint."""
     found: dict[str, Any] = dict(matrices)
-    found |= {"convolutions": _convolutions(decoder, weights)} if is_varied(decoder) else _ABSENT
+    found |= {"convolutions": new_convolutions(decoder, weights)} if is_varied(decoder) else _ABSENT
     return Model(_shape(decoder), new_layers(decoder), _vectors(decoder, weights), **found)
 
 
@@ -226,18 +218,6 @@ def _vectors(decoder: Decoder, weights: Checkpoint) -> Vectors:
     )
 
 
-def _convolutions(decoder: Decoder, weights: Checkpoint) -> Convolutions:
-    layers = [decoder.layers[index] for index in decoder.convolving]
-    if not layers:
-        return Convolutions(np.zeros((0, 1, decoder.hidden), np.float32), np.zeros((0, 0), np.float32))
-    kernels = [weights.get(layer.weights, "conv_kernel") for layer in layers]
-    biases = [weights.get(layer.weights, "conv_kernel_bias") for layer in layers]
-    return Convolutions(
-        np.stack([np.ascontiguousarray(kernel[:, 0].T) for kernel in kernels if kernel is not None]),
-        np.stack([_NONE if bias is None else bias for bias in biases]),
-    )
-
-
 def _stacked(rows: list[Array]) -> Array:
     """Return rows as one table; what shorter ones lack is zeros, which nobody reads."""
     longest = max(row.size for row in rows)
@@ -295,7 +275,7 @@ def toy_model(empty: Callable[[int, int, int], Matrix], *, varied: bool = False)
         layer_input=0,
     )
     found: dict[str, Any] = {name: matrix(3 * width, width) for name in _MATRICES}
-    found["convolutions"] = Convolutions(np.zeros((1, 1, width), np.float32), np.zeros((1, width), np.float32))
+    found["convolutions"] = toy_convolutions(width)
     return Model(shape, toy_layers(width), _toy_vectors(), **found | ({} if varied else _ABSENT))
 
 
