@@ -294,5 +294,3 @@ MAKERS = {
     "qwen3": partial(_save_llama_like, model_type="qwen3", head_dim=32, tie_word_embeddings=False),
     "qwen3-tied": partial(_save_llama_like, model_type="qwen3", head_dim=16, tie_word_embeddings=True),
 }
-WITHOUT_KERNELS = frozenset({"lfm2-convolutions"})
-"""Those that graphs compute and our own kernels do not."""

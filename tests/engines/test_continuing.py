@@ -40,7 +40,7 @@ def test_an_exact_method_goes_on_as_transformers_reads_the_whole_text(method, ti
     engine.close()
 
 
-@pytest.mark.parametrize("kind", ["gemma4-keys-as-values", "gemma4-told-again", "gpt-oss"])
+@pytest.mark.parametrize("kind", ["gemma4-keys-as-values", "gemma4-told-again", "gpt-oss", "lfm2-convolutions"])
 def test_kernels_go_on_where_layers_differ(kind, tmp_path):
     """Beyond their windows, too."""
     directory = MAKERS[kind](tmp_path / kind)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.engines.stored_weights import stored_weights
-from tests.tiny_onnx_models import MAKERS, WITHOUT_KERNELS
+from tests.tiny_onnx_models import MAKERS
 from tuibench.engines.decoder.rereading import RereadingSteps
 from tuibench.engines.fused.engine import FusedFp32, FusedInt4, FusedInt8
 from tuibench.engines.fused.matrices import Absent, Fp32Matrix
@@ -26,7 +26,7 @@ def no_progress(label, done, total):
     pass
 
 
-@pytest.fixture(scope="module", params=sorted(MAKERS.keys() - WITHOUT_KERNELS))
+@pytest.fixture(scope="module", params=sorted(MAKERS))
 def model_dir(request, tmp_path_factory):
     return MAKERS[request.param](tmp_path_factory.mktemp("models") / request.param)
 

@@ -38,9 +38,14 @@ def tiny_varied(tmp_path_factory):
     return MAKERS["gemma4-told-again"](tmp_path_factory.mktemp("models") / "gemma4")
 
 
-@pytest.fixture(scope="module", params=["llama", "experts", "varied"])
-def directory(request, tiny_llama, tiny_experts, tiny_varied):
-    return {"llama": tiny_llama.directory, "experts": tiny_experts, "varied": tiny_varied}[request.param]
+@pytest.fixture(scope="module")
+def tiny_convolutions(tmp_path_factory):
+    return MAKERS["lfm2-convolutions"](tmp_path_factory.mktemp("models") / "lfm2")
+
+
+@pytest.fixture(scope="module", params=["llama", "experts", "varied", "convolutions"])
+def directory(request, tiny_llama):
+    return tiny_llama.directory if request.param == "llama" else request.getfixturevalue(f"tiny_{request.param}")
 
 
 def last_logits(engine, directory, n_threads, tokens, n_prompt):

@@ -7,7 +7,7 @@ import pytest
 
 from tests.tiny_onnx_models import MAKERS
 from tuibench.engines.decoder.read import read_decoder
-from tuibench.models.memory_needs import size_of
+from tuibench.models.memory_needs import need_of, size_of
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,25 @@ def test_a_configuration_in_unusual_words_leaves_the_cache_unknown(tiny_llama, t
 def test_a_cache_counts_the_heads_that_each_layer_keeps(kind, tmp_path):
     directory = MAKERS[kind](tmp_path / kind)
     assert size_of(directory).kv_bytes_per_token == read_decoder(directory).kv_cache(by_window=False).bytes_per_token
+
+
+@pytest.mark.parametrize("told", ["layer_types", "full_attn_idxs"])
+def test_what_convolutions_have_read_is_kept_by_graphs_and_kernels_in_fp32(told, tmp_path):
+    directory = MAKERS["lfm2-convolutions"](tmp_path / "model")
+    config = json.loads((directory / "config.json").read_text())
+    assert config.pop("layer_types") == ["conv", "full_attention", "conv", "conv"]
+    kinds = {"layer_types": ["conv", "full_attention", "conv", "conv"], "full_attn_idxs": [1]}
+    (directory / "config.json").write_text(json.dumps(config | {told: kinds[told]}))
+    size, keys_and_values, rows = size_of(directory), 4 * 2 * 2 * 16, 4 * 3 * 64
+    assert (size.kv_bytes_per_token, size.row_bytes_per_token) == (keys_and_values, rows)
+    assert read_decoder(directory).kv_cache(by_window=False).bytes_per_token == keys_and_values + rows
+    adds = {
+        "kv-cache": keys_and_values,
+        "onnx-fused": keys_and_values + rows,
+        "fused-int8": keys_and_values // 4 + rows,
+    }
+    for method, bytes_per_token in adds.items():
+        assert need_of(method, size, 1000).run - need_of(method, size, 0).run == 1000 * bytes_per_token
 
 
 def test_older_files_tell_the_heads_of_layers_by_kind(tmp_path):

@@ -40,6 +40,8 @@ class ModelSize:
     """Whether they hold FP32, which PyTorch maps as it is."""
     kv_bytes_per_token: int
     """0 where the configuration does not tell in the usual words."""
+    row_bytes_per_token: int = 0
+    """What a token adds where all is kept that convolutions have read (LFM2): FP32, whatever keys and values are."""
     other_tables: int = 0
     """Weights of tables besides, of another width, of which a token reads a row (Gemma 4)."""
 
@@ -111,8 +113,10 @@ def need_of(method: str, size: ModelSize, n_tokens: int) -> Need | None:
     if rule is None:
         return None
     need = rule(size)
-    share = _CACHE_SHARES.get(method_of(method), 1.0)
-    return replace(need, run=need.run + round(share * n_tokens * size.kv_bytes_per_token))
+    per_token = _CACHE_SHARES.get(method_of(method), 1.0) * size.kv_bytes_per_token
+    if method_of(method) not in _OF_TORCH:
+        per_token += size.row_bytes_per_token
+    return replace(need, run=need.run + round(n_tokens * per_token))
 
 
 def size_of(model_dir: Path) -> ModelSize:
@@ -137,6 +141,7 @@ def size_of(model_dir: Path) -> ModelSize:
         stored_bytes=sum(tensor.data_offsets[1] - tensor.data_offsets[0] for tensor in tensors.values()),
         is_fp32=2 * fp32 > n_all,
         kv_bytes_per_token=_kv_bytes_per_token(config),
+        row_bytes_per_token=_row_bytes_per_token(config),
         other_tables=other_tables,
     )
 
@@ -168,8 +173,26 @@ def _kv_bytes_per_token(config: Mapping[str, Any]) -> int:
     return 2 * 4 * sum(_whole(each["head_dim"]) * _whole(each["num_key_value_heads"]) for each in kept)
 
 
+def _row_bytes_per_token(config: Mapping[str, Any]) -> int:
+    layers, hidden = _whole(config.get("num_hidden_layers")), _whole(config.get("hidden_size"))
+    return 4 * hidden * sum(_has_convolution(config, index) for index in range(layers))
+
+
+def _has_convolution(config: Mapping[str, Any], index: int) -> bool:
+    """Return whether a layer has one in place of attention: by its kind, in older files where attention is not."""
+    kinds, attending = config.get("layer_types"), config.get("full_attn_idxs")
+    if isinstance(kinds, list):
+        return kinds[index : index + 1] == ["conv"]
+    return isinstance(attending, list) and index not in attending
+
+
 def _heads_of_layer(config: Mapping[str, Any], index: int) -> dict[str, Any]:
-    """Return what a layer's heads are if not the usual ones (Gemma 4): layer by layer, in older files by kind."""
+    """Return what a layer's heads are if not the usual ones.
+
+    Gemma 4 tells them layer by layer, in older files by kind; LFM2 has layers without any.
+    """
+    if _has_convolution(config, index):
+        return {"num_key_value_heads": 0}
     by_layer, kinds = config.get("per_layer_config"), config.get("layer_types")
     if isinstance(by_layer, dict):
         given = by_layer.get(str(index))
@@ -241,6 +264,8 @@ _CACHE_SHARES = {
     "fused-int4": 0.25,
 }
 """Of an FP32 KV-cache, where a method keeps another one."""
+_OF_TORCH = frozenset({"baseline", "kv-cache", "kv-cache-lookup", "kv-cache-bf16", "int8-torch"})
+"""Methods that keep of what convolutions have read only what the next token reads again."""
 _RULES: Mapping[str, Callable[[ModelSize], Need]] = MappingProxyType(
     {
         "baseline": _fp32_torch,

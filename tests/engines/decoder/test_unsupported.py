@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.tiny_models import save_gpt2, save_llama
-from tests.tiny_onnx_models import MAKERS, WITHOUT_KERNELS
+from tests.tiny_onnx_models import MAKERS
 from tuibench.engines.base import UnsupportedModelError
 from tuibench.engines.decoder.read import read_decoder
 from tuibench.engines.fused.engine import FusedInt8
@@ -31,9 +31,7 @@ def with_feed(decoder, layers, **changes):
 @pytest.mark.parametrize("kind", MAKERS)
 def test_every_family_has_kernels_and_an_export(kind, tmp_path):
     decoder = read_decoder(MAKERS[kind](tmp_path / kind))
-    reason = unsupported_kernels(decoder)
-    assert (reason is None) == (kind not in WITHOUT_KERNELS)
-    assert reason is None or "; the method onnx-fused runs this model" in reason
+    assert unsupported_kernels(decoder) is None
     assert unsupported_graph(decoder) is None
     assert (unsupported_export(decoder) is None) == (decoder.model_type not in {"falcon", "lfm2", "opt"})
 
@@ -72,8 +70,27 @@ def test_layers_of_more_than_two_sizes_or_of_several_kinds_have_graphs_only(tmp_
     kinds = with_feed(decoder, {0}, activation="gelu_tanh")
     for other, told in ((three, "differ in their sizes"), (kinds, "differ in their kinds")):
         assert told in unsupported_kernels(other)
+        assert unsupported_kernels(other).endswith("; the method onnx-fused runs this model")
         assert unsupported_graph(other) is None
         assert unsupported_export(other) is None
+
+
+def with_mixer(decoder, index, **changes):
+    """Return a decoder one of whose layers has another attention or convolution."""
+    layers = list(decoder.layers)
+    layers[index] = replace(layers[index], mixer=replace(layers[index].mixer, **changes))
+    return replace(decoder, layers=tuple(layers))
+
+
+def test_the_kernels_have_one_kind_of_convolution_beside_heads_of_one_width(tmp_path):
+    decoder = read_decoder(MAKERS["lfm2-convolutions"](tmp_path / "model"))
+    assert unsupported_kernels(with_feed(decoder, {0}, width=96)) is None
+    assert "differ in their kinds" in unsupported_kernels(with_mixer(decoder, 2, width=3))
+    assert "differ in their kinds" in unsupported_kernels(with_feed(decoder, {0}, activation="gelu_tanh"))
+    more = replace(decoder, layers=(*decoder.layers, decoder.layers[1]))
+    assert unsupported_kernels(more) is None
+    assert "heads are of one width" in unsupported_kernels(with_mixer(more, 1, head_dim=32))
+    assert "differ in their kinds" in unsupported_kernels(with_mixer(more, 1, qk_norm=None))
 
 
 def test_what_the_kernels_lack_of_layers_that_are_told_more_is_named(tmp_path):

@@ -331,15 +331,19 @@ class Decoder:
         switch = switching_length(self.rope) if by_rotation else None
         return min((limit for limit in (self.context_window, switch, *windows) if limit is not None), default=None)
 
-    def kv_cache(self, value_bytes: int = 4, scale_bytes: int = 0, *, by_window: bool = True) -> KvCacheSize:
+    def kv_cache(
+        self, value_bytes: int = 4, scale_bytes: int = 0, *, row_bytes: int | None = None, by_window: bool = True
+    ) -> KvCacheSize:
         """Return the size of a KV-cache.
 
         Args:
             value_bytes: Size of one stored number: 4 for FP32.
             scale_bytes: What is stored besides, for each key and each value of a head.
-            by_window: Whether attention with a window reads no further back than that.
+            row_bytes: Size of one number of what convolutions read again; None where it is `value_bytes`.
+            by_window: Whether attention with a window, or a convolution, reads no further back than it sees.
         """
-        whole, sliding = len(self.convolving) * self.hidden * value_bytes, 0
+        of_rows = self.hidden * (value_bytes if row_bytes is None else row_bytes)
+        whole, sliding = 0 if by_window else len(self.convolving) * of_rows, 0
         for attention in self.caching.values():
             layer_bytes = 2 * attention.n_kv_heads * (attention.head_dim * value_bytes + scale_bytes)
             if by_window and attention.window is not None:
@@ -351,4 +355,5 @@ class Decoder:
             bytes_per_token=whole,
             sliding_bytes_per_token=sliding,
             window=max(windows, default=None) if by_window else None,
+            fixed_bytes=sum(each.width - 1 for each in self.convolving.values()) * of_rows if by_window else 0,
         )

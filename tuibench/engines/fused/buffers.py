@@ -96,6 +96,7 @@ class Scratch(NamedTuple):
     projected: Tokens
     """What the token's part in that is made of."""
     qkv: Tokens
+    """Or the parts b, c and x that a convolution reads; what it makes of them takes the place of b."""
     hidden: Tokens
     update: Tokens
     """What is to be added to the residual: where a norm of it is, or where that comes after the feed-forward."""
@@ -119,7 +120,8 @@ def new_scratch(model: Model, n_workers: int, capacity: int, n_tokens: int = 1) 
     """Return scratch memory for contexts up to `capacity` positions and `n_tokens` at once."""
     shape = model.shape
     widest_in, widest_out = _widest(model)
-    head_dim, group = int(model.layers.head_dims.max()), shape.n_heads // int(model.layers.n_kv_heads.min())
+    n_kv_heads = model.layers.n_kv_heads
+    head_dim, group = int(model.layers.head_dims.max()), shape.n_heads // int(n_kv_heads[n_kv_heads > 0].min())
     # One panel more: a window need not begin with one.
     n_chunks = n_workers * (1 + (capacity + LANES) // (CHUNK * n_workers))
     n_layer_inputs = shape.layer_input * len(model.layers.widths)

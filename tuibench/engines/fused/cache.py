@@ -8,6 +8,8 @@ element of a head. So both lie in panels of 16 rows, see `matrices`, one matrix 
 | `fused-fp32` | as it is | 4 · head_dim |
 | `fused-int8`, `fused-int4` | `q · scale`, one scale for each position | head_dim + 4 |
 
+What a convolution reads again (LFM2) is kept as it is, a row a position: a text can go on from any of its tokens.
+
 A key is rounded once, when it is stored; whoever reads it, decoding, several tokens at once or the prompt's own
 attention, reads the same numbers.
 """
@@ -64,6 +66,9 @@ class Cache(NamedTuple):
     cosine: NDArray[np.float32]
     """`[tables, capacity, head_dim / 2]`, of the widest heads; no columns where positions are learned."""
     sine: NDArray[np.float32]
+    convolved: NDArray[np.float32] | Absent
+    """`[sequences · layers with a convolution, width − 1 + capacity, hidden]`: a row a position, b · x of
+    `ShortConvolution`; before those, what precedes every text: zeros."""
 
 
 def new_store(weights: Matrix, n_matrices: int, capacity: int, head_dim: int) -> Store:

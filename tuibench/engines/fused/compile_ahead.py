@@ -52,7 +52,9 @@ def _of_a_precision(precision: str, part: str, models: str = "") -> _Entries:
     model = toy_model(EMPTY[precision], varied=bool(models))
     angles = np.zeros((1, 2, TOY_WIDTH // 2), np.float32)
     store = new_store(model.qkv, 1, 2, TOY_WIDTH)
-    cache = Cache(store, store if models else Absent(), angles, angles)
+    cache = Cache(store, Absent(), angles, angles, Absent())
+    if models:
+        cache = Cache(store, store, angles, angles, np.zeros((1, 2, TOY_WIDTH), np.float32))
     scratch, logits = new_scratch(model, 1, 2), np.zeros((1, TOY_WIDTH), np.float32)
     if part == "tokens":
         return [(decode_tokens, (0, 1, _TEAM, 0, model, cache, scratch, logits))]

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tuibench.engines.fused.buffers import Inputs, Scratch, Tokens
 from tuibench.engines.fused.cache import Cache
 from tuibench.engines.fused.compiler import entry, kernel
+from tuibench.engines.fused.convolutions import convolve_tokens, is_convolution
 from tuibench.engines.fused.experts import feed_experts
 from tuibench.engines.fused.kernels.attention import attend_chunk, chunks_of, combine_chunks
 from tuibench.engines.fused.kernels.heads import sink_of
@@ -34,7 +35,7 @@ from tuibench.engines.fused.reference import by_reference
 
 @kernel
 def _project_qkv(layer: int, step: Step, model: Model, scratch: Scratch, inputs: Inputs) -> None:
-    """`qkv = W · norm(x) + b`: queries, keys and values in one product."""
+    """`qkv = W · norm(x) + b`: queries, keys and values, or what a convolution reads, in one product."""
     shape, layers, vectors = model.shape, model.layers, model.vectors
     for t in range(step.n_tokens):
         out = inputs.values[t][: shape.hidden]
@@ -119,11 +120,18 @@ def _attend(layer: int, step: Step, token: int, model: Model, cache: Cache, scra
 def _project_attention(
     layer: int, step: Step, team: NDArray[np.int64], model: Model, scratch: Scratch, inputs: Inputs
 ) -> None:
-    """`x += W · attention + b`, or its norm; where the feed-forward is yet to read `x`, that is left in `update`."""
+    """`x += W · attention + b`, or its norm; where the feed-forward is yet to read `x`, that is left in `update`.
+
+    Where a layer has a convolution, that stands for attention.
+    """
     shape, vectors, head_dim = model.shape, model.vectors, model.layers.head_dims[layer]
     matrix = of_width(model.layers.wide_heads[layer], model.attention_out, model.wide_attention_out)
     place = model.layers.places[layer]
     for t in range(step.n_tokens):
+        if is_convolution(model.convolutions, layer, model):
+            copy(scratch.qkv[t][: shape.hidden], inputs.values[t])
+            prepare_inputs(model.attention_out, inputs, t, shape.hidden)
+            continue
         end = scratch.positions[t] + 1
         n_chunks = chunks_of(max(0, end - model.vectors.windows[layer]), end, step.n_workers)[1]
         for head in range(shape.n_heads):
@@ -232,11 +240,14 @@ def _through_layers(
     for layer in range(model.vectors.windows.size):
         _project_qkv(layer, step, model, scratch, inputs)
         barrier(team, step.n_workers)
-        _normalise_tokens(layer, step, team, model, scratch)
-        if step.n_tokens > 1 and model.layers.own_keys[layer]:
-            _store_all(layer, step, team, model, cache, scratch)
-        for t in range(step.n_tokens):
-            _attend(layer, step, t, model, cache, scratch)
+        if is_convolution(model.convolutions, layer, model):
+            convolve_tokens(model.convolutions, layer, step, model, cache, scratch)
+        else:
+            _normalise_tokens(layer, step, team, model, scratch)
+            if step.n_tokens > 1 and model.layers.own_keys[layer]:
+                _store_all(layer, step, team, model, cache, scratch)
+            for t in range(step.n_tokens):
+                _attend(layer, step, t, model, cache, scratch)
         barrier(team, step.n_workers)
         _project_attention(layer, step, team, model, scratch, inputs)
         barrier(team, step.n_workers)

@@ -36,6 +36,8 @@ def describe(method: Method, session: FusedSession, parameters: int, model_dir: 
     }
     if (experts := session.decoder.experts) is not None:
         facts["experts"] = f"{experts.n_active} of {experts.n_experts} are read for a token"
+    if session.decoder.convolving:
+        facts["convolutions"] = "what they read again is kept in FP32, a row a position"
     if CACHE_FOLDER is None:
         facts["notice"] = "the cache folder cannot be written: kernels are compiled anew at every start"
     return EngineInfo(
@@ -43,7 +45,7 @@ def describe(method: Method, session: FusedSession, parameters: int, model_dir: 
         artifact_bytes=sum(path.stat().st_size for path in weight_files(model_dir, model_dir.name)),
         weight_bytes=weight_bytes(session.model),
         context_window=session.decoder.context_window,
-        kv_cache=session.decoder.kv_cache(FP32_BYTES) if exact else session.decoder.kv_cache(1, FP32_BYTES),
+        kv_cache=session.decoder.kv_cache(*(FP32_BYTES, 0) if exact else (1, FP32_BYTES), row_bytes=FP32_BYTES),
         facts=facts,
     )
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from tuibench.engines.decoder.checkpoint import Checkpoint
 from tuibench.engines.decoder.description import Activation, Decoder, Layer
 from tuibench.engines.fused.activations import GELU, GELU_TANH, LIMITED_SILU, RELU, RELU_SQUARED, SILU
-from tuibench.engines.fused.layers import Layers, is_varied, new_layers, toy_layers
+from tuibench.engines.fused.convolution_weights import Convolutions, new_convolutions, toy_convolutions
+from tuibench.engines.fused.layers import Layers, is_varied, new_layers, role_of, toy_layers
 from tuibench.engines.fused.matrices import LANES, Absent, Matrix, n_panels, padded, stored_bytes
 
 Array = NDArray[np.float32]
@@ -31,7 +32,7 @@ INPUT_MATRICES = ("input_gate", "input_out")
 """Those of layers that read the token again."""
 WIDE = "wide_"
 """Prefix of the stacks of the wider layers, see `layers`."""
-_OF_VARIED = (*(f"{WIDE}{name}" for name in LAYER_MATRICES), "layer_projection", *INPUT_MATRICES)
+_OF_VARIED = (*(f"{WIDE}{name}" for name in LAYER_MATRICES), "layer_projection", *INPUT_MATRICES, "convolutions")
 _ABSENT = dict.fromkeys(_OF_VARIED, Absent())
 _RESIDUAL_NORMS = ("attention_norm", "attention_out_norm", "feed_norm", "mlp_down_norm")
 _LAYER_VECTORS = (
@@ -142,11 +143,17 @@ class Model(NamedTuple):
     """This and the next two: of layers that read the token again, see `Decoder.layer_input`; absent likewise."""
     input_gate: Matrix
     input_out: Matrix
+    convolutions: Convolutions | Absent
+    """Absent likewise."""
+
+
+_MATRICES = Model._fields[3:-1]
 
 
 def new_model(decoder: Decoder, weights: Checkpoint, matrices: dict[str, Matrix]) -> Model:
     """Return a model of packed matrices; everything else is read from the checkpoint."""
-    found: dict[str, Any] = dict(matrices) if is_varied(decoder) else matrices | _ABSENT
+    found: dict[str, Any] = dict(matrices)
+    found |= {"convolutions": new_convolutions(decoder, weights)} if is_varied(decoder) else _ABSENT
     return Model(_shape(decoder), new_layers(decoder), _vectors(decoder, weights), **found)
 
 
@@ -155,7 +162,7 @@ def read_role(weights: Checkpoint, layer: Layer, name: str) -> Array | None:
     if layer.feed.gated and name.startswith("mlp_up"):
         parts = weights.parts(layer.weights, name)
         return np.concatenate([_side_by_side(parts[i : i + 2]) for i in range(0, len(parts), 2)]) if parts else None
-    return weights.get(layer.weights, name)
+    return weights.get(layer.weights, role_of(layer, name))
 
 
 def read_expert(weights: Checkpoint, layer: Layer, name: str, expert: int) -> Array:
@@ -187,7 +194,9 @@ def _with_norm_biases(decoder: Decoder, vectors: dict[str, Array]) -> dict[str, 
 
 def _vectors(decoder: Decoder, weights: Checkpoint) -> Vectors:
     layers = [_layer_vectors(decoder, weights, layer) for layer in decoder.layers]
-    attentions = [layer.attention for layer in decoder.layers]
+    # What stands here for a convolution is not read.
+    usual = next(iter(decoder.attentions.values()))
+    attentions = [decoder.attentions.get(index, usual) for index in range(decoder.n_layers)]
     tables = [None, *decoder.rotations]
     rotations = [max(0, tables.index(decoder.rotation_of(each)) - 1) for each in attentions]
     roles = ("final_norm", "final_norm_bias", "head_bias", "layer_projection_norm")
@@ -216,17 +225,17 @@ def _stacked(rows: list[Array]) -> Array:
 
 
 def _shape(decoder: Decoder) -> Shape:
-    layer, experts = decoder.layers[0], decoder.experts
+    attention, feed, experts = next(iter(decoder.attentions.values())), decoder.layers[0].feed, decoder.experts
     limited = experts is not None and (experts.slope, experts.offset, experts.limit) != (1.0, 0.0, None)
     return Shape(
         hidden=decoder.hidden,
-        n_heads=layer.attention.n_heads,
+        n_heads=attention.n_heads,
         intermediate=max(each.feed.width for each in decoder.layers),
-        gated=layer.feed.gated,
+        gated=feed.gated,
         parallel=decoder.parallel,
-        activation=LIMITED_SILU if limited else ACTIVATIONS[layer.feed.activation],
-        norm_after_rotation=layer.attention.norm_after_rotation,
-        softcap=layer.attention.softcap or 0.0,
+        activation=LIMITED_SILU if limited else ACTIVATIONS[feed.activation],
+        norm_after_rotation=attention.norm_after_rotation,
+        softcap=attention.softcap or 0.0,
         logit_softcap=decoder.logit_softcap or 0.0,
         epsilon=decoder.norm_epsilon,
         n_experts=experts.n_experts if experts else 0,
@@ -265,7 +274,8 @@ def toy_model(empty: Callable[[int, int, int], Matrix], *, varied: bool = False)
         limit=inf,
         layer_input=0,
     )
-    found: dict[str, Any] = {name: matrix(3 * width, width) for name in Model._fields[3:]}
+    found: dict[str, Any] = {name: matrix(3 * width, width) for name in _MATRICES}
+    found["convolutions"] = toy_convolutions(width)
     return Model(shape, toy_layers(width), _toy_vectors(), **found | ({} if varied else _ABSENT))
 
 
@@ -290,14 +300,15 @@ def _toy_vectors() -> Vectors:
 def weight_bytes(model: Model) -> int:
     """Return the bytes of weights that one token reads: all of them, once; of experts those that it goes to."""
     feeds = {"mlp_up", "mlp_down", f"{WIDE}mlp_up", f"{WIDE}mlp_down"}
-    named = zip(Model._fields[3:], model[3:], strict=True)
-    stored = {name: stored_bytes(matrix) for name, matrix in named if not isinstance(matrix, Absent)}
+    named = {name: getattr(model, name) for name in _MATRICES}
+    stored = {name: stored_bytes(matrix) for name, matrix in named.items() if not isinstance(matrix, Absent)}
     always = sum(n_bytes for name, n_bytes in stored.items() if name not in feeds)
     always -= sum(_unread_bytes(model.layers, qkv, wide) for wide, qkv in enumerate((model.qkv, model.wide_qkv)))
     feed = sum(n_bytes for name, n_bytes in stored.items() if name in feeds)
     if model.shape.n_experts:
         feed = feed // model.shape.n_experts * model.shape.n_active
-    return sum(int(vector.nbytes) for vector in model.vectors) + always + feed
+    convolved = 0 if isinstance(model.convolutions, Absent) else sum(int(each.nbytes) for each in model.convolutions)
+    return sum(int(vector.nbytes) for vector in model.vectors) + convolved + always + feed
 
 
 def _unread_bytes(layers: Layers, qkv: Matrix | Absent, wide: int) -> int:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tuibench.engines.fused.buffers import GROUP, QUERY_BLOCK, Prompt, Scratch, Tokens
 from tuibench.engines.fused.cache import Cache
 from tuibench.engines.fused.compiler import entry, kernel
+from tuibench.engines.fused.convolutions import convolve_prompt, is_convolution
 from tuibench.engines.fused.decode import finish_logits, project_logits
 from tuibench.engines.fused.experts import feed_experts
 from tuibench.engines.fused.kernels.groups import multiply_groups, prepare_group_inputs
@@ -240,7 +241,10 @@ def prefill_prompt(
         begin_prompt(model.layer_projection, worker, n_workers, team, model, prompt)
         for layer in range(model.vectors.windows.size):
             _norm_and_project_qkv(layer, worker, n_workers, team, model, prompt)
-            _attend(layer, worker, n_workers, team, model, cache, prompt, space)
+            if is_convolution(model.convolutions, layer, model):
+                convolve_prompt(model.convolutions, layer, worker, n_workers, team, model, cache, prompt)
+            else:
+                _attend(layer, worker, n_workers, team, model, cache, prompt, space)
             _add_attention(layer, worker, n_workers, team, model, prompt)
             if model.shape.n_experts:
                 n_tokens, normed = prompt.residual.shape[0], prompt.inputs.values

@@ -14,7 +14,7 @@ from tuibench.engines.fused.buffers import FEW, Prompt, Scratch, new_prompt, new
 from tuibench.engines.fused.cache import Cache, capacity_of, new_store
 from tuibench.engines.fused.layers import head_widths, is_varied, matrices_by_width
 from tuibench.engines.fused.machine_code import entry, parts_of
-from tuibench.engines.fused.matrices import LANES, Absent, Matrix, padded, precision_of
+from tuibench.engines.fused.matrices import LANES, Absent, Matrix, allocate, padded, precision_of
 from tuibench.engines.fused.model import Model
 from tuibench.engines.fused.team import Team
 
@@ -227,9 +227,17 @@ def new_cache(decoder: Decoder, weights: Matrix, capacity: int, n_sequences: int
     store, wide = (new_store(weights, n_sequences * n, capacity, widths[-index]) for index, n in enumerate(counts))
     n_tables, n_pairs = max(1, len(decoder.rotations)), widths[-1] // 2 if decoder.rope else 0
     cosine, sine = (np.empty((n_tables, capacity, n_pairs), np.float32) for _ in range(2))
-    cache = Cache(store, wide if is_varied(decoder) else Absent(), cosine, sine)
+    cache = Cache(store, Absent(), cosine, sine, Absent())
+    if is_varied(decoder):
+        cache = Cache(store, wide, cosine, sine, new_convolved(decoder, capacity, n_sequences))
     write_angles(decoder, cache, long=False)
     return cache
+
+
+def new_convolved(decoder: Decoder, capacity: int, n_sequences: int) -> NDArray[np.float32]:
+    """Return empty rows for what convolutions read, see `Cache`; none where there are no convolutions."""
+    width = max((each.width for each in decoder.convolving.values()), default=1)
+    return allocate((n_sequences * len(decoder.convolving), width - 1 + capacity, decoder.hidden), np.float32)
 
 
 def write_angles(decoder: Decoder, cache: Cache, *, long: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tuibench.engines.decoder.description import Attention, Decoder, Layer
+from tuibench.engines.decoder.description import Decoder, Layer, ShortConvolution
 from tuibench.engines.fused.layers import feed_widths, head_widths
 
 _FEEDS = {
@@ -14,6 +14,8 @@ _FEEDS = {
 _MOST_WIDTHS = 2
 _OF_KEYS = {"key_norm", "key_norm_bias"}
 """Roles that layers lack which read another's keys."""
+_OF_MIXERS = {"qkv", "attention_out", "query_norm", "key_norm", "sinks", "conv_in", "conv_kernel", "conv_out"}
+"""Roles that attention has and a convolution lacks, or the other way round; their biases, too."""
 
 
 def unsupported(decoder: Decoder) -> str | None:
@@ -24,10 +26,12 @@ def unsupported(decoder: Decoder) -> str | None:
 
 def _unlike(decoder: Decoder) -> str | None:
     """Return what the layers differ in, if it is more than the kernels can tell apart."""
-    if decoder.convolving:
-        return "the kernels have no convolutions, which this model has in place of attention"
-    if len({_kind(layer) for layer in decoder.layers}) > 1:
+    n_types = len({type(layer.mixer) for layer in decoder.layers})
+    n_kinds = len({_mixer_kind(layer) for layer in decoder.layers})
+    if n_kinds > n_types or len({_rest_kind(layer) for layer in decoder.layers}) > 1:
         return "the layers of this model differ in their kinds, and the kernels have one"
+    if decoder.convolving and len(head_widths(decoder)) > 1:
+        return "the kernels have convolutions only where all heads are of one width"
     experts = any(layer.feed.experts is not None for layer in decoder.layers)
     if len(head_widths(decoder)) > _MOST_WIDTHS or len(feed_widths(decoder)) > (1 if experts else _MOST_WIDTHS):
         return "the layers of this model differ in their sizes, and the kernels have two, of experts one"
@@ -37,10 +41,12 @@ def _unlike(decoder: Decoder) -> str | None:
     return None
 
 
-def _kind(layer: Layer) -> tuple[object, ...]:
-    """Return all that is the same in all layers."""
-    attention: Attention = replace(
-        layer.attention,
+def _mixer_kind(layer: Layer) -> tuple[object, ...]:
+    """Return all that is the same in all layers with attention, or in all with a convolution."""
+    if isinstance(layer.mixer, ShortConvolution):
+        return (layer.mixer,)
+    attention = replace(
+        layer.mixer,
         window=None,
         scale=1.0,
         rotated=False,
@@ -49,7 +55,13 @@ def _kind(layer: Layer) -> tuple[object, ...]:
         keys_as_values=False,
         keys_of=None,
     )
-    return attention, replace(layer.feed, width=1), frozenset(layer.weights) - _OF_KEYS
+    return attention, frozenset(layer.weights) - _OF_KEYS
+
+
+def _rest_kind(layer: Layer) -> tuple[object, ...]:
+    """Return all that is the same in all layers, whatever tells them of other positions."""
+    roles = frozenset(role for role in layer.weights if role.removesuffix("_bias") not in _OF_MIXERS)
+    return replace(layer.feed, width=1), roles
 
 
 def _unknown(decoder: Decoder) -> str | None:

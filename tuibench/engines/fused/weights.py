@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tuibench.engines.base import Progress
 from tuibench.engines.decoder.checkpoint import Checkpoint
 from tuibench.engines.decoder.description import Decoder, Layer, packed_shape
-from tuibench.engines.fused.layers import by_width
+from tuibench.engines.fused.layers import by_width, role_of
 from tuibench.engines.fused.matrices import LANES, Matrix, padded, used_parts
 from tuibench.engines.fused.model import INPUT_MATRICES, LAYER_MATRICES, WIDE, read_expert, read_role
 from tuibench.engines.fused.packing import PACKINGS
@@ -134,7 +134,7 @@ def _stack_size(layers: list[Layer], name: str, n_experts: int) -> tuple[int, in
     """Return that of one stack: a layer has as many rows as the one that has most, which may have keys of its own."""
     if not layers:
         return _NO_LAYERS
-    shapes = [packed_shape(layer.weights[name]) for layer in layers]
+    shapes = [packed_shape(layer.weights[role_of(layer, name)]) for layer in layers]
     return len(layers) * n_experts, max(n_outputs for n_outputs, _ in shapes) // n_experts, shapes[0][1]
 
 
@@ -220,10 +220,10 @@ def _layer_tasks(decoder: Decoder, checkpoint: Checkpoint, precision: str) -> It
         for name in (*LAYER_MATRICES, *INPUT_MATRICES)
         for prefix, layers in zip(("", WIDE), by_width(decoder, name), strict=True)
         for place, layer in enumerate(layers)
-        if name in layer.weights
+        if role_of(layer, name) in layer.weights
     }
     for layer in decoder.layers:
-        for name in (name for name in (*LAYER_MATRICES, *INPUT_MATRICES) if name in layer.weights):
+        for name in (n for n in (*LAYER_MATRICES, *INPUT_MATRICES) if role_of(layer, n) in layer.weights):
             stack, place = places[layer.name, name]
             n_experts = _n_experts(decoder, name)
             each = [partial(pack_expert, name, place, layer, expert) for expert in range(n_experts)]

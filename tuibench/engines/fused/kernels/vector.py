@@ -277,6 +277,20 @@ def multiply_by(x: Vector, factors: Vector) -> None:
 
 
 @kernel
+def products(x: Vector, y: Vector, out: Vector) -> None:
+    """`out = x · y`, element by element"""
+    for i in range(out.size):
+        out[i] = x[i] * y[i]
+
+
+@kernel
+def add_products(x: Vector, y: Vector, out: Vector) -> None:
+    """`out += x · y`, element by element"""
+    for i in range(out.size):
+        out[i] += x[i] * y[i]
+
+
+@kernel
 def scale_by(x: Vector, factor: np.float32) -> None:
     """`x *= factor`"""
     for i in range(x.size):
