@@ -21,8 +21,9 @@ from pathlib import Path
 N_PROMPT, N_NEW = 64, 4
 LIMIT = 0.15
 METHODS = (
-    "baseline", "kv-cache", "kv-cache-bf16", "int8-torch", "onnx-fused", "int8-dynamic", "int8-static", "int4-onnx",
-    "fused-fp32", "fused-int8", "fused-int4",
+    "baseline", "kv-cache", "kv-cache-bf16", "kv-cache-compiled", "kv-cache-lookup", "int8-torch",
+    "onnx", "onnx-fused", "int8-dynamic", "int8-static", "int4-onnx",
+    "fused-fp32", "fused-int8", "fused-int8-lookup", "fused-int4",
 )  # fmt: skip
 _TABLE = Path(__file__).with_suffix(".md")
 

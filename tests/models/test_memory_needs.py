@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -40,13 +41,14 @@ def test_what_convolutions_have_read_is_kept_by_graphs_and_kernels_in_fp32(told,
     size, keys_and_values, rows = size_of(directory), 4 * 2 * 2 * 16, 4 * 3 * 64
     assert (size.kv_bytes_per_token, size.row_bytes_per_token) == (keys_and_values, rows)
     assert read_decoder(directory).kv_cache(by_window=False).bytes_per_token == keys_and_values + rows
+    without = replace(size, kv_bytes_per_token=0, row_bytes_per_token=0)  # what is worked with stays
     adds = {
         "kv-cache": keys_and_values,
-        "onnx-fused": keys_and_values + rows,
+        "int8-static": keys_and_values + rows,
         "fused-int8": keys_and_values // 4 + rows,
     }
     for method, bytes_per_token in adds.items():
-        assert need_of(method, size, 1000).run - need_of(method, size, 0).run == 1000 * bytes_per_token
+        assert need_of(method, size, 1000).run - need_of(method, without, 1000).run == 1000 * bytes_per_token
 
 
 def test_older_files_tell_the_heads_of_layers_by_kind(tmp_path):
@@ -56,3 +58,19 @@ def test_older_files_tell_the_heads_of_layers_by_kind(tmp_path):
     by_kind = {"global_head_dim": 48, "num_global_key_value_heads": 1, "attention_k_eq_v": True}
     (directory / "config.json").write_text(json.dumps(config | by_kind))
     assert size_of(directory).kv_bytes_per_token == read_decoder(directory).kv_cache(by_window=False).bytes_per_token
+
+
+def test_heads_of_layers_are_told_apart_where_there_are_ten_layers_or_more(tmp_path):
+    from transformers import Gemma4TextConfig
+
+    kinds = ["sliding_attention", "full_attention"] * 6
+    config = Gemma4TextConfig(num_hidden_layers=12, layer_types=kinds, head_dim=8, global_head_dim=16)
+    directory = MAKERS["gemma4-keys-as-values"](tmp_path / "model")
+    config.save_pretrained(directory)
+    assert size_of(directory).kv_bytes_per_token == read_decoder(directory).kv_cache(by_window=False).bytes_per_token
+
+
+def test_a_long_prompt_takes_memory_to_work_with(tiny_llama):
+    size = size_of(tiny_llama.directory)
+    for method in ("kv-cache", "int8-dynamic", "fused-int4"):
+        assert need_of(method, size, 4000).run > need_of(method, size, 0).run + 4000 * size.kv_bytes_per_token

@@ -15,6 +15,7 @@ from typing import Any
 from tuibench.core import format as fmt
 from tuibench.core.run.control import method_of
 from tuibench.models.folder import read_config, read_text_headers
+from tuibench.models.layer_settings import settings_by_layer
 from tuibench.models.text_part import text_settings
 
 _MB = 1_000_000
@@ -42,6 +43,8 @@ class ModelSize:
     """0 where the configuration does not tell in the usual words."""
     row_bytes_per_token: int = 0
     """What a token adds where all is kept that convolutions have read (LFM2): FP32, whatever keys and values are."""
+    feed_width: int = 0
+    """Of the feed-forward, which what is computed of a token is in proportion to; 0 likewise."""
     other_tables: int = 0
     """Weights of tables besides, of another width, of which a token reads a row (Gemma 4)."""
 
@@ -116,7 +119,9 @@ def need_of(method: str, size: ModelSize, n_tokens: int) -> Need | None:
     per_token = _CACHE_SHARES.get(method_of(method), 1.0) * size.kv_bytes_per_token
     if method_of(method) not in _OF_TORCH:
         per_token += size.row_bytes_per_token
-    return replace(need, run=need.run + round(n_tokens * per_token))
+    per_token += _WORKING_BYTES[method_of(method)] * size.feed_width
+    reading = need.run - _FREED_BYTES.get(method_of(method), 0) + round(n_tokens * per_token)
+    return replace(need, run=max(need.run, reading))
 
 
 def size_of(model_dir: Path) -> ModelSize:
@@ -142,6 +147,7 @@ def size_of(model_dir: Path) -> ModelSize:
         is_fp32=2 * fp32 > n_all,
         kv_bytes_per_token=_kv_bytes_per_token(config),
         row_bytes_per_token=_row_bytes_per_token(config),
+        feed_width=_feed_width(config),
         other_tables=other_tables,
     )
 
@@ -173,6 +179,15 @@ def _kv_bytes_per_token(config: Mapping[str, Any]) -> int:
     return 2 * 4 * sum(_whole(each["head_dim"]) * _whole(each["num_key_value_heads"]) for each in kept)
 
 
+def _feed_width(config: Mapping[str, Any]) -> int:
+    widths = config.get("intermediate_size") or config.get("n_inner")  # Gemma 4 in some files: one a layer
+    return (
+        max(map(_whole, widths))
+        if isinstance(widths, list) and widths
+        else _whole(widths) or 4 * _whole(config.get("hidden_size") or config.get("n_embd"))
+    )
+
+
 def _row_bytes_per_token(config: Mapping[str, Any]) -> int:
     layers, hidden = _whole(config.get("num_hidden_layers")), _whole(config.get("hidden_size"))
     return 4 * hidden * sum(_has_convolution(config, index) for index in range(layers))
@@ -193,9 +208,13 @@ def _heads_of_layer(config: Mapping[str, Any], index: int) -> dict[str, Any]:
     """
     if _has_convolution(config, index):
         return {"num_key_value_heads": 0}
-    by_layer, kinds = config.get("per_layer_config"), config.get("layer_types")
-    if isinstance(by_layer, dict):
-        given = by_layer.get(str(index))
+    kinds = config.get("layer_types")
+    try:
+        by_layer = settings_by_layer(config)
+    except ValueError:
+        return {}  # refused where the model is described
+    if by_layer is not None:
+        given = by_layer.get(index)
         return given if isinstance(given, dict) else {}
     wide = config.get("global_head_dim")
     if not wide or not isinstance(kinds, list) or kinds[index : index + 1] != ["full_attention"]:
@@ -221,10 +240,26 @@ def _bf16_torch(size: ModelSize) -> Need:
     return Need(_TORCH_BF16 + filled + size.stored_bytes, mapped=size.stored_bytes)
 
 
-def _int8_torch(size: ModelSize) -> Need:
-    """FP32 first; then products in INT8 besides, the file's pages having gone where it was only copied from."""
+def _compiled_torch(size: ModelSize) -> Need:
+    """FP32 first; then the compiled step, and its weights as it reads them."""
     whole = _fp32_torch(size)
-    return replace(whole, run=whole.run + (size.products if size.is_fp32 else 0))
+    run = whole.run + (_STEP if size.is_fp32 else 0)
+    return replace(whole, run=run, prepare=run)
+
+
+def _int8_torch(size: ModelSize) -> Need:
+    """FP32 first; then products in INT8 besides, the file's pages having gone where it was only copied from.
+
+    A head that is the embedding becomes a matrix of its own before it is quantised.
+    """
+    whole = _fp32_torch(size)
+    besides = size.products + (0 if size.head else 4 * size.table)
+    return replace(whole, run=whole.run + (besides if size.is_fp32 else 0))
+
+
+def _exported(size: ModelSize) -> Need:
+    """As `_onnx`; the graph is traced from a module without weights, which are written one by one."""
+    return replace(_onnx(4, 4, _ONNX)(size), prepare=max(_TRACING, _TORCH + 8 * max(size.table, size.head)))
 
 
 def _onnx(body: float, head: float, libraries_bytes: int) -> Callable[[ModelSize], Need]:
@@ -255,7 +290,18 @@ def _fused_fp32(size: ModelSize) -> Need:
 
 _TORCH, _TORCH_BF16, _ONNX, _ONNX_INTEGER, _KERNELS = (n * _MB for n in (420, 385, 200, 139, 96))
 """What libraries and working memory take besides the weights."""
-_PREPARING, _COMPILING = 20 * _MB, 350 * _MB
+_PREPARING, _COMPILING, _TRACING, _STEP = (n * _MB for n in (20, 350, 710, 240))
+_WORKING_BYTES: Mapping[str, int] = MappingProxyType(
+    {
+        **dict.fromkeys(("baseline", "kv-cache", "kv-cache-compiled", "kv-cache-lookup", "int8-torch"), 32),
+        "kv-cache-bf16": 16,
+        **dict.fromkeys(("onnx", "onnx-fused", "int8-dynamic", "int8-static", "int4-onnx"), 34),
+        **dict.fromkeys(("fused-fp32", "fused-int8", "fused-int8-lookup", "fused-int4"), 17),
+    }
+)
+"""What is worked with for each token of a prompt, in bytes for each number of the feed-forward's width."""
+_FREED_BYTES = {"onnx": 100 * _MB, "onnx-fused": 100 * _MB}
+"""What loading takes and gives back before a prompt is read."""
 _CACHE_SHARES = {
     "baseline": 0.0,
     "kv-cache-bf16": 0.5,
@@ -264,15 +310,17 @@ _CACHE_SHARES = {
     "fused-int4": 0.25,
 }
 """Of an FP32 KV-cache, where a method keeps another one."""
-_OF_TORCH = frozenset({"baseline", "kv-cache", "kv-cache-lookup", "kv-cache-bf16", "int8-torch"})
+_OF_TORCH = frozenset({"baseline", "kv-cache", "kv-cache-compiled", "kv-cache-lookup", "kv-cache-bf16", "int8-torch"})
 """Methods that keep of what convolutions have read only what the next token reads again."""
 _RULES: Mapping[str, Callable[[ModelSize], Need]] = MappingProxyType(
     {
         "baseline": _fp32_torch,
         "kv-cache": _fp32_torch,
+        "kv-cache-compiled": _compiled_torch,
         "kv-cache-lookup": _fp32_torch,
         "kv-cache-bf16": _bf16_torch,
         "int8-torch": _int8_torch,
+        "onnx": _exported,
         "onnx-fused": _onnx(4, 4, _ONNX),
         "int8-dynamic": _onnx(1.0625, 1.0625, _ONNX_INTEGER),
         "int8-static": _onnx(1, 1, _ONNX_INTEGER),

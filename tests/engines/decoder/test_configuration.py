@@ -324,6 +324,15 @@ def test_what_changes_nothing_is_let_through(changes, tmp_path):
                 "layer_types": ["sliding_attention", "sliding_attention", "full_attention"],
             },
         ),
+        (  # as transformers writes it: with as many digits as the last layer's index has
+            "gemma4_text",
+            {
+                "head_dim": 8,
+                "num_hidden_layers": 12,
+                "per_layer_config": {"05": {"head_dim": 16}, "11": {"head_dim": 16}},
+                "hidden_size_per_layer_input": 0,
+            },
+        ),
         ("gemma4_unified_text", {"head_dim": 8, "num_hidden_layers": 7, "num_global_key_value_heads": 1}),
         ("hunyuan_v1_dense", {"num_key_value_heads": 2, "head_dim": 8, "attention_bias": True}),
         ("olmo3", {"num_key_value_heads": 2, "pad_token_id": 0, "sliding_window": 8, "num_hidden_layers": 9}),

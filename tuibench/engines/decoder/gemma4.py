@@ -12,6 +12,7 @@ from tuibench.engines.decoder.configuration import factor, shortened, size
 from tuibench.engines.decoder.description import Attention, Decoder, Layer, Stored
 from tuibench.engines.decoder.llama import Traits, describe
 from tuibench.engines.decoder.rope import check_rope, rope_by_layer_type
+from tuibench.models.layer_settings import settings_by_layer
 
 _SLIDING, _FULL = "sliding_attention", "full_attention"
 _FULL_EVERY = 6
@@ -108,19 +109,21 @@ def _sizes(settings: Mapping[str, Any], kinds: list[str], kind: str) -> dict[str
 
     Newer files give it layer by layer.
     """
-    by_layer = settings.get("per_layer_config")
+    try:
+        by_layer = settings_by_layer(settings)
+    except ValueError:
+        by_layer = {len(kinds): None}  # refused below, as a layer is that the model lacks
     if by_layer is None:
         heads = settings.get("num_global_key_value_heads") if settings["attention_k_eq_v"] else None
         width = size({"global_head_dim": _FULL_HEAD_DIM, **settings}, "global_head_dim")
         every = {"head_dim": width, "num_key_value_heads": heads}
         return {key: value for key, value in every.items() if value is not None} if kind == _FULL else {}
-    given = by_layer if isinstance(by_layer, dict) else {"": by_layer}
-    each = [given.get(str(index), {}) for index, other in enumerate(kinds) if other == kind]
-    known = given.keys() <= {str(index) for index in range(len(kinds))}
+    each = [by_layer.get(index, {}) for index, other in enumerate(kinds) if other == kind]
+    known = by_layer.keys() <= set(range(len(kinds)))
     if not known or any(one != each[0] or not isinstance(one, dict) or one.keys() - _BY_LAYER for one in each):
         raise UnsupportedModelError(
-            f"config.json sets per_layer_config to {shortened(by_layer)}; heads that are the same in all layers "
-            f"with {kind} were expected"
+            f"config.json sets per_layer_config to {shortened(settings['per_layer_config'])}; heads that are the same "
+            f"in all layers with {kind} were expected"
         )
     return dict(each[0])
 
