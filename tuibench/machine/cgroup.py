@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from tuibench.machine.kernel_files import read_now
+
 _OWN = Path("/proc/self/cgroup")
 _MOUNT = Path("/sys/fs/cgroup")
 _UNLIMITED_BYTES = 1 << 62
@@ -31,7 +33,7 @@ def own_groups(controller: str = "cpu", own: Path = _OWN, mount: Path = _MOUNT) 
         mount: Where the trees are mounted.
     """
     found: dict[Path, None] = {}
-    for line in _lines(own):
+    for line in _lines(str(own)):
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if controllers and controller not in controllers.split(","):
@@ -62,9 +64,9 @@ def quota_cpus(groups: tuple[Path, ...]) -> float | None:
 
 
 def _quota(group: Path) -> float | None:
-    words = " ".join(_lines(group / "cpu.max")).split()
+    words = " ".join(_lines(f"{group}/cpu.max")).split()
     if not words:
-        words = [*_lines(group / "cpu.cfs_quota_us"), *_lines(group / "cpu.cfs_period_us")]
+        words = [*_lines(f"{group}/cpu.cfs_quota_us"), *_lines(f"{group}/cpu.cfs_period_us")]
     try:
         quota_us, period_us = map(int, words)
     except ValueError:  # "max", or a folder that has neither file
@@ -75,7 +77,10 @@ def _quota(group: Path) -> float | None:
 def memory_limit_bytes(groups: tuple[Path, ...]) -> int | None:
     """Return how much memory the groups may use; None without a limit."""
     texts = [
-        text for group in groups for name in ("memory.max", "memory.limit_in_bytes") for text in _lines(group / name)
+        text
+        for group in groups
+        for name in ("memory.max", "memory.limit_in_bytes")
+        for text in _lines(f"{group}/{name}")
     ]
     limits = [int(text) for text in texts if text.isdigit() and int(text) < _UNLIMITED_BYTES]
     return min(limits, default=None)
@@ -89,10 +94,10 @@ def free_bytes(groups: tuple[Path, ...]) -> int | None:
 
 def _free_bytes(group: Path) -> int | None:
     limit_bytes = memory_limit_bytes((group,))
-    used = [*_lines(group / "memory.current"), *_lines(group / "memory.usage_in_bytes")]
+    used = [*_lines(f"{group}/memory.current"), *_lines(f"{group}/memory.usage_in_bytes")]
     if limit_bytes is None or not used:
         return None
-    stat = dict(line.split(maxsplit=1) for line in _lines(group / "memory.stat") if " " in line)
+    stat = dict(line.split(maxsplit=1) for line in _lines(f"{group}/memory.stat") if " " in line)
     cached_bytes = int(stat.get("inactive_file", stat.get("total_inactive_file", 0)))
     return max(0, limit_bytes - int(used[0]) + cached_bytes)
 
@@ -102,7 +107,7 @@ def throttling(groups: tuple[Path, ...]) -> Throttling | None:
     n_periods = waited_ns = 0
     counted = False
     for group in groups:
-        stat = dict(line.split(maxsplit=1) for line in _lines(group / "cpu.stat") if " " in line)
+        stat = dict(line.split(maxsplit=1) for line in _lines(f"{group}/cpu.stat") if " " in line)
         if "nr_throttled" in stat:
             counted = True
             n_periods += int(stat["nr_throttled"])
@@ -110,8 +115,5 @@ def throttling(groups: tuple[Path, ...]) -> Throttling | None:
     return Throttling(n_periods, waited_ns) if counted else None
 
 
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text().splitlines()
-    except OSError:
-        return []
+def _lines(path: str) -> list[str]:
+    return read_now(path).splitlines()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,7 @@ from tuibench.core.machine.validity import Conditions
 from tuibench.machine.cgroup import own_groups, throttling
 from tuibench.machine.cpu_clocks import cpu_ns
 from tuibench.machine.effective_cpus import effective_cpus
+from tuibench.machine.kernel_files import read_now
 
 _PROC = Path("/proc")
 _SYS = Path("/sys")
@@ -18,6 +20,7 @@ _MAX_CLOCKS_READ = 8
 """Asking a core for its clock rate may interrupt it."""
 _BUSY_FIELDS = (0, 1, 2, 5, 6)  # user, nice, system, irq, softirq
 _STOLEN_FIELD = 7
+_SWAPPED = re.compile(r"^pswp(?:in|out) ([0-9]+)$", re.MULTILINE)
 # Fields of /proc/PID/stat after the command's name, counted from 0.
 _MAJOR_FAULTS, _USER_TICKS, _SYSTEM_TICKS, _REAPED_USER_TICKS, _REAPED_SYSTEM_TICKS = 9, 11, 12, 13, 14
 
@@ -72,7 +75,7 @@ def _cpu_ticks(cpus: frozenset[int], proc: Path) -> tuple[int | None, int | None
     busy = stolen = 0
     names = {f"cpu{cpu}" for cpu in cpus}
     seen = False
-    for line in _text(proc / "stat").splitlines():
+    for line in read_now(f"{proc}/stat").splitlines():
         if not line.startswith("cpu"):  # the CPUs come first
             break
         name, *texts = line.split()
@@ -87,7 +90,7 @@ def _process(pid: int | None, proc: Path) -> tuple[int | None, int | None]:
     """Return the CPU ticks and the major page faults of a process, its buried children's time included."""
     if pid is None:
         return None, None
-    _, _, rest = _text(proc / str(pid) / "stat").rpartition(")")
+    _, _, rest = read_now(f"{proc}/{pid}/stat").rpartition(")")
     fields = rest.split()
     if len(fields) <= _REAPED_SYSTEM_TICKS:
         return None, None
@@ -96,60 +99,55 @@ def _process(pid: int | None, proc: Path) -> tuple[int | None, int | None]:
 
 
 def _swapped_pages(proc: Path) -> int | None:
-    lines = _text(proc / "vmstat").splitlines()
-    counts = [int(line.split()[1]) for line in lines if line.startswith(("pswpin ", "pswpout "))]
-    return sum(counts) if counts else None
+    counts = _SWAPPED.findall(read_now(f"{proc}/vmstat"))
+    return sum(map(int, counts)) if counts else None
 
 
 @cache
-def _hot_files(sys: Path) -> tuple[Path, ...]:
-    return tuple(sys.glob("devices/system/cpu/cpu*/thermal_throttle/*_throttle_count"))
+def _hot_files(sys: Path) -> tuple[str, ...]:
+    return tuple(map(str, sys.glob("devices/system/cpu/cpu*/thermal_throttle/*_throttle_count")))
 
 
 def _clock_khz(cpus: frozenset[int], sys: Path) -> int | None:
     """Return the fastest of some CPUs' clock rates: the idle ones among them say nothing."""
-    root = sys / "devices/system/cpu"
-    rates = (_number(root / f"cpu{cpu}/cpufreq/scaling_cur_freq") for cpu in sorted(cpus)[:_MAX_CLOCKS_READ])
+    rates = (
+        _number(f"{sys}/devices/system/cpu/cpu{cpu}/cpufreq/scaling_cur_freq")
+        for cpu in sorted(cpus)[:_MAX_CLOCKS_READ]
+    )
     return max((rate for rate in rates if rate is not None), default=None)
 
 
 @cache
-def _power_supplies(sys: Path) -> tuple[Path, ...]:
-    return tuple(folder for folder in sys.glob("class/power_supply/*") if _text(folder / "type").strip() == "Mains")
+def _power_supplies(sys: Path) -> tuple[str, ...]:
+    folders = map(str, sys.glob("class/power_supply/*"))
+    return tuple(folder for folder in folders if read_now(f"{folder}/type").strip() == "Mains")
 
 
 def _on_battery(sys: Path) -> bool | None:
     """Return whether no mains adapter is plugged in; None on a machine that knows of none."""
-    online = [state for folder in _power_supplies(sys) if (state := _number(folder / "online")) is not None]
+    online = [state for folder in _power_supplies(sys) if (state := _number(f"{folder}/online")) is not None]
     return not any(online) if online else None
 
 
 @cache
-def _energy_zones(sys: Path) -> tuple[Path, ...]:
+def _energy_zones(sys: Path) -> tuple[str, ...]:
     """Return the processor packages' zones, without the parts that they count already."""
-    zones = sys.glob("class/powercap/*:*")
-    return tuple(zone for zone in zones if zone.name.count(":") == 1 and _text(zone / "name").startswith("package"))
+    zones = (str(zone) for zone in sys.glob("class/powercap/*:*") if zone.name.count(":") == 1)
+    return tuple(zone for zone in zones if read_now(f"{zone}/name").startswith("package"))
 
 
 def _energy(sys: Path) -> tuple[int | None, int | None]:
     """Return the packages' energy counters added up, and where one of them wraps around."""
     zones = _energy_zones(sys)
-    range_uj = _number(zones[0] / "max_energy_range_uj") if zones else None
-    return _sum_of(tuple(zone / "energy_uj" for zone in zones)), range_uj
+    range_uj = _number(f"{zones[0]}/max_energy_range_uj") if zones else None
+    return _sum_of(tuple(f"{zone}/energy_uj" for zone in zones)), range_uj
 
 
-def _sum_of(paths: tuple[Path, ...]) -> int | None:
+def _sum_of(paths: tuple[str, ...]) -> int | None:
     numbers = [number for path in paths if (number := _number(path)) is not None]
     return sum(numbers) if numbers and len(numbers) == len(paths) else None
 
 
-def _number(path: Path) -> int | None:
-    text = _text(path).strip()
+def _number(path: str) -> int | None:
+    text = read_now(path).strip()
     return int(text) if text.isdigit() else None
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""

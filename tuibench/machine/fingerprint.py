@@ -13,6 +13,7 @@ import psutil
 from tuibench.core.machine.fingerprint import MachineHeader
 from tuibench.machine import effective_cpus as cpus
 from tuibench.machine.cpu import cpu_name, instruction_sets, reported_by_cpu
+from tuibench.machine.kernel_files import read_now
 
 _LIBRARIES = (
     "torch", "transformers", "tokenizers", "onnxruntime", "onnx", "onnxscript", "numba", "llvmlite", "numpy", "textual",
@@ -73,8 +74,8 @@ def cache_bytes(root: Path = cpus.CPUS) -> dict[str, int]:
     found: dict[str, int] = {}
     for cpu in _own_cpus():
         for index in sorted((root / f"cpu{cpu}" / "cache").glob("index*")):
-            level, kind = _text(index / "level").strip(), _text(index / "type").strip()
-            n_kib = _text(index / "size").strip().removesuffix("K")
+            level, kind = read_now(f"{index}/level").strip(), read_now(f"{index}/type").strip()
+            n_kib = read_now(f"{index}/size").strip().removesuffix("K")
             if kind != "Instruction" and level and n_kib.isdigit():
                 name = f"L{level}d" if kind == "Data" else f"L{level}"
                 found[name] = max(found.get(name, 0), int(n_kib) * 1024)
@@ -88,10 +89,10 @@ def n_last_caches(root: Path = cpus.CPUS) -> int | None:
     for cpu in sorted(os.sched_getaffinity(0)):
         if cpu in seen:
             continue
-        levels = {_text(index / "level").strip(): index for index in (root / f"cpu{cpu}" / "cache").glob("index*")}
+        levels = {read_now(f"{index}/level").strip(): index for index in (root / f"cpu{cpu}" / "cache").glob("index*")}
         if not levels:
             return None
-        seen |= {cpu, *_cpu_list(_text(levels[max(levels)] / "shared_cpu_list"))}
+        seen |= {cpu, *_cpu_list(read_now(f"{levels[max(levels)]}/shared_cpu_list"))}
         count += 1
     return count
 
@@ -106,7 +107,7 @@ def _cpu_list(text: str) -> Iterator[int]:
 
 def governor(root: Path = cpus.CPUS) -> str | None:
     """Return how the kernel picks the clock; None where it does not, as in most virtual machines."""
-    texts = (_text(root / f"cpu{cpu}" / "cpufreq" / "scaling_governor").strip() for cpu in _own_cpus())
+    texts = (read_now(f"{root}/cpu{cpu}/cpufreq/scaling_governor").strip() for cpu in _own_cpus())
     return ", ".join(sorted({text for text in texts if text})) or None
 
 
@@ -118,9 +119,9 @@ def container(root: Path = Path("/")) -> str | None:
         return "docker"
     if (root / "run/.containerenv").exists():
         return "podman"
-    if told := _text(root / "run/systemd/container").strip():
+    if told := read_now(f"{root}/run/systemd/container").strip():
         return told
-    groups = _text(root / "proc/self/cgroup")
+    groups = read_now(f"{root}/proc/self/cgroup")
     return next((name for name in ("docker", "kubepods", "containerd", "lxc") if name in groups), None)
 
 
@@ -128,19 +129,12 @@ def virtualisation(root: Path = Path("/")) -> str | None:
     """Return who provides the virtual machine; None on bare metal."""
     if "hypervisor" not in reported_by_cpu():
         return None
-    told = _text(root / "sys/hypervisor/type").strip() or _text(root / "sys/class/dmi/id/sys_vendor").strip()
+    told = read_now(f"{root}/sys/hypervisor/type").strip() or read_now(f"{root}/sys/class/dmi/id/sys_vendor").strip()
     return told or "unnamed hypervisor"
 
 
 def _own_cpus() -> list[int]:
     return sorted(os.sched_getaffinity(0))[:_MAX_CPUS_READ]
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""
 
 
 def _installed(name: str) -> str | None:

@@ -12,9 +12,9 @@ from tuibench.machine.cpu_clocks import own_cpu_ns
 from tuibench.worker.pipe import UnexpectedRequestError
 from tuibench.worker.tell_machine import tell_conditions
 
-_LOOK_S = 0.002
-_QUIET_SHARE = 0.1
-"""Of one CPU between two looks: less is this thread looking."""
+_LOOK_S = 0.0005
+_QUIET_SHARE = 0.3
+"""Of one CPU between two looks: less is this thread looking, and one that spins uses all of one."""
 _PATIENCE_S = 1.0
 """Thread pools that spin for work give up in less. One that never does is seen by the others as a neighbour is."""
 
