@@ -18,7 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-N_PROMPT, N_NEW = 64, 4
+N_PROMPT, N_NEW = 512, 4
 LIMIT = 0.15
 METHODS = (
     "baseline", "kv-cache", "kv-cache-bf16", "kv-cache-compiled", "kv-cache-lookup", "int8-torch",
@@ -61,10 +61,14 @@ def save_random_llama(directory: Path) -> Path:
 def measure_here(method: str, model_dir: Path) -> None:
     """Prepare, load and use a method in this process, and print the high-water marks as JSON."""
     from tuibench.core.run.spec import Calibration
+    from tuibench.models.text.tokenizer import PromptTokenizer
     from tuibench.worker.load import load_checked
     from tuibench.worker.memory import own_memory
+    from tuibench.worker.serve import serve  # noqa: F401 - a worker has it, and the tokenizer
 
+    tokenizer = PromptTokenizer(model_dir)
     engine, _ = load_checked(method, model_dir, 1, Calibration(), lambda *_: None)
+    tokenizer.encode("The first tokens", raw=True)
     engine.prefill(list(range(3, 3 + N_PROMPT)), N_PROMPT + N_NEW)
     for token in range(N_NEW):
         engine.decode(token + 3)

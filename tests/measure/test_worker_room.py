@@ -61,8 +61,9 @@ async def test_a_sweep_holds_the_caches_of_all_users_behind_the_largest_depth(mo
             prompt_tokens=(64, 128), depth_tokens=(0, 512), max_new_tokens=(16,), n_threads=(1,), n_users=(1, 8)
         ),
     )
-    more_tokens = 8 * (512 + 128 + 16) - (64 + 16)
-    assert most["kv-cache"] - alone["kv-cache"] == more_tokens * size_of(model.directory).kv_bytes_per_token
+    size = size_of(model.directory)
+    needs = {n_tokens: need_of("kv-cache", size, n_tokens) for n_tokens in (64 + 16, 8 * (512 + 128 + 16))}
+    assert [alone["kv-cache"], most["kv-cache"]] == [need.run for need in needs.values()]
 
 
 async def test_of_files_that_cannot_be_read_nothing_is_known(tmp_path):
