@@ -15,6 +15,8 @@ from tuibench.worker.tell_machine import tell_conditions
 _LOOK_S = 0.0005
 _QUIET_SHARE = 0.3
 """Of one CPU between two looks: less is this thread looking, and one that spins uses all of one."""
+_QUIET_LOOKS = 2
+"""In a row: a thread that spins may wait for a processor all through one of them."""
 _PATIENCE_S = 1.0
 """Thread pools that spin for work give up in less. One that never does is seen by the others as a neighbour is."""
 
@@ -59,9 +61,9 @@ def rest() -> None:
     Pools of threads go on spinning for a while after a step, in case that another follows: what is measured next would
     have less of the machine.
     """
-    until_s = time.monotonic() + _PATIENCE_S
-    while time.monotonic() < until_s:
+    until_s, n_quiet = time.monotonic() + _PATIENCE_S, 0
+    while n_quiet < _QUIET_LOOKS and time.monotonic() < until_s:
         before_ns, cpu_before_ns = perf_counter_ns(), own_cpu_ns()
         time.sleep(_LOOK_S)
-        if own_cpu_ns() - cpu_before_ns < _QUIET_SHARE * (perf_counter_ns() - before_ns):
-            return
+        is_quiet = own_cpu_ns() - cpu_before_ns < _QUIET_SHARE * (perf_counter_ns() - before_ns)
+        n_quiet = n_quiet + 1 if is_quiet else 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-from typing import Any
 
 import torch
 from torch.fx import Node
@@ -11,6 +10,15 @@ from torch.fx import Node
 _aten = torch.ops.aten
 _IDENTITIES = frozenset({_aten.detach_.default, _aten.detach.default, _aten.lift_fresh_copy.default})
 _CONVERSIONS = frozenset({_aten.to.dtype, _aten.to.device, _aten.to.dtype_layout, _aten.to.other})
+_IN_PLACE = {
+    _aten.add_.Tensor: _aten.add.Tensor,
+    _aten.div_.Tensor: _aten.div.Tensor,
+    _aten.mul_.Tensor: _aten.mul.Tensor,
+}
+_MAKES = frozenset({_aten.add.Tensor, _aten.mul.Tensor, _aten.bmm.default, _aten.matmul.default, _aten.linear.default})
+_VIEWS = frozenset({_aten.squeeze.dim, _aten.squeeze.default, _aten.unsqueeze.default})
+_READ_ONLY = frozenset({_aten.sum.dim_IntList})
+"""What may read the same before it is overwritten."""
 _SYNONYMS = {_aten.__and__.Tensor: _aten.bitwise_and.Tensor, _aten.square.default: _aten.mul.Tensor}
 
 
@@ -31,35 +39,29 @@ def simplify(program: torch.export.ExportedProgram) -> None:
         elif node.target in _SYNONYMS:
             node.args = node.args if len(node.args) > 1 else 2 * node.args  # a square is a product
             node.target = _SYNONYMS[node.target]
-        elif _writes(node) and _is_last_reader(node):
-            name = node.target._opname.removesuffix("_")  # noqa: SLF001 - there is no public one
-            node.target = getattr(getattr(_aten, name), node.target._overloadname)  # noqa: SLF001
-
-
-def _alias(node: Node) -> Any:  # noqa: ANN401 - torch's own
-    """Return whose memory an operator's first result is; None where it has its own."""
-    if not isinstance(node.target, torch._ops.OpOverload):  # noqa: SLF001 - there is no public name
-        return None
-    returns = node.target._schema.returns  # noqa: SLF001 - likewise
-    return returns[0].alias_info if returns else None
-
-
-def _writes(node: Node) -> bool:
-    """Return whether an operator overwrites its first argument and returns that, as `add_` does."""
-    alias = _alias(node)
-    return alias is not None and bool(alias.is_write)
+        elif node.target in _IN_PLACE and _is_last_reader(node):
+            node.target = _IN_PLACE[node.target]
 
 
 def _is_last_reader(writer: Node) -> bool:
-    """Return whether nobody reads what an operator overwrites after it, so that it need not be overwritten."""
+    """Return whether what an operator overwrites was made for it, and nobody reads that after it.
+
+    Of operators whose results are known to lie in memory of their own; of what schemas leave out (`dropout`, which may
+    return what it is given) nothing is assumed.
+    """
+    if len({each.meta["val"].dtype for each in writer.all_input_nodes}) > 1:
+        return False  # overwritten, its type stays; a new result has the wider one
     reader, memory = writer, writer.args[0]
     while isinstance(memory, Node) and memory.op == "call_function":
         others = [user for user in memory.users if user is not reader]
-        if any(_alias(other) is not None or writer < other for other in others):
+        if any(other.target not in _READ_ONLY or writer < other for other in others):
             return False
-        if memory.target is not operator.getitem and _alias(memory) is None:
+        if memory.target in _MAKES:
             return True
-        reader, memory = memory, memory.args[0]  # it is a view, or one result of several
-        if reader.target is operator.getitem:
-            return isinstance(memory, Node) and _alias(memory) is None
+        if memory.target is operator.getitem:  # one result of several
+            source = memory.args[0]
+            return isinstance(source, Node) and source.target is _aten.topk.default
+        if memory.target not in _VIEWS:
+            return False
+        reader, memory = memory, memory.args[0]
     return False
