@@ -112,15 +112,16 @@ class Fit:
 
 def need_of(method: str, size: ModelSize, n_tokens: int) -> Need | None:
     """Return what a method takes for a text of some tokens; None for methods that nothing is known of here."""
-    rule = _RULES.get(method_of(method))
+    measured = method_of(method)
+    rule = _RULES.get(measured)
     if rule is None:
         return None
     need = rule(size)
-    per_token = _CACHE_SHARES.get(method_of(method), 1.0) * size.kv_bytes_per_token
-    if method_of(method) not in _OF_TORCH:
+    per_token = _CACHE_SHARES.get(measured, 1.0) * size.kv_bytes_per_token
+    per_token += _WORKING_BYTES[measured] * size.feed_width
+    if measured not in _OF_TORCH:
         per_token += size.row_bytes_per_token
-    per_token += _WORKING_BYTES[method_of(method)] * size.feed_width
-    reading = need.run - _FREED_BYTES.get(method_of(method), 0) + round(n_tokens * per_token)
+    reading = need.run - _FREED_BYTES.get(measured, 0) + round(n_tokens * per_token)
     return replace(need, run=max(need.run, reading))
 
 
@@ -180,12 +181,10 @@ def _kv_bytes_per_token(config: Mapping[str, Any]) -> int:
 
 
 def _feed_width(config: Mapping[str, Any]) -> int:
-    widths = config.get("intermediate_size") or config.get("n_inner")  # Gemma 4 in some files: one a layer
-    return (
-        max(map(_whole, widths))
-        if isinstance(widths, list) and widths
-        else _whole(widths) or 4 * _whole(config.get("hidden_size") or config.get("n_embd"))
-    )
+    width = config.get("intermediate_size") or config.get("n_inner")
+    if isinstance(width, list):  # Gemma 4 in some files: one a layer
+        width = max(map(_whole, width), default=0)
+    return _whole(width) or 4 * _whole(config.get("hidden_size") or config.get("n_embd"))
 
 
 def _row_bytes_per_token(config: Mapping[str, Any]) -> int:
@@ -291,9 +290,11 @@ def _fused_fp32(size: ModelSize) -> Need:
 _TORCH, _TORCH_BF16, _ONNX, _ONNX_INTEGER, _KERNELS = (n * _MB for n in (420, 385, 200, 139, 96))
 """What libraries and working memory take besides the weights."""
 _PREPARING, _COMPILING, _TRACING, _STEP = (n * _MB for n in (20, 350, 710, 240))
+_OF_TORCH = frozenset({"baseline", "kv-cache", "kv-cache-compiled", "kv-cache-lookup", "kv-cache-bf16", "int8-torch"})
+"""Methods that keep of what convolutions have read only what the next token reads again."""
 _WORKING_BYTES: Mapping[str, int] = MappingProxyType(
     {
-        **dict.fromkeys(("baseline", "kv-cache", "kv-cache-compiled", "kv-cache-lookup", "int8-torch"), 32),
+        **dict.fromkeys(_OF_TORCH, 32),
         "kv-cache-bf16": 16,
         **dict.fromkeys(("onnx", "onnx-fused", "int8-dynamic", "int8-static", "int4-onnx"), 34),
         **dict.fromkeys(("fused-fp32", "fused-int8", "fused-int8-lookup", "fused-int4"), 17),
@@ -310,8 +311,6 @@ _CACHE_SHARES = {
     "fused-int4": 0.25,
 }
 """Of an FP32 KV-cache, where a method keeps another one."""
-_OF_TORCH = frozenset({"baseline", "kv-cache", "kv-cache-compiled", "kv-cache-lookup", "kv-cache-bf16", "int8-torch"})
-"""Methods that keep of what convolutions have read only what the next token reads again."""
 _RULES: Mapping[str, Callable[[ModelSize], Need]] = MappingProxyType(
     {
         "baseline": _fp32_torch,
