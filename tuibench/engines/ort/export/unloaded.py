@@ -32,7 +32,6 @@ def module_to_trace(model_dir: Path, decoder: Decoder) -> tuple[Any, ReadWeight]
     options: dict[str, Any] = {
         "dtype": torch.float32,
         "attn_implementation": ATTENTION,
-        "trust_remote_code": False,
         # Matrices of the experts that a token goes to, one after the other: others loop over those that are hit, which
         # no graph can say.
         **({"experts_implementation": "batched_mm"} if decoder.experts else {}),
@@ -44,7 +43,7 @@ def module_to_trace(model_dir: Path, decoder: Decoder) -> tuple[Any, ReadWeight]
         return module, read
     del module
     module = AutoModelForCausalLM.from_pretrained(
-        model_dir, local_files_only=True, use_safetensors=True, **options, **text_part
+        model_dir, local_files_only=True, use_safetensors=True, trust_remote_code=False, **options, **text_part
     )
     return module.eval(), lambda _: None
 
@@ -54,7 +53,7 @@ def _untouched(model_dir: Path, config: Any, options: dict[str, Any]) -> Any:  #
     if config is None:
         config = AutoConfig.from_pretrained(model_dir, local_files_only=True, trust_remote_code=False)
     with no_init_weights():
-        module = AutoModelForCausalLM.from_config(config, **options)
+        module = AutoModelForCausalLM.from_config(config, trust_remote_code=False, **options)
     module.tie_weights()
     return module.eval()
 
