@@ -60,6 +60,9 @@ def save_random_llama(directory: Path) -> Path:
 
 def measure_here(method: str, model_dir: Path) -> None:
     """Prepare, load and use a method in this process, and print the high-water marks as JSON."""
+    from tuibench.machine.thread_pools import worker_environment
+
+    os.environ |= worker_environment(1)
     from tuibench.core.run.spec import Calibration
     from tuibench.models.text.tokenizer import PromptTokenizer
     from tuibench.worker.load import load_checked

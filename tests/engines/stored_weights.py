@@ -21,7 +21,8 @@ def stored_weights(matrix, n_outputs, n_inputs):
 
 def _fp32_rows(high_bytes, n_bytes):
     n_panels, n_inputs, _ = high_bytes.shape
-    packed = high_bytes.reshape(-1)[: high_bytes.size // 4 * n_bytes].reshape(n_panels, n_inputs, LANES, n_bytes)
+    n_used = n_panels * n_inputs * LANES * n_bytes
+    packed = high_bytes.reshape(-1)[:n_used].reshape(n_panels, n_inputs, LANES, n_bytes)
     whole = np.concatenate([np.zeros((*packed.shape[:3], 4 - n_bytes), np.uint8), packed], axis=3)
     return whole.view(np.float32)[..., 0].swapaxes(1, 2)
 

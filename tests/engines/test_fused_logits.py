@@ -10,7 +10,7 @@ from tests.engines.stored_weights import stored_weights
 from tests.tiny_onnx_models import MAKERS
 from tuibench.engines.decoder.rereading import RereadingSteps
 from tuibench.engines.fused.engine import FusedFp32, FusedInt4, FusedInt8
-from tuibench.engines.fused.matrices import Absent, Fp32Matrix
+from tuibench.engines.fused.matrices import Absent, used_parts
 from tuibench.engines.fused.packing import PACKINGS
 from tuibench.engines.fused.session import FusedSession
 from tuibench.engines.fused.weights import stack_sizes
@@ -98,8 +98,11 @@ def with_expanded_weights(session):
             matrices[name] = PACKINGS["fp32"].empty(0, *size)
             continue
         weights = stored_weights(getattr(model, name), *size)
-        packed = [PACKINGS["fp32"].pack(matrix) for matrix in weights]
-        matrices[name] = Fp32Matrix(*(np.concatenate(arrays) for arrays in zip(*packed, strict=True)))
+        matrices[name] = PACKINGS["fp32"].empty(n_matrices, *size)
+        for layer, matrix in enumerate(weights):
+            parts = used_parts(PACKINGS["fp32"].pack(matrix), 0)
+            for (_, place), (_, content) in zip(used_parts(matrices[name], layer), parts, strict=True):
+                place[:] = content
     return FusedSession(session.decoder, model._replace(**matrices), session._embedding, 1)
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import AutoModelForCausalLM
 
 from tests.tiny_onnx_models import MAKERS, _save_llama_like
 from tuibench.engines.base import UnsupportedModelError
@@ -19,8 +21,9 @@ from tuibench.engines.decoder.checkpoint import Checkpoint
 from tuibench.engines.decoder.read import read_decoder
 from tuibench.engines.fused import facts, linking, machine_code, weights
 from tuibench.engines.fused.engine import FusedFp32, FusedInt4, FusedInt8
+from tuibench.engines.fused.matrices import LANES
 from tuibench.engines.fused.team import Team
-from tuibench.engines.fused.weights import keep_packed
+from tuibench.engines.fused.weights import keep_packed, packed_matrices
 from tuibench.engines.torch.eager import KvCache
 
 
@@ -141,6 +144,24 @@ def test_weights_from_files_have_the_bits_of_weights_packed_now(directory, tmp_p
     assert not keep_packed(*arguments)
     monkeypatch.setattr(weights, "_packed", None)
     np.testing.assert_array_equal(last_logits(engine_class(), directory, 2, tokens, 8), packed_now)
+
+
+def test_weights_from_files_take_the_bytes_that_the_widest_layer_uses(tiny_llama, tmp_path, monkeypatch):
+    module = AutoModelForCausalLM.from_pretrained(tiny_llama.directory, dtype=torch.bfloat16).float()
+    module.model.layers[1].mlp.down_proj.weight.data += 1e-5
+    module.save_pretrained(tmp_path / "model")
+    directory, tokens = tmp_path / "model", [5, 6, 7, 8]
+    packed_now = last_logits(FusedFp32(), directory, 1, tokens, 2)
+    monkeypatch.setenv("TUIBENCH_CACHE", str(tmp_path))
+    decoder = read_decoder(directory)
+    arguments = (decoder, Checkpoint(directory, decoder), directory, "fp32", 1, no_progress)
+    assert keep_packed(*arguments)
+    stacks = packed_matrices(*arguments)
+    assert (stacks["qkv"].n_bytes == 2).all()
+    assert stacks["mlp_down"].n_bytes.tolist() == [2, 4, *stacks["mlp_down"].n_bytes[2:].tolist()]
+    for stack in (stack for stack in stacks.values() if len(stack.n_bytes)):
+        assert stack.high_bytes.shape[-1] == LANES * stack.n_bytes.max()
+    np.testing.assert_array_equal(last_logits(FusedFp32(), directory, 1, tokens, 2), packed_now)
 
 
 def test_a_head_packed_in_pieces_is_that_packed_whole(tiny_llama, monkeypatch):

@@ -13,6 +13,8 @@ import psutil
 import pytest
 import torch
 
+from tuibench.machine.thread_pools import worker_environment
+
 
 @pytest.fixture(scope="module")
 def model(tiny_llama):
@@ -98,6 +100,21 @@ def test_a_loading_report_lists_what_does_not_fit(tiny_llama):
 
     _, report = AutoModelForCausalLM.from_pretrained(tiny_llama.directory, output_loading_info=True)
     assert {"missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"} <= set(report)
+
+
+def test_weights_are_loaded_one_after_the_other_where_the_environment_says_so(tiny_llama, monkeypatch):
+    """`machine.thread_pools`: `HF_DEACTIVATE_ASYNC_LOAD`."""
+    from transformers import AutoModelForCausalLM, core_model_loading
+
+    pools = []
+    monkeypatch.setattr(core_model_loading, "ThreadPoolExecutor", lambda **_: pools.append(1))
+    for name, value in worker_environment(1).items():
+        monkeypatch.setenv(name, value)
+    AutoModelForCausalLM.from_pretrained(tiny_llama.directory)
+    assert not pools
+    monkeypatch.setenv("HF_DEACTIVATE_ASYNC_LOAD", "0")
+    AutoModelForCausalLM.from_pretrained(tiny_llama.directory)
+    assert pools
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ from tuibench.engines.decoder.read import read_decoder
 from tuibench.engines.decoder.rope import check_rope, head_order, rope_tables, rotated_width, switching_length
 
 BASE = {"max_position_embeddings": 4096, "hidden_size": 64, "num_attention_heads": 2}
+ROUNDED = 1e-4
+"""Of angles up to 300: their frequencies are off by units in the last place, other ones on other processors."""
 VARIANTS = {
     "default": {"rope_type": "default", "rope_theta": 1e5},
     "linear": {"rope_type": "linear", "rope_theta": 1e4, "factor": 2.0},
@@ -33,8 +35,8 @@ def test_tables_equal_those_of_transformers(name):
     rotary = LlamaRotaryEmbedding(LlamaConfig(**BASE, rope_parameters=VARIANTS[name]))
     cos, sin = rotary(torch.zeros(1, 1), torch.arange(300)[None])
     found_cos, found_sin = rope_tables(check_rope({**BASE, "rope_parameters": VARIANTS[name]}), 32, 300)
-    np.testing.assert_allclose(found_cos, cos[0, :, :16], atol=3e-5)
-    np.testing.assert_allclose(found_sin, sin[0, :, :16], atol=3e-5)
+    np.testing.assert_allclose(found_cos, cos[0, :, :16], atol=ROUNDED)
+    np.testing.assert_allclose(found_sin, sin[0, :, :16], atol=ROUNDED)
 
 
 LLAMA3 = {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
@@ -65,8 +67,8 @@ def test_files_are_understood_as_transformers_understands_them(written):
     rotary = LlamaRotaryEmbedding(LlamaConfig.from_dict(json.loads(json.dumps({**BASE, **written}))))
     cos, sin = rotary(torch.zeros(1, 1), torch.arange(300)[None])
     found_cos, found_sin = rope_tables(check_rope({**BASE, **written}), 32, 300)
-    np.testing.assert_allclose(found_cos, cos[0, :, :16], atol=3e-5)
-    np.testing.assert_allclose(found_sin, sin[0, :, :16], atol=3e-5)
+    np.testing.assert_allclose(found_cos, cos[0, :, :16], atol=ROUNDED)
+    np.testing.assert_allclose(found_sin, sin[0, :, :16], atol=ROUNDED)
 
 
 FACTORS = {"short_factor": [1.0 + i / 8 for i in range(16)], "long_factor": [1.0 + i for i in range(16)]}
@@ -93,8 +95,8 @@ def test_long_texts_are_turned_by_other_angles_than_short_ones(written, length):
     cos, sin = rotary(torch.zeros(1, 1), torch.arange(length)[None])
     rope = check_rope(config)
     found_cos, found_sin = rope_tables(rope, 32, length, long=length > switching_length(rope))
-    np.testing.assert_allclose(found_cos, cos[0, :, :16], atol=3e-5)
-    np.testing.assert_allclose(found_sin, sin[0, :, :16], atol=3e-5)
+    np.testing.assert_allclose(found_cos, cos[0, :, :16], atol=ROUNDED)
+    np.testing.assert_allclose(found_sin, sin[0, :, :16], atol=ROUNDED)
 
 
 @pytest.mark.parametrize(
@@ -149,8 +151,8 @@ def test_layers_with_a_window_are_turned_by_a_table_of_their_own(model_type, wri
     for layer, kind in zip(decoder.layers, kinds, strict=True):
         cos, sin = rotary(torch.zeros(1, 1), torch.arange(300)[None], kind)
         found_cos, found_sin = rope_tables(decoder.rotations[decoder.rotation_of(layer.attention)], 32, 300)
-        np.testing.assert_allclose(found_cos, cos[0, :, :16], atol=3e-5)
-        np.testing.assert_allclose(found_sin, sin[0, :, :16], atol=3e-5)
+        np.testing.assert_allclose(found_cos, cos[0, :, :16], atol=ROUNDED)
+        np.testing.assert_allclose(found_sin, sin[0, :, :16], atol=ROUNDED)
 
 
 @pytest.mark.parametrize("part", [0.25, 0.75, 1.0])

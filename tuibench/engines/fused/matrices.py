@@ -39,8 +39,9 @@ class Fp32Matrix(NamedTuple):
     """
 
     high_bytes: NDArray[np.uint8]
-    """`[layers, panels, inputs, 16 rows · 4]`. With n bytes a weight, a layer is `[panels, inputs, 16 rows, n]`, the
-    most significant bytes, least first, at the beginning of its part; what is left of that is never touched."""
+    """`[layers, panels, inputs, 16 rows · m]`, where m is enough for all layers. With n bytes a weight, a layer is
+    `[panels, inputs, 16 rows, n]`, the most significant bytes, least first, at the beginning of its part; what is left
+    of that is never touched, yet may lie in a large page with what is: m should not be more than it has to."""
     n_bytes: NDArray[np.int64]
     """Of a weight, in each layer."""
 
@@ -77,14 +78,17 @@ def precision_of(matrix: Matrix) -> str:
 
 
 def allocate(shape: tuple[int, ...], dtype: type[_Number]) -> NDArray[_Number]:
-    """Return zeroed memory in pages of 2 MiB where the system grants them: fewer address look-ups while streaming."""
+    """Return zeroed memory in pages of 2 MiB where the system grants them: fewer address look-ups while streaming.
+
+    Up to a vector of bytes behind it may be read: weights of fewer than four bytes are loaded as if they had four.
+    """
     n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
     if n_bytes < _HUGE_PAGE_BYTES or not hasattr(mmap, "MADV_HUGEPAGE"):
-        return np.zeros(shape, dtype)
+        return np.zeros(n_bytes + FP32_BYTES * LANES, np.uint8)[:n_bytes].view(dtype).reshape(shape)
     # Private: systems seldom grant huge pages to memory that may be shared, which is what `mmap` makes by default.
     buffer = mmap.mmap(-1, n_bytes + _HUGE_PAGE_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     buffer.madvise(mmap.MADV_HUGEPAGE)
-    # The kernel only makes huge pages of aligned memory.
+    # The kernel only makes huge pages of aligned memory. As buffers begin with a page, there is one or more behind it.
     whole = np.frombuffer(buffer, np.uint8)
     start = -whole.ctypes.data % _HUGE_PAGE_BYTES
     return whole[start : start + n_bytes].view(dtype).reshape(shape)
@@ -96,16 +100,20 @@ def used_parts(matrix: Matrix, layer: int) -> Iterator[tuple[str, NDArray[np.uin
         array: NDArray[Any] = getattr(matrix, name)
         part = array[layer : layer + 1].reshape(-1).view(np.uint8)
         if isinstance(matrix, Fp32Matrix) and name == "high_bytes":
-            part = part[: part.size // FP32_BYTES * int(matrix.n_bytes[layer])]
+            part = part[: _n_weights(matrix) * int(matrix.n_bytes[layer])]
         yield name, part
 
 
 def stored_bytes(matrix: Matrix) -> int:
     """Return the bytes that one pass over all layers reads."""
     if isinstance(matrix, Fp32Matrix):
-        n_weights = prod(matrix.high_bytes.shape[1:]) // FP32_BYTES
-        return int(matrix.n_bytes.sum()) * n_weights
+        return int(matrix.n_bytes.sum()) * _n_weights(matrix)
     return sum(int(array.nbytes) for array in matrix)
+
+
+def _n_weights(matrix: Fp32Matrix) -> int:
+    """Return those of a layer, the rows of zeros included."""
+    return prod(matrix.high_bytes.shape[1:3]) * LANES
 
 
 def n_panels(n_outputs: int) -> int:

@@ -38,19 +38,19 @@ class Packing(NamedTuple):
     """Whether whole panels of a matrix come out the same packed apart."""
 
 
-def _empty_fp32(n_layers: int, n_outputs: int, n_inputs: int) -> Fp32Matrix:
-    shape = (n_layers, n_panels(n_outputs), n_inputs, FP32_BYTES * LANES)
+def empty_fp32(n_layers: int, n_outputs: int, n_inputs: int, widest: int = FP32_BYTES) -> Fp32Matrix:
+    """Return a stack with room for so many bytes a weight."""
+    shape = (n_layers, n_panels(n_outputs), n_inputs, widest * LANES)
     return Fp32Matrix(allocate(shape, np.uint8), np.zeros(n_layers, np.int64))
 
 
 def _pack_fp32(weights: Weights) -> Fp32Matrix:
     """Keep every bit that is not zero in all of the matrix."""
-    matrix = _empty_fp32(1, *weights.shape)
     bits = _as_compiled_for(weights).view(np.uint32)
-    matrix.n_bytes[0] = n_bytes = _kernel("bytes_in_use")(bits)
-    n_used = matrix.high_bytes.size // FP32_BYTES * n_bytes
-    packed = matrix.high_bytes.reshape(-1)[:n_used].reshape(-1, weights.shape[1], LANES, n_bytes)
-    _kernel("pack_fp32")(bits, packed)
+    n_bytes = _kernel("bytes_in_use")(bits)
+    matrix = empty_fp32(1, *weights.shape, n_bytes)
+    matrix.n_bytes[0] = n_bytes
+    _kernel("pack_fp32")(bits, matrix.high_bytes.reshape(-1, weights.shape[1], LANES, n_bytes))
     return matrix
 
 
@@ -102,7 +102,7 @@ def _kernel(name: str) -> Entry:
 
 
 PACKINGS = {
-    "fp32": Packing(_empty_fp32, _pack_fp32, by_rows=False),
+    "fp32": Packing(empty_fp32, _pack_fp32, by_rows=False),
     "int8": Packing(_empty_int8, _pack_int8, by_rows=True),
     "int4": Packing(_empty_int4, _pack_int4, by_rows=True),
 }

@@ -23,7 +23,7 @@ from tuibench.engines.decoder.description import Decoder, Layer, packed_shape
 from tuibench.engines.fused.layers import by_width, role_of
 from tuibench.engines.fused.matrices import LANES, Matrix, padded, used_parts
 from tuibench.engines.fused.model import INPUT_MATRICES, LAYER_MATRICES, WIDE, read_expert, read_role
-from tuibench.engines.fused.packing import PACKINGS
+from tuibench.engines.fused.packing import PACKINGS, empty_fp32
 from tuibench.models.artifacts import CachedArtifact, Recipe, find_artifact, make_artifact
 from tuibench.models.references import model_digest
 
@@ -105,8 +105,8 @@ def packed_matrices(
     decoder: Decoder, checkpoint: Checkpoint, model_dir: Path, precision: str, n_threads: int, progress: Progress
 ) -> Stacks:
     """Return a model's matrices from the files that `keep_packed` made; without them, they are packed here."""
-    stacks = {name: PACKINGS[precision].empty(*size) for name, size in stack_sizes(decoder).items()}
     kept = find_artifact(packed_recipe(model_dir, precision), verify=False)
+    stacks = {name: _empty_stack(kept, precision, name, size) for name, size in stack_sizes(decoder).items()}
     if kept is None:
         for part in _packed(decoder, checkpoint, precision, n_threads, progress):
             _put(part, stacks[part.stack])
@@ -115,6 +115,13 @@ def packed_matrices(
         with ThreadPoolExecutor(n_threads) as pool:
             list(pool.map(partial(_read_stack, kept), stacks.items()))
     return stacks
+
+
+def _empty_stack(kept: CachedArtifact | None, precision: str, name: str, size: tuple[int, int, int]) -> Matrix:
+    """Return a stack to be filled, in FP32 with no more room than the files need."""
+    if kept is None or precision != "fp32" or size[0] == 0:
+        return PACKINGS[precision].empty(*size)
+    return empty_fp32(*size, int(np.fromfile(kept.directory / f"{name}.n_bytes", np.int64).max()))
 
 
 def stack_sizes(decoder: Decoder) -> dict[str, tuple[int, int, int]]:

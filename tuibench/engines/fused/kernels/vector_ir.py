@@ -198,10 +198,10 @@ def fp32_vectors(emitter: Emitter, kind: Any, matrix: Any, layer: Any, panel: An
     high_bytes, widths = (builder.extract_value(matrix, field) for field in range(2))
     n_bytes = emitter.load(emitter.address(kind.types[1], widths, layer), INDEX(0), INDEX)
     view = emitter.context.make_array(kind.types[0])(emitter.context, builder, high_bytes)
-    n_steps = cgutils.unpack_tuple(builder, view.shape)[2]
-    # Of all four bytes a weight: what is a part of a matrix has fewer steps than lie between its panels.
-    panel_bytes = builder.sdiv(cgutils.unpack_tuple(builder, view.strides)[1], INDEX(FP32_BYTES))
-    start = builder.mul(panel, builder.mul(panel_bytes, n_bytes))
+    _, _, n_steps, room = cgutils.unpack_tuple(builder, view.shape)
+    # By strides: what is a part of a matrix has fewer steps than lie between its panels.
+    steps_apart = builder.sdiv(cgutils.unpack_tuple(builder, view.strides)[1], room)
+    start = builder.mul(builder.mul(panel, steps_apart), builder.mul(n_bytes, INDEX(LANES)))
     weights = builder.gep(emitter.address(kind.types[0], high_bytes, layer), [start])
     for n in (2, 3, FP32_BYTES):
         of_this_width = builder.icmp_unsigned("==", n_bytes, INDEX(n))
