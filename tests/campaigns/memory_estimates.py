@@ -103,7 +103,8 @@ def measure(method: str, model_dir: Path) -> dict[str, int]:
 
 def row(name: str, method: str, model_dir: Path) -> tuple[str, bool]:
     """Return a method's line of the table, and whether the estimate of its worker is near what was seen."""
-    from tuibench.models.memory_needs import need_of, size_of
+    from tuibench.models.memory_needs import need_of
+    from tuibench.models.model_size import size_of
 
     need, marks = need_of(method, size_of(model_dir), N_PROMPT + N_NEW), measure(method, model_dir)
     assert need is not None

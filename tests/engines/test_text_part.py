@@ -19,7 +19,7 @@ from tuibench.engines.torch.eager import KvCache
 from tuibench.engines.torch.streamed import StreamedKvCache
 from tuibench.models.folder import open_folder
 from tuibench.models.local import ModelError
-from tuibench.models.memory_needs import size_of
+from tuibench.models.model_size import size_of
 
 TOKENS = [*range(5, 45), 3, 380]
 

@@ -9,7 +9,8 @@ from tuibench.core.run.shape import Sweep
 from tuibench.core.run.spec import RunSpec
 from tuibench.measure.run.worker_room import WorkerRoom
 from tuibench.models.local import LocalModel
-from tuibench.models.memory_needs import need_of, size_of
+from tuibench.models.memory_needs import need_of
+from tuibench.models.model_size import size_of
 
 MODEL = LocalModel("toy", "toy", Path(), "00", 10, 40, "ToyForCausalLM", "F32", 64)
 METHODS = ("kv-cache", "onnx-fused", "fused-int8", "llama-cpp-q8_0")

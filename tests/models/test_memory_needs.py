@@ -8,7 +8,8 @@ import pytest
 
 from tests.tiny_onnx_models import MAKERS
 from tuibench.engines.decoder.read import read_decoder
-from tuibench.models.memory_needs import need_of, size_of
+from tuibench.models.memory_needs import need_of
+from tuibench.models.model_size import size_of
 
 
 @pytest.mark.parametrize(
@@ -74,3 +75,28 @@ def test_a_long_prompt_takes_memory_to_work_with(tiny_llama):
     size = size_of(tiny_llama.directory)
     for method in ("kv-cache", "int8-dynamic", "fused-int4"):
         assert need_of(method, size, 4000).run > need_of(method, size, 0).run + 4000 * size.kv_bytes_per_token
+
+
+@pytest.mark.parametrize(("kind", "one_by_one"), [("qwen3-moe", True), ("gpt-oss", False)])
+def test_experts_are_counted_and_whether_files_hold_them_one_by_one(kind, one_by_one, tmp_path):
+    from transformers import AutoModelForCausalLM
+
+    directory = MAKERS[kind](tmp_path / kind)
+    named = AutoModelForCausalLM.from_pretrained(directory).named_parameters()
+    weights = {name: parameter.numel() for name, parameter in named if ".experts." in name}
+    n_layers = len({name.partition(".experts.")[0] for name in weights})
+    size = size_of(directory)
+    assert (size.experts, size.experts_at_once) == (sum(weights.values()), sum(weights.values()) // n_layers)
+    assert size.experts_apart == (size.experts if one_by_one else 0)
+
+
+def test_experts_take_memory_where_they_are_put_together_and_where_they_are_gathered(tiny_llama):
+    size = replace(size_of(tiny_llama.directory), is_fp32=False)
+    assert (size.experts, size.experts_apart) == (0, 0)
+    sparse = replace(size, experts=10**9, experts_apart=10**9, experts_at_once=10**8)
+    more = {
+        method: need_of(method, sparse, 1).run - need_of(method, size, 1).run for method in ("kv-cache-bf16", "onnx")
+    }
+    assert more == {"kv-cache-bf16": 2 * 10**9 + 4 * 10**8, "onnx": 330 * 10**6}
+    assert need_of("onnx-fused", sparse, 1).mapped == 4 * 10**9
+    assert need_of("int8-dynamic", sparse, 1).mapped == 0

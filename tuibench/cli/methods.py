@@ -11,7 +11,8 @@ from tuibench.config import load_config
 from tuibench.core.format import MISSING, printable, size
 from tuibench.core.run.spec import DEFAULT_NEW_TOKENS, Method, method_of_server
 from tuibench.machine.memory_room import free_memory_bytes
-from tuibench.models.memory_needs import Fit, need_of, size_of
+from tuibench.models.memory_needs import Fit, need_of
+from tuibench.models.model_size import size_of
 from tuibench.runtimes.environment import methods_here
 
 if TYPE_CHECKING:

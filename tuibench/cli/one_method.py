@@ -13,7 +13,8 @@ from tuibench.machine.fingerprint import default_threads
 from tuibench.machine.memory_room import free_memory_bytes
 from tuibench.methods import UnknownMethodError, resolve_methods
 from tuibench.models.local import DEFAULT_MODEL
-from tuibench.models.memory_needs import Fit, need_of, size_of
+from tuibench.models.memory_needs import Fit, need_of
+from tuibench.models.model_size import size_of
 from tuibench.serving.messages import Load
 
 if TYPE_CHECKING:

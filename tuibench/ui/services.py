@@ -91,7 +91,8 @@ class Services:
         """
         from tuibench.machine.memory_room import free_memory_bytes
         from tuibench.models.local import ModelError
-        from tuibench.models.memory_needs import Fit, need_of, size_of
+        from tuibench.models.memory_needs import Fit, need_of
+        from tuibench.models.model_size import size_of
 
         try:
             size, free_bytes = size_of(model.directory), free_memory_bytes()

@@ -8,7 +8,8 @@ from tuibench.core.run.events import FailureKind
 from tuibench.engines.decoder import fits
 from tuibench.engines.decoder.fits import NotEnoughMemoryError, check_fits
 from tuibench.methods import engine_class
-from tuibench.models.memory_needs import ModelSize, need_of, size_of
+from tuibench.models.memory_needs import need_of
+from tuibench.models.model_size import ModelSize, size_of
 from tuibench.worker.serve import explain
 
 

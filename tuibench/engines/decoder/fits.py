@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tuibench.machine.memory_room import free_memory_bytes
-from tuibench.models.memory_needs import Fit, need_of, size_of
+from tuibench.models.memory_needs import Fit, need_of
+from tuibench.models.model_size import size_of
 
 
 class NotEnoughMemoryError(Exception):

@@ -46,11 +46,11 @@ def empty_fp32(n_layers: int, n_outputs: int, n_inputs: int, widest: int = FP32_
 
 def _pack_fp32(weights: Weights) -> Fp32Matrix:
     """Keep every bit that is not zero in all of the matrix."""
-    bits = _as_compiled_for(weights).view(np.uint32)
+    (n_outputs, n_inputs), bits = weights.shape, _as_compiled_for(weights).view(np.uint32)
     n_bytes = _kernel("bytes_in_use")(bits)
-    matrix = empty_fp32(1, *weights.shape, n_bytes)
+    matrix = empty_fp32(1, n_outputs, n_inputs, n_bytes)
     matrix.n_bytes[0] = n_bytes
-    _kernel("pack_fp32")(bits, matrix.high_bytes.reshape(-1, weights.shape[1], LANES, n_bytes))
+    _kernel("pack_fp32")(bits, matrix.high_bytes.reshape(-1, n_inputs, LANES, n_bytes))
     return matrix
 
 

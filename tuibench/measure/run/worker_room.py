@@ -9,7 +9,8 @@ from tuibench.core.run.shape import Shape
 from tuibench.core.run.spec import RunSpec
 from tuibench.measure.hosts.host import MeasuringHost
 from tuibench.models.local import LocalModel, ModelError
-from tuibench.models.memory_needs import need_of, size_of
+from tuibench.models.memory_needs import need_of
+from tuibench.models.model_size import size_of
 
 _CHARS_PER_TOKEN = 3
 """Fewer than most texts have."""
