@@ -2,9 +2,10 @@
 
 Usage: python -m tests.bench.time_to_verdict OLD_TREE MODEL_DIR [--cold] [--rounds N] [-- ARGUMENTS OF `tuibench run`]
 
-Both trees run in turns, each with a cache of its own, under the interpreter of this process. Without `--cold` each has
-run once before, so that all is prepared. What is left of the whole, beside the phases, is starting and checking
-workers, turns between methods, and warm-up. `-- --methods all` measures everything; without it the default methods.
+Both trees run in turns, each with a cache of its own, under the interpreter of this process: first with nothing
+prepared, then, unless `--cold`, with what that run has left. What is left of the whole, beside the phases, is starting
+and checking workers, turns between methods, and warm-up. `-- --methods all` measures everything; without it the default
+methods.
 """
 
 from __future__ import annotations
@@ -52,24 +53,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("old", type=Path)
     parser.add_argument("model", type=Path)
-    parser.add_argument("--cold", action="store_true", help="nothing is prepared")
+    parser.add_argument("--cold", action="store_true", help="not with everything prepared")
     parser.add_argument("--rounds", type=int, default=1)
     options = parser.parse_args(own.split())
     arguments = passed_on.split()
     trees = {"old": options.old.resolve(), "new": NEW_TREE}
-    with tempfile.TemporaryDirectory() as caches:
-        for number in range(options.rounds):
-            found = {}
-            for name, tree in trees.items():
-                cache = Path(caches) / (f"{name}-{number}" if options.cold else name)
-                if not options.cold and not cache.exists():
-                    run(tree, cache, options.model.resolve(), arguments)
-                found[name] = run(tree, cache, options.model.resolve(), arguments)
-            print(f"round {number + 1}: {'cold' if options.cold else 'warm'} cache, run {' '.join(arguments)}")
-            for phase in (*PHASES, "whole"):
-                old, new = found["old"][phase], found["new"][phase]
-                ratio = f"{new / old:5.2f} of it" if old else ""
-                print(f"  {phase:8} {old:8.2f} s  {new:8.2f} s  {ratio}", flush=True)
+    model = options.model.resolve()
+    for number in range(options.rounds):
+        with tempfile.TemporaryDirectory() as caches:
+            for state in ("cold",) if options.cold else ("cold", "warm"):
+                found = {name: run(tree, Path(caches) / name, model, arguments) for name, tree in trees.items()}
+                print(f"round {number + 1}: {state} cache, run {' '.join(arguments)}")
+                for phase in (*PHASES, "whole"):
+                    old, new = found["old"][phase], found["new"][phase]
+                    ratio = f"{new / old:5.2f} of it" if old else ""
+                    print(f"  {phase:8} {old:8.2f} s  {new:8.2f} s  {ratio}", flush=True)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,11 @@ def run(server, tiny_llama, tmp_path, monkeypatch):
         "--output", str(tmp_path / "out"),
     ]  # fmt: skip
 
+    def sessions():
+        return (tmp_path / "out").glob("*.toml")
+
     def start(*more, endpoint=True, prompt=("--prompt", "Hello"), **environment):
+        earlier = set(sessions())
         named = ["--endpoint", server[1], "--endpoint-model", "tiny"] if endpoint else []
         done = subprocess.run(
             [*arguments, *prompt, *named, *more],
@@ -46,8 +50,8 @@ def run(server, tiny_llama, tmp_path, monkeypatch):
             check=False,
             env=os.environ | environment,
         )
-        paths = sorted((tmp_path / "out").glob("*.toml"))
-        return done, load(paths[-1]) if paths else None
+        made = set(sessions()) - earlier  # names of sessions of one second are in no order
+        return done, load(made.pop()) if made else None
 
     return start
 
