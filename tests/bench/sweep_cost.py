@@ -18,7 +18,7 @@ from tuibench.store.session import load
 
 SWEEP = (
     "--methods", "kv-cache,onnx-fused,int8-dynamic,fused-int8", "--prompt-tokens", "64,512,2048",
-    "--depth", "0,4096", "--threads", "1,2", "--max-new-tokens", "64", "--trials", "1",
+    "--depth", "0,1024", "--threads", "1,2", "--max-new-tokens", "64", "--trials", "1",
 )  # fmt: skip
 
 

@@ -44,9 +44,8 @@ WORKER_COMMAND = (sys.executable, "-m", "tuibench.worker")
 _MAX_LINE_BYTES = 1 << 20
 _GATHER_S = 0.08
 """While tokens come, they are read so often: waking up for each of them costs more than reading it. Their times are the
-worker's; nobody sees a token later than the screen is painted."""
-_FEW_TOKENS = 4
-"""Of a turn that are yet to come: they are not gathered, since every other method waits for the turn's end."""
+worker's; nobody sees a token later than the screen is painted. In turns, for whose ends every other method waits, the
+worker itself sends them together."""
 _SHOWN_BYTES = 80
 MAX_LOG_BYTES = 64 << 20
 """A worker that never stops writing must not fill the disk that sessions go to."""
@@ -71,7 +70,7 @@ class WorkerProcess:
         self._lines: deque[bytes] = deque()
         self._rest = b""
         self._n_tokens = self._max_tokens = 0
-        self._turn_tokens: int | None = None
+        self._in_turns = False
         self._overdue = False
         """Whether it was silent for too long before what was read last."""
         self.observer_cpu_ns: int | None = None
@@ -151,7 +150,8 @@ class WorkerProcess:
             WorkerFailureError: The worker will not get there.
         """
         self.observer_cpu_ns = None
-        self._n_tokens, self._max_tokens, self._turn_tokens = 0, request.max_new_tokens, request.turn_tokens
+        self._n_tokens, self._max_tokens = 0, request.max_new_tokens
+        self._in_turns = request.turn_tokens is not None
         self._patience.enter(Phase.PREFILL)
         self._send(request)
         async for event in self._turn():
@@ -216,7 +216,7 @@ class WorkerProcess:
         if self._child.log_bytes > MAX_LOG_BYTES:
             message = f"the worker wrote more than {MAX_LOG_BYTES >> 20} MiB to its log"
             raise await self._failure(FailureKind.ERROR, message)
-        if self._patience.phase is Phase.DECODE and not self._rest and not self._turn_ends_soon():
+        if self._patience.phase is Phase.DECODE and not self._rest and not self._in_turns:
             await asyncio.sleep(_GATHER_S)
         chunk = await self._chunk()
         if not chunk:
@@ -226,11 +226,6 @@ class WorkerProcess:
         if max(map(len, (*lines, self._rest))) > _MAX_LINE_BYTES:
             raise await self._protocol_error(f"a line of more than {_MAX_LINE_BYTES} bytes")
         self._lines.extend(lines)
-
-    def _turn_ends_soon(self) -> bool:
-        """Return whether others wait for what is read next."""
-        turn = self._turn_tokens
-        return turn is not None and turn - self._n_tokens % turn <= _FEW_TOKENS
 
     async def _chunk(self) -> bytes:
         """Wait for what comes next; empty at the end of the pipe. What is there is read before a worker is given up."""
