@@ -9,7 +9,7 @@ import sysconfig
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-N_AT_ONCE = min(8, len(os.sched_getaffinity(0)) + 1)
+N_AT_ONCE = min(8, len(os.sched_getaffinity(0)) + 2)
 """Files of tests that run at a time: many tests wait for what another process does."""
 PYTEST = [
     *(sys.executable, "-m", "pytest", f"--numprocesses={N_AT_ONCE}"),
@@ -35,6 +35,8 @@ def checks() -> dict[str, list[str]]:
         "import contracts": [str(SCRIPTS / "lint-imports")],
         "types": [sys.executable, "-m", "mypy"],
         "kernels": [sys.executable, "-c", COMPILE],
+        # Compiles what tests import, once: else all of their processes do so at the same time.
+        "collection": [sys.executable, "-m", "pytest", "--collect-only", "-qqq"],
     }
 
 

@@ -1,11 +1,10 @@
 """Where the time to a verdict goes, an old tree against this one, phase by phase, from the sessions' own records.
 
-Usage: python -m tests.bench.time_to_verdict OLD_TREE MODEL_DIR [--cold] [--rounds N] [-- ARGUMENTS OF `tuibench run`]
+Usage: python -m tests.bench.time_to_verdict OLD_PYTHON OLD_TREE MODEL_DIR [--cold] [--rounds N] [-- ARGUMENTS OF RUN]
 
-Both trees run in turns, each with a cache of its own, under the interpreter of this process: first with nothing
-prepared, then, unless `--cold`, with what that run has left. What is left of the whole, beside the phases, is starting
-and checking workers, turns between methods, and warm-up. `-- --methods all` measures everything; without it the default
-methods.
+Both trees run in turns, each with its own cache: first with nothing prepared, then, unless `--cold`, with what that
+run has left. What is left of the whole, beside the phases, is starting and checking workers, turns between methods, and
+warm-up. `-- --methods all` measures everything; without it the default methods.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ PHASES = ("prepare", "load", "timed", "quality")
 NEW_TREE = Path(__file__).resolve().parents[2]
 
 
-def run(tree: Path, cache: Path, model: Path, arguments: list[str]) -> dict[str, float]:
+def run(python: str, tree: Path, cache: Path, model: Path, arguments: list[str]) -> dict[str, float]:
     """Return seconds by phase, and `whole`."""
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"PYTHONPATH": str(tree), "TUIBENCH_CACHE": str(cache)}
-        command = [sys.executable, "-m", "tuibench", "run", "--model", str(model), "--output", folder, *arguments]
+        command = [python, "-m", "tuibench", "run", "--model", str(model), "--output", folder, *arguments]
         start_ns = perf_counter_ns()
         code = subprocess.run(command, cwd=tree, env=environment, stdout=subprocess.DEVNULL, check=False).returncode
         whole_ns = perf_counter_ns() - start_ns
@@ -51,18 +50,19 @@ def run(tree: Path, cache: Path, model: Path, arguments: list[str]) -> dict[str,
 def main() -> None:
     own, _, passed_on = " ".join(sys.argv[1:]).partition(" -- ")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("python", help="of an environment where the old tree is installed, and so its methods")
     parser.add_argument("old", type=Path)
     parser.add_argument("model", type=Path)
     parser.add_argument("--cold", action="store_true", help="not with everything prepared")
     parser.add_argument("--rounds", type=int, default=1)
     options = parser.parse_args(own.split())
     arguments = passed_on.split()
-    trees = {"old": options.old.resolve(), "new": NEW_TREE}
+    builds = {"old": (options.python, options.old.resolve()), "new": (sys.executable, NEW_TREE)}
     model = options.model.resolve()
     for number in range(options.rounds):
         with tempfile.TemporaryDirectory() as caches:
             for state in ("cold",) if options.cold else ("cold", "warm"):
-                found = {name: run(tree, Path(caches) / name, model, arguments) for name, tree in trees.items()}
+                found = {name: run(*build, Path(caches) / name, model, arguments) for name, build in builds.items()}
                 print(f"round {number + 1}: {state} cache, run {' '.join(arguments)}")
                 for phase in (*PHASES, "whole"):
                     old, new = found["old"][phase], found["new"][phase]

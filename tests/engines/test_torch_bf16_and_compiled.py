@@ -5,11 +5,13 @@ import setuptools  # noqa: F401 - PyTorch's compiler imports it, which fails whe
 import torch
 from transformers import AutoModelForCausalLM
 
+from tests.tiny_onnx_models import _save_llama_like
 from tuibench.engines.base import UnsupportedModelError
 from tuibench.engines.first_steps import largest_kld
 from tuibench.engines.torch import bf16
 from tuibench.engines.torch.compiled import KvCacheCompiled
 from tuibench.engines.torch.eager import KvCacheBf16
+from tuibench.models.folder import open_folder
 
 TEXT = [7, 300, 41, 9, 100, 101, 250, 3, 77, 8, 200, 12, 13, 99]
 N_PROMPT = 9
@@ -74,18 +76,24 @@ def test_the_row_says_which_instructions_multiply_bf16(onednn_has_it, flags, tol
     assert bf16.instructions().startswith(told)
 
 
-def test_the_compiled_step_is_the_model_at_every_length_without_being_compiled_again(tiny_llama, tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def one_layer(tmp_path_factory):
+    """A C++ compiler takes seconds for each kernel, of which every layer has its own."""
+    return open_folder(_save_llama_like(tmp_path_factory.mktemp("models") / "model", "llama", num_hidden_layers=1))
+
+
+def test_the_compiled_step_is_the_model_at_every_length_without_being_compiled_again(one_layer, tmp_path, monkeypatch):
     monkeypatch.setenv("TUIBENCH_CACHE", str(tmp_path))
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "another"))
     engine = KvCacheCompiled()
-    assert engine.prepare(tiny_llama.directory, lambda *_: None)
+    assert engine.prepare(one_layer.directory, lambda *_: None)
     made = set(tmp_path.rglob("*.so"))
     assert made
-    assert not KvCacheCompiled().prepare(tiny_llama.directory, lambda *_: None)
+    assert not KvCacheCompiled().prepare(one_layer.directory, lambda *_: None)
     try:
-        engine.load(tiny_llama.directory, 2, lambda *_: None)
+        engine.load(one_layer.directory, 2, lambda *_: None)
         assert set(tmp_path.rglob("*.so")) == made  # loading compiles nothing
-        expected = transformers_logits(tiny_llama, torch.float32)
+        expected = transformers_logits(one_layer, torch.float32)
         for row, theirs in zip(decoded(engine), expected[N_PROMPT - 1 :], strict=True):
             assert abs(row - theirs).max() < 1e-4
         engine.prefill(TEXT[:3], 200)
