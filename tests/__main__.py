@@ -17,13 +17,13 @@ PYTEST = [
 ]
 COMPILE = """
 from tuibench.engines.fused.machine_code import compile_missing, parts_of
-for precision in ("fp32", "int8", "int4"):
-    compile_missing(parts_of(precision))
-    compile_missing(parts_of(precision, varied=True))
+each = (parts_of(precision, varied=varied) for precision in ("fp32", "int8", "int4") for varied in (True, False))
+compile_missing(sorted({part for parts in each for part in parts}))
 """
 """Once, on all cores: else every process that runs tests compiles the same kernels at the same time."""
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 """Tests start hundreds of processes, which would each compile our modules anew."""
+_SILENT = ("-p", "no:terminal", "-o", "addopts=--import-mode=importlib")
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 
 
@@ -36,7 +36,7 @@ def checks() -> dict[str, list[str]]:
         "types": [sys.executable, "-m", "mypy"],
         "kernels": [sys.executable, "-c", COMPILE],
         # Compiles what tests import, once: else all of their processes do so at the same time.
-        "collection": [sys.executable, "-m", "pytest", "--collect-only", "-qqq"],
+        "collection": [sys.executable, "-m", "pytest", "--collect-only", *_SILENT],
     }
 
 

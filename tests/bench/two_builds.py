@@ -14,12 +14,15 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from statistics import median
 
 METHODS = "kv-cache,onnx-fused,int8-dynamic,int8-static,int4-onnx,fused-fp32,fused-int8,fused-int4"
 PROMPTS = (64, 512)
 TURN_TOKENS = 8
+_REST_S = 0.1
+"""Threads of the other build may spin for 50 ms after a step."""
 SERVE = """
 import json, sys
 from pathlib import Path
@@ -66,6 +69,7 @@ class Build:
 
     def ask(self, prompt: int, n_tokens: int) -> list[int]:
         """Return nanoseconds of a prompt, if there is one, and of each token after it."""
+        time.sleep(_REST_S)
         self._process.stdin.write(json.dumps([prompt, n_tokens]) + "\n")
         self._process.stdin.flush()
         return json.loads(self._process.stdout.readline())
@@ -78,9 +82,7 @@ class Build:
 
 def compare(method: str, builds: dict[str, tuple[str, Path, Path]], model: str, n_threads: int, turns: int) -> None:
     """Print the lines of one method."""
-    sides = {
-        name: Build(python, tree, method, model, n_threads, cache) for name, (python, tree, cache) in builds.items()
-    }
+    sides = {name: Build(*build, method, model, n_threads) for name, build in builds.items()}
     taken: dict[str, dict[str, list[int]]] = {}
     for turn in range(turns):
         for name in sorted(sides, reverse=bool(turn % 2)):

@@ -75,8 +75,9 @@ class EventWriter:
             case TokenEmitted() | StepEmitted():
                 gather_ns = max(self.gather_ns, _TURN_GATHER_NS if self._in_turn else 0)
                 return event.at_ns - self._pushed_ns < gather_ns
-            case TurnBegan():
-                self._in_turn = True
+            case TurnBegan():  # goes with the first tokens: a reader that waits for the turn's end is woken up once
+                self._in_turn, self._pushed_ns = True, event.at_ns
+                return True
             case TurnEnded() | TrialFinished():
                 self._in_turn = False
             case _:

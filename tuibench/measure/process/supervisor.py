@@ -29,7 +29,6 @@ from tuibench.core.run.events import (
     TokenEmitted,
     TrialAccepted,
     TrialFinished,
-    TurnBegan,
     TurnEnded,
     WorkerFailed,
     WorkerStarted,
@@ -164,15 +163,15 @@ class WorkerProcess:
             WorkerFailureError: The worker will not get there.
         """
         self._patience.enter(Phase.DECODE)
+        cpu_start_ns = process_time_ns()
         self._send(GoOnRequest())
-        async for event in self._turn():
+        async for event in self._turn(cpu_start_ns):
             yield event
 
-    async def _turn(self) -> AsyncIterator[Event]:
-        cpu_start_ns: int | None = None
+    async def _turn(self, cpu_start_ns: int | None = None) -> AsyncIterator[Event]:
         async for event in self._events():
             match event:
-                case TrialAccepted() | TurnBegan():
+                case TrialAccepted():
                     cpu_start_ns = process_time_ns()
                 case TokenEmitted(index=index):
                     if index != self._n_tokens or index >= self._max_tokens:
